@@ -1,0 +1,1 @@
+"""Who is listening, and how the bytes of an event reach every one of them."""

@@ -1,0 +1,1 @@
+"""The rules and the rows: what the product does, without a word of HTTP."""

@@ -1,0 +1,60 @@
+"""The names of channels, and who may hear which; the only place that spells them."""
+
+from collections.abc import Sequence
+
+from services.errors import Forbidden, InvalidField
+
+JOBS = "jobs"
+ANNOUNCEMENTS = "announcements"
+# Read by the hub itself (a log-out, a revoked key); no stream can ask for it.
+CONTROL = "control"
+ROLES = ("client", "freelancer", "admin")
+_ROLE_CHANNELS = ("role:client", "role:freelancer")
+
+
+def of_user(user_id: str) -> str:
+    """The private channel of one user."""
+    return f"user:{user_id}"
+
+
+def of_role(role: str) -> str:
+    """The channel that everybody of a role hears."""
+    return f"role:{role}"
+
+
+def user_of(channel: str) -> str | None:
+    """The user a private channel belongs to, None for a shared one."""
+    return channel.removeprefix("user:") if channel.startswith("user:") else None
+
+
+def audible(user_id: str, role: str) -> tuple[str, ...]:
+    """Every channel this user may hear, their own first."""
+    shared = (JOBS, ANNOUNCEMENTS)
+    if role == "admin":
+        return (of_user(user_id), *shared, *_ROLE_CHANNELS)
+    return (of_user(user_id), *shared, of_role(role))
+
+
+def readable(user_id: str, role: str, asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The channels a stream listens to: all the user may hear, or those of them that were asked for.
+
+    Raises InvalidField (unknown channel) and Forbidden.
+    """
+    allowed = audible(user_id, role)
+    if asked is None:
+        return allowed
+    for name in asked:
+        if name not in allowed and not is_channel(name):
+            raise InvalidField("channels", "unknown channel", f"There is no channel called {name[:80]!r}.")
+    for name in asked:
+        if name not in allowed:
+            raise Forbidden(f"You may not listen to {name}.")
+    return tuple(name for name in allowed if name in asked)
+
+
+def is_channel(name: str) -> bool:
+    """Whether a name has the form of a channel that streams can listen to."""
+    if name in (JOBS, ANNOUNCEMENTS) or name in _ROLE_CHANNELS:
+        return True
+    user_id = user_of(name)
+    return user_id is not None and 1 <= len(user_id) <= 64 and user_id.replace("-", "").isalnum()
