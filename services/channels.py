@@ -29,10 +29,8 @@ def user_of(channel: str) -> str | None:
 
 def audible(user_id: str, role: str) -> tuple[str, ...]:
     """Every channel this user may hear, their own first."""
-    shared = (JOBS, ANNOUNCEMENTS)
-    if role == "admin":
-        return (of_user(user_id), *shared, *_ROLE_CHANNELS)
-    return (of_user(user_id), *shared, of_role(role))
+    own, shared = of_user(user_id), (JOBS, ANNOUNCEMENTS)
+    return (own, *shared, of_role(role)) if of_role(role) in _ROLE_CHANNELS else (own, *shared)
 
 
 def readable(user_id: str, role: str, asked: Sequence[str] | None) -> tuple[str, ...]:

@@ -121,9 +121,7 @@ class RateLimited(DomainError):
     code = "RATE_LIMITED"
 
     def __init__(self, limit: str, *, count: int, window: float, remaining: int, retry_after: float) -> None:
-        super().__init__(
-            f"Too many {limit}: wait {max(1, round(retry_after))} seconds and try again.", limit=limit
-        )
+        super().__init__(f"Too many {limit}: wait {max(1, round(retry_after))} seconds and try again.", limit=limit)
         self.count = count
         self.window = window
         self.remaining = remaining

@@ -1,0 +1,124 @@
+"""The store: `read` and `write` run plain functions over a connection; the one place that knows which engine."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from services import sqlite
+from services.errors import Overloaded, StorageUnavailable
+from services.writer import Batch, Work, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Reads that may be under way or wait for a reader; beyond that OVERLOADED.
+WAITING_READS = 1_024
+
+
+class Database:
+    """One SQLite file: a writer thread with group commit, and several query-only readers.
+
+    `on_commit` is called on the event loop with each committed batch, in order, before anybody who waits in
+    `write` goes on. `on_doubt` is called once when a failed sync has left the disk unknown: the process should
+    then stop itself; writes are refused from there on, reads go on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wal_bytes: int = 64 * 1024 * 1024,
+        on_commit: Callable[[Batch], None] = lambda batch: None,
+        on_doubt: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._path = path
+        self._wal_bytes = wal_bytes
+        self._on_commit = on_commit
+        self._on_doubt = on_doubt
+        self._reads: set[asyncio.Task[object]] = set()
+
+    async def start(self) -> None:
+        """Open the file. Raises what SQLite says if it cannot be opened."""
+        self._loop = asyncio.get_running_loop()
+        self._readers = sqlite.reader_engine(self._path)
+        self._writer = Writer(self._path, wal_bytes=self._wal_bytes, settle=self._settle)
+        self._writer.start()
+        self._told_doubt = False
+
+    async def stop(self) -> None:
+        """Refuse new work, finish what was accepted, close readers first and the writer last."""
+        await self._loop.run_in_executor(None, self._writer.drain)
+        # The writer's last answers are callbacks of this loop; let them run before anything closes.
+        await asyncio.sleep(0)
+        if self._reads:
+            await asyncio.gather(*self._reads, return_exceptions=True)
+        await self._readers.dispose()
+        await self._loop.run_in_executor(None, self._writer.close)
+
+    @property
+    def waiting(self) -> int:
+        """Units of work that wait for the writer."""
+        return self._writer.waiting
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a failed sync has ended writing."""
+        return self._writer.in_doubt
+
+    async def write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit of work on the writer; when this returns, its rows and events are on disk.
+
+        The unit is a plain function without effects but rows: it may be run more than once, and its exception
+        is raised here with nothing of it written. A caller who is cancelled does not stop it. Raises Overloaded
+        and StorageFull (nothing was written) and StorageUnavailable (unknown).
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._writer.submit(Work(partial(unit, *args, **kwargs) if args or kwargs else unit, future))  # type: ignore[arg-type]
+        return await future
+
+    async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a plain function on a reader, in one snapshot of the store.
+
+        Shielded: a caller who is cancelled leaves no connection behind. Raises Overloaded when too many wait.
+        """
+        if len(self._reads) >= WAITING_READS:
+            raise Overloaded
+        task = self._loop.create_task(self._read(partial(query, *args, **kwargs)))  # type: ignore[arg-type]
+        self._reads.add(task)  # type: ignore[arg-type]
+        task.add_done_callback(self._reads.discard)
+        return await asyncio.shield(task)
+
+    async def _read(self, query: Callable[[Connection], T]) -> T:
+        try:
+            async with self._readers.connect() as connection:
+                return await connection.run_sync(query)
+        except PoolTimeout as error:
+            raise Overloaded from error
+        except OperationalError as error:
+            raise StorageUnavailable from error
+
+    def _settle(self, batch: Batch) -> None:
+        self._loop.call_soon_threadsafe(self._finish, batch)
+
+    def _finish(self, batch: Batch) -> None:
+        """On the loop: tell first, then answer."""
+        try:
+            if batch.events or batch.forgotten:
+                self._on_commit(batch)
+        finally:
+            for work in batch.works:
+                if work.future.done():
+                    continue
+                if work.error is None:
+                    work.future.set_result(work.result)
+                else:
+                    work.future.set_exception(work.error)
+        if self._writer.in_doubt and not self._told_doubt:
+            self._told_doubt = True
+            self._on_doubt()

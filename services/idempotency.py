@@ -1,0 +1,44 @@
+"""Idempotency keys: the first answer is kept in the transaction that made it, and given again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from services.errors import IdempotencyKeyReused
+from services.tables import answers
+
+_encoder = msgspec.json.Encoder()
+
+_FIND = select(answers.c.digest, answers.c.body).where(
+    answers.c.caller == bindparam("who"), answers.c.key == bindparam("which")
+)
+_KEEP = insert(answers)
+
+
+def once(
+    tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act: Callable[[Connection], Any]
+) -> bytes:
+    """Run `act` unless this caller's key was answered before; the answer as JSON bytes, first or kept.
+
+    `digest` is the SHA-256 of what was asked (method, path, body). Raises IdempotencyKeyReused when the key came
+    with another digest, and whatever `act` raises, of which nothing is kept.
+    """
+    kept = tx.execute(_FIND, {"who": caller, "which": key}).one_or_none()
+    if kept is not None:
+        if kept.digest != digest:
+            raise IdempotencyKeyReused
+        return bytes(kept.body)
+    body = _encoder.encode(act(tx))
+    tx.execute(_KEEP, {"caller": caller, "key": key, "digest": digest, "body": body, "created_at": now})
+    return body
+
+
+def sweep(tx: Connection, *, before: int, limit: int) -> int:
+    """Forget at most `limit` answers made before `before` (ms). Returns how many."""
+    old = select(answers.c.caller, answers.c.key).where(answers.c.created_at < before).limit(limit)
+    rows = tx.execute(old).all()
+    for row in rows:
+        tx.execute(delete(answers).where(answers.c.caller == row.caller, answers.c.key == row.key))
+    return len(rows)

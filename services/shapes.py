@@ -1,0 +1,102 @@
+"""What the outside sees of our objects: msgspec structs whose JSON is the contract's, camelCase."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Role = Literal["client", "freelancer", "admin"]
+Category = Literal["job", "bid", "hire", "message", "comment", "payment", "system"]
+Priority = Literal["low", "normal", "high", "urgent"]
+JobStatus = Literal["open", "assigned", "in_progress", "submitted", "completed", "cancelled", "expired"]
+BidStatus = Literal["pending", "hired", "rejected", "withdrawn"]
+
+
+class Shape(Struct, frozen=True, rename="camel", kw_only=True):
+    """A value that leaves the house as a JSON object."""
+
+
+class Person(Shape, frozen=True):
+    """Somebody, as others see them inside another object."""
+
+    id: str
+    name: str
+
+
+class Self(Shape, frozen=True):
+    """A user as they see themselves."""
+
+    id: str
+    email: str | None
+    name: str
+    role: Role
+    skills: list[str]
+    created_at: str
+
+
+class Notification(Shape, frozen=True):
+    """One row of an inbox."""
+
+    id: str
+    type: str
+    category: Category
+    priority: Priority
+    title: str
+    body: str
+    data: dict[str, Any]
+    url: str | None
+    icon: str | None
+    actions: list[dict[str, Any]]
+    collapse_key: str | None
+    count: int
+    created_at: str
+    expires_at: str | None
+    seen_at: str | None
+    read_at: str | None
+    archived_at: str | None
+
+
+class Announcement(Shape, frozen=True):
+    """Something said to everybody."""
+
+    id: str
+    title: str
+    body: str
+    url: str | None
+    priority: Priority
+    created_at: str
+    expires_at: str | None
+
+
+class Job(Shape, frozen=True):
+    """A job as everybody sees it."""
+
+    id: str
+    title: str
+    description: str
+    budget: int
+    currency: str
+    category: str | None
+    skills: list[str]
+    status: JobStatus
+    owner: Person
+    bid_count: int
+    hired_bid_id: str | None
+    hired_at: str | None
+    expires_at: str | None
+    instant_accept: bool
+    created_at: str
+    updated_at: str
+
+
+class Bid(Shape, frozen=True):
+    """A freelancer's offer on a job; only they and the job's owner see it."""
+
+    id: str
+    gig_id: str
+    freelancer: Person
+    message: str
+    price: int
+    status: BidStatus
+    hired_at: str | None
+    rejected_at: str | None
+    created_at: str
