@@ -1,0 +1,67 @@
+"""A migrated store for every test, copied from a template that is made once per session."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from services import outbox, sqlite
+from services.database import Database
+from services.migrate import upgrade
+from services.writer import Batch
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The hub runs on asyncio only."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty store; copied, never opened."""
+    path = tmp_path_factory.mktemp("template") / "hub.db"
+    upgrade(path)
+    return path
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path) -> Path:
+    """The path of a migrated store of this test's own."""
+    return Path(shutil.copy(template, tmp_path / "hub.db"))
+
+
+@pytest.fixture
+def batches() -> list[Batch]:
+    """What `database` has committed and told, batch by batch."""
+    return []
+
+
+@pytest.fixture
+async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]:
+    """A running Database over `store`; it is stopped after the test."""
+    database = Database(store, on_commit=batches.append)
+    await database.start()
+    yield database
+    await database.stop()
+
+
+@pytest.fixture
+def tx(store: Path) -> Iterator[Connection]:
+    """An open transaction for calling units of work directly; it is rolled back after the test."""
+    engine = sqlite.writer_engine(store)
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        outbox.begin(connection)
+        yield connection
+        transaction.rollback()
+    engine.dispose()
+
+
+@pytest.fixture
+def told(tx: Connection) -> list[outbox.Draft]:
+    """What the units called with `tx` are going to tell, in order: channel, type, data (JSON bytes), subject."""
+    collected: outbox.Outbox = tx.info["outbox"]
+    return collected.drafts
