@@ -1,0 +1,51 @@
+"""The audience: which live streams hear what, grouped so that those who hear the same share one chunk."""
+
+from collections import Counter
+from typing import TypeVar
+
+from realtime.session import Session
+
+_Key = TypeVar("_Key")
+
+
+class Audience:
+    """Live streams only; dicts with None serve as sets that keep their order."""
+
+    __slots__ = ("_hearers", "ahead", "groups", "own")
+
+    def __init__(self) -> None:
+        # By private channel, and by the tuple of shared channels.
+        self.own: dict[str, dict[Session, None]] = {}
+        self.groups: dict[tuple[str, ...], dict[Session, None]] = {}
+        # Those that have read further than what has been published here: committed, but still on its way to `publish`.
+        self.ahead: set[Session] = set()
+        self._hearers: Counter[str] = Counter()
+
+    def hears(self, channel: str) -> bool:
+        """Whether anybody listens to it."""
+        return channel in self._hearers
+
+    def add(self, session: Session) -> None:
+        """From now on it is given what is published."""
+        self.groups.setdefault(session.shared, {})[session] = None
+        if session.own_channel is not None:
+            self.own.setdefault(session.own_channel, {})[session] = None
+        self._hearers.update(session.channels)
+
+    def remove(self, session: Session) -> None:
+        """Undo `add`."""
+        _take_out(self.groups, session.shared, session)
+        if session.own_channel is not None:
+            _take_out(self.own, session.own_channel, session)
+        self.ahead.discard(session)
+        for channel in session.channels:
+            self._hearers[channel] -= 1
+            if not self._hearers[channel]:
+                del self._hearers[channel]
+
+
+def _take_out(index: dict[_Key, dict[Session, None]], key: _Key, session: Session) -> None:
+    members = index[key]
+    del members[session]
+    if not members:
+        del index[key]

@@ -1,0 +1,259 @@
+"""RealtimeManager: who is listening, from the first frame of a stream to the last; all parts of this ring meet here."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from random import Random
+
+from realtime.admission import Admission
+from realtime.backlog import Backlog
+from realtime.catchup import CatchUp
+from realtime.cursor import Cursor
+from realtime.event import BROKEN_RETRY_MS, RETRY_MS, Bye, Event, bye, retry_ms
+from realtime.flow import Flow
+from realtime.limiter import Verdict as LimiterVerdict
+from realtime.options import RealtimeOptions
+from realtime.ports import History, Sink
+from realtime.registry import Registry, Snapshot
+from realtime.session import Session
+from realtime.stalls import Stalls
+from realtime.upkeep import Upkeep
+from realtime.verdict import Judge, Verdict
+from realtime.wheel import Wheel
+
+Confirm = Callable[[Session, Cursor | None], bytes]
+
+
+class RealtimeManager:
+    """Everything runs on one event loop and, unless it says `async`, in one step."""
+
+    def __init__(
+        self,
+        options: RealtimeOptions,
+        *,
+        history: History,
+        clock: Callable[[], float],
+        wall: Callable[[], int],
+        random: Random,
+        new_id: Callable[[], str],
+    ) -> None:
+        """`clock` gives monotonic seconds, `wall` milliseconds since the epoch, `new_id` a fresh stream id."""
+        self.options = options
+        self._clock, self._wall, self._random, self._new_id = clock, wall, random, new_id
+        backlog = Backlog(options.ring_events, options.ring_bytes)
+        self._flow = Flow(options, backlog, lambda session: self._catch_up.wait(session))
+        self._catch_up = CatchUp(self._flow, history, options, self.end)
+        self._judge = Judge(options, backlog, history)
+        self._wheel = Wheel(self._flow, options, random, wall, partial(self.end, reason="rotate"))
+        self._stalls = Stalls(options.stall_seconds)
+        self._registry = Registry()
+        self._admission = Admission(options, self._registry)
+        self._upkeep = Upkeep(options, self._wheel, self._stalls, self._registry, self._admission, self.close)
+        self._started_at = clock()
+        self._hand: asyncio.Task[None] | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Bind to the running loop and set the wheel in motion. `seed` before or after, but before streams open."""
+        loop = asyncio.get_running_loop()
+        self._flow.run_on(loop)
+        self._catch_up.run_on(loop)
+        self._started_at = self._clock()
+        self._hand = loop.create_task(self._upkeep.run(self._clock), name="realtime-upkeep")
+
+    async def stop(self) -> None:
+        """End every stream and all that runs; no harm if it was never started."""
+        self.shutdown()
+        await self._catch_up.stop()
+        if self._hand is not None:
+            self._hand.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._hand
+            self._hand = None
+
+    def seed(self, events: Sequence[Event], floor: int, head: int) -> None:
+        """Fill the ring from the log: all its events past `floor`, in order, up to `head`, its last position."""
+        self._flow.seed(events, floor, head)
+
+    def tick(self, now: float) -> None:
+        """What time brings at `now` (seconds of the clock): heartbeats, rotation, stalls, forgetting."""
+        self._upkeep.tick(now)
+
+    # Events
+
+    @property
+    def head(self) -> int:
+        """The last position published."""
+        return self._flow.head
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Give events to their listeners, in order of position; durable ones must be on disk.
+
+        Raises ValueError, and does nothing, when a position is not later than all before it.
+        """
+        self._flow.publish(events)
+
+    def forget(self, positions: Iterable[int]) -> None:
+        """Take events back that are no longer in the log: nobody who comes or is behind gets them."""
+        taken_back = tuple(positions)
+        self._flow.forget(taken_back)
+        self._catch_up.forget(taken_back)
+
+    # Streams
+
+    def admit(self, user_id: str, address: str, now: float | None = None) -> Bye | None:
+        """Why this user may not open a stream from there now, or None; a yes counts as one connect.
+
+        `now` in seconds of the manager's clock (None: now). Call it with no await between it and `open`.
+        """
+        return self._admission.stream(user_id, address, self._clock() if now is None else now)
+
+    def judge_now(
+        self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str
+    ) -> Verdict | None:
+        """How a stream with this cursor begins, if memory can tell; None: ask `judge_log`."""
+        return self._judge.now(cursor, malformed, channels, own_channel, self._flow.head)
+
+    async def judge_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> Verdict:
+        """How a stream with this cursor of our epoch begins, by the log; raises what the log raises."""
+        return await self._judge.log(cursor, channels, own_channel)
+
+    async def judge(self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str) -> Verdict:
+        """`judge_now`, and `judge_log` if it must be."""
+        verdict = self.judge_now(cursor, malformed, channels, own_channel)
+        if verdict is not None or cursor is None:
+            return verdict or Verdict.fresh()
+        return await self.judge_log(cursor, channels, own_channel)
+
+    def open(
+        self,
+        sink: Sink,
+        *,
+        user_id: str,
+        channels: tuple[str, ...],
+        own_channel: str,
+        verdict: Verdict,
+        login: str | None,
+        address: str,
+        confirm: Confirm,
+    ) -> Session:
+        """Open a stream: confirmation, then `reset` or what was missed, then live; no gap and no repeat at the seams.
+
+        `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
+        """
+        self._flow.flush()
+        position = self._flow.head if verdict.position is None else verdict.position
+        session = Session(
+            id=self._new_id(),
+            user_id=user_id,
+            channels=channels,
+            own_channel=own_channel,
+            login=login,
+            address=address,
+            sink=sink,
+            position=position,
+            opened_at=self._wall(),
+        )
+        cursor = None if verdict.reason else Cursor(self.options.epoch, position)
+        first = confirm(session, cursor)
+        self._registry.add(session)
+        self._wheel.add(session, self._clock())
+        if verdict.reason:
+            self._catch_up.start_over(session, verdict.reason, first)
+        else:
+            # A fresh stream too: one that has missed nothing since the cursor it was just told.
+            self._catch_up.feed(session, first)
+        return session
+
+    def end(self, session: Session, reason: Bye) -> None:
+        """Say goodbye to a stream, and why; no harm if it is closed."""
+        if session.state != "closed":
+            session.push(self.farewell(reason))
+            session.sink.end()
+            self._stalls.leave(session.sink, self._clock())
+            self.close(session)
+
+    def end_login(self, login: str, reason: Bye) -> None:
+        """End the streams of one signed-in login."""
+        for session in self._registry.of_login(login):
+            self.end(session, reason)
+
+    def end_user(self, user_id: str, reason: Bye) -> None:
+        """End the streams of one user."""
+        for session in self._registry.of_user(user_id):
+            self.end(session, reason)
+
+    def shutdown(self) -> None:
+        """Write what waits, then end every stream."""
+        self._flow.flush()
+        for session in self._registry:
+            self.end(session, "shutdown")
+
+    def close(self, session: Session) -> None:
+        """The transport is gone: undo all that `open` did. The one place for it; no harm if it is called again."""
+        if session.state == "closed":
+            return
+        if session.state == "live":
+            self._flow.leave(session)
+        session.state = "closed"
+        self._wheel.remove(session)
+        self._registry.remove(session, self._clock())
+
+    def stands_at(self, session: Session) -> Cursor:
+        """How far a stream has been given everything."""
+        self._flow.flush()
+        return Cursor(self.options.epoch, self._flow.stands_at(session))
+
+    def farewell(self, reason: Bye) -> bytes:
+        """A `bye` frame with its own wait; for those who were not admitted, too."""
+        return bye(reason, retry_ms(RETRY_MS[reason], self._random))
+
+    def broken_retry(self) -> int:
+        """How long a client waits after its stream broke, in milliseconds: the `retry:` of the confirmation."""
+        return retry_ms(BROKEN_RETRY_MS, self._random)
+
+    def allow_send(self, user_id: str) -> LimiterVerdict:
+        """Count one send of a user, if the limit allows it."""
+        return self._admission.send(user_id, self._clock())
+
+    # Numbers
+
+    @property
+    def connections(self) -> int:
+        """Open streams."""
+        return len(self._registry)
+
+    @property
+    def users_online(self) -> int:
+        """Users with at least one open stream."""
+        return self._registry.users_online
+
+    @property
+    def queued(self) -> int:
+        """Events that wait for the end of this turn of the loop."""
+        return self._flow.queues.waiting()
+
+    @property
+    def delivered(self) -> int:
+        """Events written to streams, each counted once per stream."""
+        return self._flow.delivered
+
+    @property
+    def dropped(self) -> int:
+        """Events not written live because a stream was too slow; it reads the durable ones from the log."""
+        return self._flow.dropped
+
+    @property
+    def uptime_seconds(self) -> int:
+        """Since the start."""
+        return int(self._clock() - self._started_at)
+
+    def knows(self, user_id: str) -> bool:
+        """Whether anything is kept of a user: streams, or that there were some until lately."""
+        return self._registry.knows(user_id)
+
+    def snapshot(self) -> Snapshot:
+        """Listeners per channel and all sessions, for admins."""
+        return self._registry.snapshot()

@@ -1,0 +1,94 @@
+"""A session is one open stream: who listens to what, where it stands, and the sink it writes to."""
+
+from typing import Literal
+
+from realtime.options import RealtimeOptions, exceeds
+from realtime.ports import Sink
+
+State = Literal["live", "behind", "closed"]
+
+
+class Session:
+    """One open stream.
+
+    `live`: it is given what is published, as it is published. `behind`: nothing live is written, it is fed pages from
+    `position` on until it has caught up. `closed`: nothing is written any more.
+    """
+
+    __slots__ = (
+        "address",
+        "asked",
+        "channels",
+        "id",
+        "login",
+        "opened_at",
+        "own_channel",
+        "position",
+        "progress",
+        "progress_at",
+        "pushed",
+        "rotate_at",
+        "shared",
+        "sink",
+        "slot",
+        "state",
+        "user_id",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        user_id: str,
+        channels: tuple[str, ...],
+        own_channel: str,
+        login: str | None,
+        address: str,
+        sink: Sink,
+        position: int,
+        opened_at: int,
+    ) -> None:
+        """`opened_at` in milliseconds since the epoch; `login` is the signed-in login it belongs to, if any."""
+        self.id = id
+        self.user_id = user_id
+        self.channels = channels
+        self.own_channel = own_channel if own_channel in channels else None
+        self.shared = tuple(channel for channel in channels if channel != own_channel)
+        self.login = login
+        self.address = address
+        self.sink = sink
+        self.opened_at = opened_at
+        # Read up to here; while live it only counts when it is past what has been published (see Flow.stands_at).
+        self.position = position
+        self.state: State = "behind"
+        # Waits for a read of the log.
+        self.asked = False
+        # Events handed over since the sink was last found empty.
+        self.waiting = 0
+        # Bytes handed over in all, and the most of them that were seen taken, when.
+        self.pushed = 0
+        self.progress = -1
+        self.progress_at = 0.0
+        # The wheel slot it is in, and when it is to be sent round (monotonic seconds; None: never).
+        self.slot = -1
+        self.rotate_at: float | None = None
+
+    def push(self, chunk: bytes) -> None:
+        """Write, no matter what waits: for frames of the stream's own, and pages whose turn it is."""
+        self.pushed += len(chunk)
+        self.sink.write(chunk)
+
+    def offer(self, chunk: bytes, events: int, options: RealtimeOptions) -> bool:
+        """Write live events, unless too much would wait then: False, and nothing is written."""
+        unsent = self.sink.pressure()
+        if unsent:
+            waiting = self.waiting + events
+            if exceeds(waiting, options.queue_events) or exceeds(unsent + len(chunk), options.queue_bytes):
+                return False
+            self.waiting = waiting
+        else:
+            self.waiting = events
+        self.pushed += len(chunk)
+        self.sink.write(chunk)
+        return True

@@ -1,0 +1,49 @@
+"""Stalls: finds the streams whose client takes nothing any more, those that were told to end included."""
+
+from collections.abc import Iterable
+
+from realtime.ports import Sink
+from realtime.session import Session
+
+
+class Stalls:
+    """Looked at now and then, not at every write: a stalled stream is found within 1.2 × the time it may stall."""
+
+    def __init__(self, stall_seconds: float) -> None:
+        """0 seconds: nobody ever stalls."""
+        self._seconds = stall_seconds
+        self._next_look = 0.0
+        # Sinks that were ended with bytes still unsent, and when that is enough.
+        self._leaving: list[tuple[float, Sink]] = []
+
+    def leave(self, sink: Sink, now: float) -> None:
+        """Watch a sink that was ended: it may take as long to finish as a stream may stall."""
+        if self._seconds > 0 and sink.pressure():
+            self._leaving.append((now + self._seconds, sink))
+
+    def find(self, sessions: Iterable[Session], now: float) -> list[Session]:
+        """The sessions to be dropped at `now` (monotonic seconds); ended sinks that are late are aborted here."""
+        if self._seconds <= 0 or now < self._next_look:
+            return []
+        self._next_look = now + self._seconds / 5
+        self._hurry(now)
+        return [session for session in sessions if self._is_stalled(session, now)]
+
+    def _is_stalled(self, session: Session, now: float) -> bool:
+        unsent = session.sink.pressure()
+        if not unsent:
+            return False
+        # What it has taken, give or take the transport's framing. Less than before is no progress.
+        taken = session.pushed - unsent
+        if taken > session.progress or session.progress < 0:
+            session.progress = max(taken, 0)
+            session.progress_at = now
+            return False
+        return now - session.progress_at >= self._seconds
+
+    def _hurry(self, now: float) -> None:
+        still = [(deadline, sink) for deadline, sink in self._leaving if sink.pressure()]
+        for deadline, sink in still:
+            if deadline <= now:
+                sink.abort()
+        self._leaving = [(deadline, sink) for deadline, sink in still if deadline > now]

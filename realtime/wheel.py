@@ -1,0 +1,95 @@
+"""The wheel: heartbeats and rotation of all streams by one clock hand, with no timer per stream."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import ceil
+from random import Random
+from typing import Final
+
+from realtime.cursor import Cursor
+from realtime.event import heartbeat
+from realtime.flow import Flow
+from realtime.options import RealtimeOptions
+from realtime.session import Session
+
+# So that streams that were opened together spread out.
+_HEARTBEAT_JITTER: Final = 0.1
+_ROTATE_JITTER: Final = 0.2
+
+
+class Wheel:
+    """Each stream is in the slot of its next heartbeat, or of its rotation if that comes first."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        options: RealtimeOptions,
+        random: Random,
+        wall: Callable[[], int],
+        rotate: Callable[[Session], None],
+    ) -> None:
+        """`wall` gives milliseconds since the epoch; `rotate` is told of a stream that has been open long enough."""
+        self._flow = flow
+        self._options = options
+        self._random = random
+        self._wall = wall
+        self._rotate = rotate
+        self._tick = options.tick_seconds
+        self._slots: dict[int, dict[Session, None]] = {}
+
+    def add(self, session: Session, now: float) -> None:
+        """Take in a stream that opens at `now` (monotonic seconds)."""
+        if self._options.rotate_seconds > 0:
+            session.rotate_at = now + self._options.rotate_seconds * self._about(_ROTATE_JITTER)
+        self._place(session, now)
+
+    def remove(self, session: Session) -> None:
+        """Let a stream go; no harm if it is not there."""
+        slot = self._slots.get(session.slot)
+        if slot is not None and session in slot:
+            del slot[session]
+            if not slot:
+                del self._slots[session.slot]
+
+    def turn(self, now: float) -> None:
+        """Serve every slot that is due."""
+        due = [slot for slot in self._slots if slot * self._tick <= now]
+        if due:
+            # So that all who are live stand at the head, and an id given now does not skip what waits.
+            self._flow.flush()
+            stamp = rfc3339(self._wall())
+            frames: dict[int, bytes] = {}
+            for slot in sorted(due):
+                for session in self._slots.pop(slot):
+                    self._serve(session, now, stamp, frames)
+
+    def _serve(self, session: Session, now: float, stamp: str, frames: dict[int, bytes]) -> None:
+        if session.rotate_at is not None and session.rotate_at <= now:
+            self._rotate(session)
+            return
+        # One who is being fed, or does not read, gets no heartbeat on top.
+        if session.state == "live" and not session.sink.pressure():
+            position = self._flow.stands_at(session)
+            frame = frames.get(position)
+            if frame is None:
+                here = str(Cursor(self._options.epoch, position))
+                frame = frames[position] = heartbeat({"serverTime": stamp}, here)
+            session.push(frame)
+        self._place(session, now)
+
+    def _place(self, session: Session, now: float) -> None:
+        due = now + self._options.heartbeat_seconds * self._about(_HEARTBEAT_JITTER)
+        if session.rotate_at is not None:
+            due = min(due, session.rotate_at)
+        # Up: never early, so that a rotation that is due is seen as due.
+        session.slot = ceil(due / self._tick)
+        self._slots.setdefault(session.slot, {})[session] = None
+
+    def _about(self, jitter: float) -> float:
+        return self._random.uniform(1 - jitter, 1 + jitter)
+
+
+def rfc3339(milliseconds: int) -> str:
+    """Milliseconds since the epoch → `1970-01-01T00:00:00.000Z` (RFC 3339)."""
+    seconds, rest = divmod(milliseconds, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
