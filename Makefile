@@ -1,0 +1,43 @@
+# One verb a line; `make` alone lists them. The work of two of them is in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-quick check bench lock install clean
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+# More arguments for pytest and the benchmark: make test ARGS="tests/api -x"
+ARGS ?=
+
+help: ## List what make can do here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+run: install ## Serve on http://127.0.0.1:8000, with demo users, jobs and bids made on the first run; HUB_… settings apply
+	@$(PY) -m api demo --once && exec $(PY) -m api serve
+
+test: install ## Run every test, on real servers and a real browser; installs what they need from Debian and npm
+	@scripts/test-needs
+	$(PY) -m pytest $(ARGS)
+
+test-quick: install ## Run the tests that need no server and no browser, in a minute
+	$(PY) -m pytest --ignore tests/live $(ARGS)
+
+check: install ## Check style and types: ruff and mypy --strict
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+bench: install ## Measure, beside the usual way of doing it, and print ratios
+	$(PY) -m bench $(ARGS)
+
+lock: install ## Resolve requirements.lock anew: hashes, every platform, no registry address
+	$(PY) -m uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \
+	    pyproject.toml -o requirements.lock
+
+install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names, and nothing else
+
+$(INSTALLED): requirements.lock pyproject.toml scripts/install
+	@scripts/install
+
+clean: ## Remove .venv, caches and tests/js/node_modules; the data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/js/node_modules *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
