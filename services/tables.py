@@ -168,19 +168,32 @@ notifications = Table(
     Column("seen_at", _TIME),
     Column("read_at", _TIME),
     Column("archived_at", _TIME),
-    # Set once by the sweep that takes an expired row out of the counts.
+    # Set once by the sweep that takes an expired row out of the counts and lists.
     Column("expired_at", _TIME),
+    # Which change (of `undos`) last touched the read and the archived state, and what they were before it.
+    Column("read_change", BigInteger),
+    Column("read_before", _TIME),
+    Column("seen_before", _TIME),
+    Column("archive_change", BigInteger),
+    Column("archived_before", _TIME),
     CheckConstraint("category IN ('job','bid','hire','message','comment','payment','system')", name="category"),
     CheckConstraint("priority IN ('low','normal','high','urgent')", name="priority"),
     UniqueConstraint("user_id", "seq"),
+    # Not unique: somebody may put an older one with the same key back to unread.
     Index(
         "ix_notifications_collapse",
         "user_id",
         "collapse_key",
-        unique=True,
-        sqlite_where=text(
-            "collapse_key IS NOT NULL AND read_at IS NULL AND archived_at IS NULL AND expired_at IS NULL"
-        ),
+        "read_at",
+        "archived_at",
+        "expired_at",
+        sqlite_where=text("collapse_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_notifications_visible",
+        "user_id",
+        "seq",
+        sqlite_where=text("archived_at IS NULL AND expired_at IS NULL"),
     ),
     Index(
         "ix_notifications_unread",
@@ -196,14 +209,17 @@ notifications = Table(
     Index("ix_notifications_created_at", "created_at"),
 )
 
-# What one bulk change did, kept for the 30 seconds in which it can be undone.
+# What one change of many rows did, for the 30 seconds in which it can be undone. The rows themselves carry `change`
+# and what they were, so this stays small however many there are; they lie from `first_seq` to `last_seq`.
 undos = Table(
     "undos",
     metadata,
     _id(),
     _user(),
     Column("verb", String(16), nullable=False),
-    Column("changed", Text, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
     Column("created_at", _TIME, nullable=False),
     Index("ix_undos_created_at", "created_at"),
 )

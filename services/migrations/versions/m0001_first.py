@@ -181,6 +181,11 @@ _STATEMENTS = (
         read_at BIGINT,
         archived_at BIGINT,
         expired_at BIGINT,
+        read_change BIGINT,
+        read_before BIGINT,
+        seen_before BIGINT,
+        archive_change BIGINT,
+        archived_before BIGINT,
         CONSTRAINT pk_notifications PRIMARY KEY (id),
         CONSTRAINT ck_notifications_category CHECK (category IN ('job','bid','hire','message','comment','payment','system')),
         CONSTRAINT ck_notifications_priority CHECK (priority IN ('low','normal','high','urgent')),
@@ -189,7 +194,7 @@ _STATEMENTS = (
     )
     """,
     """
-    CREATE UNIQUE INDEX ix_notifications_collapse ON notifications (user_id, collapse_key) WHERE collapse_key IS NOT NULL AND read_at IS NULL AND archived_at IS NULL AND expired_at IS NULL
+    CREATE INDEX ix_notifications_collapse ON notifications (user_id, collapse_key, read_at, archived_at, expired_at) WHERE collapse_key IS NOT NULL
     """,
     """
     CREATE INDEX ix_notifications_created_at ON notifications (created_at)
@@ -201,11 +206,16 @@ _STATEMENTS = (
     CREATE INDEX ix_notifications_unread ON notifications (user_id, seq) WHERE read_at IS NULL AND archived_at IS NULL AND expired_at IS NULL
     """,
     """
+    CREATE INDEX ix_notifications_visible ON notifications (user_id, seq) WHERE archived_at IS NULL AND expired_at IS NULL
+    """,
+    """
     CREATE TABLE undos (
         id VARCHAR(36) NOT NULL,
         user_id VARCHAR(36) NOT NULL,
         verb VARCHAR(16) NOT NULL,
-        changed TEXT NOT NULL,
+        change BIGINT NOT NULL,
+        first_seq BIGINT NOT NULL,
+        last_seq BIGINT NOT NULL,
         created_at BIGINT NOT NULL,
         CONSTRAINT pk_undos PRIMARY KEY (id),
         CONSTRAINT fk_undos_user_id FOREIGN KEY(user_id) REFERENCES users (id)
