@@ -1,0 +1,165 @@
+"""Where the parts meet: `build` makes the whole hub from its settings; the lifespan starts and stops it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.addresses import Addresses
+from api.commits import Commits
+from api.crossorigin import CrossOrigin
+from api.edge import Edge
+from api.errors import Internal, MethodNotAllowed, problem
+from api.hub import Hub
+from api.identity import Identities
+from api.metrics import Metrics
+from api.operation import routes
+from api.pages import page_routes
+from api.routes import OPERATIONS
+from api.secret_keys import signing_keys
+from api.settings import Settings
+from realtime.manager import RealtimeManager
+from realtime.options import RealtimeOptions
+from services import notifications, outbox
+from services.database import Database
+from services.errors import DomainError, NotFound
+from services.history import LogHistory
+from services.ids import new_id
+from services.lookup import Lookup
+from services.passwords import Passwords
+from services.retention import Retention
+from services.epoch import stored_epoch
+from services.tokens import Tickets, Tokens
+from services.writer import Batch
+
+# The ring is filled with this many of the newest events at start.
+SEED_EVENTS = 20_000
+
+
+@dataclass(frozen=True)
+class App:
+    """The ASGI application. `hub` are its parts; `doubt` is set when the disk has failed and the process should end."""
+
+    hub: Hub
+    doubt: asyncio.Event
+    _asgi: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._asgi(scope, receive, send)
+
+
+def build(settings: Settings, *, clock: Callable[[], int] | None = None, random: Random | None = None) -> App:
+    """Make a hub on a migrated store; nothing runs before its lifespan starts. `clock` gives wall time in ms."""
+    clock, random, doubt = clock or _wall_clock, random or Random(), asyncio.Event()
+    database = Database(
+        settings.database_file,
+        wal_bytes=settings.wal_mb * 1024 * 1024,
+        on_commit=lambda batch: commits(batch),
+        on_doubt=doubt.set,
+    )
+    manager = RealtimeManager(
+        _options(settings, stored_epoch(settings.database_file)),
+        history=LogHistory(database),
+        clock=time.monotonic,
+        wall=clock,
+        random=random,
+        new_id=new_id,
+    )
+    tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
+    tickets = Tickets(tokens, clock)
+    identities = Identities(settings, database, tokens, tickets, clock)
+    commits: Callable[[Batch], None] = Commits(manager, identities)
+    hub = Hub(
+        settings=settings,
+        database=database,
+        manager=manager,
+        identities=identities,
+        tokens=tokens,
+        tickets=tickets,
+        passwords=Passwords(settings.password_cost),
+        counts=Lookup(database, notifications.counts_of),
+        metrics=Metrics(manager, database),
+        clock=clock,
+        monotonic=time.monotonic,
+    )
+    return App(hub, doubt, _asgi(hub))
+
+
+def _asgi(hub: Hub) -> ASGIApp:
+    """From the outside in: the edge, other origins, the routes."""
+    settings = hub.settings
+    starlette = Starlette(
+        routes=[*routes(hub, OPERATIONS), *page_routes()],
+        exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
+        lifespan=partial(_lifespan, hub),
+    )
+    inner = CrossOrigin(starlette, settings)
+    return Edge(
+        inner,
+        addresses=Addresses(settings.trusted_proxies),
+        observe=hub.metrics.observe,
+        hsts=settings.secure_cookies,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(hub: Hub, _starlette: Starlette) -> AsyncIterator[None]:
+    """Start each part after those it needs; stop them in the opposite order."""
+    async with AsyncExitStack() as stack:
+        await hub.database.start()
+        stack.push_async_callback(hub.database.stop)
+        events, floor, head = await hub.database.read(outbox.recent, limit=SEED_EVENTS)
+        hub.manager.seed(events, floor, head)
+        await hub.manager.start()
+        stack.push_async_callback(hub.manager.stop)
+        retention = Retention(hub.database, hub.settings, hub.clock)
+        await retention.start()
+        stack.push_async_callback(retention.stop)
+        yield
+
+
+def _options(settings: Settings, epoch: str) -> RealtimeOptions:
+    return RealtimeOptions(
+        epoch=epoch,
+        backlog=settings.backlog,
+        shared_backlog=settings.shared_backlog,
+        queue_events=settings.queue_events,
+        max_streams_per_user=settings.max_streams_per_user,
+        max_streams_per_address=settings.max_streams_per_address,
+        connect_limit=settings.connect_rate_limit,
+        send_limit=settings.rate_limit,
+        idle_seconds=settings.idle_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        rotate_seconds=settings.rotate_seconds,
+        ring_events=SEED_EVENTS,
+    )
+
+
+def _domain(request: Request, error: Any) -> Response:
+    return problem(error, request.scope["hub.request_id"])
+
+
+def _http(request: Request, error: Any) -> Response:
+    """Starlette's own 404 and 405."""
+    if error.status_code == 405:
+        return _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return _domain(request, NotFound() if error.status_code == 404 else Internal())
+
+
+def _internal(request: Request, error: Exception) -> Response:
+    return _domain(request, Internal())
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000

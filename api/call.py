@@ -1,0 +1,91 @@
+"""One request on its way through a handler: who asks, what was asked, and how it reaches the store."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from api.hub import Hub
+from services import idempotency
+from services.callers import Caller, User
+from services.errors import InvalidField, Unauthenticated
+
+B = TypeVar("B")
+Q = TypeVar("Q")
+T = TypeVar("T")
+
+KEY_HEADER = "idempotency-key"
+# Longer keys are refused; the column holds no more.
+KEY_LENGTH = 255
+
+
+class Call(Generic[B, Q]):
+    """A checked request. `body` and `query` are the structs the operation declares (None where it has none)."""
+
+    __slots__ = ("body", "caller", "digest_of", "hub", "log", "now", "query", "request")
+
+    def __init__(self, hub: Hub, request: Request, caller: Caller, body: B, query: Q, digest_of: bytes) -> None:
+        self.hub = hub
+        self.request = request
+        self.caller = caller
+        self.body = body
+        self.query = query
+        self.digest_of = digest_of
+        self.now = hub.clock()
+        self.log = structlog.get_logger("api")
+
+    @property
+    def user(self) -> User:
+        """The signed-in user. Raises Unauthenticated where there is none."""
+        if self.caller.user is None:
+            raise Unauthenticated
+        return self.caller.user
+
+    def path(self, name: str) -> str:
+        """A parameter of the path."""
+        return str(self.request.path_params[name])
+
+    async def read(self, query: Callable[..., T], **arguments: Any) -> T:
+        """Run a query on a reader."""
+        return await self.hub.database.read(query, **arguments)
+
+    async def write(self, unit: Callable[..., T], **arguments: Any) -> T:
+        """Run a unit of work, with `now`; on disk when this returns."""
+        return await self.hub.database.write(unit, now=self.now, **arguments)
+
+    async def create(self, unit: Callable[..., T], **arguments: Any) -> T | bytes:
+        """Like `write`, but a repeated Idempotency-Key gets the first answer again, as JSON bytes.
+
+        Raises IdempotencyKeyReused when the key came with another request.
+        """
+        key = self.idempotency_key()
+        if key is None:
+            return await self.write(unit, **arguments)
+        return await self.hub.database.write(
+            idempotency.once,
+            caller=self.caller.key,
+            key=key,
+            digest=self.digest(),
+            now=self.now,
+            act=_bound(unit, now=self.now, **arguments),
+        )
+
+    def digest(self) -> bytes:
+        """SHA-256 of what was asked: method, path and body."""
+        asked = f"{self.request.method} {self.request.url.path}\n".encode()
+        return hashlib.sha256(asked + self.digest_of).digest()
+
+    def idempotency_key(self) -> str | None:
+        """The Idempotency-Key of this request. Raises InvalidField for one that cannot be kept."""
+        key = self.request.headers.get(KEY_HEADER)
+        if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isascii() and key.isprintable()):
+            raise InvalidField("Idempotency-Key", "length", "An Idempotency-Key is 1 to 255 printable characters.")
+        return key
+
+
+def _bound(unit: Callable[..., T], **arguments: Any) -> Callable[[Connection], T]:
+    return partial(unit, **arguments)

@@ -1,0 +1,108 @@
+"""The outermost layer: request id, client address, security headers, one log line, and no exception gets past it."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.addresses import Addresses
+from api.errors import Internal, problem
+from services.ids import new_id
+
+# Nothing is loaded from elsewhere, nothing runs inline, nobody frames us.
+SECURITY_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+}
+# What a client sent as its own id is not trusted; ours is short enough to read aloud.
+REQUEST_ID_LENGTH = 12
+
+Observe = Callable[[str, str, int, float], None]
+
+
+class Edge:
+    """Pure ASGI middleware around everything. `observe(method, route, status, seconds)` feeds the metrics."""
+
+    def __init__(self, app: ASGIApp, *, addresses: Addresses, observe: Observe, hsts: bool) -> None:
+        self._app = app
+        self._addresses = addresses
+        self._observe = observe
+        self._headers = SECURITY_HEADERS | (
+            {"strict-transport-security": "max-age=31536000; includeSubDomains"} if hsts else {}
+        )
+        self._log = structlog.get_logger("http")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the lifespan untouched. WebSockets are refused."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = new_id().replace("-", "")[-REQUEST_ID_LENGTH:]
+        scope["hub.request_id"] = request_id
+        scope["hub.address"] = self._addresses.of(scope)
+        if cut := _cut(send):
+            scope["hub.cut"] = cut
+        began, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(raw=message["headers"])
+                headers["x-request-id"] = request_id
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            self._log.exception("failed", method=scope["method"], path=scope["path"])
+            if not status:
+                await problem(Internal(), request_id)(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - began
+            self._observe(scope["method"], _route(scope), status, seconds)
+            self._log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(seconds * 1_000, 1),
+                address=scope["hub.address"],
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, so that metrics do not grow with ids."""
+    return str(getattr(scope.get("route"), "path", "unknown"))
+
+
+def _cut(send: Send) -> Callable[[], None] | None:
+    """How to close the connection at once, where the server is uvicorn: its `send` belongs to the cycle."""
+    transport: Any = getattr(getattr(send, "__self__", None), "transport", None)
+    abort = getattr(transport, "abort", None)
+    if abort is None:
+        return None
+
+    def cut() -> None:
+        with suppress(Exception):
+            abort()
+
+    return cut

@@ -1,0 +1,26 @@
+"""What every handler may use: the parts of the running hub, made once by `api.app.build`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.identity import Identities
+from api.settings import Settings
+from realtime.manager import RealtimeManager
+from services.database import Database
+from services.passwords import Passwords
+from services.tokens import Tickets, Tokens
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The parts of a running hub. `clock` gives wall time in ms, `monotonic` seconds for limits."""
+
+    settings: Settings
+    database: Database
+    manager: RealtimeManager
+    identities: Identities
+    tokens: Tokens
+    tickets: Tickets
+    passwords: Passwords
+    clock: Callable[[], int]
+    monotonic: Callable[[], float]

@@ -1,0 +1,76 @@
+"""The portable way to one client: chunks wait here until the ASGI server has taken them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+
+class PortableSink:
+    """A realtime.ports.Sink over an async iterator of bytes; works on any ASGI server.
+
+    `cut` closes the transport at once where the server lets us reach it; elsewhere the response's own
+    send timeout ends a stalled stream.
+    """
+
+    __slots__ = ("_chunks", "_cut", "_drained", "_ended", "_loop", "_size", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, cut: Callable[[], None]) -> None:
+        self._loop = loop
+        self._cut = cut
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: Callable[[], None] | None = None
+
+    def write(self, chunk: bytes) -> None:
+        """Queue bytes for the client; nothing happens after `end`."""
+        if not self._ended:
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._wake()
+
+    def pressure(self) -> int:
+        """Bytes that the server has not taken yet."""
+        return self._size
+
+    def end(self) -> None:
+        """The response ends after what was written."""
+        self._ended = True
+        self._wake()
+
+    def abort(self) -> None:
+        """The response ends now."""
+        self._chunks.clear()
+        self.end()
+        self._cut()
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when everything has been taken."""
+        self._drained = callback
+        if self._size == 0:
+            self._tell_drained()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What the response sends: everything that waits, joined, whenever the server has taken the last of it."""
+        while True:
+            if self._chunks:
+                chunk = b"".join(self._chunks)
+                self._chunks.clear()
+                yield chunk
+                self._size = sum(map(len, self._chunks))
+                if self._size == 0:
+                    self._tell_drained()
+            elif self._ended:
+                return
+            else:
+                self._waiter = self._loop.create_future()
+                await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _tell_drained(self) -> None:
+        if self._drained is not None:
+            self._loop.call_soon(self._drained)
+            self._drained = None

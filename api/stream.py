@@ -1,0 +1,141 @@
+"""SSE over HTTP: one open stream as an EventSourceResponse of sse-starlette; imported nowhere else."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.bodies import Query
+from api.call import Call
+from api.hub import Hub
+from api.sink import PortableSink
+from realtime import event
+from realtime.cursor import Cursor
+from realtime.session import Session
+from realtime.verdict import Verdict
+from services import channels, times
+from services.errors import Forbidden
+from services.notifications import Counts
+
+HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+# A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
+COUNT_TRIES = 3
+
+class Connect(Query, frozen=True):
+    """The query string of a stream."""
+
+    user_id: str | None = None
+    channels: str | None = None
+    ticket: str | None = None
+    last_event_id: str | None = None
+
+
+class Stream(EventSourceResponse):
+    """One stream from its first byte to its last; the session is closed however it ends."""
+
+    def __init__(self, hub: Hub, user_id: str, address: str, sink: PortableSink, begin: Callable[[], Session]) -> None:
+        self._manager = hub.manager
+        self._user_id, self._address = user_id, address
+        self._sink, self._begin = sink, begin
+        patience = hub.manager.options.stall_seconds or None
+        super().__init__(sink.chunks(), headers=HEADERS, ping=0, sep="\n", send_timeout=patience)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Admit, open the session, stream until either side ends it, close the session."""
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+        elif reason := self._manager.admit(self._user_id, self._address):
+            await _farewell(self._manager.farewell(reason))(scope, receive, send)
+        else:
+            await self._stream(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = self._begin()
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            self._sink.abort()
+        finally:
+            self._manager.close(session)
+
+
+async def connect(call: Call[None, Connect]) -> Response:
+    """Open a stream of Server-Sent Events (WHATWG HTML, 9.2)."""
+    user, manager, address = call.user, call.hub.manager, call.request.scope["hub.address"]
+    if call.query.user_id not in (None, user.id):
+        raise Forbidden("A stream can only be opened for yourself.")
+    asked = None if call.query.channels is None else call.query.channels.split(",")
+    heard, own = channels.readable(user.id, user.role, asked), channels.of_user(user.id)
+    verdict = await manager.judge(*_cursor(call), heard, own)
+    counts = await _counts(call.hub, user.id, own)
+    sink = PortableSink(asyncio.get_running_loop(), call.request.scope.get("hub.cut", _cannot_cut))
+
+    def begin() -> Session:
+        return manager.open(
+            sink,
+            user_id=user.id,
+            channels=heard,
+            own_channel=own,
+            verdict=verdict,
+            login=call.caller.login,
+            address=address,
+            confirm=lambda session, at: _confirmation(call.hub, session, at, verdict, counts),
+        )
+
+    return Stream(call.hub, user.id, address, sink, begin)
+
+
+async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
+    """What is unread and unseen, not older than what the stream will show: read again if something came meanwhile."""
+    for _ in range(COUNT_TRIES):
+        before = hub.manager.newest(own)
+        counts = await hub.counts.get(user_id)
+        if hub.manager.newest(own) == before:
+            break
+    return counts
+
+
+def take_over_shutdown() -> None:
+    """Tell sse-starlette that the hub ends its streams itself, with a farewell."""
+    AppStatus.disable_automatic_graceful_drain()
+
+
+def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
+    """Where the client stands, and whether it said something that cannot be read; the header wins."""
+    text = call.request.headers.get("last-event-id") or call.query.last_event_id
+    if not text:
+        return None, False
+    try:
+        return Cursor.parse(text), False
+    except ValueError:
+        return None, True
+
+
+def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdict, counts: Counts) -> bytes:
+    manager = hub.manager
+    stands = at or Cursor(manager.options.epoch, manager.head)
+    data = {
+        "sessionId": session.id,
+        "userId": session.user_id,
+        "channels": session.channels,
+        "cursor": str(stands),
+        "recovered": verdict.recovered,
+        "heartbeatSeconds": manager.options.heartbeat_seconds,
+        "serverTime": times.render(hub.clock()),
+        "unread": counts.unread,
+        "unseen": counts.unseen,
+    }
+    id = None if at is None else str(at)
+    return event.confirmed(msgspec.json.encode(data), manager.broken_retry(), id)
+
+
+def _farewell(frame: bytes) -> Response:
+    """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
+    return Response(frame, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
+
+
+def _cannot_cut() -> None:
+    """Another server: its own send timeout ends the stream."""

@@ -1,0 +1,15 @@
+"""The epoch of a store: the part of every cursor that says which history its position belongs to."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def stored_epoch(path: Path) -> str:
+    """Read the epoch of a migrated store, before anything else has opened it.
+
+    Raises sqlite3.OperationalError when there is no such store.
+    """
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        (epoch,) = connection.execute("SELECT epoch FROM counter").fetchone()
+    return str(epoch)
