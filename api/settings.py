@@ -1,0 +1,229 @@
+"""Every knob of the hub, read from the environment once; nothing else reads it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from api.knobs import (
+    Knob,
+    Network,
+    choice,
+    currency,
+    folder,
+    host_name,
+    is_local,
+    knob,
+    limit,
+    listing,
+    network,
+    number,
+    origin,
+    text,
+    web_origin,
+    whole,
+)
+from api.secret_keys import MIN_SECRET, weakness
+from realtime.limiter import Limit
+
+# OWASP's least memory for argon2id, in MiB.
+MIN_PASSWORD_COST: Final = 19
+
+# What a later release will know; named here so that the refusal says so instead of guessing at a typo.
+LATER: Final = frozenset({"HUB_OPENING_BALANCE", "HUB_REVIEW_DAYS", "HUB_DELIVERY_DAYS"})
+
+_SQLITE: Final = ("sqlite", "sqlite+aiosqlite")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `problems` has one sentence for each thing to change."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(" ".join(problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings; field `port` is `HUB_PORT`. Where 0 switches something off, its line says so."""
+
+    env: str = knob(choice("development", "production"), "development", "`production` refuses what is unsafe there")
+    host: str = knob(host_name, "127.0.0.1", "address to listen on")
+    port: int = knob(whole(0, 65535), "8000", "port to listen on; 0 takes a free one")
+    data_dir: Path = knob(folder, "./data", "folder of `hub.db` and all that belongs to it; made if absent")
+    database_url: str = knob(text, "", "SQLite in the data folder; others are for a later release", secret=True)
+    broker_url: str = knob(text, "", "for a later release: must be unset", secret=True)
+    secret_keys: tuple[str, ...] = knob(
+        listing(text),
+        "",
+        "comma list, the last signs and all verify; in development made and kept in the data folder",
+        secret=True,
+    )
+    allowed_origins: tuple[str, ...] = knob(
+        listing(origin),
+        "http://localhost:3000,http://localhost:5173,http://localhost:8081",
+        "comma list of other origins whose pages may call with a bearer token (CORS)",
+        production="",
+    )
+    public_url: str | None = knob(web_origin, "", "the origin people open; unset means the address listened on")
+    trusted_proxies: tuple[Network, ...] = knob(
+        listing(network), "", "comma list of addresses and networks whose `Forwarded` headers count"
+    )
+    rate_limit: Limit | None = knob(limit, "100/minute", "sends of a user (message, comment, bid, job); 0 is off")
+    service_rate_limit: Limit | None = knob(limit, "0", "notifications to one recipient by services; 0 is off")
+    connect_rate_limit: Limit | None = knob(limit, "60/minute", "streams opened by a user; 0 is off")
+    login_rate_limit: Limit | None = knob(limit, "10/minute", "failed log-ins to an account; 0 is off")
+    login_address_rate_limit: Limit | None = knob(limit, "100/minute", "failed log-ins from an address; 0 is off")
+    signup_rate_limit: Limit | None = knob(limit, "100/hour", "sign-ups from an address; 0 is off")
+    backlog: int = knob(whole(0, 100_000), "100", "missed events of a user that are replayed, else `reset`; 0 is off")
+    shared_backlog: int = knob(
+        whole(0, 100_000), "1000", "missed events of shared channels that are replayed, else `reset`; 0 is off"
+    )
+    queue_events: int = knob(whole(0, 100_000), "100", "events that may wait for a slow stream; 0 is off")
+    max_streams_per_user: int = knob(whole(0, 1_000_000), "10", "open streams of a user; 0 is off")
+    max_streams_per_address: int = knob(whole(0, 1_000_000), "100", "open streams from an address; 0 is off")
+    idle_seconds: float = knob(number(0, 86_400), "300", "after which a user without a stream leaves memory; 0 is off")
+    heartbeat_seconds: float = knob(number(0.05, 3_600), "15", "between heartbeats of a stream, give or take a little")
+    rotate_seconds: float = knob(number(0, 86_400), "900", "a stream's life, ± 20 %, before it reconnects; 0 is off")
+    log_events: int = knob(whole(0, 10_000_000), "10000", "events kept for replay, a channel; 0 is no such bound")
+    log_days: float = knob(number(0, 3_650), "7", "days that events are kept for replay; 0 is no such bound")
+    inbox_days: float = knob(number(0, 36_500), "365", "days that inbox rows are kept; 0 keeps them for ever")
+    wal_mb: int = knob(whole(1, 65_536), "64", "MiB of SQLite's write-ahead log past which the writer truncates it")
+    metrics_token: str | None = knob(
+        lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
+    )
+    currency: str = knob(currency, "USD", "the hub's one currency (ISO 4217)")
+    password_cost: int = knob(whole(1, 4_096), "64", "MiB of memory that hashing a password takes (argon2id)")
+    log_level: str = knob(choice("debug", "info", "warning", "error"), "info", "least level that is logged")
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read every HUB_… variable; empty is unset. Raises SettingsError with all problems at once."""
+        env = environ.get("HUB_ENV", "").strip().lower()
+        wrong = {name: _unknown(name) for name in sorted(environ) if name.startswith("HUB_") and name not in NAMES}
+        values: dict[str, Any] = {}
+        for name, known in KNOBS.items():
+            given, default = environ.get(name, "").strip(), known.default_in(env)
+            try:
+                values[_field(name)] = known.parse(given or default)
+            except ValueError as error:
+                wrong[name] = f"{name} {error}" + ("." if known.secret else f", but is {given!r}.")
+                values[_field(name)] = known.parse(default)
+        made = cls(**values)
+        for name, problem in _refusals(made):
+            wrong.setdefault(name, problem)
+        if wrong:
+            raise SettingsError(list(wrong.values()))
+        return made
+
+    @property
+    def production(self) -> bool:
+        """Whether the hub is on show."""
+        return self.env == "production"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file."""
+        given = urlsplit(self.database_url).path[1:]
+        return Path(given) if given else self.data_dir / "hub.db"
+
+    @property
+    def origin(self) -> str:
+        """The origin people open, such as `https://hub.example.org` (with port 0: before it is known)."""
+        if self.public_url:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # what binds to all
+        return origin(f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}")
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether cookies are for https alone: everywhere but on localhost."""
+        return self.origin.startswith("https://") or not is_local(urlsplit(self.origin).hostname or "")
+
+
+def _name(field_name: str) -> str:
+    return f"HUB_{field_name.upper()}"
+
+
+def _field(name: str) -> str:
+    return name.removeprefix("HUB_").lower()
+
+
+# By the variable's name, in the order of the README's table.
+KNOBS: Final[Mapping[str, Knob]] = {_name(each.name): each.metadata["knob"] for each in fields(Settings)}
+NAMES: Final = frozenset(KNOBS)
+
+
+def readme_table() -> str:
+    """The README's table of settings, in Markdown."""
+    rows = ["| setting | default | what it is |", "|---|---|---|"]
+    for name, known in KNOBS.items():
+        default = f"`{known.default}`" if known.default else "–"
+        if known.production is not None:
+            default += f" (production: {known.production or 'none'})"
+        rows.append(f"| `{name}` | {default} | {known.about} |")
+    return "\n".join(rows)
+
+
+def _unknown(name: str) -> str:
+    if name in LATER:
+        return f"{name} is for a later release: leave it unset."
+    near = get_close_matches(name, sorted(NAMES), n=1)
+    hint = f"did you mean {near[0]}?" if near else "unset it, or look it up in the README."
+    return f"{name} is no setting of the hub: {hint}"
+
+
+def _refusals(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is well-formed and still not to be used: the setting's name and a sentence."""
+    if settings.broker_url:
+        yield "HUB_BROKER_URL", "HUB_BROKER_URL is for a later release: leave it unset, this one runs as one process."
+    yield from _database(settings.database_url)
+    if settings.production:
+        yield from _production(settings)
+
+
+def _database(url: str) -> Iterator[tuple[str, str]]:
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in _SQLITE:
+        yield (
+            "HUB_DATABASE_URL",
+            "HUB_DATABASE_URL names another database than SQLite, which is for a later release: leave it unset.",
+        )
+    elif parts.netloc or parts.query or parts.fragment or len(parts.path) < 2 or ":memory:" in parts.path:
+        yield "HUB_DATABASE_URL", "HUB_DATABASE_URL must name a file, like sqlite:////var/lib/hub/hub.db, or be unset."
+
+
+def _production(settings: Settings) -> Iterator[tuple[str, str]]:
+    if not settings.secret_keys:
+        yield (
+            "HUB_SECRET_KEYS",
+            f"HUB_SECRET_KEYS must be set in production: {MIN_SECRET} random characters or more, "
+            'as `python3 -c "import secrets; print(secrets.token_urlsafe(32))"` prints them.',
+        )
+    for place, key in enumerate(settings.secret_keys, start=1):
+        if problem := weakness(key):
+            yield "HUB_SECRET_KEYS", f"HUB_SECRET_KEYS cannot be used in production: key {place} {problem}."
+    if settings.password_cost < MIN_PASSWORD_COST:
+        yield "HUB_PASSWORD_COST", f"HUB_PASSWORD_COST must be {MIN_PASSWORD_COST} (MiB) or more in production."
+    if settings.public_url is None and not is_local(settings.host):
+        yield (
+            "HUB_PUBLIC_URL",
+            "HUB_PUBLIC_URL must be set in production where HUB_HOST is not this machine alone: "
+            "the https:// origin that people open.",
+        )
+    if settings.secure_cookies and not settings.origin.startswith("https://"):
+        yield (
+            "HUB_PUBLIC_URL",
+            "HUB_PUBLIC_URL must start with https:// in production, or be on localhost: "
+            "cookies would travel in the open.",
+        )
+    if any(trusted.prefixlen == 0 for trusted in settings.trusted_proxies):
+        yield (
+            "HUB_TRUSTED_PROXIES",
+            "HUB_TRUSTED_PROXIES must not be everybody in production: anyone could then claim any address.",
+        )
