@@ -1,7 +1,10 @@
 """Who is asking: nobody, a signed-in user or an internal service; known before any handler runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
+
+import msgspec
 
 from services.shapes import Role
 
@@ -16,6 +19,12 @@ class User:
     role: Role
     skills: tuple[str, ...]
     created_at: int
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> Self:
+        """From a row that begins with id, email, name, role, skills (JSON) and created_at."""
+        id, email, name, role, skills, created_at = row[:6]
+        return cls(id, email, name, role, tuple(msgspec.json.decode(skills)), created_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,11 @@ class Caller:
         if self.user is not None:
             return f"user:{self.user.id}"
         return "anonymous" if self.service is None else f"service:{self.service}"
+
+    @property
+    def ends_with(self) -> str | None:
+        """What this caller's streams end with: the login's id, or `key:<name>` for a ticket that a service took."""
+        return self.login if self.service is None else f"key:{self.service}"
 
     @property
     def user_id(self) -> str | None:

@@ -33,6 +33,40 @@ class Self(Shape, frozen=True):
     created_at: str
 
 
+class SignIn(Shape, frozen=True):
+    """What signing up or in gives: who one is, and a token for programs (browsers get it as a cookie too)."""
+
+    user: Self
+    token: str
+
+
+class Login(Shape, frozen=True):
+    """A signed-in browser or program; `current` is the one that asks."""
+
+    id: str
+    user_agent: str | None
+    address: str | None
+    created_at: str
+    used_at: str
+    current: bool
+
+
+class ApiKey(Shape, frozen=True):
+    """A service's key; what it is nobody can tell any more."""
+
+    name: str
+    scopes: list[str]
+    created_at: str
+    revoked_at: str | None
+
+
+class Ticket(Shape, frozen=True):
+    """What opens one stream, once, within `expires_in` seconds."""
+
+    ticket: str
+    expires_in: int
+
+
 class Notification(Shape, frozen=True):
     """One row of an inbox."""
 

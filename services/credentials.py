@@ -1,0 +1,152 @@
+"""What is behind a login or an API key, kept at hand and dropped by the very commits that change it."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services import keys, logins, users
+from services.callers import Caller, User
+from services.database import Database
+from services.errors import DomainError
+from services.lookup import Lookup
+
+# Logins and keys kept at hand: about 1 KB each.
+KEPT = 20_000
+# Ends that can still be told apart from one another; whoever is further behind asks again.
+ENDS = 1_000
+# Touches written at once.
+TOUCHES = 500
+
+
+@dataclass(slots=True)
+class _Held:
+    caller: Caller
+    used_at: int
+
+
+class Credentials:
+    """Finds callers by login or key, with one query a turn of the loop for those who are not at hand.
+
+    `apply` must be called with every event of the control channel, on the loop, before those who waited for that
+    commit go on. `clock` gives wall time in ms.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], int], kept: int = KEPT) -> None:
+        self._database = database
+        self._clock = clock
+        self._kept = kept
+        self._logins: Lookup[logins.Login] = Lookup(database, logins.find)
+        self._keys: Lookup[keys.Key] = Lookup(database, keys.find)
+        self._users: Lookup[User] = Lookup(database, users.find)
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        # What `_held` knows of a user or a service, so that it can be dropped without a search.
+        self._owned: dict[str, set[str]] = {}
+        self._touched: set[str] = set()
+        self._mark = 0
+        self._ends: deque[str] = deque(maxlen=ENDS)
+
+    @property
+    def mark(self) -> int:
+        """How many ends and changes have been heard of."""
+        return self._mark
+
+    def changed_since(self, mark: int, caller: Caller) -> bool:
+        """Whether what this caller rests on ended or changed after `mark`; True too when that is too long ago."""
+        missed = self._mark - mark
+        if missed > len(self._ends):
+            return True
+        rests_on = {caller.ends_with, f"user:{caller.user_id}"}
+        return any(self._ends[-back] in rests_on for back in range(1, missed + 1))
+
+    async def of_login(self, login_id: str) -> Caller | None:
+        """The user behind a login; None when it has ended, was idle too long or its user is disabled."""
+        held = self._at_hand(f"login:{login_id}")
+        if held is None:
+            mark, found = self._mark, await self._logins.get(login_id)
+            if found is None:
+                return None
+            held = _Held(Caller("user", user=found.user, login=login_id), found.used_at)
+            self._hold(f"login:{login_id}", held, f"user:{found.user.id}", mark)
+        return self._used(login_id, held)
+
+    async def of_key(self, text: str) -> Caller | None:
+        """The service behind an API key; None when there is none or it was revoked."""
+        digest = keys.hash_of(text).hex()
+        held = self._at_hand(f"hash:{digest}")
+        if held is None:
+            mark, found = self._mark, await self._keys.get(digest)
+            if found is None:
+                return None
+            held = _Held(Caller("service", scopes=found.scopes, service=found.name), 0)
+            self._hold(f"hash:{digest}", held, f"key:{found.name}", mark)
+        return held.caller
+
+    async def of_user(self, user_id: str) -> User | None:
+        """A user who is there and not disabled."""
+        return await self._users.get(user_id)
+
+    def apply(self, type: str, data: Mapping[str, str]) -> None:
+        """Hear that a login, a user or a key ended, or that a user changed."""
+        if type == "login_ended":
+            self._drop(f"login:{data['loginId']}")
+            self._ended(data["loginId"])
+        elif type in ("user_ended", "user_changed"):
+            self._drop_owned(f"user:{data['userId']}")
+            self._ended(f"user:{data['userId']}")
+        elif type == "key_revoked":
+            self._drop_owned(f"key:{data['name']}")
+            self._ended(f"key:{data['name']}")
+
+    async def flush(self) -> None:
+        """Write down which logins were used; call it now and then, and once at the end. Raises DomainError."""
+        while self._touched:
+            ids = list(self._touched)[:TOUCHES]
+            self._touched.difference_update(ids)
+            try:
+                await self._database.write(logins.touch, ids=ids, now=self._clock())
+            except DomainError:
+                self._touched.update(ids)
+                raise
+
+    def _used(self, login_id: str, held: _Held) -> Caller | None:
+        unused = self._clock() - held.used_at
+        if unused > logins.IDLE_MS:
+            return None
+        if unused >= logins.TOUCH_MS:
+            held.used_at = self._clock()
+            self._touched.add(login_id)
+        return held.caller
+
+    def _at_hand(self, name: str) -> _Held | None:
+        held = self._held.get(name)
+        if held is not None:
+            self._held.move_to_end(name)
+        return held
+
+    def _hold(self, name: str, held: _Held, owner: str, mark: int) -> None:
+        """Keep it at hand, unless it ended while it was being read: that snapshot may be older."""
+        if self.changed_since(mark, held.caller):
+            return
+        self._held[name] = held
+        self._owned.setdefault(owner, set()).add(name)
+        while len(self._held) > self._kept:
+            self._drop(next(iter(self._held)))
+
+    def _ended(self, what: str) -> None:
+        self._mark += 1
+        self._ends.append(what)
+
+    def _drop_owned(self, owner: str) -> None:
+        for name in self._owned.pop(owner, ()):
+            self._held.pop(name, None)
+
+    def _drop(self, name: str) -> None:
+        held = self._held.pop(name, None)
+        if held is None:
+            return
+        owner = held.caller.key if held.caller.user is not None else f"key:{held.caller.service}"
+        owned = self._owned.get(owner)
+        if owned is not None:
+            owned.discard(name)
+            if not owned:
+                del self._owned[owner]

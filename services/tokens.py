@@ -1,0 +1,113 @@
+"""Signed tokens: a login's, that carries only its id, and the ticket that opens one stream once (itsdangerous)."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from services.errors import Overloaded, Unauthenticated
+from services.ids import new_id
+
+T = TypeVar("T")
+
+TICKET_SECONDS = 30
+# Longer texts are no tokens of ours; nobody makes us sign megabytes.
+TOKEN_LENGTH = 2_048
+# Tickets used up within their 30 seconds: 3,000 a second, and 20 MB at most.
+BURNED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """For whom a stream may be opened. `mark` is how many ends had been heard of when it was made."""
+
+    user_id: str
+    login: str | None
+    service: str | None
+    mark: int
+    expires_at: int
+    id: str
+    process: str
+
+
+class Tokens:
+    """Signs and reads; the last key signs, all of them verify, so that keys can be rotated.
+
+    The library's own defaults are SHA-1 and a bare hash for the derived key; here it is HMAC-SHA-256 for both,
+    and a salt of its own for each purpose, so that no token passes for another kind.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._logins = _serializer(keys, "gigwire.login")
+        self._tickets = _serializer(keys, "gigwire.ticket")
+
+    def for_login(self, login_id: str) -> str:
+        """The token of a login. Whether the login still lives is not in it: its row says so."""
+        return str(self._logins.dumps(login_id))
+
+    def login_of(self, token: str) -> str:
+        """The login id in a token. Raises Unauthenticated when it is not one that we signed."""
+        return _loads(self._logins, token, str)
+
+    def for_ticket(self, ticket: Ticket) -> str:
+        """A ticket as text."""
+        return str(self._tickets.dumps(msgspec.to_builtins(ticket)))
+
+    def ticket_of(self, text: str) -> Ticket:
+        """The ticket in a text, still to be redeemed. Raises Unauthenticated when it is not one that we signed."""
+        return _loads(self._tickets, text, Ticket)
+
+
+class Tickets:
+    """Issues tickets and redeems each once, within 30 seconds and in the process that made it.
+
+    What was redeemed is remembered in memory only, so a ticket from before a restart is refused: it could have
+    been used then. `clock` gives milliseconds and must not go back.
+    """
+
+    def __init__(self, tokens: Tokens, *, clock: Callable[[], int], burned: int = BURNED) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._process = new_id()
+        self._most = burned
+        # Ticket id → when it would have expired; in the order of redemption.
+        self._burned: dict[str, int] = {}
+
+    def issue(self, *, user_id: str, login: str | None, service: str | None, mark: int) -> str:
+        """A new ticket for a user, asked for by one of their logins or by a service."""
+        expires_at = self._clock() + TICKET_SECONDS * 1_000
+        return self._tokens.for_ticket(Ticket(user_id, login, service, mark, expires_at, new_id(), self._process))
+
+    def redeem(self, text: str) -> Ticket:
+        """Use a ticket up. Raises Unauthenticated, and Overloaded when too many were used within 30 seconds."""
+        ticket, now = self._tokens.ticket_of(text), self._clock()
+        if ticket.process != self._process or ticket.expires_at <= now or ticket.id in self._burned:
+            raise Unauthenticated("This ticket has expired or was used; take a new one.")
+        self._forget_expired(now)
+        if len(self._burned) >= self._most:
+            raise Overloaded("Too many streams are being opened; take a new ticket in a moment.")
+        self._burned[ticket.id] = ticket.expires_at
+        return ticket
+
+    def _forget_expired(self, now: int) -> None:
+        """Drop what has expired from the old end; one that outlives the rest holds them up 30 s at most."""
+        while self._burned and self._burned[oldest := next(iter(self._burned))] <= now:
+            del self._burned[oldest]
+
+
+def _serializer(keys: Sequence[str], salt: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(
+        list(keys), salt=salt, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    )
+
+
+def _loads(serializer: URLSafeTimedSerializer, text: str, kind: type[T]) -> T:
+    if len(text) > TOKEN_LENGTH or not text.isascii():
+        raise Unauthenticated
+    try:
+        return msgspec.convert(serializer.loads(text), kind)
+    except (BadData, msgspec.ValidationError):
+        raise Unauthenticated from None

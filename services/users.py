@@ -1,0 +1,197 @@
+"""Accounts: made, changed, and found by id, e-mail or the id that another system knows them by."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
+
+from services import channels, outbox
+from services.callers import User
+from services.errors import Conflict, InvalidField, NotFound
+from services.ids import new_id
+from services.shapes import Role, Self
+from services.tables import inboxes, users
+from services.times import render
+
+EMAIL_LENGTH = 254
+# What a browser's <input type=email> lets through (HTML, 4.10.5.1.5), so that no form accepts what we refuse.
+_EMAIL = re.compile(
+    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+)
+
+_COLUMNS = (users.c.id, users.c.email, users.c.name, users.c.role, users.c.skills, users.c.created_at)
+_BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("which"))
+_BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.email == bindparam("which"))
+_BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("which"))
+_ABLE = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
+_NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
+_NAMED = select(users.c.id, users.c.external_id).where(
+    or_(
+        users.c.id.in_(bindparam("ids", expanding=True)),
+        users.c.external_id.in_(bindparam("external_ids", expanding=True)),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user as the log-in sees them."""
+
+    user: User
+    password_hash: str | None
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Somebody named in a body, at `pointer`, by our id or by another system's."""
+
+    pointer: str
+    user_id: str | None = None
+    external_id: str | None = None
+
+
+def as_self(user: User) -> Self:
+    """What a user is told about themselves."""
+    return Self(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=user.role,
+        skills=list(user.skills),
+        created_at=render(user.created_at),
+    )
+
+
+def checked_email(email: str) -> str:
+    """The address in lower case. Raises InvalidField at /email when it cannot be one."""
+    if len(email) > EMAIL_LENGTH:
+        raise InvalidField("/email", "length", f"An e-mail address has at most {EMAIL_LENGTH} characters.")
+    if not email.isascii() or not _EMAIL.fullmatch(email.lower()):
+        raise InvalidField("/email", "type", "That is not an e-mail address.")
+    return email.lower()
+
+
+def create(
+    tx: Connection,
+    *,
+    email: str | None,
+    password_hash: str | None,
+    name: str,
+    role: Role,
+    skills: Iterable[str] = (),
+    user_id: str | None = None,
+    external_id: str | None = None,
+    now: int,
+) -> Self:
+    """A new user, with an empty inbox. Raises InvalidField, and Conflict when the e-mail is taken."""
+    email = None if email is None else _free(tx, checked_email(email))
+    user = User(user_id or new_id(), email, name, role, tuple(dict.fromkeys(skills)), now)
+    row = {
+        "id": user.id,
+        "email": email,
+        "external_id": external_id,
+        "name": name,
+        "role": role,
+        "skills": _json(user.skills),
+        "password_hash": password_hash,
+        "created_at": now,
+    }
+    tx.execute(insert(users), row)
+    tx.execute(insert(inboxes), {"user_id": user.id, "seq": 0, "unread": 0, "unseen": 0})
+    return as_self(user)
+
+
+def by_email(tx: Connection, *, email: str) -> Account | None:
+    """The account behind an e-mail address, however it was typed; disabled ones too."""
+    row = tx.execute(_BY_EMAIL, {"which": email.lower()}).one_or_none()
+    return None if row is None else Account(User.of_row(row), row.password_hash, row.disabled_at is not None)
+
+
+def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
+    """Those of these users who are there and not disabled."""
+    return {row.id: User.of_row(row) for row in tx.execute(_ABLE, {"ids": list(ids)})}
+
+
+def names(tx: Connection, *, ids: Sequence[str]) -> dict[str, str]:
+    """The names of those of these users who exist."""
+    return {row.id: row.name for row in tx.execute(_NAMES, {"ids": list(ids)})}
+
+
+def resolve(tx: Connection, *, refs: Sequence[Ref]) -> list[str]:
+    """The user ids behind what a body names, in its order.
+
+    Raises InvalidField (unknown user) at the pointer of the first that is nobody.
+    """
+    asked = {
+        "ids": list({ref.user_id for ref in refs if ref.user_id is not None}),
+        "external_ids": list({ref.external_id for ref in refs if ref.external_id is not None}),
+    }
+    rows = tx.execute(_NAMED, asked).all()
+    ours, theirs = {row.id for row in rows}, {row.external_id: row.id for row in rows}
+    return [_known(ref, ours, theirs) for ref in refs]
+
+
+def patch_me(
+    tx: Connection, *, user_id: str, name: str | None = None, skills: Iterable[str] | None = None, now: int
+) -> Self:
+    """Change one's own name or skills; None leaves them. Raises NotFound."""
+    row = tx.execute(_BY_ID, {"which": user_id}).one_or_none()
+    if row is None:
+        raise NotFound
+    changed: dict[str, str] = {}
+    if name is not None:
+        changed["name"] = name
+    if skills is not None:
+        changed["skills"] = _json(tuple(dict.fromkeys(skills)))
+    return as_self(_change(tx, User.of_row(row), changed, now))
+
+
+def put_by_external_id(
+    tx: Connection, *, external_id: str, name: str, role: Role | None = None, email: str | None = None, now: int
+) -> Self:
+    """The user another system knows by this id, made (a client unless `role` says otherwise) or brought up to date.
+
+    Raises InvalidField, and Conflict when the e-mail belongs to somebody else.
+    """
+    row = tx.execute(_BY_EXTERNAL_ID, {"which": external_id}).one_or_none()
+    if row is None:
+        made_role: Role = role or "client"
+        return create(tx, email=email, password_hash=None, name=name, role=made_role, external_id=external_id, now=now)
+    user = User.of_row(row)
+    changed = {"name": name} | ({} if role is None else {"role": role})
+    if email is not None and checked_email(email) != user.email:
+        changed["email"] = _free(tx, checked_email(email))
+    return as_self(_change(tx, user, changed, now))
+
+
+def _free(tx: Connection, email: str) -> str:
+    if tx.execute(_BY_EMAIL, {"which": email}).one_or_none() is not None:
+        raise Conflict("There is already a user with this e-mail address.")
+    return email
+
+
+def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) -> User:
+    """Write what is new, and let the hub forget what it knew; a new role also means other channels."""
+    before = {"name": user.name, "email": user.email, "role": user.role, "skills": _json(user.skills)}
+    new = {column: value for column, value in changed.items() if before[column] != value}
+    if not new:
+        return user
+    row = tx.execute(update(users).where(users.c.id == user.id).values(**new).returning(*_COLUMNS)).one()
+    told = {"userId": user.id} | ({"streams": "rotate"} if "role" in new else {})
+    outbox.append(tx, channels.CONTROL, "user_changed", told, now=now)
+    return User.of_row(row)
+
+
+def _known(ref: Ref, ours: set[str], theirs: Mapping[str | None, str]) -> str:
+    if ref.user_id is not None and ref.user_id in ours:
+        return ref.user_id
+    if ref.external_id is not None and ref.external_id in theirs:
+        return theirs[ref.external_id]
+    raise InvalidField(ref.pointer, "unknown user", "There is no such user.")
+
+
+def _json(skills: Sequence[str]) -> str:
+    return msgspec.json.encode(skills).decode()
