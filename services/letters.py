@@ -1,0 +1,108 @@
+"""What a notification says, before it is in anybody's inbox; one that exists keeps the rules for words and links."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from services import texts
+from services.errors import InvalidField
+from services.shapes import Category, Priority
+
+DATA_BYTES = 8 * 1024
+# What browsers show of a system notification's actions (Notification.maxActions).
+ACTIONS = 2
+
+# An action's id is a segment of a path (RFC 3986, unreserved).
+_ACTION_ID = re.compile(r"[A-Za-z0-9._~-]{1,40}")
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A button: `url` opens, and that it was pressed is kept."""
+
+    id: str
+    label: str
+    url: str | None = None
+    style: Literal["primary", "secondary"] = "secondary"
+
+    def shown(self) -> dict[str, Any]:
+        """The action as JSON has it, and as a row keeps it."""
+        shown: dict[str, Any] = {"id": self.id, "label": self.label, "style": self.style}
+        return shown if self.url is None else shown | {"url": self.url}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A notification without its recipient. `expires_at` is milliseconds since 1970.
+
+    `invalidates` are the cache keys a page should drop when it arrives; `at` is where the letter stands in what was
+    asked (an RFC 6901 pointer), for errors. Raises InvalidField.
+    """
+
+    type: str
+    category: Category
+    priority: Priority = "normal"
+    title: str
+    body: str
+    data: dict[str, Any] = field(default_factory=dict)
+    url: str | None = None
+    icon: str | None = None
+    actions: Sequence[Action] = ()
+    collapse_key: str | None = None
+    expires_at: int | None = None
+    invalidates: Sequence[str] = ()
+    at: str = ""
+
+    def __post_init__(self) -> None:
+        """Check every word."""
+        texts.line(self.type, f"{self.at}/type", 64)
+        texts.line(self.title, f"{self.at}/title", 200)
+        texts.long(self.body, f"{self.at}/body", 2_000)
+        texts.json_object(self.data, f"{self.at}/data", DATA_BYTES)
+        if self.url is not None:
+            texts.link(self.url, f"{self.at}/url")
+        if self.icon is not None:
+            texts.line(self.icon, f"{self.at}/icon", 16)
+        if self.collapse_key is not None:
+            texts.line(self.collapse_key, f"{self.at}/collapseKey", 64)
+        _check_actions(self.actions, f"{self.at}/actions")
+
+    def check_expiry(self, now: int) -> None:
+        """Raises InvalidField for a letter that would have expired before it arrives."""
+        if self.expires_at is not None and self.expires_at <= now:
+            raise InvalidField(f"{self.at}/expiresAt", "range", "It would have expired before it was sent.")
+
+    def columns(self) -> dict[str, Any]:
+        """The values of a row of `notifications` that are the same for every recipient."""
+        return {
+            "type": self.type,
+            "category": self.category,
+            "priority": self.priority,
+            "title": self.title,
+            "body": self.body,
+            "data": _encoder.encode(self.data).decode(),
+            "url": self.url,
+            "icon": self.icon,
+            "actions": _encoder.encode([action.shown() for action in self.actions]).decode(),
+            "collapse_key": self.collapse_key,
+            "expires_at": self.expires_at,
+        }
+
+
+def _check_actions(actions: Sequence[Action], pointer: str) -> None:
+    if len(actions) > ACTIONS:
+        raise InvalidField(pointer, "length", f"A notification has at most {ACTIONS} actions.")
+    for index, action in enumerate(actions):
+        at = f"{pointer}/{index}"
+        if not _ACTION_ID.fullmatch(action.id):
+            raise InvalidField(f"{at}/id", "type", "An action's id is 1 to 40 letters, digits or any of . _ ~ -")
+        texts.line(action.label, f"{at}/label", 40)
+        if action.url is not None:
+            texts.link(action.url, f"{at}/url")
+    if len({action.id for action in actions}) < len(actions):
+        raise InvalidField(f"{pointer}/1/id", "type", "Each action needs an id of its own.")

@@ -1,0 +1,240 @@
+"""Puts notifications into inboxes: the row, the counts and the event in one transaction."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from services import inbox_events, outbox
+from services.ids import new_id
+from services.inbox_events import Counts
+from services.letters import Action, Letter
+from services.shapes import Category, Priority
+from services.tables import inboxes, notifications
+
+_n = notifications.c
+
+_ADD = insert(notifications)
+_GROW = upsert(inboxes)
+_GROW_INBOX = _GROW.on_conflict_do_update(
+    index_elements=[inboxes.c.user_id],
+    set_={
+        "seq": inboxes.c.seq + _GROW.excluded.seq,
+        "unread": inboxes.c.unread + _GROW.excluded.unread,
+        "unseen": inboxes.c.unseen + _GROW.excluded.unseen,
+    },
+).returning(inboxes.c.user_id, inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
+_SHRINK_INBOX = (
+    update(inboxes)
+    .where(inboxes.c.user_id == bindparam("who"))
+    .values(unread=inboxes.c.unread - bindparam("read"), unseen=inboxes.c.unseen - bindparam("seen"))
+)
+_UNREAD_WITH_KEY = select(_n.id, _n.user_id, _n.count.label("times"), _n.seen_at).where(
+    _n.user_id.in_(bindparam("owners", expanding=True)),
+    _n.collapse_key == bindparam("key"),
+    _n.read_at.is_(None),
+    _n.archived_at.is_(None),
+    _n.expired_at.is_(None),
+)
+_COUNTS = select(inboxes.c.user_id, inboxes.c.unread, inboxes.c.unseen).where(
+    inboxes.c.user_id.in_(bindparam("owners", expanding=True))
+)
+_REMOVE = delete(notifications).where(_n.id.in_(bindparam("gone", expanding=True)))
+
+Mail = Sequence[tuple[str, Letter]]
+
+
+@dataclass(slots=True)
+class _Old:
+    """The unread rows that one new row takes the place of; more than one if their owner put some back to unread."""
+
+    ids: list[str] = field(default_factory=list)
+    count: int = 0
+    unseen: int = 0
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """Where an inbox stands between one event of a unit and the next."""
+
+    user_id: str
+    seq: int
+    unread: int
+    unseen: int
+
+    def put_back(self, old: _Old) -> None:
+        """Begin before these rows went."""
+        self.unread += len(old.ids)
+        self.unseen += old.unseen
+
+    def without(self, old: _Old) -> Counts:
+        """The counts once these rows are gone."""
+        self.unread -= len(old.ids)
+        self.unseen -= old.unseen
+        return Counts(self.unread, self.unseen)
+
+    def with_one(self) -> Counts:
+        """The counts once a new row is there."""
+        self.unread += 1
+        self.unseen += 1
+        return Counts(self.unread, self.unseen)
+
+
+def add(
+    tx: Connection,
+    *,
+    user_id: str,
+    type: str,
+    category: Category,
+    priority: Priority = "normal",
+    title: str,
+    body: str,
+    data: dict[str, Any] | None = None,
+    url: str | None = None,
+    icon: str | None = None,
+    actions: Sequence[Action] = (),
+    collapse_key: str | None = None,
+    expires_at: int | None = None,
+    invalidates: Sequence[str] = (),
+    now: int,
+) -> str:
+    """Put one notification into a user's inbox and tell their streams; returns its id.
+
+    The user must exist. An unread one with the same `collapse_key` is replaced. `expires_at` is milliseconds since
+    1970; `invalidates` are the cache keys a page should drop. Raises InvalidField.
+    """
+    letter = Letter(
+        type=type,
+        category=category,
+        priority=priority,
+        title=title,
+        body=body,
+        data=data or {},
+        url=url,
+        icon=icon,
+        actions=actions,
+        collapse_key=collapse_key,
+        expires_at=expires_at,
+        invalidates=invalidates,
+    )
+    return deliver(tx, mail=[(user_id, letter)], now=now)[0]
+
+
+def add_many(tx: Connection, *, user_ids: Sequence[str], letter: Letter, now: int) -> list[str]:
+    """Put the same notification into many inboxes (up to 1,000, all existing); returns the ids in their order."""
+    return deliver(tx, mail=[(user_id, letter) for user_id in user_ids], now=now)
+
+
+def deliver(tx: Connection, *, mail: Mail, now: int) -> list[str]:
+    """Put a letter into each of these inboxes, in order, in few statements; returns the ids in that order.
+
+    A user may be named more than once. The users must exist. Raises InvalidField.
+    """
+    for _, letter in mail:
+        letter.check_expiry(now)
+    columns = {id(letter): letter.columns() for _, letter in mail}
+    ids: list[str] = []
+    for part in _without_rivals(mail):
+        ids += _deliver(tx, part, columns, now)
+    return ids
+
+
+def counts_of(tx: Connection, *, ids: Sequence[str]) -> dict[str, Counts]:
+    """The counts of those of these users who have an inbox."""
+    return {row.user_id: Counts(row.unread, row.unseen) for row in tx.execute(_COUNTS, {"owners": list(ids)})}
+
+
+def _without_rivals(mail: Mail) -> Iterator[Mail]:
+    """Cut the mail where a letter would replace an earlier one of the same part."""
+    start, taken = 0, set[tuple[str, str]]()
+    for at, (user_id, letter) in enumerate(mail):
+        if letter.collapse_key is None:
+            continue
+        if (user_id, letter.collapse_key) in taken:
+            yield mail[start:at]
+            start, taken = at, set()
+        taken.add((user_id, letter.collapse_key))
+    yield mail[start:]
+
+
+def _deliver(tx: Connection, mail: Mail, columns: Mapping[int, dict[str, Any]], now: int) -> list[str]:
+    """Put in mail in which no letter replaces another."""
+    replaced = _replaced(tx, mail)
+    _take_out(tx, replaced)
+    standing = _grow(tx, mail)
+    for (user_id, _), gone in replaced.items():
+        standing[user_id].put_back(gone)
+    rows = []
+    for user_id, letter in mail:
+        old = None if letter.collapse_key is None else replaced.get((user_id, letter.collapse_key))
+        row = _row(standing[user_id], letter, columns[id(letter)], old, now)
+        _tell(tx, row, letter, standing[user_id], old, now)
+        rows.append(row)
+    tx.execute(_ADD, rows)
+    return [row["id"] for row in rows]
+
+
+def _replaced(tx: Connection, mail: Mail) -> dict[tuple[str, str], _Old]:
+    """The unread rows that have to go, by (user, collapse key)."""
+    owners: dict[str, list[str]] = {}
+    for user_id, letter in mail:
+        if letter.collapse_key is not None:
+            owners.setdefault(letter.collapse_key, []).append(user_id)
+    found: dict[tuple[str, str], _Old] = {}
+    for key, user_ids in owners.items():
+        # By key and not by pairs: SQLite reads the whole table for a list of pairs.
+        for row in tx.execute(_UNREAD_WITH_KEY, {"owners": user_ids, "key": key}):
+            old = found.setdefault((row.user_id, key), _Old())
+            old.ids.append(row.id)
+            old.count += row.times
+            old.unseen += row.seen_at is None
+    return found
+
+
+def _take_out(tx: Connection, replaced: Mapping[tuple[str, str], _Old]) -> None:
+    if not replaced:
+        return
+    ids = [id for old in replaced.values() for id in old.ids]
+    tx.execute(_REMOVE, {"gone": ids})
+    outbox.forget_all(tx, ids)
+    tx.execute(
+        _SHRINK_INBOX,
+        [{"who": user_id, "read": len(old.ids), "seen": old.unseen} for (user_id, _), old in replaced.items()],
+    )
+
+
+def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
+    """Count the new rows in, and return how each inbox was before them."""
+    news = Counter(user_id for user_id, _ in mail)
+    grown = [{"user_id": user_id, "seq": n, "unread": n, "unseen": n} for user_id, n in news.items()]
+    found = tx.execute(_GROW_INBOX, grown if len(grown) > 1 else grown[0])
+    return {
+        user_id: _Inbox(user_id, seq - news[user_id], unread - news[user_id], unseen - news[user_id])
+        for user_id, seq, unread, unseen in found
+    }
+
+
+def _row(inbox: _Inbox, letter: Letter, columns: Mapping[str, Any], old: _Old | None, now: int) -> dict[str, Any]:
+    inbox.seq += 1
+    return {
+        **columns,
+        "id": new_id(),
+        "user_id": inbox.user_id,
+        "seq": inbox.seq,
+        "count": 1 if old is None else old.count + 1,
+        "created_at": now,
+        "seen_at": None,
+        "read_at": None,
+        "archived_at": None,
+    }
+
+
+def _tell(tx: Connection, row: Mapping[str, Any], letter: Letter, inbox: _Inbox, old: _Old | None, now: int) -> None:
+    """First that the old ones went, then that the new one came, each with the counts after it."""
+    if old is not None:
+        gone = inbox.without(old)
+        inbox_events.changed(tx, inbox.user_id, ids=old.ids, state="retracted", counts=gone, now=now)
+    inbox_events.arrived(tx, row, letter, counts=inbox.with_one(), now=now)
