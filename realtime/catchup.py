@@ -14,8 +14,6 @@ from realtime.options import RealtimeOptions
 from realtime.ports import History, Page
 from realtime.session import Session
 
-# One page: what a reader is given before its sink is looked at again.
-PAGE: Final = 100
 # So many pages from the ring, then others have the loop.
 _PAGES_A_STEP: Final = 10
 # More readers of the log at once than this only make each of them slower.
@@ -94,8 +92,9 @@ class CatchUp:
 
     def _give_page(self, session: Session, first: bytes) -> bool:
         """One page from the ring; True when it was the last."""
-        found = self._flow.backlog.after(session.channels, session.position, PAGE + 1)
-        events = _fitting(found[:PAGE], self._options.queue_bytes)
+        most = self._options.page_events
+        found = self._flow.backlog.after(session.channels, session.position, most + 1)
+        events = _fitting(found[:most], self._options.queue_bytes)
         last = len(events) == len(found)
         self._write(session, events, first)
         session.position = max(session.position, self._flow.head) if last else _position(events[-1])
@@ -135,7 +134,7 @@ class CatchUp:
         self._taken_back.append(taken_back)
         position = session.position
         try:
-            page = await self._history.after(session.channels, position, PAGE)
+            page = await self._history.after(session.channels, position, self._options.page_events)
             # Asked after the page was read, so that no trimming in between goes unnoticed.
             missed = await self._history.missed(
                 session.channels, session.own_channel or "", position, own_limit=0, shared_limit=0

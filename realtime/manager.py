@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from random import Random
 
@@ -69,8 +68,7 @@ class RealtimeManager:
         await self._catch_up.stop()
         if self._hand is not None:
             self._hand.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._hand
+            await asyncio.gather(self._hand, return_exceptions=True)
             self._hand = None
 
     def seed(self, events: Sequence[Event], floor: int, head: int) -> None:

@@ -1,0 +1,55 @@
+"""Cursors have one spelling each, and everything else is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.cursor import LAST_POSITION, Cursor
+
+EPOCHS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=16)
+
+
+@given(EPOCHS, st.integers(0, LAST_POSITION))
+def test_a_cursor_survives_the_wire(epoch: str, position: int) -> None:
+    cursor = Cursor(epoch, position)
+    assert Cursor.parse(str(cursor)) == cursor
+    assert len(str(cursor)) <= 40
+
+
+@given(st.text(max_size=45) | st.from_regex(r"[a-z0-9]{0,18}\.?[+-]?[0-9_]{0,21}\n?"))
+def test_what_is_accepted_is_exactly_what_is_written(text: str) -> None:
+    try:
+        cursor = Cursor.parse(text)
+    except ValueError:
+        return
+    assert str(cursor) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "e.",
+        ".1",
+        "e1",
+        "e.01",
+        "e.-1",
+        "e.+1",
+        "e.1 ",
+        " e.1",
+        "e.1\n",
+        "E.1",
+        "e.1.2",
+        "e.1_0",
+        "e.٣",
+        "é.1",
+        "e" * 17 + ".1",
+        f"e.{2**63}",
+        "e." + "9" * 40,
+        "0",
+    ],
+)
+def test_malformed_cursors_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        Cursor.parse(text)

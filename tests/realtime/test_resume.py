@@ -1,0 +1,188 @@
+"""Who comes back gets exactly what it missed, then live events; or a reset that says why."""
+
+import asyncio
+import json
+
+import pytest
+
+from realtime.cursor import Cursor
+from realtime.session import Session
+from realtime.verdict import Verdict
+from tests.realtime.conftest import MakeHub
+from tests.realtime.hub import SHARED, Client, Hub, confirm
+
+OWN = ("user:u", *SHARED)
+
+
+def reason_of(client: Client) -> str:
+    assert client.types[:2] == ["connection_confirmed", "reset"]
+    assert client.messages[0].last_event_id == ""
+    told = json.loads(client.messages[1].data)
+    assert told["cursor"] == client.messages[1].last_event_id
+    return str(told["reason"])
+
+
+async def test_a_fresh_stream_stands_at_the_head_and_replays_nothing(hub: Hub) -> None:
+    hub.tell("jobs", "1", "2")
+    client = hub.open()
+    assert client.types == ["connection_confirmed"]
+    assert client.cursor == "e.2"
+    await asyncio.sleep(0)
+    assert client.facts == []
+    hub.tell("jobs", "3")
+    await asyncio.sleep(0)
+    assert client.facts == ["3"]
+
+
+async def test_coming_back_gives_what_was_missed_and_asks_no_log(hub: Hub) -> None:
+    hub.tell("jobs", "1", "2")
+    hub.tell("user:u", "3")
+    hub.tell("user:v", "secret")
+    client = await hub.come("u", "e.1")
+    assert client.messages[0].last_event_id == "e.1"
+    assert client.facts == ["2", "3"]
+    assert len(client.sink.chunks) == 1
+    assert hub.log.reads == 0
+
+
+async def test_the_seam_in_the_middle_of_a_turn_has_no_gap_and_no_repeat(hub: Hub) -> None:
+    hub.tell("jobs", "1")
+    await asyncio.sleep(0)
+    hub.tell("jobs", "2")
+    fresh, back = hub.open("u"), await hub.come("v", "e.0")
+    hub.tell("jobs", "3")
+    await asyncio.sleep(0)
+    assert fresh.facts == ["3"]
+    assert back.facts == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.fresh(), Verdict.resume(1), Verdict.reset("trimmed")])
+async def test_what_is_published_while_the_stream_opens_arrives_once(hub: Hub, verdict: Verdict) -> None:
+    hub.tell("jobs", "1")
+
+    def busy(session: Session, cursor: Cursor | None) -> bytes:
+        hub.tell("jobs", "2")
+        hub.tell("user:u", "3")
+        return confirm(session, cursor)
+
+    client = hub.open("u", verdict, confirm=busy)
+    hub.tell("jobs", "4")
+    await asyncio.sleep(0)
+    # After a reset everything is fetched anyway; the head it names covers what came before.
+    assert client.facts == (["4"] if verdict.reason else ["2", "3", "4"])
+    assert client.cursor == "e.4"
+
+
+async def test_between_judging_and_opening_nothing_is_lost(make_hub: MakeHub) -> None:
+    hub = await make_hub(ring_events=3)
+    hub.tell("jobs", "1")
+    verdict = await hub.manager.judge(Cursor("e", 1), False, OWN, "user:u")
+    hub.tell("jobs", "2", "3", "4", "5", "6")
+    client = hub.open("u", verdict)
+    assert client.types == ["connection_confirmed"]
+    hub.tell("jobs", "7")
+    await hub.settle()
+    hub.tell("jobs", "8")
+    await hub.settle()
+    assert client.facts == ["2", "3", "4", "5", "6", "7", "8"]
+
+
+async def test_a_cursor_ahead_of_what_was_published_skips_what_it_has(hub: Hub) -> None:
+    hub.tell("jobs", "1")
+    waiting = [hub.log.commit("jobs", b"2"), hub.log.commit("user:u", b"3"), hub.log.commit("jobs", b"4")]
+    client = await hub.come("u", "e.3")
+    assert client.cursor == "e.3"
+    hub.manager.publish(waiting)
+    hub.whisper("jobs", "soft")
+    await asyncio.sleep(0)
+    assert client.facts == ["4", "soft"]
+    hub.tell("jobs", "5")
+    await asyncio.sleep(0)
+    assert client.facts == ["4", "soft", "5"]
+
+
+async def test_a_cursor_ahead_of_the_log_is_reset(hub: Hub) -> None:
+    hub.tell("jobs", "1")
+    client = await hub.come("u", "e.2")
+    assert reason_of(client) == "ahead"
+    assert client.cursor == "e.1"
+    hub.tell("jobs", "2")
+    await asyncio.sleep(0)
+    assert client.facts == ["2"]
+
+
+async def test_another_epoch_or_a_malformed_cursor_is_reset(hub: Hub) -> None:
+    hub.tell("jobs", "1")
+    assert reason_of(await hub.come("u", "f.1")) == "epoch_changed"
+    verdict = hub.manager.judge_now(None, True, OWN, "user:u")
+    assert verdict is not None
+    assert reason_of(hub.open("u", verdict)) == "malformed"
+
+
+@pytest.mark.parametrize("covered", [True, False])
+async def test_more_than_the_backlog_is_reset(make_hub: MakeHub, covered: bool) -> None:
+    hub = await make_hub(backlog=3, shared_backlog=5, ring_events=100 if covered else 2)
+    hub.tell("user:u", "1", "2", "3")
+    hub.tell("jobs", "a", "b")
+    hub.tell("news", "c", "d", "e")
+    back = await hub.come("u", "e.0")
+    await hub.settle()
+    assert back.facts == ["1", "2", "3", "a", "b", "c", "d", "e"]
+    hub.tell("jobs", "f")
+    assert reason_of(await hub.come("u", "e.0")) == "trimmed"
+    assert (await hub.come("u", "e.4")).types[:2] != ["connection_confirmed", "reset"]
+    hub.tell("user:v", "1", "2", "3", "4")
+    assert reason_of(await hub.come("v", "e.9")) == "trimmed"
+
+
+async def test_a_backlog_of_zero_is_no_limit(make_hub: MakeHub) -> None:
+    hub = await make_hub(backlog=0, shared_backlog=0)
+    hub.tell("jobs", *(str(n) for n in range(1_500)))
+    back = await hub.come("u", "e.0")
+    await hub.settle()
+    assert back.facts == [str(n) for n in range(1_500)]
+
+
+async def test_what_the_log_no_longer_holds_is_reset(make_hub: MakeHub) -> None:
+    hub = await make_hub(ring_events=2)
+    hub.tell("jobs", "1", "2", "3", "4")
+    hub.log.trim(1)
+    assert reason_of(await hub.come("u", "e.0")) == "trimmed"
+    back = await hub.come("u", "e.1")
+    await hub.settle()
+    assert back.facts == ["2", "3", "4"]
+
+
+async def test_a_restart_seeded_from_the_log_asks_it_nothing(hub: Hub) -> None:
+    hub.tell("jobs", "1", "2", "3")
+    unpublished = hub.log.commit("user:u", b"4")
+    await hub.manager.stop()
+    hub.manager = hub.make_manager()
+    hub.manager.seed(*hub.log.recent(100))
+    await hub.manager.start()
+    back = await hub.come("u", "e.2")
+    assert back.facts == ["3", "4"]
+    assert hub.manager.head == unpublished.position
+    assert hub.log.reads == 0
+
+
+async def test_events_taken_back_do_not_make_a_reset(make_hub: MakeHub) -> None:
+    hub = await make_hub(ring_events=2)
+    hub.tell("jobs", "1", "2", "3", "4", "5")
+    hub.log.forget(2)
+    hub.manager.forget([2])
+    back = await hub.come("u", "e.1")
+    await hub.settle()
+    assert back.facts == ["3", "4", "5"]
+
+
+async def test_a_page_on_its_way_loses_what_is_taken_back_meanwhile(make_hub: MakeHub) -> None:
+    hub = await make_hub(ring_events=2)
+    hub.tell("jobs", "1", "2", "3", "4", "5")
+    back = await hub.come("u", "e.0")
+    # The page is read, the question for trimming is not answered yet.
+    await hub.until_reads(3)
+    hub.log.forget(2)
+    hub.manager.forget([2])
+    await hub.settle()
+    assert back.facts == ["1", "3", "4", "5"]
