@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services import sqlite
@@ -24,9 +24,9 @@ WAITING_READS = 1_024
 class Database:
     """One SQLite file: a writer thread with group commit, and several query-only readers.
 
-    `on_commit` is called on the event loop with each committed batch, in order, before anybody who waits in
-    `write` goes on. `on_doubt` is called once when a failed sync has left the disk unknown: the process should
-    then stop itself; writes are refused from there on, reads go on.
+    `on_commit` is called on the event loop with each committed batch that has something to tell, in order, before
+    anybody who waits in `write` goes on. `on_doubt` is called once when a failed disk has left it unknown what is
+    written: the process should then stop itself; writes are refused from there on, reads go on.
     """
 
     def __init__(
@@ -37,22 +37,25 @@ class Database:
         on_commit: Callable[[Batch], None] = lambda batch: None,
         on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
-        self._path = path
-        self._wal_bytes = wal_bytes
         self._on_commit = on_commit
         self._on_doubt = on_doubt
-        self._reads: set[asyncio.Task[object]] = set()
+        self._told_doubt = False
+        self._open = False
+        self._reads: set[asyncio.Task[Any]] = set()
+        self._readers = sqlite.reader_engine(path)
+        self._writer = Writer(path, wal_bytes=wal_bytes, settle=self._settle)
 
     async def start(self) -> None:
-        """Open the file. Raises what SQLite says if it cannot be opened."""
+        """Open the file, which must have been migrated. Raises sqlite.CannotOpen. A Database starts only once."""
         self._loop = asyncio.get_running_loop()
-        self._readers = sqlite.reader_engine(self._path)
-        self._writer = Writer(self._path, wal_bytes=self._wal_bytes, settle=self._settle)
         self._writer.start()
-        self._told_doubt = False
+        self._open = True
 
     async def stop(self) -> None:
-        """Refuse new work, finish what was accepted, close readers first and the writer last."""
+        """Refuse new work, finish and answer what was accepted, close readers first and the writer last."""
+        if not self._open:
+            return
+        self._open = False
         await self._loop.run_in_executor(None, self._writer.drain)
         # The writer's last answers are callbacks of this loop; let them run before anything closes.
         await asyncio.sleep(0)
@@ -68,7 +71,7 @@ class Database:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a failed sync has ended writing."""
+        """Whether a failed disk has ended writing."""
         return self._writer.in_doubt
 
     async def write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -78,19 +81,22 @@ class Database:
         is raised here with nothing of it written. A caller who is cancelled does not stop it. Raises Overloaded
         and StorageFull (nothing was written) and StorageUnavailable (unknown).
         """
+        if not self._open:
+            raise Overloaded
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.submit(Work(partial(unit, *args, **kwargs) if args or kwargs else unit, future))  # type: ignore[arg-type]
+        self._writer.submit(Work(lambda tx: unit(tx, *args, **kwargs), future))
         return await future
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a plain function on a reader, in one snapshot of the store.
 
-        Shielded: a caller who is cancelled leaves no connection behind. Raises Overloaded when too many wait.
+        Shielded: a caller who is cancelled leaves no connection behind. Raises Overloaded when too many wait, and
+        StorageUnavailable when the file cannot be read.
         """
-        if len(self._reads) >= WAITING_READS:
+        if not self._open or len(self._reads) >= WAITING_READS:
             raise Overloaded
-        task = self._loop.create_task(self._read(partial(query, *args, **kwargs)))  # type: ignore[arg-type]
-        self._reads.add(task)  # type: ignore[arg-type]
+        task = self._loop.create_task(self._read(lambda tx: query(tx, *args, **kwargs)))
+        self._reads.add(task)
         task.add_done_callback(self._reads.discard)
         return await asyncio.shield(task)
 
@@ -100,11 +106,15 @@ class Database:
                 return await connection.run_sync(query)
         except PoolTimeout as error:
             raise Overloaded from error
-        except OperationalError as error:
-            raise StorageUnavailable from error
+        except DBAPIError as error:
+            if sqlite.is_unreadable(error):
+                raise StorageUnavailable from error
+            raise
 
     def _settle(self, batch: Batch) -> None:
-        self._loop.call_soon_threadsafe(self._finish, batch)
+        # The loop is closed only when nobody is left who could wait for an answer.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._finish, batch)
 
     def _finish(self, batch: Batch) -> None:
         """On the loop: tell first, then answer."""
@@ -119,6 +129,6 @@ class Database:
                     work.future.set_result(work.result)
                 else:
                     work.future.set_exception(work.error)
-        if self._writer.in_doubt and not self._told_doubt:
-            self._told_doubt = True
-            self._on_doubt()
+            if self._writer.in_doubt and not self._told_doubt:
+                self._told_doubt = True
+                self._on_doubt()

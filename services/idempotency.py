@@ -15,11 +15,16 @@ _FIND = select(answers.c.digest, answers.c.body).where(
     answers.c.caller == bindparam("who"), answers.c.key == bindparam("which")
 )
 _KEEP = insert(answers)
+_OLD = (
+    select(answers.c.caller, answers.c.key)
+    .where(answers.c.created_at < bindparam("before"))
+    .order_by(answers.c.created_at)
+    .limit(bindparam("most"))
+)
+_DROP = delete(answers).where(answers.c.caller == bindparam("who"), answers.c.key == bindparam("which"))
 
 
-def once(
-    tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act: Callable[[Connection], Any]
-) -> bytes:
+def once(tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act: Callable[[Connection], Any]) -> bytes:
     """Run `act` unless this caller's key was answered before; the answer as JSON bytes, first or kept.
 
     `digest` is the SHA-256 of what was asked (method, path, body). Raises IdempotencyKeyReused when the key came
@@ -37,8 +42,7 @@ def once(
 
 def sweep(tx: Connection, *, before: int, limit: int) -> int:
     """Forget at most `limit` answers made before `before` (ms). Returns how many."""
-    old = select(answers.c.caller, answers.c.key).where(answers.c.created_at < before).limit(limit)
-    rows = tx.execute(old).all()
-    for row in rows:
-        tx.execute(delete(answers).where(answers.c.caller == row.caller, answers.c.key == row.key))
+    rows = tx.execute(_OLD, {"before": before, "most": limit}).all()
+    if rows:
+        tx.execute(_DROP, [{"who": caller, "which": key} for caller, key in rows])
     return len(rows)

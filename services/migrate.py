@@ -8,28 +8,47 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection
 
-from services import sqlite
+from services import revision, sqlite
 
 
 def configuration() -> Config:
     """Alembic's configuration, without an ini file."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
 
 
 def upgrade(path: Path) -> None:
-    """Make the file if there is none and apply every step it lacks, all in one transaction."""
+    """Make the file if there is none and apply every step it lacks, all in one transaction.
+
+    Raises sqlite.CannotOpen when there is no such place, no database in the file, or one of a newer version.
+    """
     engine = sqlite.writer_engine(path)
     try:
-        with engine.begin() as connection:
-            config = configuration()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with sqlite.opening(path), engine.connect() as connection:
+            # A step that makes a table anew drops the old one; what refers to it must not be dropped with it.
+            sqlite.raw(connection).execute("PRAGMA foreign_keys=OFF")
+            with connection.begin():
+                _upgrade(connection)
     finally:
         engine.dispose()
 
 
+def _upgrade(connection: Connection) -> None:
+    found = revision.stored(connection)
+    if found is not None and found > revision.REVISION:
+        raise sqlite.CannotOpen(revision.newer(found))
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+        raise sqlite.CannotOpen("A migration would leave rows that refer to nothing; nothing was changed.")
+
+
 if __name__ == "__main__":
-    upgrade(Path(sys.argv[1]))
+    try:
+        upgrade(Path(sys.argv[1]))
+    except sqlite.CannotOpen as error:
+        sys.exit(str(error))

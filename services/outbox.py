@@ -9,21 +9,81 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from realtime.event import Event
-from realtime.ports import Missed, Page
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, union_all, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, literal, select, union_all
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from realtime.event import Event
+from realtime.ports import Missed, Page
 from services.tables import counter, events, trims
 
 _encoder = msgspec.json.Encoder()
 
-_ADVANCE = (
-    update(counter).values(position=counter.c.position + bindparam("n")).returning(counter.c.position, counter.c.epoch)
-)
-_APPEND = insert(events)
+# As text and tuples: these two run in every transaction, and Core's executemany costs more than SQLite's.
+_ADVANCE = "UPDATE counter SET position = position + ? RETURNING position, epoch"
+_APPEND = "INSERT INTO events (position, channel, type, data, subject, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+
 _HEAD = select(counter.c.position, counter.c.epoch)
-_FORGET = delete(events).where(events.c.subject == bindparam("about")).returning(events.c.position)
+_FORGET = delete(events).where(events.c.subject.in_(bindparam("about", expanding=True))).returning(events.c.position)
+# Subjects one statement takes; SQLite knows 32,766 parameters, and each length is compiled once.
+_FORGET_AT_ONCE = 500
+_COLUMNS = (events.c.position, events.c.channel, events.c.type, events.c.data)
+_NEWEST = select(*_COLUMNS).order_by(events.c.position.desc()).limit(bindparam("most"))
+_CUT = select(func.coalesce(func.max(trims.c.position), 0))
+_CUT_OF = _CUT.where(trims.c.channel.in_(bindparam("channels", expanding=True)))
+_BEHIND = select(func.count()).select_from(
+    select(literal(1))
+    .select_from(events)
+    .where(events.c.channel.in_(bindparam("channels", expanding=True)), events.c.position > bindparam("past"))
+    .limit(bindparam("most"))
+    .subquery()
+)
+_TOO_OLD = (
+    select(events.c.channel, events.c.position)
+    .where(events.c.created_at < bindparam("before"))
+    .order_by(events.c.created_at)
+    .limit(bindparam("most"))
+)
+_FULLEST = (
+    select(events.c.channel, (func.count() - bindparam("keep")).label("excess"))
+    .group_by(events.c.channel)
+    .having(func.count() > bindparam("keep"))
+    .order_by(func.count().desc())
+    .limit(bindparam("most"))
+)
+_OLDEST_OF = (
+    select(events.c.position)
+    .where(events.c.channel == bindparam("one"))
+    .order_by(events.c.position)
+    .limit(bindparam("most"))
+)
+_mark = upsert(trims)
+_RAISE_MARK = _mark.on_conflict_do_update(
+    index_elements=[trims.c.channel], set_={"position": func.max(trims.c.position, _mark.excluded.position)}
+)
+_REMOVE = delete(events).where(events.c.position == bindparam("at"))
+
+
+def _next_of(channels: int) -> Select[tuple[int, str, str, bytes]]:
+    """The next events of so many channels: a short walk along the index for each, and only then the data."""
+    nearest = union_all(
+        *(
+            select(
+                select(events.c.position)
+                .where(events.c.channel == bindparam(f"channel_{n}"), events.c.position > bindparam("past"))
+                .order_by(events.c.position)
+                .limit(bindparam("most"))
+                .subquery()
+                .c.position
+            )
+            for n in range(channels)
+        )
+    ).subquery()
+    wanted = select(nearest.c.position).order_by(nearest.c.position).limit(bindparam("most"))
+    return select(*_COLUMNS).where(events.c.position.in_(wanted)).order_by(events.c.position)
+
+
+# A stream hears at most a handful of channels; a statement is built once for each number of them.
+_NEXT_OF = tuple(_next_of(n) for n in range(1, 9))
 
 
 @dataclass(slots=True)
@@ -54,12 +114,14 @@ class Outbox:
         """Drop what a failed unit has added since `mark`."""
         del self.drafts[mark[0] :], self.forgotten[mark[1] :], self.cuts[mark[2] :]
 
-    def told(self) -> list[Draft]:
-        """The drafts without those forgotten again in the same transaction."""
-        if not self.cuts:
-            return self.drafts
+    def told(self) -> list[tuple[int, Draft]]:
+        """The drafts, numbered, without those forgotten again in the same transaction."""
         until = dict(self.cuts)
-        return [d for at, d in enumerate(self.drafts) if d.subject is None or at >= until.get(d.subject, 0)]
+        return [
+            (at, draft)
+            for at, draft in enumerate(self.drafts)
+            if draft.subject is None or at >= until.get(draft.subject, 0)
+        ]
 
 
 def begin(tx: Connection) -> Outbox:
@@ -78,38 +140,46 @@ def append(tx: Connection, channel: str, type: str, data: Any, *, now: int, subj
     collected.drafts.append(Draft(channel, type, _encoder.encode(data), subject, now))
 
 
+def cursor(tx: Connection) -> str:
+    """The cursor that the event just appended will have.
+
+    Sure before `seal`, because nobody else moves the counter during a transaction, and a draft keeps its place even
+    when one before it is forgotten; so a unit can put it into an answer that is kept.
+    """
+    collected: Outbox = tx.info["outbox"]
+    position, epoch = head(tx)
+    return f"{epoch}.{position + len(collected.drafts)}"
+
+
 def forget(tx: Connection, subject: str) -> None:
     """Take every event about `subject` out of the log, and out of what this transaction was going to tell."""
+    forget_all(tx, [subject])
+
+
+def forget_all(tx: Connection, subjects: Sequence[str]) -> None:
+    """`forget` for many subjects, in few statements."""
     collected: Outbox = tx.info["outbox"]
-    collected.cuts.append((subject, len(collected.drafts)))
-    collected.forgotten.extend(tx.execute(_FORGET, {"about": subject}).scalars())
+    collected.cuts.extend((subject, len(collected.drafts)) for subject in subjects)
+    for start in range(0, len(subjects), _FORGET_AT_ONCE):
+        part = subjects[start : start + _FORGET_AT_ONCE]
+        collected.forgotten.extend(tx.execute(_FORGET, {"about": part}).scalars())
 
 
 def seal(tx: Connection) -> list[Event]:
-    """Hand out the positions and write the rows: the last statements of a transaction."""
+    """Hand out the positions and write the rows: the last statements of a transaction.
+
+    A draft's position is its place in the transaction; one that was forgotten again leaves a gap.
+    """
     collected: Outbox = tx.info["outbox"]
     drafts = collected.told()
     if not drafts:
         return []
-    last, epoch = tx.execute(_ADVANCE, {"n": len(drafts)}).one()
-    first = last - len(drafts) + 1
-    tx.execute(
-        _APPEND,
-        [
-            {
-                "position": first + index,
-                "channel": draft.channel,
-                "type": draft.type,
-                "data": draft.data,
-                "subject": draft.subject,
-                "created_at": draft.created_at,
-            }
-            for index, draft in enumerate(drafts)
-        ],
-    )
-    return [
-        Event.durable(draft.channel, draft.type, draft.data, first + index, epoch) for index, draft in enumerate(drafts)
-    ]
+    count = drafts[-1][0] + 1
+    last, epoch = tx.exec_driver_sql(_ADVANCE, (count,)).one()
+    first = last - count + 1
+    rows = [(first + at, d.channel, d.type, d.data, d.subject, d.created_at) for at, d in drafts]
+    tx.exec_driver_sql(_APPEND, rows)
+    return [Event.durable(d.channel, d.type, d.data, first + at, epoch) for at, d in drafts]
 
 
 def head(tx: Connection) -> tuple[int, str]:
@@ -119,26 +189,18 @@ def head(tx: Connection) -> tuple[int, str]:
 
 
 def after(tx: Connection, *, channels: Sequence[str], position: int, limit: int) -> Page:
-    """The next events of these channels, in order, at most `limit`."""
+    """The next events of these channels, in order, at most `limit` (1 or more)."""
     newest, epoch = head(tx)
-    one_channel = [
-        select(events.c.position)
-        .where(events.c.channel == channel, events.c.position > position)
-        .order_by(events.c.position)
-        .limit(limit)
-        .subquery()
-        for channel in channels
-    ]
-    nearest = union_all(*(select(part.c.position) for part in one_channel)).subquery()
-    wanted = select(nearest.c.position).order_by(nearest.c.position).limit(limit)
-    rows = tx.execute(
-        select(events.c.position, events.c.channel, events.c.type, events.c.data)
-        .where(events.c.position.in_(wanted))
-        .order_by(events.c.position)
-    )
+    # Once each: a channel named twice would fill the page with repeats, and what follows would be skipped.
+    channels = tuple(dict.fromkeys(channels))
+    if not channels:
+        return Page([], max(newest, position))
+    statement = _NEXT_OF[len(channels) - 1] if len(channels) <= len(_NEXT_OF) else _next_of(len(channels))
+    names = {f"channel_{n}": channel for n, channel in enumerate(channels)}
+    rows = tx.execute(statement, {**names, "past": position, "most": limit})
     found = [Event.durable(row.channel, row.type, row.data, row.position, epoch) for row in rows]
-    upto = found[-1].position if len(found) == limit else max(newest, position)
-    return Page(found, upto or position)
+    upto = found[-1].position if len(found) == limit else None
+    return Page(found, max(newest, position) if upto is None else upto)
 
 
 def missed(
@@ -150,85 +212,55 @@ def missed(
     return Missed(
         own=_count(tx, [own] if own in channels else [], position, own_limit + 1),
         shared=_count(tx, shared, position, shared_limit + 1),
-        trimmed=_is_trimmed(tx, channels, position),
+        trimmed=tx.execute(_CUT_OF, {"channels": list(channels)}).scalar_one() > position,
         head=newest,
     )
 
 
 def recent(tx: Connection, *, limit: int) -> tuple[list[Event], int, int]:
-    """The newest events of all channels, the position before the first of them, and the head."""
+    """All events past a floor, in order, the newest `limit` at most; the floor; and the head."""
     newest, epoch = head(tx)
-    rows = tx.execute(
-        select(events.c.position, events.c.channel, events.c.type, events.c.data)
-        .order_by(events.c.position.desc())
-        .limit(limit)
-    ).all()
-    found = [Event.durable(row.channel, row.type, row.data, row.position, epoch) for row in reversed(rows)]
-    cut = tx.execute(select(func.coalesce(func.max(trims.c.position), 0))).scalar_one()
+    rows = tx.execute(_NEWEST, {"most": limit}).all()
     oldest = rows[-1].position - 1 if len(rows) == limit else 0
-    return found, max(oldest, cut), newest
+    # Below a trim mark there may be gaps, and who stands there must hear of them.
+    floor = max(oldest, tx.execute(_CUT).scalar_one())
+    found = [
+        Event.durable(row.channel, row.type, row.data, row.position, epoch)
+        for row in reversed(rows)
+        if row.position > floor
+    ]
+    return found, floor, newest
 
 
 def due(tx: Connection, *, keep: int, before: int, limit: int) -> list[tuple[str, int]]:
-    """At most `limit` (channel, position) that may go: older than `before` (ms), or beyond a channel's `keep`."""
-    return _too_old(tx, before, limit) or _too_many(tx, keep, limit)
+    """At most `limit` (channel, position) that may go: older than `before` (ms), or beyond a channel's `keep`.
+
+    The second kind is counted over the whole log (some 50 ms a million events): meant for a reader, then `trim`.
+    """
+    old = tx.execute(_TOO_OLD, {"before": before, "most": limit}).all()
+    if old:
+        return [(channel, position) for channel, position in old]
+    found: list[tuple[str, int]] = []
+    for channel, excess in tx.execute(_FULLEST, {"keep": keep, "most": limit}).all():
+        most = min(excess, limit - len(found))
+        found += [(channel, at) for at in tx.execute(_OLDEST_OF, {"one": channel, "most": most}).scalars()]
+        if len(found) >= limit:
+            break
+    return found
 
 
 def trim(tx: Connection, *, rows: Sequence[tuple[str, int]]) -> None:
     """Remove these events, and raise their channels' trim marks in the same transaction."""
+    if not rows:
+        return
+    marks: dict[str, int] = {}
     for channel, position in rows:
-        mark = upsert(trims).values(channel=channel, position=position)
-        tx.execute(
-            mark.on_conflict_do_update(
-                index_elements=[trims.c.channel],
-                set_={"position": func.max(trims.c.position, mark.excluded.position)},
-            )
-        )
-    tx.execute(delete(events).where(events.c.position.in_([position for _, position in rows])))
+        marks[channel] = max(position, marks.get(channel, 0))
+    tx.execute(_RAISE_MARK, [{"channel": channel, "position": position} for channel, position in marks.items()])
+    tx.execute(_REMOVE, [{"at": position} for _, position in rows])
 
 
-def _count(tx: Connection, channels: Sequence[str], position: int, limit: int) -> int:
+def _count(tx: Connection, channels: Sequence[str], position: int, most: int) -> int:
     if not channels:
         return 0
-    rows = (
-        select(literal(1))
-        .select_from(events)
-        .where(events.c.channel.in_(channels), events.c.position > position)
-        .limit(limit)
-        .subquery()
-    )
-    return tx.execute(select(func.count()).select_from(rows)).scalar_one()
-
-
-def _is_trimmed(tx: Connection, channels: Sequence[str], position: int) -> bool:
-    cut = select(func.max(trims.c.position)).where(trims.c.channel.in_(channels))
-    return (tx.execute(cut).scalar_one() or 0) > position
-
-
-def _too_old(tx: Connection, before: int, limit: int) -> list[tuple[str, int]]:
-    rows = tx.execute(
-        select(events.c.channel, events.c.position)
-        .where(events.c.created_at < before)
-        .order_by(events.c.created_at)
-        .limit(limit)
-    )
-    return [(channel, position) for channel, position in rows]
-
-
-def _too_many(tx: Connection, keep: int, limit: int) -> list[tuple[str, int]]:
-    fullest = tx.execute(
-        select(events.c.channel, func.count().label("n"))
-        .group_by(events.c.channel)
-        .having(func.count() > keep)
-        .order_by(func.count().desc())
-        .limit(1)
-    ).one_or_none()
-    if fullest is None:
-        return []
-    rows = tx.execute(
-        select(events.c.position)
-        .where(events.c.channel == fullest.channel)
-        .order_by(events.c.position)
-        .limit(min(limit, fullest.n - keep))
-    )
-    return [(fullest.channel, position) for position in rows.scalars()]
+    return tx.execute(_BEHIND, {"channels": list(channels), "past": position, "most": most}).scalar_one()

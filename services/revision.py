@@ -2,6 +2,8 @@
 
 from sqlalchemy import Connection, inspect, text
 
+from services.sqlite import CannotOpen
+
 # The last file in services/migrations/versions.
 REVISION = "0001"
 
@@ -11,3 +13,20 @@ def stored(tx: Connection) -> str | None:
     if not inspect(tx).has_table("alembic_version"):
         return None
     return tx.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def check(tx: Connection) -> None:
+    """Raises CannotOpen unless the store has exactly the form that this code needs."""
+    with tx.begin():
+        found = stored(tx)
+    if found is None:
+        raise CannotOpen("The store is empty: it must be migrated first.")
+    if found > REVISION:
+        raise CannotOpen(newer(found))
+    if found < REVISION:
+        raise CannotOpen(f"The store has an older form (revision {found}, needed {REVISION}): migrate it first.")
+
+
+def newer(found: str) -> str:
+    """What to say about a store of a later revision than this code knows."""
+    return f"The store was written by a newer version (revision {found}; this one knows {REVISION})."

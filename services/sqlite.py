@@ -1,10 +1,13 @@
 """How SQLite is opened here: one writer that says BEGIN IMMEDIATE and syncs every COMMIT, query-only readers."""
 
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -13,18 +16,48 @@ BUSY_MS = 5_000
 # Readers at once; each is an OS thread of aiosqlite's.
 READERS = 4
 # A reader that cannot get a connection in this time answers OVERLOADED.
-READER_WAIT_SECONDS = 5
+READER_WAIT_SECONDS = 5.0
 
-_BOTH = ("PRAGMA foreign_keys=ON", "PRAGMA trusted_schema=OFF", f"PRAGMA busy_timeout={BUSY_MS}")
+# Both kinds keep temporary tables in memory: a full disk or a want of file descriptors then cannot touch them.
+_BOTH = (
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA temp_store=MEMORY",
+    f"PRAGMA busy_timeout={BUSY_MS}",
+)
 # FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut.
 _WRITER = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_BOTH)
-_READER = (*_BOTH, "PRAGMA query_only=ON")
+# Only the writer checkpoints: two that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
+_READER = (*_BOTH, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
+
+_STORAGE = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+# A PRAGMA that is not obeyed says nothing: these are read back.
+_WRITER_HAS: dict[str, str | int] = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+_READER_HAS: dict[str, str | int] = {"journal_mode": "wal", "query_only": 1, "foreign_keys": 1}
+
+
+class CannotOpen(Exception):
+    """The store cannot be used; the message is one sentence for the person who starts the hub."""
 
 
 def writer_engine(path: Path) -> Engine:
     """The synchronous engine of the writer thread: one connection, transactions begun with BEGIN IMMEDIATE."""
-    engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    event.listen(engine, "connect", _prepare(_WRITER))
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    event.listen(engine, "connect", _prepare(_WRITER, _WRITER_HAS))
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -32,14 +65,33 @@ def writer_engine(path: Path) -> Engine:
 def reader_engine(path: Path) -> AsyncEngine:
     """The asynchronous engine of the readers: several connections that cannot write."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+        URL.create("sqlite+aiosqlite", database=str(path)),
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=READER_WAIT_SECONDS,
     )
-    event.listen(engine.sync_engine, "connect", _prepare(_READER))
+    event.listen(engine.sync_engine, "connect", _prepare(_READER, _READER_HAS))
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+def require_file(path: Path) -> None:
+    """Raises CannotOpen unless there is a file: SQLite would make an empty one."""
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise CannotOpen(f"{path} cannot be opened: {error.strerror}.") from error
+    if not found:
+        raise CannotOpen(f"There is no store at {path}.")
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Says what is wrong with a file as CannotOpen."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise CannotOpen(f"{path} cannot be opened: {error.orig}.") from error
 
 
 def code_of(error: BaseException) -> int | None:
@@ -49,6 +101,16 @@ def code_of(error: BaseException) -> int | None:
     return None if extended is None else extended & 0xFF
 
 
+def is_storage(error: BaseException) -> bool:
+    """Whether an exception speaks of the disk or the file, and not of the statement."""
+    return code_of(error) in _STORAGE
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Whether a read failed because of the file, and not because of what was asked."""
+    return code_of(error) in (sqlite3.SQLITE_BUSY, *(_STORAGE - {sqlite3.SQLITE_READONLY}))
+
+
 def raw(tx: Connection) -> sqlite3.Connection:
     """The sqlite3 connection under a SQLAlchemy one."""
     connection = tx.connection.dbapi_connection
@@ -56,13 +118,18 @@ def raw(tx: Connection) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(pragmas: tuple[str, ...]) -> Any:
+def _prepare(pragmas: Sequence[str], expected: dict[str, str | int]) -> Callable[[Any, Any], None]:
     def on_connect(connection: Any, _record: Any) -> None:
         # None: sqlite3 begins nothing by itself; the "begin" listeners do.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(pragma)
+        for name, value in expected.items():
+            cursor.execute(f"PRAGMA {name}")
+            (found,) = cursor.fetchone()
+            if found != value:
+                raise CannotOpen(f"SQLite does not accept {name}={value} for this file: it stays at {found}.")
         cursor.close()
 
     return on_connect

@@ -1,8 +1,11 @@
 """A migrated store for every test, copied from a template that is made once per session."""
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -11,6 +14,8 @@ from services import outbox, sqlite
 from services.database import Database
 from services.migrate import upgrade
 from services.writer import Batch
+
+Together = Callable[..., Awaitable[list[Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +51,29 @@ async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]
     await database.start()
     yield database
     await database.stop()
+
+
+@pytest.fixture
+def together(database: Database) -> Together:
+    """Runs units of work so that they wait for the writer all at once; their results, or exceptions, in order."""
+
+    async def run(*units: Callable[[Connection], Any]) -> list[Any]:
+        entered, leave = threading.Event(), threading.Event()
+
+        def occupy(tx: Connection) -> None:
+            entered.set()
+            assert leave.wait(20)
+
+        occupied = asyncio.create_task(database.write(occupy))
+        await asyncio.to_thread(entered.wait, 20)
+        answers = [asyncio.create_task(database.write(unit)) for unit in units]
+        while database.waiting < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
+            await asyncio.sleep(0)
+        leave.set()
+        await occupied
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+    return run
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""Runs a batch of units of work in one transaction: as plainly as it goes, as carefully as it must.
+
+Plain first, because savepoints cost more than the work. A unit that fails before it wrote anything fails alone.
+One that fails after a write takes the batch back, and it runs again with a savepoint around each unit. Should the
+transaction itself vanish (a ROLLBACK inside SQLite) or its COMMIT be refused, each unit gets a transaction of its
+own, so that only the guilty one fails.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, RootTransaction
+
+from realtime.event import Event
+from services import outbox, sqlite
+from services.errors import Overloaded, StorageFull, StorageUnavailable
+
+# Rows that one transaction may change, so that nobody waits long for it; the unit that passes it is its last.
+BATCH_ROWS = 2_000
+
+
+class _Torn(Exception):
+    """The transaction cannot stand as it ran: it was taken back and must run more carefully."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One unit of work on its way to the disk and back."""
+
+    unit: Callable[[Connection], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Nothing of it is written, as far as one can know."""
+        self.result, self.error = None, error
+
+
+@dataclass(slots=True)
+class Batch:
+    """The units that are answered together, and what may now be told."""
+
+    works: Sequence[Work]
+    events: list[Event] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
+
+
+class Runner:
+    """Runs batches on the one connection that writes.
+
+    `in_doubt` is set when the disk has failed: what is on it is then unknown, and nothing more may be written.
+    """
+
+    def __init__(self, tx: Connection) -> None:
+        self._tx = tx
+        self._raw = sqlite.raw(tx)
+        self.in_doubt = False
+
+    def run(self, works: Sequence[Work]) -> tuple[Batch, Sequence[Work]]:
+        """Run, commit, and give every unit its result or error; never raises.
+
+        Returns the batch of those that ran, and the units for which it had no room.
+        """
+        for careful in (False, True):
+            try:
+                return self._transact(works, careful=careful)
+            except _Torn:
+                continue
+            except Exception as error:
+                return self._refuse(works, error), ()
+        return self._one_by_one(works), ()
+
+    def _one_by_one(self, works: Sequence[Work]) -> Batch:
+        together = Batch(works)
+        for work in works:
+            try:
+                if self.in_doubt:
+                    raise StorageUnavailable
+                batch, _ = self._transact([work], careful=False)
+                together.events += batch.events
+                together.forgotten += batch.forgotten
+            except _Torn as torn:
+                work.fail(_told_by(torn.__cause__))
+            except Exception as error:
+                self._refuse([work], error)
+        return together
+
+    def _transact(self, works: Sequence[Work], *, careful: bool) -> tuple[Batch, Sequence[Work]]:
+        """One transaction: BEGIN IMMEDIATE, the units, the positions, COMMIT."""
+        transaction = self._tx.begin()
+        try:
+            collected = outbox.begin(self._tx)
+            ran = self._run_units(works, collected, careful=careful)
+            events = self._seal()
+        except BaseException:
+            self._take_back(transaction)
+            raise
+        try:
+            transaction.commit()
+        except Exception as error:
+            self._take_back(transaction)
+            # A deferred constraint, or a statement left open: refused, so nothing is on disk and the disk is well.
+            if sqlite.code_of(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY):
+                raise _Torn from error
+            raise
+        return Batch(works[:ran], events, collected.forgotten), works[ran:]
+
+    def _run_units(self, works: Sequence[Work], collected: outbox.Outbox, *, careful: bool) -> int:
+        """Run as many of the units as there is room for; returns how many."""
+        raw, began_at = self._raw, self._raw.total_changes
+        for ran, work in enumerate(works, start=1):
+            before, mark = raw.total_changes, collected.mark()
+            if careful:
+                raw.execute("SAVEPOINT unit")
+            try:
+                work.result, work.error = work.unit(self._tx), None
+            except BaseException as error:
+                if sqlite.is_storage(error):
+                    raise
+                if not raw.in_transaction or (raw.total_changes != before and not careful):
+                    raise _Torn from error
+                if careful:
+                    raw.execute("ROLLBACK TO unit")
+                collected.back_to(mark)
+                work.fail(_told_by(error))
+            # After every unit: a transaction that has vanished makes COMMIT a success that wrote nothing.
+            if not raw.in_transaction:
+                raise _Torn
+            if careful:
+                raw.execute("RELEASE unit")
+            if raw.total_changes - began_at + len(collected.drafts) >= BATCH_ROWS:
+                return ran
+        return len(works)
+
+    def _seal(self) -> list[Event]:
+        """Hand out the positions. An event that cannot be written is its unit's fault, not the batch's."""
+        try:
+            return outbox.seal(self._tx)
+        except Exception as error:
+            if sqlite.is_storage(error):
+                raise
+            raise _Torn from error
+
+    def _take_back(self, transaction: RootTransaction) -> None:
+        transaction.rollback()
+        # SQLAlchemy believes it rolled back; a refused COMMIT leaves SQLite's transaction open.
+        if self._raw.in_transaction:
+            self._raw.rollback()
+
+    def _refuse(self, works: Sequence[Work], error: Exception) -> Batch:
+        """What a failed BEGIN, disk or COMMIT means for the callers, and for this process."""
+        failure: Callable[[], Exception]
+        match sqlite.code_of(error):
+            case sqlite3.SQLITE_FULL:
+                failure = StorageFull
+            case sqlite3.SQLITE_BUSY:
+                failure = Overloaded
+            case _:
+                # As PostgreSQL does after a failed fsync: the next one would say yes without having written.
+                self.in_doubt = True
+                failure = partial(_unavailable, error)
+        for work in works:
+            work.fail(failure())
+        return Batch(works)
+
+
+def _unavailable(cause: BaseException) -> StorageUnavailable:
+    error = StorageUnavailable()
+    error.__cause__ = cause
+    return error
+
+
+def _told_by(error: BaseException | None) -> Exception:
+    """The error that a caller can be given: a future takes no StopIteration, and nobody wants a SystemExit."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    wrapped = RuntimeError("a unit of work ended in an unheard-of way; nothing of it is written")
+    wrapped.__cause__ = error
+    return wrapped
