@@ -1,0 +1,74 @@
+"""Real hubs for tests: one that all share, fresh ones, and ones with settings of the test's own."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import anyio.to_thread
+import pytest
+
+from tests.hub import Hub
+from tests.server import Server
+
+
+class StartHub(Protocol):
+    """`await start_hub(HUB_BACKLOG="5")`: a fresh hub with these settings; the test's end stops it."""
+
+    async def __call__(self, **settings: str) -> Hub:
+        """Start it and wait until it is ready."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The process behind `shared_hub`."""
+    # Everybody comes from one address here.
+    shared = {"HUB_MAX_STREAMS_PER_ADDRESS": "0", "HUB_LOGIN_ADDRESS_RATE_LIMIT": "0"}
+    server = Server(tmp_path_factory.mktemp("shared") / "data", shared)
+    server.start()
+    yield server
+    code = server.stop()
+    assert code == 0, server.log
+
+
+@pytest.fixture
+async def shared_hub(server: Server) -> AsyncIterator[Hub]:
+    """A hub that other tests use too: make your own users, expect other people's jobs and events."""
+    hub = Hub(server)
+    yield hub
+    await hub.close()
+    hub.check_log()
+
+
+@pytest.fixture
+async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
+    """Starts fresh hubs, each with its own data folder."""
+    hubs: list[Hub] = []
+
+    async def start(**settings: str) -> Hub:
+        hub = Hub(Server(tmp_path / f"data{len(hubs)}", settings))
+        hubs.append(hub)
+        await anyio.to_thread.run_sync(hub.server.start)
+        return hub
+
+    yield start
+    for hub in hubs:
+        await hub.close()
+    codes = [await anyio.to_thread.run_sync(_end, hub.server) for hub in hubs]
+    assert not any(codes), f"a hub ended with {codes}; the logs:\n" + "\n".join(hub.server.log for hub in hubs)
+    for hub in hubs:
+        hub.check_log()
+
+
+@pytest.fixture
+async def hub(start_hub: StartHub) -> Hub:
+    """A fresh hub, nobody else's."""
+    return await start_hub()
+
+
+def _end(server: Server) -> int:
+    """Leave nothing running, whatever the test did; the exit code of a hub that still ran, else 0."""
+    try:
+        return server.stop() if server.running else 0
+    except AssertionError:
+        return -9

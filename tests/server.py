@@ -1,0 +1,176 @@
+"""A real hub in a process of its own: started, watched, killed and started again."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[1]
+# Starting means a migration in a child process; on two busy cores that has taken 6 s.
+START_SECONDS: Final = 40.0
+STOP_SECONDS: Final = 20.0
+
+# What makes a hub quick to test; a test that is about one of these sets it itself.
+QUICK: Final = {"HUB_ENV": "development", "HUB_PASSWORD_COST": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
+
+
+class Server:
+    """The process `python -m api serve`; it keeps its port and its data folder over restarts."""
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {"HUB_HOST": "127.0.0.1", "HUB_PORT": str(self.port), "HUB_DATA_DIR": str(data_dir)}
+        self.settings = QUICK | own | dict(settings or {})
+        self._lines: list[str] = []
+        self._news = Condition()
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: Thread | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the hub and its commands are given."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("HUB_")} | self.settings
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        """The process, running or ended."""
+        assert self._process is not None, "the hub was never started"
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """All that it has said on both outputs, over all its starts."""
+        with self._news:
+            return "".join(self._lines)
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The log's JSON lines, all or those of one event."""
+        return json_lines(self.log, event)
+
+    def start(self) -> None:
+        """Start, and wait until it says that it is ready."""
+        before = len(self.lines("ready"))
+        self.spawn()
+        self.wait_log(lambda: len(self.lines("ready")) > before, START_SECONDS)
+        self.url = str(self.lines("ready")[-1]["url"]).rstrip("/")
+
+    def spawn(self) -> None:
+        """Start, and do not wait: for starts that are to fail."""
+        assert not self.running
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "api", "serve"],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+        )
+        self._reader = Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+
+    def wait_log(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait until the log makes a condition true; fails with the log when the process ends before, or time does."""
+        with self._news:
+            met = self._news.wait_for(lambda: condition() or not self._reading(), seconds)
+        assert condition(), f"the hub {'ended' if met else 'said nothing of it in time'}; its log:\n{self.log}"
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait for the process to end by itself; its exit code."""
+        code = self.process.wait(seconds)
+        if self._reader is not None:
+            self._reader.join(seconds)
+        return code
+
+    def stop(self, seconds: float = STOP_SECONDS) -> int:
+        """SIGTERM, and the exit code; killed, and an error, when it does not end in time."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the hub did not stop in {seconds} s; its log:\n{self.log}") from None
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        if self.running:
+            self.process.kill()
+        self.wait()
+
+    def restart(self) -> None:
+        """Stop, if it runs, and start again on the same port and data."""
+        if self.running:
+            assert self.stop() == 0, self.log
+        self.start()
+
+    def cli(self, *arguments: str, stdin: str | None = None, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run `python -m api …` with the same settings; exit code and both outputs, nothing is checked."""
+        return subprocess.run(
+            [sys.executable, "-m", "api", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def _reading(self) -> bool:
+        return self.process.stdout is not None and not self.process.stdout.closed
+
+
+def free_port() -> int:
+    """A port nobody listens on, below those that the system gives to clients: it stays free over a restart."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def json_lines(text: str, event: str | None = None) -> list[dict[str, Any]]:
+    """The JSON objects among these lines, all or those of one event."""
+    parsed = [_json(line) for line in text.splitlines()]
+    return [line for line in parsed if line is not None and event in (None, line.get("event"))]
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
