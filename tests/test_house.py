@@ -143,7 +143,7 @@ def test_no_tracked_file_names_a_package_registry() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [f"see https://files.{house.HOSTS[1]}/x", "--index-url=https://mirror.example/simple/x"]
+    "text", [f"see https://files.{house.HOSTS[1]}/x", "--index-url=https://mirror.example/" + "simple/x"]
 )
 def test_a_registry_is_found(text: str) -> None:
     assert list(house.host_offences("f", f"fine\n{text}\n")) == ["f:2"]
