@@ -30,10 +30,10 @@ from api.secret_keys import signing_keys
 from api.settings import Settings
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from services import notifications, outbox
+from services import notifications
 from services.database import Database
 from services.errors import DomainError, NotFound
-from services.history import LogHistory
+from services.history import History
 from services.ids import new_id
 from services.lookup import Lookup
 from services.passwords import Passwords
@@ -68,9 +68,10 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         on_commit=lambda batch: commits(batch),
         on_doubt=doubt.set,
     )
+    history = History(database)
     manager = RealtimeManager(
         _options(settings, stored_epoch(settings.database_file)),
-        history=LogHistory(database),
+        history=history,
         clock=time.monotonic,
         wall=clock,
         random=random,
@@ -93,16 +94,16 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         clock=clock,
         monotonic=time.monotonic,
     )
-    return App(hub, doubt, _asgi(hub))
+    return App(hub, doubt, _asgi(hub, history))
 
 
-def _asgi(hub: Hub) -> ASGIApp:
+def _asgi(hub: Hub, history: History) -> ASGIApp:
     """From the outside in: the edge, other origins, the routes."""
     settings = hub.settings
     starlette = Starlette(
         routes=[*routes(hub, OPERATIONS), *page_routes()],
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
-        lifespan=partial(_lifespan, hub),
+        lifespan=partial(_lifespan, hub, history),
     )
     inner = CrossOrigin(starlette, settings)
     return Edge(
@@ -114,13 +115,12 @@ def _asgi(hub: Hub) -> ASGIApp:
 
 
 @asynccontextmanager
-async def _lifespan(hub: Hub, _starlette: Starlette) -> AsyncIterator[None]:
+async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncIterator[None]:
     """Start each part after those it needs; stop them in the opposite order."""
     async with AsyncExitStack() as stack:
         await hub.database.start()
         stack.push_async_callback(hub.database.stop)
-        events, floor, head = await hub.database.read(outbox.recent, limit=SEED_EVENTS)
-        hub.manager.seed(events, floor, head)
+        hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
         retention = Retention(hub.database, hub.settings, hub.clock)

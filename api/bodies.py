@@ -109,8 +109,12 @@ def parse_json(body: bytes) -> Any:
         raise
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
-    except ValueError as error:
-        raise InvalidJson(f"The body is not valid JSON: {str(error)[:100]}.") from None
+    except UnicodeDecodeError:
+        raise InvalidJson("The body is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidJson(f"The body is not valid JSON: {error}.") from None
+    except ValueError:
+        raise InvalidJson("The body holds a number that is too long.") from None
     _check(value, "", 0)
     return value
 

@@ -24,6 +24,7 @@ HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
 COUNT_TRIES = 3
 
+
 class Connect(Query, frozen=True):
     """The query string of a stream."""
 

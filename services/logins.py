@@ -47,8 +47,13 @@ _FIND = (
 )
 _OF_USER = (
     select(logins)
-    .where(logins.c.user_id == bindparam("owner"), logins.c.used_at >= bindparam("since"))
-    .order_by(logins.c.used_at.desc(), logins.c.id.desc())
+    .where(
+        logins.c.user_id == bindparam("owner"),
+        logins.c.used_at >= bindparam("since"),
+        logins.c.id < bindparam("before"),
+    )
+    .order_by(logins.c.id.desc())
+    .limit(bindparam("most"))
 )
 _END = delete(logins).where(logins.c.id == bindparam("which"), logins.c.user_id == bindparam("owner"))
 _TOUCH = (
@@ -98,10 +103,13 @@ def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, Login]:
     return {row.login_id: Login(row.login_id, User.of_row(row), row.used_at) for row in rows}
 
 
-def of_user(tx: Connection, *, user_id: str, current: str | None, now: int) -> list[shapes.Login]:
-    """A user's live logins, the last used first; `current` is the one that asks."""
-    rows = tx.execute(_OF_USER, {"owner": user_id, "since": now - IDLE_MS})
-    return [
+def of_user(
+    tx: Connection, *, user_id: str, current: str | None, after: str | None, limit: int, now: int
+) -> shapes.Logins:
+    """A page of a user's live logins, the newest first; `current` is the one that asks."""
+    asked = {"owner": user_id, "since": now - IDLE_MS, "before": after or "~", "most": limit + 1}
+    rows = tx.execute(_OF_USER, asked).all()
+    items = [
         shapes.Login(
             id=row.id,
             user_agent=row.user_agent,
@@ -110,8 +118,9 @@ def of_user(tx: Connection, *, user_id: str, current: str | None, now: int) -> l
             used_at=render(row.used_at),
             current=row.id == current,
         )
-        for row in rows
+        for row in rows[:limit]
     ]
+    return shapes.Logins(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 def end(

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services import inbox_events, outbox
 from services.ids import new_id
-from services.inbox_events import Counts
+from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
 from services.shapes import Category, Priority
 from services.tables import inboxes, notifications

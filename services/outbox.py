@@ -168,17 +168,19 @@ def forget_all(tx: Connection, subjects: Sequence[str]) -> None:
 def seal(tx: Connection) -> list[Event]:
     """Hand out the positions and write the rows: the last statements of a transaction.
 
-    A draft's position is its place in the transaction; one that was forgotten again leaves a gap.
+    A draft's position is its place in the transaction. One that was forgotten again leaves a gap, also at the end:
+    its position may be in an answer by now (`cursor`) and must not become another event's.
     """
     collected: Outbox = tx.info["outbox"]
-    drafts = collected.told()
-    if not drafts:
+    count = len(collected.drafts)
+    if not count:
         return []
-    count = drafts[-1][0] + 1
+    drafts = collected.told()
     last, epoch = tx.exec_driver_sql(_ADVANCE, (count,)).one()
     first = last - count + 1
     rows = [(first + at, d.channel, d.type, d.data, d.subject, d.created_at) for at, d in drafts]
-    tx.exec_driver_sql(_APPEND, rows)
+    if rows:
+        tx.exec_driver_sql(_APPEND, rows)
     return [Event.durable(d.channel, d.type, d.data, first + at, epoch) for at, d in drafts]
 
 

@@ -14,15 +14,17 @@ T = TypeVar("T")
 
 # Hashing is all CPU and memory: more at once would only take both from everybody else.
 THREADS = 2
-# About two seconds of work at the usual cost; whoever comes after that is told to come back.
-WAITING = 64
+# Some ten seconds of work at the usual cost; whoever comes after that is told to come back.
+WAITING = 128
+# RFC 9106, section 4, second recommended option, with one lane: two threads are all that two cores can use.
+PASSES = 3
 
 
 class Passwords:
-    """Makes and checks password hashes; `memory_kib` and `passes` are Argon2's m and t, with one lane."""
+    """Makes and checks password hashes, each of which takes `memory_mib` MiB."""
 
-    def __init__(self, *, memory_kib: int, passes: int, waiting: int = WAITING) -> None:
-        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
+    def __init__(self, memory_mib: int, *, waiting: int = WAITING) -> None:
+        self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=memory_mib * 1_024, parallelism=1)
         self._threads = CapacityLimiter(THREADS)
         self._most = THREADS + waiting
         self._inside = 0

@@ -51,6 +51,13 @@ class Login(Shape, frozen=True):
     current: bool
 
 
+class Logins(Shape, frozen=True):
+    """A page of logins; `next` goes into `after`."""
+
+    items: list[Login]
+    next: str | None
+
+
 class ApiKey(Shape, frozen=True):
     """A service's key; what it is nobody can tell any more."""
 

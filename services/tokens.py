@@ -68,7 +68,7 @@ class Tickets:
     been used then. `clock` gives milliseconds and must not go back.
     """
 
-    def __init__(self, tokens: Tokens, *, clock: Callable[[], int], burned: int = BURNED) -> None:
+    def __init__(self, tokens: Tokens, clock: Callable[[], int], *, burned: int = BURNED) -> None:
         self._tokens = tokens
         self._clock = clock
         self._process = new_id()

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Unpack
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from services import channels, outbox
 from services.callers import User
@@ -22,7 +23,7 @@ _EMAIL = re.compile(
 )
 
 _COLUMNS = (users.c.id, users.c.email, users.c.name, users.c.role, users.c.skills, users.c.created_at)
-_BY_ID = select(*_COLUMNS).where(users.c.id == bindparam("which"))
+_BY_ID = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.id == bindparam("which"))
 _BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.email == bindparam("which"))
 _BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("which"))
 _ABLE = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
@@ -106,8 +107,12 @@ def create(
 
 def by_email(tx: Connection, *, email: str) -> Account | None:
     """The account behind an e-mail address, however it was typed; disabled ones too."""
-    row = tx.execute(_BY_EMAIL, {"which": email.lower()}).one_or_none()
-    return None if row is None else Account(User.of_row(row), row.password_hash, row.disabled_at is not None)
+    return _account(tx.execute(_BY_EMAIL, {"which": email.lower()}).one_or_none())
+
+
+def by_id(tx: Connection, *, user_id: str) -> Account | None:
+    """The account with this id; disabled ones too."""
+    return _account(tx.execute(_BY_ID, {"which": user_id}).one_or_none())
 
 
 def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
@@ -165,6 +170,10 @@ def put_by_external_id(
     if email is not None and checked_email(email) != user.email:
         changed["email"] = _free(tx, checked_email(email))
     return as_self(_change(tx, user, changed, now))
+
+
+def _account(row: Row[Unpack[tuple[Any, ...]]] | None) -> Account | None:
+    return None if row is None else Account(User.of_row(row), row.password_hash, row.disabled_at is not None)
 
 
 def _free(tx: Connection, email: str) -> str:

@@ -107,10 +107,12 @@ class Stream:
             async with self._client.stream(
                 "GET", "/api/realtime/connect", params=self._params, headers=self._headers
             ) as response:
-                self.status, self.headers = response.status_code, response.headers
+                self.headers = response.headers
+                if response.status_code != 200:
+                    self.body = await response.aread()
+                self.status = response.status_code
                 self._news.set()
                 if self.status != 200:
-                    self.body = await response.aread()
                     return
                 async for chunk in response.aiter_raw():
                     self.events += self._parser.feed(chunk)
@@ -124,14 +126,18 @@ class Stream:
             asyncio.get_running_loop().call_soon(self._news.set)
 
     async def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """Wait until it is true; it may have effects, so nothing is asked again once it was."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not condition() and not self.ended:
+                while not condition():
+                    if self.ended:
+                        break
                     self._news.clear()
                     await self._news.wait()
-        if not condition():
-            why = "the stream ended first" if self.ended else f"nothing in {timeout} s"
-            raise AssertionError(f"waited for {what}: {why}; status {self.status}, heard {self._heard()} {self.body!r}")
+                else:
+                    return
+        why = "the stream ended first" if self.ended else f"nothing in {timeout} s"
+        raise AssertionError(f"waited for {what}: {why}; status {self.status}, heard {self._heard()} {self.body!r}")
 
     def _heard(self) -> list[Any]:
         return [(event.type, event.text[:200]) for event in self.events[-20:]]

@@ -1,7 +1,7 @@
 """The ring knows everything past its floor, and forgets in order."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.backlog import Backlog
@@ -21,6 +21,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(1, 400), st.lists(st.sampled_from(CHANNELS), unique=True))
 def test_it_agrees_with_a_plain_list(steps: list[tuple[str, str, int]], size: int, asked: list[str]) -> None:
     ring = Backlog(max_events=size)

@@ -1,7 +1,7 @@
 """Cursors have one spelling each, and everything else is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.cursor import LAST_POSITION, Cursor
@@ -9,6 +9,7 @@ from realtime.cursor import LAST_POSITION, Cursor
 EPOCHS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=16)
 
 
+@settings(deadline=None)
 @given(EPOCHS, st.integers(0, LAST_POSITION))
 def test_a_cursor_survives_the_wire(epoch: str, position: int) -> None:
     cursor = Cursor(epoch, position)
@@ -16,6 +17,7 @@ def test_a_cursor_survives_the_wire(epoch: str, position: int) -> None:
     assert len(str(cursor)) <= 40
 
 
+@settings(deadline=None)
 @given(st.text(max_size=45) | st.from_regex(r"[a-z0-9]{0,18}\.?[+-]?[0-9_]{0,21}\n?"))
 def test_what_is_accepted_is_exactly_what_is_written(text: str) -> None:
     try:

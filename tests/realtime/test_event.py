@@ -4,7 +4,7 @@ import json
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime import event as frames
@@ -15,6 +15,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1)
 
 
+@settings(deadline=None)
 @given(event=st.none() | LINE, data=TEXT, id=st.none() | LINE, retry=st.none() | st.integers(0, 10**9))
 def test_a_parser_reads_back_what_was_encoded(event: str | None, data: str, id: str | None, retry: int | None) -> None:
     parsed = parse(encode(event=event, data=data.encode(), id=id, retry=retry))
@@ -24,6 +25,7 @@ def test_a_parser_reads_back_what_was_encoded(event: str | None, data: str, id: 
     assert parsed.retry == retry
 
 
+@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=5))
 def test_no_text_ends_its_block_early(texts: list[str]) -> None:
     stream = b"".join(encode(event="x", data=json.dumps(text).encode()) for text in texts)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.limiter import Limit, Limiter
@@ -27,6 +27,7 @@ class LeakyBucket:
         return True
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 20),
     seconds=st.integers(1, 90),
@@ -95,6 +96,7 @@ def test_making_up_keys_does_not_wash_a_spent_bucket_clean() -> None:
     assert not limiter.hit("spent", 0.002).allowed
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3_000), st.booleans()), max_size=200))
 def test_memory_stays_bounded(steps: list[tuple[int, int, bool]]) -> None:
     limiter = Limiter(Limit(3, 5.0), max_keys=4)

@@ -59,6 +59,7 @@ async def test_the_seam_in_the_middle_of_a_turn_has_no_gap_and_no_repeat(hub: Hu
 @pytest.mark.parametrize("verdict", [Verdict.fresh(), Verdict.resume(1), Verdict.reset("trimmed")])
 async def test_what_is_published_while_the_stream_opens_arrives_once(hub: Hub, verdict: Verdict) -> None:
     hub.tell("jobs", "1")
+    hub.open("other")
 
     def busy(session: Session, cursor: Cursor | None) -> bytes:
         hub.tell("jobs", "2")

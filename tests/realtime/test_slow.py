@@ -31,6 +31,20 @@ async def test_it_falls_behind_and_catches_up_without_loss_or_repeat(make_hub: M
     assert hub.manager.dropped == 1
 
 
+async def test_draining_in_the_middle_of_a_turn_repeats_nothing(make_hub: MakeHub) -> None:
+    hub = await make_hub(queue_events=2)
+    slow, fast = hub.open("u", sink=ListSink(stuck=True)), hub.open("v")
+    for n in range(5):
+        hub.tell("jobs", str(n))
+        await asyncio.sleep(0)
+    assert slow.state == "behind"
+    hub.tell("jobs", "5")
+    slow.sink.drain()
+    hub.tell("jobs", "6")
+    await asyncio.sleep(0)
+    assert slow.facts == fast.facts == [str(n) for n in range(7)]
+
+
 async def test_bytes_count_as_well_as_events(make_hub: MakeHub) -> None:
     hub = await make_hub(queue_bytes=2_000)
     slow = hub.open(sink=ListSink(stuck=True))

@@ -19,12 +19,6 @@ Together = Callable[..., Awaitable[list[Any]]]
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """The hub runs on asyncio only."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty store; copied, never opened."""
     path = tmp_path_factory.mktemp("template") / "hub.db"

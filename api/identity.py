@@ -1,0 +1,157 @@
+"""Cookie, bearer token, API key or stream ticket → who is asking."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import Request, cookie_parser
+from starlette.responses import Response
+
+from api.settings import Settings
+from services import keys
+from services.callers import ANONYMOUS, Caller
+from services.credentials import Credentials
+from services.database import Database
+from services.errors import DomainError, Unauthenticated
+from services.times import DAY, SECOND
+from services.tokens import Tickets, Tokens
+
+# The only place where a ticket counts, and the only credential that may stand in a URL.
+STREAM_PATH = "/api/realtime/connect"
+# Browsers keep no cookie longer than 400 days; the login's row says when it is over, after 30 idle days.
+COOKIE_SECONDS = 400 * DAY // SECOND
+# How late `used_at` may be written.
+FLUSH_SECONDS = 30
+
+
+class SessionCookie:
+    """The cookie of a signed-in browser: HttpOnly, SameSite=Lax and, outside localhost, Secure and of this host only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secure = settings.secure_cookies
+        # `__Host-` (RFC 6265bis): no other host or path can have set it. Browsers take it over https alone.
+        self.name = "__Host-gigwire" if self._secure else "gigwire"
+
+    def is_in(self, headers: Headers) -> bool:
+        """Whether a request brings the cookie, good or bad."""
+        return self.read(headers) is not None
+
+    def read(self, headers: Headers) -> str | None:
+        """The token in the cookie."""
+        return cookie_parser("; ".join(headers.getlist("cookie"))).get(self.name)
+
+    def put(self, response: Response, token: str) -> None:
+        """Give it to a browser."""
+        response.set_cookie(
+            self.name, token, max_age=COOKIE_SECONDS, path="/", secure=self._secure, httponly=True, samesite="lax"
+        )
+
+    def take(self, response: Response) -> None:
+        """Take it from a browser."""
+        response.delete_cookie(self.name, path="/", secure=self._secure, httponly=True, samesite="lax")
+
+
+class Identities:
+    """Knows who is asking. `apply` must hear every event of the control channel; see `Credentials`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        tokens: Tokens,
+        tickets: Tickets,
+        clock: Callable[[], int],
+    ) -> None:
+        self._credentials = Credentials(database, clock=clock)
+        self._tokens = tokens
+        self._tickets = tickets
+        self._flushing: asyncio.Task[None] | None = None
+        self.cookie = SessionCookie(settings)
+
+    async def start(self) -> None:
+        """From here on, write down now and then which logins were used; the database must run."""
+        self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="identities-flush")
+
+    async def stop(self) -> None:
+        """Write down the last of them; the database must still run."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            await asyncio.gather(self._flushing, return_exceptions=True)
+            self._flushing = None
+            # A use that is not noted costs nothing but an hour of idle time.
+            with suppress(DomainError):
+                await self._credentials.flush()
+
+    async def identify(self, request: Request) -> Caller:
+        """Who sends this request: by ticket (for a stream), by bearer token, by cookie, or nobody.
+
+        Raises Unauthenticated for a bad ticket or bearer token. A bad cookie is nobody: a browser sends it whether
+        or not its page wants to, and no page could sign in again if it were refused.
+        """
+        request.scope["hub.mark"] = self._credentials.mark
+        if request.url.path == STREAM_PATH and "ticket" in request.query_params:
+            return await self._by_ticket(request.query_params["ticket"])
+        if (token := bearer(request.headers)) is not None:
+            return await self._by_bearer(token)
+        return await self._by_cookie(self.cookie.read(request.headers))
+
+    def still(self, request: Request, caller: Caller) -> bool:
+        """Whether nothing this caller rests on has ended or changed since `identify`."""
+        return not self._credentials.changed_since(request.scope["hub.mark"], caller)
+
+    def ticket_for(self, user_id: str, caller: Caller) -> str:
+        """A ticket for a user's stream, taken by one of their logins or by a service."""
+        mark = self._credentials.mark
+        return self._tickets.issue(user_id=user_id, login=caller.login, service=caller.service, mark=mark)
+
+    def apply(self, type: str, data: Mapping[str, str]) -> None:
+        """Hear what the hub tells itself on the control channel."""
+        self._credentials.apply(type, data)
+
+    async def _by_bearer(self, token: str) -> Caller:
+        if token.startswith(keys.PREFIX):
+            caller = await self._credentials.of_key(token)
+        else:
+            caller = await self._credentials.of_login(self._tokens.login_of(token))
+        if caller is None:
+            raise Unauthenticated
+        return caller
+
+    async def _by_cookie(self, token: str | None) -> Caller:
+        if token is None:
+            return ANONYMOUS
+        try:
+            login_id = self._tokens.login_of(token)
+        except Unauthenticated:
+            return ANONYMOUS
+        return await self._credentials.of_login(login_id) or ANONYMOUS
+
+    async def _by_ticket(self, text: str) -> Caller:
+        ticket = self._tickets.redeem(text)
+        if ticket.login is not None:
+            caller = await self._credentials.of_login(ticket.login)
+            if caller is None:
+                raise Unauthenticated
+            return caller
+        user = await self._credentials.of_user(ticket.user_id)
+        taken_by = Caller("service", service=ticket.service)
+        if user is None or self._credentials.changed_since(ticket.mark, taken_by):
+            raise Unauthenticated
+        return Caller("user", user=user, service=ticket.service)
+
+    async def _flush(self) -> None:
+        log = structlog.get_logger("identity")
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            try:
+                await self._credentials.flush()
+            except DomainError as error:
+                log.warning("logins_not_touched", code=error.code)
+
+
+def bearer(headers: Headers) -> str | None:
+    """The token of an `Authorization: Bearer` header (RFC 6750); another scheme is somebody else's business."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

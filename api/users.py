@@ -1,0 +1,32 @@
+"""Users that another system keeps: made and brought up to date by their id there."""
+
+from typing import Literal
+
+from api.auth import Email
+from api.bodies import Body, Line80
+from api.call import Call
+from services import texts, users
+from services.shapes import Self
+
+EXTERNAL_ID_LENGTH = 128
+
+
+class ExternalUser(Body, frozen=True):
+    """What the other system knows of somebody; absent or null leaves it. Admins are made by the `hub` command alone."""
+
+    name: Line80
+    role: Literal["client", "freelancer"] | None = None
+    email: Email | None = None
+
+
+async def put_by_external_id(call: Call[ExternalUser, None]) -> Self:
+    """Make a user of another system, or bring them up to date."""
+    external_id = call.path("externalId")
+    texts.line(external_id, "externalId", EXTERNAL_ID_LENGTH)
+    return await call.write(
+        users.put_by_external_id,
+        external_id=external_id,
+        name=call.body.name,
+        role=call.body.role,
+        email=call.body.email,
+    )

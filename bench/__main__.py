@@ -1,0 +1,238 @@
+"""`make bench`: measures and prints; ratios taken in one run are the result, milliseconds a remark."""
+
+import asyncio
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench import servers, wire
+from bench.servers import Server, decode
+
+SECONDS = 4.0
+ROUNDS = 3
+STREAMS = 1_000
+BROADCASTS = 10
+PACED = 300  # paced publishes, 100 a second
+BIDDERS = 32
+# taken by the mark's counting only
+MARK = b"~bench~"
+
+Row = tuple[str, str, str, str]
+
+
+async def publish(url: str, path: str, token: str | None, users: Sequence[str], count: int) -> float:
+    """Durable notifications a second with so many callers."""
+    bodies = [
+        json.dumps(
+            {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
+        ).encode()
+        for user in users
+    ]
+    asks = [wire.request("POST", url, path, token=token, body=body) for body in bodies]
+    turn = iter(range(10**9))
+
+    async def one(caller: wire.Caller) -> bool:
+        answer = await caller.ask(asks[next(turn) % len(asks)])
+        decode(answer, 201)
+        return True
+
+    rate, _ = await wire.flat_out(await wire.callers(url, count), SECONDS, one)
+    return rate
+
+
+async def sign_up(url: str, role: str, count: int) -> list[tuple[str, str]]:
+    """So many new users of a role: (id, token)."""
+    made = []
+    (caller,) = await wire.callers(url, 1)
+    for number in range(count):
+        who = {"email": f"{role}{number}-{time.time_ns()}@example.org", "password": "correct horse", "name": role}
+        body = json.dumps(who | {"role": role}).encode()
+        answer = decode(await caller.ask(wire.request("POST", url, "/api/auth/signup", body=body)), 201)
+        user = answer["user"]
+        assert isinstance(user, dict)
+        made.append((str(user["id"]), str(answer["token"])))
+    return made
+
+
+async def hires(server: Server) -> tuple[float, list[float]]:
+    """Hires a second by 32 callers, each job with two bids; seconds of each."""
+    ((_, owner),) = await sign_up(server.url, "client", 1)
+    bidders = await sign_up(server.url, "freelancer", 2)
+    connections = await wire.callers(server.url, BIDDERS)
+    job = json.dumps({"title": "Bench", "description": "x", "budget": 1000}).encode()
+    bid = json.dumps({"message": "me", "price": 900}).encode()
+    ready: list[str] = []
+
+    async def prepare(caller: wire.Caller) -> bool:
+        made = decode(await caller.ask(wire.request("POST", server.url, "/api/jobs", token=owner, body=job)), 201)
+        path = f"/api/jobs/{made['id']}/bids"
+        for _, token in bidders:
+            placed = decode(await caller.ask(wire.request("POST", server.url, path, token=token, body=bid)), 201)
+        ready.append(str(placed["id"]))
+        return len(ready) < 1_500
+
+    await wire.flat_out(connections, 60, prepare)
+
+    async def hire(caller: wire.Caller) -> bool:
+        if not ready:
+            return False
+        ask = wire.request("PATCH", server.url, f"/api/bids/{ready.pop()}/hire", token=owner)
+        decode(await caller.ask(ask), 200)
+        return True
+
+    return await wire.flat_out(connections, 60, hire)
+
+
+class Ear:
+    """All listeners of one server: how many marks arrived, and when the last did."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.count = 0
+
+    def heard(self, at: float, count: int) -> None:
+        self.count += count
+        self.times.append(at)
+
+    async def wait(self, count: int) -> float:
+        """The time of the last of `count` marks."""
+        async with asyncio.timeout(wire.PATIENCE_SECONDS):
+            while self.count < count:
+                await asyncio.sleep(0)
+        self.count = 0
+        return self.times[-1]
+
+
+async def open_streams(url: str, asks: Sequence[bytes], ear: Ear) -> list[wire.Listener]:
+    """Open the streams, 32 at a time."""
+    parts, loop = wire.urlsplit(url), asyncio.get_running_loop()
+    listeners: list[wire.Listener] = []
+    for start in range(0, len(asks), 32):
+        part = [
+            (
+                await loop.create_connection(
+                    lambda ask=ask: wire.Listener(ask, MARK, ear.heard), parts.hostname, parts.port
+                )
+            )[1]
+            for ask in asks[start : start + 32]
+        ]
+        await asyncio.gather(*(listener.opened for listener in part))
+        listeners += part
+    return listeners
+
+
+async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, status: int) -> tuple[float, float]:
+    """KiB of memory per stream, and the median milliseconds from a broadcast to the last of all streams."""
+    (caller,) = await wire.callers(server.url, 1)
+    ear, before = Ear(), server.rss_kb()
+    listeners = await open_streams(server.url, streams, ear)
+    await asyncio.sleep(1)
+    memory = (server.rss_kb() - before) / len(streams)
+    times = []
+    for _ in range(BROADCASTS):
+        began = time.perf_counter()
+        answered = asyncio.ensure_future(caller.ask(ask))
+        last = await ear.wait(len(streams))
+        decode(await answered, status)
+        times.append((last - began) * 1_000)
+    for listener in listeners:
+        listener.transport.abort()
+    return memory, statistics.median(times)
+
+
+async def paced(server: Server, key: str, user: tuple[str, str]) -> list[float]:
+    """Seconds from the POST to the stream, at 100 a second."""
+    ear, (caller,) = Ear(), await wire.callers(server.url, 1)
+    connect = wire.request("GET", server.url, "/api/realtime/connect", token=user[1])
+    (listener,) = await open_streams(server.url, [connect], ear)
+    note = {"userId": user[0], "type": "bench", "category": "system", "title": MARK.decode(), "body": "x"}
+    ask = wire.request(
+        "POST", server.url, "/api/realtime/notifications/send", token=key, body=json.dumps(note).encode()
+    )
+    seconds, start = [], time.perf_counter()
+    for number in range(PACED):
+        await asyncio.sleep(max(0, start + number / 100 - time.perf_counter()))
+        began = time.perf_counter()
+        answered = asyncio.ensure_future(caller.ask(ask))
+        seconds.append(await ear.wait(1) - began)
+        decode(await answered, 201)
+    listener.transport.abort()
+    return seconds
+
+
+async def median_of(rounds: int, one: Callable[[], Awaitable[float]]) -> float:
+    """The median of several runs."""
+    return statistics.median([await one() for _ in range(rounds)])
+
+
+async def measure(ours: Server, naive: Server) -> list[Row]:
+    """Everything, one after the other; what is compared runs in turn."""
+    rows: list[Row] = []
+    key = ours.hub("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
+    users = await sign_up(ours.url, "freelancer", 50)
+    ids = [user for user, _ in users]
+    for count in (1, 32, 256):
+        pairs = []
+        for _ in range(ROUNDS):
+            mine = await publish(ours.url, "/api/realtime/notifications/send", key, ids, count)
+            theirs = await publish(naive.url, "/notify", None, ids, count)
+            pairs.append((mine / theirs, mine, theirs))
+        ratio, mine, theirs = sorted(pairs)[len(pairs) // 2]
+        rows.append((f"durable notifications/s, {count} callers", f"{mine:,.0f}", f"{theirs:,.0f}", f"{ratio:.1f} ×"))
+    rate, times = await hires(ours)
+    p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
+    rows.append(("hires/s, 32 callers", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
+    seconds = await paced(ours, key, users[0])
+    p50, p99 = wire.percentile(seconds, 0.5), wire.percentile(seconds, 0.99)
+    rows.append(("publish → stream, 100/s", f"p50 {p50:.1f} ms", "–", f"p99 {p99:.1f} ms"))
+    streams = [
+        wire.request("GET", ours.url, "/api/realtime/connect", token=users[n % len(users)][1]) for n in range(STREAMS)
+    ]
+    say = json.dumps({"type": "bench", "data": {"text": MARK.decode() + "x" * 180}}).encode()
+    ask = wire.request("POST", ours.url, "/api/realtime/broadcast", token=key, body=say)
+    memory, last = await broadcasts(ours, streams, ask, 202)
+    streams = [wire.request("GET", naive.url, "/stream")] * STREAMS
+    ask = wire.request("POST", naive.url, "/broadcast", body=say)
+    naive_memory, naive_last = await broadcasts(naive, streams, ask, 202)
+    rows.append(
+        ("KiB a stream, 1,000 streams", f"{memory:.1f}", f"{naive_memory:.1f}", f"{memory / naive_memory:.2f} ×")
+    )
+    rows.append(
+        (
+            "ms until the last of 1,000 has a broadcast",
+            f"{last:.1f} (on disk)",
+            f"{naive_last:.1f} (in memory)",
+            f"{last / naive_last:.2f} ×",
+        )
+    )
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    if (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
+    with servers.hub() as ours, servers.naive() as naive:
+        rows = uvloop.run(measure(ours, naive))
+    table = Table(
+        "what",
+        "this hub",
+        "naive",
+        "ratio / spread",
+        title=f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+    )
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

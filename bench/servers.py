@@ -1,0 +1,116 @@
+"""Starts the servers that are measured: each a process of its own, on a free port, on its own processor."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
+# No limits that would stop the load itself; everything else as it ships.
+_OPEN = {
+    "HUB_RATE_LIMIT": "0",
+    "HUB_CONNECT_RATE_LIMIT": "0",
+    "HUB_MAX_STREAMS_PER_USER": "0",
+    "HUB_MAX_STREAMS_PER_ADDRESS": "0",
+    "HUB_SIGNUP_RATE_LIMIT": "0",
+    "HUB_PASSWORD_COST": "1",
+    "HUB_LOG_LEVEL": "warning",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it listens, its process and its folder."""
+
+    url: str
+    pid: int
+    folder: Path
+
+    def rss_kb(self) -> int:
+        """Resident memory in KiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise RuntimeError("no VmRSS")
+
+    def hub(self, *arguments: str) -> str:
+        """Run a `hub` command on this server's folder; what it printed."""
+        made = subprocess.run(
+            [sys.executable, "-m", "api", *arguments],
+            cwd=ROOT,
+            env=os.environ | _OPEN | {"HUB_DATA_DIR": str(self.folder)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return made.stdout.strip()
+
+
+@contextmanager
+def hub() -> Iterator[Server]:
+    """This hub, as `hub serve` starts it."""
+    with TemporaryDirectory() as folder:
+        env = _OPEN | {"HUB_DATA_DIR": folder, "HUB_PORT": str(_free_port())}
+        with _process(["-m", "api", "serve"], env) as process:
+            yield Server(f"http://127.0.0.1:{env['HUB_PORT']}", process.pid, Path(folder))
+
+
+@contextmanager
+def naive() -> Iterator[Server]:
+    """The naive server of `bench.naive`."""
+    with TemporaryDirectory() as folder:
+        env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(_free_port())}
+        with _process(["-m", "bench.naive"], env) as process:
+            yield Server(f"http://127.0.0.1:{env['NAIVE_PORT']}", process.pid, Path(folder))
+
+
+@contextmanager
+def _process(arguments: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, *arguments]
+    if (os.cpu_count() or 1) > 1:
+        command = ["taskset", "-c", "0", *command]
+    port = int(env.get("HUB_PORT") or env["NAIVE_PORT"])
+    log = Path(env.get("HUB_DATA_DIR") or Path(env["NAIVE_FILE"]).parent) / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stdout=output, stderr=output)
+        try:
+            _wait(process, port, log)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the server did not start: {log.read_text()[-2_000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def decode(answer: tuple[int, bytes], status: int) -> dict[str, object]:
+    """The JSON of an answer that must have this status."""
+    if answer[0] != status:
+        raise RuntimeError(f"{answer[0]}: {answer[1][:500].decode()}")
+    decoded: dict[str, object] = json.loads(answer[1])
+    return decoded

@@ -1,0 +1,106 @@
+"""A small HTTP client for load: keep-alive connections and event streams, with as little Python as possible."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+# No answer takes longer than this on a machine that is not broken.
+PATIENCE_SECONDS = 30.0
+
+
+class Caller(asyncio.Protocol):
+    """One keep-alive connection, one request at a time."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's subclasses
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        found = _LENGTH.search(head)
+        length = int(found[1]) if found else 0
+        if end and len(body) >= length and self._answer is not None and not self._answer.done():
+            self._buffer = b""
+            self._answer.set_result((int(head[9:12]), body))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error or ConnectionResetError())
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request and wait for its answer: status and body."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self._answer
+
+
+class Listener(asyncio.Protocol):
+    """One open event stream; calls `heard` with the time of each block of bytes that holds the mark."""
+
+    def __init__(self, request: bytes, mark: bytes, heard: Callable[[float, int], None]) -> None:
+        self._request, self._mark, self._heard = request, mark, heard
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's subclasses
+        self.transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.opened.done():
+            if not data.startswith(b"HTTP/1.1 200"):
+                self.opened.set_exception(RuntimeError(data[:300].decode("latin-1")))
+                return
+            self.opened.set_result(None)
+        if count := data.count(self._mark):
+            self._heard(time.perf_counter(), count)
+
+
+def request(
+    method: str, url: str, path: str, *, token: str | None = None, body: bytes = b"", extra: Sequence[str] = ()
+) -> bytes:
+    """The bytes of a request."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(url).netloc}", *extra]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def callers(url: str, count: int) -> list[Caller]:
+    """So many open connections."""
+    parts, loop = urlsplit(url), asyncio.get_running_loop()
+    return [(await loop.create_connection(Caller, parts.hostname, parts.port))[1] for _ in range(count)]
+
+
+async def flat_out(
+    callers: Sequence[Caller], seconds: float, one: Callable[[Caller], Awaitable[bool]]
+) -> tuple[float, list[float]]:
+    """Each caller repeats `one` until the time is over or it says False; good ones per second, and each one's seconds."""
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def repeat(caller: Caller) -> None:
+        while (began := time.perf_counter()) < until and await one(caller):
+            times.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(repeat(caller) for caller in callers))
+    return len(times) / (time.perf_counter() - began), times
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of all lie, in milliseconds."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1_000

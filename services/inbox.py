@@ -1,0 +1,115 @@
+"""Reads an inbox page by page, with its counts and its place in the log in the same snapshot; does its actions."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
+
+from services import inbox_events, inbox_steps, outbox
+from services.errors import InvalidField, NotFound
+from services.shapes import Notification, Shape
+from services.tables import notifications
+
+Filter = Literal["all", "unread", "archived"]
+CATEGORIES = frozenset({"job", "bid", "hire", "message", "comment", "payment", "system"})
+
+# A page's mark is a seq; SQL BIGINTs end here.
+_LAST_SEQ = 2**63 - 1
+_n = notifications.c
+
+_VISIBLE = and_(_n.archived_at.is_(None), _n.expired_at.is_(None))
+_FITS: dict[Filter, ColumnElement[bool]] = {
+    "all": _VISIBLE,
+    "unread": and_(_VISIBLE, _n.read_at.is_(None)),
+    "archived": and_(_n.archived_at.is_not(None), _n.expired_at.is_(None)),
+}
+
+
+def _page(fits: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(notifications)
+        .where(_n.user_id == bindparam("owner"), _n.seq < bindparam("below"), fits)
+        .order_by(_n.seq.desc())
+        .limit(bindparam("most"))
+    )
+
+
+_IN_CATEGORIES = _n.category.in_(bindparam("categories", expanding=True))
+_PAGES = {name: _page(fits) for name, fits in _FITS.items()}
+_PAGES_OF_CATEGORIES = {name: _page(and_(fits, _IN_CATEGORIES)) for name, fits in _FITS.items()}
+_ONE = select(_n.actions).where(_n.id == bindparam("which"), _n.user_id == bindparam("owner"), _n.expired_at.is_(None))
+_DONE = (
+    update(notifications).where(_n.id == bindparam("which")).values(actions=bindparam("done")).returning(notifications)
+)
+
+
+class Page(Shape, frozen=True):
+    """Notifications, newest first; the counts of the whole inbox; the cursor to open the stream from."""
+
+    items: list[Notification]
+    next: str | None
+    unread: int
+    unseen: int
+    cursor: str
+
+
+def page(
+    tx: Connection,
+    *,
+    user_id: str,
+    filter: Filter = "all",
+    categories: Sequence[str] = (),
+    limit: int = 20,
+    after: str | None = None,
+) -> Page:
+    """The next `limit` notifications of a user that fit; `after` is the `next` of the page before.
+
+    Raises InvalidField for an `after` that is none, and for unknown categories.
+    """
+    for category in categories:
+        if category not in CATEGORIES:
+            raise InvalidField("category", "range", f"There is no category called {category[:40]!r}.")
+    asked: dict[str, Any] = {"owner": user_id, "below": _mark(after), "most": limit + 1}
+    statement = _PAGES_OF_CATEGORIES[filter] if categories else _PAGES[filter]
+    rows = tx.execute(statement, asked | ({"categories": list(categories)} if categories else {})).mappings().all()
+    position, epoch = outbox.head(tx)
+    counts = inbox_steps.counts(tx, user_id)
+    return Page(
+        items=[inbox_events.show(row) for row in rows[:limit]],
+        next=str(rows[limit - 1]["seq"]) if len(rows) > limit else None,
+        unread=counts.unread,
+        unseen=counts.unseen,
+        cursor=f"{epoch}.{position}",
+    )
+
+
+def do_action(tx: Connection, *, user_id: str, notification_id: str, action_id: str, now: int) -> Notification:
+    """Keep that one of a notification's actions was done, and tell the user's other tabs the first time.
+
+    Raises NotFound when there is no such notification or action.
+    """
+    asked = {"which": notification_id, "owner": user_id}
+    row = tx.execute(_ONE, asked).one_or_none()
+    actions: list[dict[str, Any]] = [] if row is None else msgspec.json.decode(row.actions)
+    action = next((each for each in actions if each["id"] == action_id), None)
+    if action is None:
+        raise NotFound
+    is_first = "done" not in action
+    action["done"] = True
+    changed = {"which": notification_id, "done": msgspec.json.encode(actions).decode()}
+    shown = inbox_events.show(tx.execute(_DONE, changed).mappings().one())
+    if is_first:
+        counts = inbox_steps.counts(tx, user_id)
+        inbox_events.changed(
+            tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now
+        )
+    return shown
+
+
+def _mark(after: str | None) -> int:
+    if after is None:
+        return _LAST_SEQ
+    if not (after.isascii() and after.isdecimal() and len(after) <= 18):
+        raise InvalidField("after", "type", "That is not the `next` of a page.")
+    return int(after)

@@ -1,0 +1,81 @@
+"""How a change of many inbox rows goes on in steps, oldest rows first, and what it answers."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection, Row, bindparam, update
+
+from services.inbox_acts import Act, Verb
+from services.inbox_events import Counts
+from services.notifications import counts_of
+from services.shapes import Shape
+from services.tables import inboxes
+
+_SHIFT = (
+    update(inboxes)
+    .where(inboxes.c.user_id == bindparam("owner"))
+    .values(
+        seq=inboxes.c.seq + 1,
+        unread=inboxes.c.unread + bindparam("unread_more"),
+        unseen=inboxes.c.unseen + bindparam("unseen_more"),
+    )
+    .returning(inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
+)
+
+
+class Changes(Shape, frozen=True):
+    """The counts after a change, and what takes it back within 30 s (null: nothing was changed)."""
+
+    unread: int
+    unseen: int
+    undo: str | UnsetType | None = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What is still to be done of a change: the rows of a user from `first` to `last` (seq, inclusive).
+
+    `before` is the id that stands for `last` in events; `change` is the mark in the rows that are changed or put
+    back, `undo_id` what takes the change back: both None until something was changed.
+    """
+
+    user_id: str
+    verb: Verb
+    first: int
+    last: int
+    before: str = ""
+    change: int | None = None
+    undo_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a change has come; there is more to do while `rest` is not None."""
+
+    changes: Changes
+    rest: Rest | None = None
+
+
+def next_part(tx: Connection, act: Act, rest: Rest, rows: int) -> Rest:
+    """The part of `rest` that holds its first `rows` rows (all of it, if there are no more)."""
+    what = {"owner": rest.user_id, "first": rest.first, "last": rest.last, "change": rest.change}
+    end = tx.execute(act.nth, what | {"earlier": rows - 1}).one_or_none()
+    return rest if end is None else replace(rest, last=end.seq, before=end.id)
+
+
+def after(part: Rest, rest: Rest) -> Rest | None:
+    """What remains of `rest` when `part` is done."""
+    return None if part.last == rest.last else replace(rest, first=part.last + 1)
+
+
+def shift(tx: Connection, user_id: str, measured: Row[*tuple[Any, ...]]) -> tuple[int, Counts]:
+    """Change an inbox's counts by what was measured; a mark that no change of this inbox had before, and the counts."""
+    more = {"owner": user_id, "unread_more": measured.unread, "unseen_more": measured.unseen}
+    mark, unread, unseen = tx.execute(_SHIFT, more).one()
+    return mark, Counts(unread, unseen)
+
+
+def counts(tx: Connection, user_id: str) -> Counts:
+    """The counts of an inbox, which may not have been made yet."""
+    return counts_of(tx, ids=[user_id]).get(user_id, Counts(0, 0))

@@ -1,0 +1,101 @@
+"""Takes back exactly what a change of the inbox did, within 30 seconds.
+
+Every row keeps which change touched its read and its archived state last, and what they were before. So an undo is
+small however much it covers, and leaves alone what was changed again, replaced, retracted or has expired since.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+
+from services import inbox_events, inbox_steps
+from services.errors import NotFound
+from services.ids import new_id
+from services.inbox_acts import UNDOS
+from services.inbox_events import IDS_AT_ONCE, Counts
+from services.inbox_steps import Changes, Rest, Step
+from services.tables import undos
+from services.times import SECOND
+
+UNDO_MS = 30 * SECOND
+
+_KEEP = insert(undos)
+_FIND = select(undos).where(
+    undos.c.id == bindparam("which"), undos.c.user_id == bindparam("owner"), undos.c.created_at > bindparam("after")
+)
+_DUE = select(undos.c.id).where(undos.c.created_at <= bindparam("before")).limit(bindparam("most"))
+_DROP = delete(undos).where(undos.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def keep(tx: Connection, done: Rest, now: int) -> str | None:
+    """Remember a change, so that it can be taken back; the id for it, None where that cannot be."""
+    if done.verb not in UNDOS:
+        return None
+    undo_id = new_id()
+    row = {
+        "id": undo_id,
+        "user_id": done.user_id,
+        "verb": done.verb,
+        "change": done.change,
+        "first_seq": done.first,
+        "last_seq": done.last,
+        "created_at": now,
+    }
+    tx.execute(_KEEP, row)
+    return undo_id
+
+
+def undo(tx: Connection, *, user_id: str, undo: str, now: int) -> Step:
+    """Begin to put back what a change did; `go_back` with the rest.
+
+    Asking again within the 30 seconds does no harm. Raises NotFound when they are over.
+    """
+    kept = tx.execute(_FIND, {"which": undo, "owner": user_id, "after": now - UNDO_MS}).one_or_none()
+    if kept is None:
+        raise NotFound("There is nothing to undo, or no longer.")
+    rest = Rest(user_id=user_id, verb=kept.verb, first=kept.first_seq, last=kept.last_seq, change=kept.change)
+    return go_back(tx, rest=rest, now=now)
+
+
+def go_back(tx: Connection, *, rest: Rest, now: int) -> Step:
+    """Do the next part of an undo."""
+    act = UNDOS[rest.verb]
+    part = inbox_steps.next_part(tx, act, rest, IDS_AT_ONCE)
+    what: dict[str, Any] = {"owner": part.user_id, "first": part.first, "last": part.last, "change": part.change}
+    measured = tx.execute(act.measure_range, what).one()
+    if not measured.changing:
+        return Step(_changes(inbox_steps.counts(tx, part.user_id)), inbox_steps.after(part, rest))
+    _, counts = inbox_steps.shift(tx, part.user_id, measured)
+    _tell(tx, part, tx.execute(act.apply_range_telling, what).all(), counts, now)
+    return Step(_changes(counts), inbox_steps.after(part, rest))
+
+
+def due(tx: Connection, *, now: int, limit: int) -> list[str]:
+    """At most `limit` undos whose time is over."""
+    return list(tx.execute(_DUE, {"before": now - UNDO_MS, "most": limit}).scalars())
+
+
+def drop(tx: Connection, *, ids: Sequence[str]) -> None:
+    """Forget these undos."""
+    tx.execute(_DROP, {"ids": list(ids)})
+
+
+def _tell(tx: Connection, part: Rest, rows: Sequence[Row[*tuple[Any, ...]]], counts: Counts, now: int) -> None:
+    """Those that are unseen again in an event of their own, with the counts between the two."""
+    state, newest_first = UNDOS[part.verb].told, sorted(rows, key=lambda row: -row.seq)
+    unseen = [row for row in newest_first if row.seen_at is None] if state == "unread" else []
+    others = [row for row in newest_first if row.seen_at is not None or not unseen]
+    if unseen:
+        later = sum(row.archived_at is None for row in others)
+        between = Counts(counts.unread - later, counts.unseen)
+        ids = [row.id for row in unseen]
+        inbox_events.changed(tx, part.user_id, ids=ids, state=state, counts=between, seen=False, now=now)
+    if others:
+        ids = [row.id for row in others]
+        inbox_events.changed(tx, part.user_id, ids=ids, state=state, counts=counts, seen=UNSET, now=now)
+
+
+def _changes(counts: Counts) -> Changes:
+    return Changes(counts.unread, counts.unseen)
