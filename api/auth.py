@@ -2,7 +2,8 @@
 
 import hashlib
 from contextlib import suppress
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +30,7 @@ class SignUp(Body, frozen=True):
     password: Password
     name: Line80
     role: Literal["client", "freelancer"]
-    skills: Skills = []
+    skills: Skills | None = None
 
 
 class LogIn(Body, frozen=True):
@@ -62,7 +63,6 @@ class SessionPage(Query, frozen=True):
 
 async def sign_up(call: Call[SignUp, None]) -> Response:
     """Make an account and sign in."""
-    call.hub.attempts.sign_up(_address(call))
     user, seen_hash = await _make_account(call)
     return await _sign_in(call, user, seen_hash, status=201)
 
@@ -131,27 +131,29 @@ async def end_session(call: Call[None, None]) -> None:
     await call.write(logins.end, login_id=call.path("id"), user_id=call.user.id)
 
 
-async def _make_account(call: Call[SignUp, None]) -> tuple[Self, str | None]:
+async def _make_account(call: Call[SignUp, None]) -> tuple[Self, str]:
     """The account, new or (with a repeated Idempotency-Key) the one made before, and the hash that lets one in."""
-    body, user_id = call.body, new_id()
-    password_hash = await call.hub.passwords.hash(body.password)
-    asked = {
-        "email": users.checked_email(body.email),
-        "password_hash": password_hash,
-        "name": body.name,
-        "role": body.role,
-        "skills": body.skills,
-        "user_id": user_id,
-    }
+    email, user_id = users.checked_email(call.body.email), new_id()
+    call.hub.attempts.sign_up(_address(call))
+    password_hash = await call.hub.passwords.hash(call.body.password)
+    create = partial(
+        users.create,
+        email=email,
+        password_hash=password_hash,
+        name=call.body.name,
+        role=call.body.role,
+        skills=call.body.skills or (),
+        user_id=user_id,
+    )
     key = call.idempotency_key()
     if key is None:
-        return await call.write(users.create, **asked), password_hash
+        return await call.write(create), password_hash
     answer = await call.write(
         idempotency.once,
-        caller=f"sign-up:{hashlib.sha256(body.email.lower().encode()).hexdigest()[:32]}",
+        caller=f"sign-up:{hashlib.sha256(email.encode()).hexdigest()[:32]}",
         key=key,
-        digest=_digest(body),
-        act=lambda tx: users.create(tx, now=call.now, **asked),
+        digest=_digest(call.body),
+        act=partial(create, now=call.now),
     )
     made = msgspec.json.decode(answer, type=Self)
     return made, password_hash if made.id == user_id else await _proven(call, made)
@@ -174,12 +176,7 @@ def _digest(body: SignUp) -> bytes:
     return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(body, password=""))).digest()
 
 
-async def _is_password(
-    call: Call[SignUp, None] | Call[LogIn, None] | Call[NewPassword, None],
-    counted_as: str,
-    kept: str | None,
-    password: str,
-) -> bool:
+async def _is_password(call: Call[Any, Any], counted_as: str, kept: str | None, password: str) -> bool:
     """Whether it is the password; counted against the account and the address when not. Raises RateLimited."""
     attempts, address = call.hub.attempts, _address(call)
     attempts.check(counted_as, address)
@@ -199,9 +196,7 @@ async def _renewed(call: Call[LogIn, None], user: User, kept: str) -> str:
     return renewed
 
 
-async def _sign_in(
-    call: Call[SignUp, None] | Call[LogIn, None], user: Self, seen_hash: str | None, *, status: int
-) -> Response:
+async def _sign_in(call: Call[Any, Any], user: Self, seen_hash: str, *, status: int) -> Response:
     """Start a login and answer with its token, in the body and as the cookie."""
     login_id = await call.write(
         logins.start,
@@ -221,5 +216,5 @@ async def _sign_in(
     return response
 
 
-def _address(call: Call[SignUp, None] | Call[LogIn, None] | Call[NewPassword, None]) -> str:
+def _address(call: Call[Any, Any]) -> str:
     return str(call.request.scope["hub.address"])

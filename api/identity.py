@@ -27,7 +27,7 @@ FLUSH_SECONDS = 30
 
 
 class SessionCookie:
-    """The cookie of a signed-in browser: HttpOnly, SameSite=Lax and, outside localhost, Secure and of this host only."""
+    """The cookie of a signed-in browser: HttpOnly, SameSite=Lax and, outside localhost, Secure."""
 
     def __init__(self, settings: Settings) -> None:
         self._secure = settings.secure_cookies

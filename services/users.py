@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
@@ -172,7 +172,7 @@ def put_by_external_id(
     return as_self(_change(tx, user, changed, now))
 
 
-def _account(row: Row[Unpack[tuple[Any, ...]]] | None) -> Account | None:
+def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
     return None if row is None else Account(User.of_row(row), row.password_hash, row.disabled_at is not None)
 
 
