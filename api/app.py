@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.addresses import Addresses
+from api.attempts import Attempts
 from api.commits import Commits
 from api.crossorigin import CrossOrigin
 from api.edge import Edge
@@ -32,13 +33,12 @@ from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services import notifications
 from services.database import Database
+from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.history import History
 from services.ids import new_id
 from services.lookup import Lookup
 from services.passwords import Passwords
-from services.retention import Retention
-from services.epoch import stored_epoch
 from services.tokens import Tickets, Tokens
 from services.writer import Batch
 
@@ -61,7 +61,7 @@ class App:
 
 def build(settings: Settings, *, clock: Callable[[], int] | None = None, random: Random | None = None) -> App:
     """Make a hub on a migrated store; nothing runs before its lifespan starts. `clock` gives wall time in ms."""
-    clock, random, doubt = clock or _wall_clock, random or Random(), asyncio.Event()
+    clock, random, doubt = clock or _wall_clock, random or Random(), asyncio.Event()  # noqa: S311  # jitter, not a secret
     database = Database(
         settings.database_file,
         wal_bytes=settings.wal_mb * 1024 * 1024,
@@ -89,6 +89,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         tokens=tokens,
         tickets=tickets,
         passwords=Passwords(settings.password_cost),
+        attempts=Attempts(settings, time.monotonic),
         counts=Lookup(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
@@ -123,9 +124,8 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
-        retention = Retention(hub.database, hub.settings, hub.clock)
-        await retention.start()
-        stack.push_async_callback(retention.stop)
+        await hub.identities.start()
+        stack.push_async_callback(hub.identities.stop)
         yield
 
 

@@ -1,11 +1,14 @@
-"""Is the process up, and does the store answer?"""
+"""How the hub is: up, ready to write, and in numbers."""
 
+import hmac
 from typing import Literal
 
 from sqlalchemy import Connection, text
+from starlette.responses import Response
 
 from api.call import Call
-from services.errors import StorageUnavailable
+from api.metrics import CONTENT_TYPE
+from services.errors import StorageUnavailable, Unauthenticated
 from services.shapes import Shape
 
 _ASK = text("SELECT position FROM counter")
@@ -28,6 +31,15 @@ async def ready(call: Call[None, None]) -> Health:
         raise StorageUnavailable
     await call.read(_position)
     return Health()
+
+
+async def metrics(call: Call[None, None]) -> Response:
+    """Numbers for Prometheus."""
+    token = call.hub.settings.metrics_token
+    given = call.request.headers.get("authorization", "").removeprefix("Bearer ")
+    if token and not hmac.compare_digest(given.encode(), token.encode()):
+        raise Unauthenticated("The metrics need their own token.")
+    return Response(call.hub.metrics.render(), media_type=CONTENT_TYPE)
 
 
 def _position(tx: Connection) -> int:

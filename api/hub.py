@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from api.attempts import Attempts
 from api.identity import Identities
+from api.metrics import Metrics
 from api.settings import Settings
 from realtime.manager import RealtimeManager
 from services.database import Database
+from services.inbox_events import Counts
+from services.lookup import Lookup
 from services.passwords import Passwords
 from services.tokens import Tickets, Tokens
 
@@ -22,5 +26,8 @@ class Hub:
     tokens: Tokens
     tickets: Tickets
     passwords: Passwords
+    attempts: Attempts
+    counts: Lookup[Counts]
+    metrics: Metrics
     clock: Callable[[], int]
     monotonic: Callable[[], float]

@@ -1,5 +1,6 @@
 """The files of web/: the one page at /, the interface at /docs, and what they load."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -29,7 +30,7 @@ class _Static(StaticFiles):
         return response
 
 
-def _page(name: str) -> object:
+def _page(name: str) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
         return FileResponse(WEB / name, headers=_HEADERS)
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from api import health, metrics, openapi, realtime, stream
+from api import auth, health, notifications, openapi, realtime, stream, tickets, users
 from api.operation import Operation
-from api.policy import ANYBODY, USER
+from api.policy import ANYBODY, USER, service
+from services.channels import ROLES
+from services.shapes import Logins, Self, SignIn, Ticket
 
 _OPERATIONS: Sequence[Operation] = (
     # Realtime
@@ -23,10 +25,58 @@ _OPERATIONS: Sequence[Operation] = (
         who=ANYBODY,
         answer=realtime.Status,
     ),
+    Operation(
+        method="POST",
+        path="/api/realtime/tickets",
+        handler=tickets.take,
+        who=service("tickets", roles=frozenset(ROLES)),
+        answer=Ticket,
+    ),
+    Operation(
+        method="POST",
+        path="/api/realtime/notifications/send",
+        handler=notifications.send,
+        who=service("notify", roles=frozenset({"admin"})),
+        body=notifications.Send,
+        answer=notifications.Sent,
+        status=201,
+    ),
+    # Who is asking
+    Operation(
+        method="POST",
+        path="/api/auth/signup",
+        handler=auth.sign_up,
+        who=ANYBODY,
+        body=auth.SignUp,
+        answer=SignIn,
+        status=201,
+    ),
+    Operation(method="POST", path="/api/auth/login", handler=auth.log_in, who=ANYBODY, body=auth.LogIn, answer=SignIn),
+    Operation(method="POST", path="/api/auth/logout", handler=auth.log_out, who=USER),
+    Operation(method="GET", path="/api/auth/me", handler=auth.me, who=USER, answer=Self),
+    Operation(method="PATCH", path="/api/auth/me", handler=auth.patch_me, who=USER, body=auth.MyChanges, answer=Self),
+    Operation(method="POST", path="/api/auth/password", handler=auth.change_password, who=USER, body=auth.NewPassword),
+    Operation(
+        method="GET",
+        path="/api/auth/sessions",
+        handler=auth.sessions,
+        who=USER,
+        query=auth.SessionPage,
+        answer=Logins,
+    ),
+    Operation(method="DELETE", path="/api/auth/sessions/{id}", handler=auth.end_session, who=USER),
+    Operation(
+        method="PUT",
+        path="/api/users/by-external-id/{externalId}",
+        handler=users.put_by_external_id,
+        who=service("users"),
+        body=users.ExternalUser,
+        answer=Self,
+    ),
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),
-    Operation(method="GET", path="/metrics", handler=metrics.show, who=ANYBODY, media_type="text/plain"),
+    Operation(method="GET", path="/metrics", handler=health.metrics, who=ANYBODY, media_type="text/plain"),
 )
 
 OPERATIONS: Sequence[Operation] = (

@@ -18,7 +18,7 @@ from realtime.session import Session
 from realtime.verdict import Verdict
 from services import channels, times
 from services.errors import Forbidden
-from services.notifications import Counts
+from services.inbox_events import Counts
 
 HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
@@ -93,7 +93,7 @@ async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
     """What is unread and unseen, not older than what the stream will show: read again if something came meanwhile."""
     for _ in range(COUNT_TRIES):
         before = hub.manager.newest(own)
-        counts = await hub.counts.get(user_id)
+        counts = await hub.counts.get(user_id) or Counts(0, 0)
         if hub.manager.newest(own) == before:
             break
     return counts
@@ -101,7 +101,7 @@ async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
 
 def take_over_shutdown() -> None:
     """Tell sse-starlette that the hub ends its streams itself, with a farewell."""
-    AppStatus.disable_automatic_graceful_drain()
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
 
 
 def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:

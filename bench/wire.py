@@ -80,14 +80,20 @@ def request(
 
 async def callers(url: str, count: int) -> list[Caller]:
     """So many open connections."""
-    parts, loop = urlsplit(url), asyncio.get_running_loop()
-    return [(await loop.create_connection(Caller, parts.hostname, parts.port))[1] for _ in range(count)]
+    (host, port), loop = where(url), asyncio.get_running_loop()
+    return [(await loop.create_connection(Caller, host, port))[1] for _ in range(count)]
+
+
+def where(url: str) -> tuple[str, int]:
+    """Host and port of a URL that names both."""
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 80
 
 
 async def flat_out(
     callers: Sequence[Caller], seconds: float, one: Callable[[Caller], Awaitable[bool]]
 ) -> tuple[float, list[float]]:
-    """Each caller repeats `one` until the time is over or it says False; good ones per second, and each one's seconds."""
+    """Each caller repeats `one` until the time is over or it says False: good ones a second, and their seconds."""
     times: list[float] = []
     until = time.perf_counter() + seconds
 

@@ -95,6 +95,11 @@ class Backlog:
         """How many events of these channels lie past `position`."""
         return sum(len(strip.positions) - strip.after(position) for strip in self._of(channels))
 
+    def newest(self, channel: str) -> int:
+        """The last position of a channel, 0 if nothing of it is here."""
+        strip = self._strips.get(channel)
+        return 0 if strip is None else strip.positions[-1]
+
     def forget(self, positions: Iterable[int]) -> None:
         """Take events back; positions that are not here are ignored. The floor stays: nothing was lost."""
         for position in positions:

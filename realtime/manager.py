@@ -86,6 +86,10 @@ class RealtimeManager:
         """The last position published."""
         return self._flow.head
 
+    def newest(self, channel: str) -> int:
+        """The last position of this channel that memory holds, 0 if it holds none."""
+        return self._flow.backlog.newest(channel)
+
     def publish(self, events: Sequence[Event]) -> None:
         """Give events to their listeners, in order of position; durable ones must be on disk.
 

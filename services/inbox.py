@@ -38,10 +38,10 @@ def _page(fits: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
 _IN_CATEGORIES = _n.category.in_(bindparam("categories", expanding=True))
 _PAGES = {name: _page(fits) for name, fits in _FITS.items()}
 _PAGES_OF_CATEGORIES = {name: _page(and_(fits, _IN_CATEGORIES)) for name, fits in _FITS.items()}
-_ONE = select(_n.actions).where(_n.id == bindparam("which"), _n.user_id == bindparam("owner"), _n.expired_at.is_(None))
-_DONE = (
-    update(notifications).where(_n.id == bindparam("which")).values(actions=bindparam("done")).returning(notifications)
+_ONE = select(notifications).where(
+    _n.id == bindparam("which"), _n.user_id == bindparam("owner"), _n.expired_at.is_(None)
 )
+_DONE = update(notifications).where(_n.id == bindparam("which")).values(actions=bindparam("done"))
 
 
 class Page(Shape, frozen=True):
@@ -89,22 +89,19 @@ def do_action(tx: Connection, *, user_id: str, notification_id: str, action_id: 
 
     Raises NotFound when there is no such notification or action.
     """
-    asked = {"which": notification_id, "owner": user_id}
-    row = tx.execute(_ONE, asked).one_or_none()
-    actions: list[dict[str, Any]] = [] if row is None else msgspec.json.decode(row.actions)
+    row = tx.execute(_ONE, {"which": notification_id, "owner": user_id}).mappings().one_or_none()
+    actions: list[dict[str, Any]] = [] if row is None else msgspec.json.decode(row["actions"])
     action = next((each for each in actions if each["id"] == action_id), None)
-    if action is None:
+    if row is None or action is None:
         raise NotFound
-    is_first = "done" not in action
+    if "done" in action:
+        return inbox_events.show(row)
     action["done"] = True
-    changed = {"which": notification_id, "done": msgspec.json.encode(actions).decode()}
-    shown = inbox_events.show(tx.execute(_DONE, changed).mappings().one())
-    if is_first:
-        counts = inbox_steps.counts(tx, user_id)
-        inbox_events.changed(
-            tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now
-        )
-    return shown
+    done = msgspec.json.encode(actions).decode()
+    tx.execute(_DONE, {"which": notification_id, "done": done})
+    counts = inbox_steps.counts(tx, user_id)
+    inbox_events.changed(tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now)
+    return inbox_events.show({**row, "actions": done})
 
 
 def _mark(after: str | None) -> int:

@@ -40,7 +40,8 @@ class Act:
     `measure…` gives `changing` (how many rows), `first` (the lowest seq) and the differences `unread` and `unseen`;
     `apply_ids` and `apply_range_telling` change them and give `id`, `seq`, `seen_at` and `archived_at`, `apply_range`
     gives nothing. Both take `owner` and either `ids` or `first` and `last` (seq,
-    inclusive), `apply…` and the measures of UNDOS the `marks` too. `nth` finds the row that `earlier` others precede.
+    inclusive); a measure takes `at` (now, ms) too, or `change` where UNDOS look for it, and `apply…` takes the `marks`.
+    `nth` finds the row that `earlier` others precede.
     """
 
     told: State

@@ -32,7 +32,7 @@ _UP_TO = (
 def change(tx: Connection, *, user_id: str, verb: Verb, ids: Sequence[str], now: int) -> Changes:
     """Change these rows of a user, at most 1,000; those that are not theirs, or gone, are left out."""
     act, what = ACTS[verb], {"owner": user_id, "ids": list(dict.fromkeys(ids))}
-    measured = tx.execute(act.measure_ids, what).one()
+    measured = tx.execute(act.measure_ids, what | {"at": now}).one()
     if not measured.changing:
         return _changes(verb, inbox_steps.counts(tx, user_id), None)
     mark, counts = inbox_steps.shift(tx, user_id, measured)
@@ -63,7 +63,7 @@ def go_on(tx: Connection, *, rest: Rest, now: int) -> Step:
     act = ACTS[rest.verb]
     part = inbox_steps.next_part(tx, act, rest, STEP_ROWS)
     what: dict[str, Any] = {"owner": part.user_id, "first": part.first, "last": part.last}
-    measured = tx.execute(act.measure_range, what).one()
+    measured = tx.execute(act.measure_range, what | {"at": now}).one()
     if not measured.changing:
         counts = inbox_steps.counts(tx, part.user_id)
         return Step(_changes(rest.verb, counts, rest.undo_id), inbox_steps.after(part, rest))

@@ -49,7 +49,7 @@ class Changed(Shape, frozen=True, kw_only=True):
     unseen: int
 
 
-def show(row: Mapping[str, Any]) -> Notification:
+def show(row: Mapping[Any, Any]) -> Notification:
     """A row of `notifications` as its owner sees it."""
     return Notification(
         data=msgspec.json.decode(row["data"]), actions=msgspec.json.decode(row["actions"]), **_plain(row)
@@ -95,7 +95,7 @@ def _append(tx: Connection, user_id: str, event: Changed, now: int) -> None:
     outbox.append(tx, channels.of_user(user_id), "notification_state", event, now=now)
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """The fields that are the same in a row and outside, or differ only in how a time is written."""
     return {
         "id": row["id"],

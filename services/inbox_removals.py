@@ -44,7 +44,7 @@ class Retracted(Shape, frozen=True):
 
 
 def retract(tx: Connection, *, ids: Sequence[str], now: int) -> Retracted:
-    """Take notifications back, whoever has them, at most 1,000: row, event in the log, counts. Unknown ids do nothing."""
+    """Take notifications back, whoever has them, at most 1,000: out of list, counts and log. Unknown ids do nothing."""
     return Retracted(_remove(tx, tx.execute(_BY_ID, {"ids": list(dict.fromkeys(ids))}).all(), now))
 
 

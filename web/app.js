@@ -6,6 +6,7 @@ import { ago, attempt, copy, money, part, sentence, write } from "/static/dom.js
 import { door } from "/static/door.js";
 import { Freelancer } from "/static/freelancer.js";
 import { Inbox, iconOf } from "/static/inbox.js";
+import { cardOf } from "/static/jobs.js";
 import { Stream } from "/static/stream.js";
 import { Toasts } from "/static/toasts.js";
 
@@ -35,11 +36,11 @@ class Desk {
     this.user = user;
     this.root = copy("desk");
     const work = part(this.root, "work");
-    this.view = { client: Client, freelancer: Freelancer }[/** @type {string} */ (user.role)];
-    this.view = this.view && new this.view(work, api, user);
+    const View = { client: Client, freelancer: Freelancer }[/** @type {string} */ (user.role)];
+    this.view = View && new View(work, api, user);
     this.inbox = new Inbox(this.root, api, (jobId) => this.#reveal(jobId));
     write(this.root, { name: user.name, role: user.role });
-    const bar = this.root.querySelector("header");
+    const bar = part(this.root, "bar");
     const button = part(bar, "send");
     button.addEventListener("click", () => attempt(bar, () => this.#logOut(), button));
   }
@@ -127,7 +128,7 @@ class Desk {
 
   /** Show a job where it is on this page. @param {string} id */
   #reveal(id) {
-    const card = /** @type {HTMLElement | null} */ (this.root.querySelector(`[data-id="${CSS.escape(id)}"].job`));
+    const card = cardOf(this.root, id);
     card?.scrollIntoView({ block: "center" });
     card?.focus({ preventScroll: true });
     return Boolean(card);

@@ -1,7 +1,7 @@
 /** What a client sees: a form to post a job, their jobs, who bids on them, and a button to hire. */
 
 import { Fresh, attempt, cents, copy, money, onSubmit, part, showAll, words, write } from "/static/dom.js";
-import { makeJob, showJob, writeStatus } from "/static/jobs.js";
+import { cardOf, makeJob, showJob, writeStatus } from "/static/jobs.js";
 
 export class Client {
   /** @type {any[]} */
@@ -61,7 +61,7 @@ export class Client {
   /** @param {any} job @param {any} bid */
   async #hire(job, bid) {
     await this.api.send("PATCH", `/api/bids/${bid.id}/hire`).finally(() => this.#reload(job.id));
-    this.root.querySelector(`[data-id="${CSS.escape(job.id)}"]`)?.focus();
+    cardOf(this.root, job.id)?.focus();
   }
 
   #render() {

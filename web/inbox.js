@@ -16,8 +16,6 @@ export function iconOf({ icon, type }) {
 export class Inbox {
   /** @type {any[]} newest first */
   #items = [];
-  /** @type {string | null} */
-  #next = null;
   #unread = 0;
   #undo = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -37,7 +35,6 @@ export class Inbox {
     });
     this.#button("read-all", () => this.#readAll());
     this.#button("undo", () => this.#putBack());
-    this.#button("older", () => this.#older());
     this.open(matchMedia("(min-width: 60rem)").matches);
   }
 
@@ -89,17 +86,8 @@ export class Inbox {
   async #load() {
     const page = await this.api.get("/api/notifications");
     this.#items = page.items;
-    this.#next = page.next;
     this.cursor = page.cursor;
     this.count(page.unread);
-    this.#render();
-  }
-
-  async #older() {
-    const page = await this.api.get(`/api/notifications?after=${encodeURIComponent(this.#next ?? "")}`);
-    const known = new Set(this.#items.map((item) => item.id));
-    this.#items.push(...page.items.filter((/** @type {any} */ item) => !known.has(item.id)));
-    this.#next = page.next;
     this.#render();
   }
 
@@ -131,7 +119,6 @@ export class Inbox {
   }
 
   #render() {
-    part(this.panel, "older").hidden = !this.#next;
     part(this.panel, "empty").hidden = this.#items.length > 0;
     showAll(part(this.panel, "list"), this.#items, (item) => this.#make(item), (element, shown) => this.#show(element, shown));
   }

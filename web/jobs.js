@@ -31,3 +31,8 @@ export function showJob(card, job, facts) {
     return element;
   }));
 }
+
+/** The card of a job, where it is shown. @param {ParentNode} root @param {string} id @returns {HTMLElement | null} */
+export function cardOf(root, id) {
+  return root.querySelector(`.job[data-id="${CSS.escape(id)}"]`);
+}

@@ -1,0 +1,86 @@
+"""A page as it should be written: it fetches an inbox once and from then on believes its events alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from realtime.event import Event
+from services import inbox
+
+Item = dict[str, Any]
+
+
+@dataclass
+class Client:
+    """What a page knows of an inbox: every row it would show under `all` or `archived`, by id, and the counts."""
+
+    items: dict[str, Item]
+    unread: int
+    unseen: int
+    position: int
+
+    @classmethod
+    def fetch(cls, tx: Connection, user_id: str, limit: int = 3) -> "Client":
+        """Everything by pages, all of one snapshot."""
+        items: dict[str, Item] = {}
+        for name in ("all", "archived"):
+            after = None
+            while True:
+                page = inbox.page(tx, user_id=user_id, filter=name, limit=limit, after=after)
+                items |= {item.id: _known(msgspec.to_builtins(item)) for item in page.items}
+                if (after := page.next) is None:
+                    break
+        return cls(items, page.unread, page.unseen, int(page.cursor.split(".")[1]))
+
+    def apply(self, event: Event) -> None:
+        """Take one event in."""
+        data = msgspec.json.decode(event.data)
+        self.unread, self.unseen = data["unread"], data["unseen"]
+        if event.type == "notification":
+            self.items[data["id"]] = _known(data)
+            return
+        for item in self._meant(data):
+            self._change(item, data)
+
+    def recounted(self) -> tuple[int, int]:
+        """What the counts should be, from the rows."""
+        visible = [item for item in self.items.values() if not item["archived"]]
+        return sum(not item["read"] for item in visible), sum(not item["seen"] for item in visible)
+
+    def _meant(self, data: Item) -> Sequence[Item]:
+        if "ids" in data:
+            return [self.items[id] for id in data["ids"] if id in self.items]
+        archived = data["state"] == "unarchived"
+        return [item for item in self.items.values() if item["archived"] == archived and item["id"] <= data["before"]]
+
+    def _change(self, item: Item, data: Item) -> None:
+        match data["state"]:
+            case "read":
+                item |= {"read": True, "seen": True}
+            case "unread":
+                item |= {"read": False, "seen": item["seen"] and data.get("seen", True)}
+            case "seen":
+                item["seen"] = True
+            case "archived" | "unarchived" as state:
+                item["archived"] = state == "archived"
+            case "retracted":
+                del self.items[item["id"]]
+            case "action":
+                item["done"] = sorted({*item["done"], data["action"]})
+
+
+def _known(shown: Item) -> Item:
+    """What of a notification a page can know from events alone; times of changes it cannot."""
+    return {
+        "id": shown["id"],
+        "title": shown["title"],
+        "count": shown["count"],
+        "key": shown["collapseKey"],
+        "seen": shown["seenAt"] is not None,
+        "read": shown["readAt"] is not None,
+        "archived": shown["archivedAt"] is not None,
+        "done": sorted(action["id"] for action in shown["actions"] if action.get("done")),
+    }
