@@ -1,0 +1,70 @@
+"""Lookups of one turn of the loop share a query, and never one that is older than they are."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+from sqlalchemy import Connection
+
+from services.database import Database
+from services.errors import StorageUnavailable
+from services.lookup import BATCH, Lookup
+
+
+class Asked:
+    """A query that writes down what it was asked."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+
+    def __call__(self, tx: Connection, *, ids: Sequence[str]) -> Mapping[str, str]:
+        self.batches.append(list(ids))
+        if "broken" in ids:
+            raise StorageUnavailable
+        return {id: id.upper() for id in ids if id != "nobody"}
+
+
+async def test_all_who_ask_in_one_turn_share_a_query(database: Database) -> None:
+    asked = Asked()
+    lookup: Lookup[str] = Lookup(database, asked)
+    found = await asyncio.gather(*(lookup.get(key) for key in ("a", "b", "nobody", "a")))
+    assert found == ["A", "B", None, "A"]
+    assert asked.batches == [["a", "b", "nobody"]]
+
+
+async def test_who_asks_while_a_query_runs_gets_a_newer_one(database: Database) -> None:
+    asked = Asked()
+    lookup: Lookup[str] = Lookup(database, asked)
+    first = asyncio.create_task(lookup.get("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    second = asyncio.create_task(lookup.get("a"))
+    assert [await first, await second] == ["A", "A"]
+    assert asked.batches == [["a"], ["a"]]
+
+
+async def test_a_query_is_bounded(database: Database) -> None:
+    asked = Asked()
+    lookup: Lookup[str] = Lookup(database, asked)
+    await asyncio.gather(*(lookup.get(f"k{n}") for n in range(2 * BATCH + 1)))
+    assert [len(batch) for batch in asked.batches] == [BATCH, BATCH, 1]
+
+
+async def test_who_gives_up_takes_nothing_from_the_others(database: Database) -> None:
+    lookup: Lookup[str] = Lookup(database, Asked())
+    impatient, patient = asyncio.create_task(lookup.get("a")), asyncio.create_task(lookup.get("a"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert await patient == "A"
+
+
+async def test_a_failed_query_is_everybodys_and_the_next_one_is_new(database: Database) -> None:
+    lookup: Lookup[str] = Lookup(database, Asked())
+    outcomes = await asyncio.gather(lookup.get("a"), lookup.get("broken"), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StorageUnavailable] * 2
+    assert await lookup.get("a") == "A"
+    alone = asyncio.create_task(lookup.get("broken"))
+    await asyncio.sleep(0)
+    alone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await alone
