@@ -1,111 +1,61 @@
-"""The `hub` command."""
+"""The `hub` command; what each of its commands does is in `api/commands/`."""
 
 import os
-import secrets
-import sqlite3
-import subprocess
 import sys
-import time
-from contextlib import closing
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from api import logs, serve
-from api.settings import Settings, SettingsError
-from services import keys, outbox, sqlite
-from services.errors import DomainError
-from services.lock import DataLock, Locked
-from services.revision import REVISION
+import api
+import realtime
+import services
+from api.commands.refusal import refusals
+
+# In the order of `hub --help`: each is `command` in the module of its name.
+COMMANDS: Final = ("serve", "demo", "migrate", "keys", "users", "send", "tail", "backup", "restore")
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is called or shown."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"api.commands.{name}").command
+        return command
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run it; what it was refused for becomes one line, and exit code 1."""
+        with refusals():
+            return super().invoke(context)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gigwire", prog_name="hub")
+def hub() -> None:
+    """Gigwire: facts that services POST, on disk before the answer, live in every open tab.
+
+    Settings are read from HUB_… variables; the README lists them.
+    """
+    # What the hub makes is its owner's alone: store, socket, keys, backups.
+    os.umask(0o077)
 
 
 def main() -> None:
-    """Run a command; exit codes: 0 done, 1 refused or failed with a line that says why, 2 wrong usage."""
-    _root(prog_name="hub")
-
-
-@click.group()
-def _root() -> None:
-    """Gigwire: a self-hosted notification hub."""
-
-
-@_root.command("serve")
-def _serve() -> None:
-    """Serve until SIGTERM or Ctrl-C."""
-    settings = _settings()
-    logs.configure(settings.log_level)
-    with _locked(settings):
-        _migrate(settings)
-        sys.exit(serve.run(settings))
-
-
-@_root.command("migrate")
-def _migrate_command() -> None:
-    """Bring the store to the form this release needs."""
-    settings = _settings()
-    with _locked(settings):
-        _migrate(settings)
-
-
-@_root.group("keys")
-def _keys() -> None:
-    """API keys of internal services."""
-
-
-@_keys.command("create")
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(sorted(keys.SCOPES)))
-def _create_key(name: str, scopes: tuple[str, ...]) -> None:
-    """Make a key and print it, this once; no hub may be serving."""
-    settings = _settings()
-    with _locked(settings):
-        _migrate(settings)
-        text = keys.PREFIX + secrets.token_urlsafe(32)
-        engine = sqlite.writer_engine(settings.database_file)
-        try:
-            with engine.begin() as tx:
-                outbox.begin(tx)
-                keys.create(tx, name=name, scopes=scopes, hash=keys.hash_of(text), now=time.time_ns() // 1_000_000)
-        except DomainError as error:
-            raise click.ClickException(error.message) from None
-        finally:
-            engine.dispose()
-    click.echo(text)
-
-
-def _settings() -> Settings:
-    try:
-        settings = Settings.read(os.environ)
-    except SettingsError as error:
-        raise click.ClickException("\n".join(error.problems)) from None
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return settings
-
-
-def _locked(settings: Settings) -> DataLock:
-    lock = DataLock(settings.data_dir)
-    try:
-        lock.acquire()
-    except Locked as error:
-        raise click.ClickException(str(error)) from None
-    return lock
-
-
-def _migrate(settings: Settings) -> None:
-    """In a child process: alembic is heavy, and only wanted when the store is not what it should be."""
-    if not _is_current(settings.database_file):
-        subprocess.run([sys.executable, "-m", "services.migrate", str(settings.database_file)], check=True)  # noqa: S603  # our own module
-
-
-def _is_current(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        try:
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:
-            return False
-    return found is not None and found[0] == REVISION
+    """Run `hub`; exit codes: 0 done, 1 refused or failed with one line saying why, 2 wrong usage."""
+    homes = {Path(str(ring.__file__)).parents[1] for ring in (api, services, realtime)}
+    if len(homes) > 1:
+        sys.exit("Error: another package stands in for one of ours (api, services, realtime): install gigwire alone.")
+    run: Callable[..., None] = hub
+    run(prog_name="hub")
 
 
 if __name__ == "__main__":

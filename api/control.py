@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from api.hub import Hub
 from services import access, keys, users
+from services.callers import Caller
 from services.database import Database
 from services.errors import Conflict, InvalidField, NotFound
 from services.shapes import Role
@@ -119,7 +120,7 @@ async def _ticket(place: Place, told: Whom) -> str:
     """A ticket for one stream of theirs: who may read the data folder may listen, too."""
     hub = _serving(place)
     user_id = await place.database.read(find_user, user=told.user)
-    return hub.tickets.issue(user_id=user_id, login=None, service="hub tail", mark=hub.identities.mark)
+    return hub.identities.ticket_for(user_id, Caller("service", service="hub tail"))
 
 
 def _serving(place: Place) -> Hub:

@@ -1,0 +1,70 @@
+"""How a command has an act done: by the hub that serves, or on the store itself while nobody does."""
+
+import asyncio
+import time
+from typing import Final, TypeVar
+
+import msgspec
+
+from api.control import Arguments, NoArguments, Place, perform
+from api.control_socket import NobodyAnswers, ask
+from api.settings import Settings
+from services.database import Database
+from services.errors import DomainError
+from services.lock import DataLock, Locked
+from services.preparation import prepare
+
+T = TypeVar("T")
+
+# A hub that is just starting (and migrating) holds the lock before it answers, one that stops does so afterwards.
+PATIENCE_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.05
+_NONE: Final = NoArguments()
+
+
+def perform_act(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
+    """Do one act of `api.control.ACTS`, wherever the store is open.
+
+    Raises DomainError, CannotOpen, and Locked when whoever has the store does not answer in time.
+    """
+    settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with DataLock(settings.database_file.parent):
+                return _ourselves(settings, act, arguments, answer)
+        except Locked as locked:
+            try:
+                return ask_hub(settings, act, arguments, answer=answer)
+            except NobodyAnswers:
+                if time.monotonic() >= until:
+                    raise locked from None
+        time.sleep(_LOOK_SECONDS)
+
+
+def ask_hub(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
+    """Have the running hub do it. Raises NobodyAnswers when there is none, DomainError when it refuses."""
+    said = ask(settings.database_file.parent, act, msgspec.json.encode(arguments))
+    if said.code:
+        raise DomainError(said.message)
+    return msgspec.json.decode(said.answer, type=answer)
+
+
+def _ourselves(settings: Settings, act: str, arguments: Arguments, answer: type[T]) -> T:
+    """Under the lock: open the store, do it, close."""
+    prepare(settings.database_file)
+    return msgspec.json.decode(asyncio.run(_perform(settings, act, arguments)), type=answer)
+
+
+async def _perform(settings: Settings, act: str, arguments: Arguments) -> bytes:
+    database = Database(settings.database_file)
+    await database.start()
+    try:
+        return await perform(Place(database, now_ms), act, msgspec.json.encode(arguments))
+    finally:
+        await database.stop()
+
+
+def now_ms() -> int:
+    """Wall time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
