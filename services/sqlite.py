@@ -26,9 +26,9 @@ _BOTH = (
     f"PRAGMA busy_timeout={BUSY_MS}",
 )
 # FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut.
-_WRITER = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_BOTH)
+_WRITER: tuple[str, ...] = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_BOTH)
 # Only the writer checkpoints: two that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
-_READER = (*_BOTH, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
+_READER: tuple[str, ...] = (*_BOTH, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
 
 _STORAGE = frozenset(
     {
