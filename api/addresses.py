@@ -71,7 +71,8 @@ def _address(text: str) -> Address | None:
     """An address with or without brackets, port and zone; None for anything else."""
     text = text.strip()
     if text.startswith("["):
-        text = text[1:].partition("]")[0]
+        text, closed, _ = text[1:].partition("]")
+        text = text if closed else ""
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
