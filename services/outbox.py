@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, literal, select, union_all
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from realtime.cursor import LAST_POSITION
 from realtime.event import Event
 from realtime.ports import Missed, Page
 from services.tables import counter, events, trims
@@ -43,18 +44,34 @@ _TOO_OLD = (
     .order_by(events.c.created_at)
     .limit(bindparam("most"))
 )
-_FULLEST = (
-    select(events.c.channel, (func.count() - bindparam("keep")).label("excess"))
-    .group_by(events.c.channel)
-    .having(func.count() > bindparam("keep"))
-    .order_by(func.count().desc())
-    .limit(bindparam("most"))
+_recent = (
+    select(events.c.channel)
+    .where(events.c.position > bindparam("past"), events.c.position <= bindparam("upto"))
+    .distinct()
+    .subquery()
 )
+_of_same = events.alias()
+_cut = (
+    select(_of_same.c.position)
+    .where(_of_same.c.channel == _recent.c.channel)
+    .order_by(_of_same.c.position.desc())
+    .limit(1)
+    .offset(bindparam("keep"))
+    .scalar_subquery()
+)
+_CROWDED = select(_recent.c.channel, _cut.label("cut"))
 _OLDEST_OF = (
     select(events.c.position)
-    .where(events.c.channel == bindparam("one"))
+    .where(events.c.channel == bindparam("one"), events.c.position <= bindparam("cut"))
     .order_by(events.c.position)
     .limit(bindparam("most"))
+)
+_NTH_NEXT = (
+    select(events.c.position)
+    .where(events.c.position > bindparam("past"))
+    .order_by(events.c.position)
+    .limit(1)
+    .offset(bindparam("earlier"))
 )
 _mark = upsert(trims)
 _RAISE_MARK = _mark.on_conflict_do_update(
@@ -234,21 +251,29 @@ def recent(tx: Connection, *, limit: int) -> tuple[list[Event], int, int]:
     return found, floor, newest
 
 
-def due(tx: Connection, *, keep: int, before: int, limit: int) -> list[tuple[str, int]]:
+def due(
+    tx: Connection, *, keep: int, before: int, limit: int, past: int = 0, upto: int = LAST_POSITION
+) -> list[tuple[str, int]]:
     """At most `limit` (channel, position) that may go: older than `before` (ms), or beyond a channel's `keep`.
 
-    The second kind is counted over the whole log (some 50 ms a million events): meant for a reader, then `trim`.
+    Of the second kind only channels are looked at that have an event past `past` and not past `upto`: a channel that
+    nobody wrote to since the last look cannot have grown.
     """
     old = tx.execute(_TOO_OLD, {"before": before, "most": limit}).all()
     if old:
         return [(channel, position) for channel, position in old]
     found: list[tuple[str, int]] = []
-    for channel, excess in tx.execute(_FULLEST, {"keep": keep, "most": limit}).all():
-        most = min(excess, limit - len(found))
-        found += [(channel, at) for at in tx.execute(_OLDEST_OF, {"one": channel, "most": most}).scalars()]
-        if len(found) >= limit:
-            break
+    for channel, cut in tx.execute(_CROWDED, {"past": past, "upto": upto, "keep": keep}).all():
+        if cut is not None and len(found) < limit:
+            oldest = {"one": channel, "cut": cut, "most": limit - len(found)}
+            found += [(channel, at) for at in tx.execute(_OLDEST_OF, oldest).scalars()]
     return found
+
+
+def nth_after(tx: Connection, *, position: int, count: int) -> int:
+    """The position of the `count`-th event past `position`, or the head where there are fewer."""
+    found = tx.execute(_NTH_NEXT, {"past": position, "earlier": count - 1}).scalar_one_or_none()
+    return head(tx)[0] if found is None else found
 
 
 def trim(tx: Connection, *, rows: Sequence[tuple[str, int]]) -> None:
