@@ -37,7 +37,8 @@ class Desk {
     this.root = copy("desk");
     const work = part(this.root, "work");
     const View = { client: Client, freelancer: Freelancer }[/** @type {string} */ (user.role)];
-    this.view = View && new View(work, api, user);
+    if (View) this.view = new View(work, api, user);
+    else work.textContent = "As an admin you post no jobs and place no bids; what concerns you is in your notifications.";
     this.inbox = new Inbox(this.root, api, (jobId) => this.#reveal(jobId));
     write(this.root, { name: user.name, role: user.role });
     const bar = part(this.root, "bar");
