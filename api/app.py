@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,6 +33,7 @@ from api.settings import Settings
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services import notifications
+from services.chores import Keep, all_chores
 from services.database import Database
 from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
@@ -39,6 +41,8 @@ from services.history import History
 from services.ids import new_id
 from services.lookup import Lookup
 from services.passwords import Passwords
+from services.retention import Retention
+from services.times import DAY
 from services.tokens import Tickets, Tokens
 from services.writer import Batch
 
@@ -124,6 +128,9 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
+        retention = Retention(hub.database, all_chores(_keep(hub.settings)), clock=hub.clock, on_error=_chore_failed)
+        await retention.start()
+        stack.push_async_callback(retention.stop)
         await hub.identities.start()
         stack.push_async_callback(hub.identities.stop)
         yield
@@ -144,6 +151,16 @@ def _options(settings: Settings, epoch: str) -> RealtimeOptions:
         rotate_seconds=settings.rotate_seconds,
         ring_events=SEED_EVENTS,
     )
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        log_events=settings.log_events, log_ms=int(settings.log_days * DAY), inbox_ms=int(settings.inbox_days * DAY)
+    )
+
+
+def _chore_failed(name: str, error: Exception) -> None:
+    structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
 
 
 def _domain(request: Request, error: Any) -> Response:

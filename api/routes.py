@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 
-from api import auth, health, notifications, openapi, realtime, stream, tickets, users
+from api import auth, health, inbox, notifications, openapi, realtime, stream, tickets, users
 from api.operation import Operation
 from api.policy import ANYBODY, USER, service
+from services import inbox as inboxes
 from services.channels import ROLES
+from services.inbox_acts import Verb
+from services.inbox_steps import Changes
 from services.shapes import Logins, Self, SignIn, Ticket
+
+_CHANGES: Sequence[tuple[Verb, str]] = (
+    ("read", "Mark notifications as read."),
+    ("unread", "Mark notifications as unread."),
+    ("seen", "Mark notifications as seen."),
+    ("archive", "Put notifications into the archive."),
+    ("unarchive", "Take notifications out of the archive."),
+)
 
 _OPERATIONS: Sequence[Operation] = (
     # Realtime
@@ -40,6 +51,33 @@ _OPERATIONS: Sequence[Operation] = (
         body=notifications.Send,
         answer=notifications.Sent,
         status=201,
+    ),
+    *(
+        Operation(
+            method="POST",
+            path=f"/api/realtime/notifications/{verb}",
+            handler=inbox.change(verb, summary),
+            who=USER,
+            body=inbox.Which,
+            answer=Changes,
+        )
+        for verb, summary in _CHANGES
+    ),
+    Operation(
+        method="POST",
+        path="/api/realtime/notifications/undo",
+        handler=inbox.undo,
+        who=USER,
+        body=inbox.Undo,
+        answer=Changes,
+    ),
+    Operation(
+        method="GET",
+        path="/api/notifications",
+        handler=inbox.page,
+        who=USER,
+        query=inbox.InboxPage,
+        answer=inboxes.Page,
     ),
     # Who is asking
     Operation(

@@ -46,3 +46,38 @@ async def test_who_comes_back_gets_exactly_what_they_missed(hub: Hub) -> None:
         await send(hub, key, ann.id, "live")
         titles.append((await stream.next("notification")).data["title"])
         assert titles == ["second", "third", "live"]
+
+
+async def test_reading_in_one_tab_is_told_to_the_other_and_the_list_agrees(hub: Hub) -> None:
+    ann = await hub.signup("freelancer")
+    key = await hub.api_key("notify")
+    client = hub.client(ann)
+    async with hub.stream(ann) as other_tab:
+        made = await send(hub, key, ann.id, "Read me")
+        await other_tab.next("notification")
+        listed = (await client.get("/api/notifications")).json()
+        assert ([one["id"] for one in listed["items"]], listed["unread"]) == ([made], 1)
+        changed = await client.post("/api/realtime/notifications/read", json={"all": True, "before": made})
+        assert (changed.status_code, changed.json()["unread"]) == (200, 0)
+        told = await other_tab.next("notification_state")
+        assert (told.data["state"], told.data["unread"]) == ("read", 0)
+        undone = await client.post("/api/realtime/notifications/undo", json={"undo": changed.json()["undo"]})
+        assert undone.json()["unread"] == 1
+
+
+async def test_logging_out_ends_the_streams_of_that_session(hub: Hub) -> None:
+    ann = await hub.signup("freelancer")
+    async with hub.stream(ann) as stream:
+        await stream.next("connection_confirmed")
+        assert (await hub.client(ann).post("/api/auth/logout")).status_code == 204
+        assert (await stream.next("bye")).data == {"reason": "logout"}
+        await stream.wait_ended()
+    assert (await hub.client(ann).get("/api/auth/me")).status_code == 401
+
+
+async def test_a_stop_says_goodbye_to_every_stream(hub: Hub) -> None:
+    ann = await hub.signup("freelancer")
+    async with hub.stream(ann) as stream:
+        await stream.next("connection_confirmed")
+        assert await hub.stop() == 0
+        assert (await stream.next("bye")).data == {"reason": "shutdown"}

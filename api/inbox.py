@@ -1,0 +1,82 @@
+"""One's own inbox over HTTP: the list, and what is changed in it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from api.bodies import Body, Id, PageLimit, Query
+from api.call import Call
+from services import inbox, inbox_changes, inbox_undo
+from services.errors import InvalidField
+from services.inbox_acts import Verb
+from services.inbox_steps import Changes, Step
+
+# Rows that one call may name.
+IDS = 1_000
+
+
+class InboxPage(Query, frozen=True):
+    """Which notifications to list; `category` is a comma list."""
+
+    filter: inbox.Filter = "all"
+    category: str | None = None
+    limit: PageLimit = 20
+    after: Id | None = None
+
+
+class Which(Body, frozen=True):
+    """Some notifications by their ids, or all up to one of them, inclusive."""
+
+    ids: Annotated[list[Id], Meta(min_length=1, max_length=IDS)] | None = None
+    all: bool = False
+    before: Id | None = None
+
+
+class Undo(Body, frozen=True):
+    """What the change to take back answered as `undo`."""
+
+    undo: Id
+
+
+async def page(call: Call[None, InboxPage]) -> inbox.Page:
+    """One's notifications, newest first, with counts and the cursor to open the stream from."""
+    query = call.query
+    categories = query.category.split(",") if query.category else ()
+    return await call.read(
+        inbox.page,
+        user_id=call.user.id,
+        filter=query.filter,
+        categories=categories,
+        limit=query.limit,
+        after=query.after,
+    )
+
+
+def change(verb: Verb, summary: str) -> Callable[[Call[Which, None]], Awaitable[Changes]]:
+    """The handler of one verb."""
+
+    async def handler(call: Call[Which, None]) -> Changes:
+        body = call.body
+        if body.ids is not None and not body.all and body.before is None:
+            return await call.write(inbox_changes.change, user_id=call.user.id, verb=verb, ids=body.ids)
+        if body.ids is None and body.all and body.before is not None:
+            begun = await call.write(inbox_changes.change_all, user_id=call.user.id, verb=verb, before=body.before)
+            return await _to_the_end(call, begun, inbox_changes.go_on)
+        raise InvalidField("/ids", "type", "Give ids, or all: true with before.")
+
+    handler.__name__, handler.__doc__ = verb, summary
+    return handler
+
+
+async def undo(call: Call[Undo, None]) -> Changes:
+    """Put back what a change did, within 30 seconds of it."""
+    begun = await call.write(inbox_undo.undo, user_id=call.user.id, undo=call.body.undo)
+    return await _to_the_end(call, begun, inbox_undo.go_back)
+
+
+async def _to_the_end(call: Call[Any, None], step: Step, go_on: Callable[..., Step]) -> Changes:
+    """A change of a large inbox is done in steps, each a unit of work, so that it stalls nobody."""
+    while step.rest is not None:
+        step = await call.write(go_on, rest=step.rest)
+    return step.changes

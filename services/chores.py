@@ -1,0 +1,108 @@
+"""What does not stay for ever, and how long it does: the log, inbox rows, undos, kept answers, idle logins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection, bindparam, literal, select
+
+from services import idempotency, inbox_removals, inbox_undo, logins, outbox
+from services.retention import STEP_ROWS, Chore, Find
+from services.tables import answers
+from services.tables import logins as login_rows
+from services.times import DAY
+
+# The answers to idempotency keys are kept for at least 7 days.
+ANSWERS_MS = 7 * DAY
+# An expired notification leaves lists and counts about this soon.
+EXPIRY_SECONDS = 1.0
+LOG_SECONDS = 1.0
+UNDO_SECONDS = 30.0
+SWEEP_SECONDS = 60.0
+
+# Events one look at the log goes through, and looks within one read: a few ms each.
+_LOOK_EVENTS = 1_000
+_LOOKS = 20
+_NO_LIMIT = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """How much is kept: events a channel, and milliseconds of log and inbox; 0 is no such bound."""
+
+    log_events: int
+    log_ms: int
+    inbox_ms: int
+
+
+class LogTrim:
+    """Finds what may leave the log, walking along it once, so that a look costs what is new and not what is kept."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep.log_events or _NO_LIMIT
+        self._age = keep.log_ms
+        self._past = 0
+
+    def find(self, tx: Connection, /, *, now: int, limit: int) -> list[tuple[str, int]]:
+        """At most `limit` (channel, position) that are due."""
+        before = now - self._age if self._age else 0
+        for _ in range(_LOOKS):
+            upto = outbox.nth_after(tx, position=self._past, count=_LOOK_EVENTS)
+            due = outbox.due(tx, keep=self._keep, before=before, limit=limit, past=self._past, upto=upto)
+            if due or upto <= self._past:
+                return due
+            self._past = upto
+        return []
+
+
+def all_chores(keep: Keep) -> list[Chore]:
+    """Every chore of the hub."""
+    return [
+        Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),
+        Chore("expiry", EXPIRY_SECONDS, inbox_removals.expired, _expire),
+        Chore("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
+        Chore("undos", UNDO_SECONDS, inbox_undo.due, _drop_undos),
+        Chore("answers", SWEEP_SECONDS, _any_before(answers.c.created_at, ANSWERS_MS), _sweep_answers),
+        Chore("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),
+    ]
+
+
+def _old_rows(kept_ms: int) -> Find:
+    def find(tx: Connection, /, *, now: int, limit: int) -> list[str]:
+        return inbox_removals.old(tx, before=now - kept_ms, limit=limit) if kept_ms else []
+
+    return find
+
+
+def _any_before(column: Column[int], kept_ms: int) -> Find:
+    """Whether there is anything to sweep, so that the writer is asked only then."""
+    statement = select(literal(1)).where(column < bindparam("before")).limit(1)
+
+    def find(tx: Connection, /, *, now: int, limit: int) -> Sequence[Any]:
+        return tx.execute(statement, {"before": now - kept_ms}).all()
+
+    return find
+
+
+def _trim(tx: Connection, /, *, found: Sequence[tuple[str, int]], now: int) -> None:
+    outbox.trim(tx, rows=found)
+
+
+def _expire(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+    inbox_removals.expire(tx, ids=found, now=now)
+
+
+def _purge(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+    inbox_removals.purge(tx, ids=found, now=now)
+
+
+def _drop_undos(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+    inbox_undo.drop(tx, ids=found)
+
+
+def _sweep_answers(tx: Connection, /, *, found: object, now: int) -> None:
+    idempotency.sweep(tx, before=now - ANSWERS_MS, limit=STEP_ROWS)
+
+
+def _sweep_logins(tx: Connection, /, *, found: object, now: int) -> None:
+    logins.sweep(tx, limit=STEP_ROWS, now=now)
