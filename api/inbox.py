@@ -11,6 +11,7 @@ from services import inbox, inbox_changes, inbox_undo
 from services.errors import InvalidField
 from services.inbox_acts import Verb
 from services.inbox_steps import Changes, Step
+from services.shapes import Notification
 
 # Rows that one call may name.
 IDS = 1_000
@@ -73,6 +74,16 @@ async def undo(call: Call[Undo, None]) -> Changes:
     """Put back what a change did, within 30 seconds of it."""
     begun = await call.write(inbox_undo.undo, user_id=call.user.id, undo=call.body.undo)
     return await _to_the_end(call, begun, inbox_undo.go_back)
+
+
+async def do_action(call: Call[None, None]) -> Notification:
+    """Keep that an action of a notification was done."""
+    return await call.write(
+        inbox.do_action,
+        user_id=call.user.id,
+        notification_id=call.path("id"),
+        action_id=call.path("actionId"),
+    )
 
 
 async def _to_the_end(call: Call[Any, None], step: Step, go_on: Callable[..., Step]) -> Changes:

@@ -1,21 +1,24 @@
-"""Notifications over HTTP: services and admins send them."""
+"""Notifications over HTTP: services and admins send them and take them back."""
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Connection
+from msgspec import Meta
 
 from api.bodies import Body, Icon, Id, Line40, Line64, Line200, Text2000, Url
 from api.call import Call
-from services import notifications, times, users
+from services import inbox_removals, sending, times
 from services.errors import InvalidField
-from services.letters import Action, Letter
-from services.shapes import Category, Priority, Shape
+from services.inbox_events import IDS_AT_ONCE
+from services.inbox_removals import Retracted
+from services.letters import ACTIONS, Action, Letter
+from services.sending import RECIPIENTS, Parcel, Sent
+from services.shapes import Category, Priority
+from services.users import Ref
 
-RECIPIENTS = 1_000
+BATCH_BYTES = 1024 * 1024
 
 
-class Button(Struct, frozen=True, forbid_unknown_fields=True):
+class Button(Body, frozen=True):
     """What can be done at once."""
 
     id: Line40
@@ -33,49 +36,73 @@ class Send(Body, frozen=True):
     category: Category
     user_id: Id | None = None
     external_id: Id | None = None
-    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=RECIPIENTS)] | None = None
+    user_ids: Annotated[list[Id], Meta(min_length=1)] | None = None
+    external_ids: Annotated[list[Id], Meta(min_length=1)] | None = None
     data: dict[str, Any] | None = None
     url: Url | None = None
     icon: Icon | None = None
     priority: Priority = "normal"
     collapse_key: Line64 | None = None
     expires_at: str | None = None
-    actions: Annotated[list[Button], Meta(max_length=2)] = []  # noqa: RUF012  # msgspec copies it
+    actions: Annotated[list[Button], Meta(max_length=ACTIONS)] | None = None
 
 
-class Sent(Shape, frozen=True):
-    """The ids of what was made: one, or one for each of `userIds` in their order."""
+# A list's own bound is that of all recipients: one letter has one at least.
+Batch = Annotated[list[Send], Meta(min_length=1, max_length=RECIPIENTS)]
 
-    id: str | UnsetType = UNSET
-    ids: list[str] | UnsetType = UNSET
+
+class Retract(Body, frozen=True):
+    """Some notifications by their ids, or what a user has with a collapse key."""
+
+    ids: Annotated[list[Id], Meta(min_length=1, max_length=IDS_AT_ONCE)] | None = None
+    user_id: Id | None = None
+    external_id: Id | None = None
+    collapse_key: Line64 | None = None
 
 
 async def send(call: Call[Send, None]) -> Sent | bytes:
     """Send a notification; on disk when this is answered."""
-    return await call.create(_send, body=call.body)
+    return await call.create(sending.send, parcel=_parcel(call.body, ""))
 
 
-def _send(tx: Connection, *, body: Send, now: int) -> Sent:
-    found = users.resolve(tx, refs=_named(body))
-    unique = list(dict.fromkeys(found))
-    ids = notifications.add_many(tx, user_ids=unique, letter=_letter(body), now=now)
-    if body.user_ids is None:
-        return Sent(id=ids[0])
-    made = dict(zip(unique, ids, strict=True))
-    return Sent(ids=[made[user_id] for user_id in unique])
+async def send_batch(call: Call[list[Send], None]) -> list[Sent] | bytes:
+    """Send several notifications, all or none."""
+    parcels = [_parcel(body, f"/{at}") for at, body in enumerate(call.body)]
+    return await call.create(sending.send_batch, parcels=parcels)
 
 
-def _named(body: Send) -> list[users.Ref]:
-    given = [name for name in (body.user_id, body.external_id, body.user_ids) if name is not None]
+async def retract(call: Call[Retract, None]) -> Retracted:
+    """Take notifications back: out of inboxes, counts and the log."""
+    body = call.body
+    if body.ids is not None and (body.user_id, body.external_id, body.collapse_key) == (None, None, None):
+        return await call.write(inbox_removals.retract, ids=body.ids)
+    if body.ids is None and body.collapse_key is not None:
+        user = _one(body.user_id, body.external_id, "")
+        return await call.write(inbox_removals.retract_key, user=user, collapse_key=body.collapse_key)
+    raise InvalidField("/ids", "type", "Give ids, or userId with collapseKey.")
+
+
+def _parcel(body: Send, at: str) -> Parcel:
+    given = [name for name in (body.user_id, body.external_id, body.user_ids, body.external_ids) if name is not None]
     if len(given) != 1:
-        raise InvalidField("/userId", "type", "Name the user by userId or externalId, or several by userIds.")
+        raise InvalidField(f"{at}/userId", "type", "Name the user by userId or externalId, or several by userIds.")
+    letter = _letter(body, at)
     if body.user_ids is not None:
-        return [users.Ref(f"/userIds/{at}", user_id) for at, user_id in enumerate(body.user_ids)]
-    pointer = "/userId" if body.external_id is None else "/externalId"
-    return [users.Ref(pointer, body.user_id, body.external_id)]
+        refs = [Ref(f"{at}/userIds/{index}", user_id) for index, user_id in enumerate(body.user_ids)]
+    elif body.external_ids is not None:
+        refs = [Ref(f"{at}/externalIds/{index}", None, theirs) for index, theirs in enumerate(body.external_ids)]
+    else:
+        return Parcel(letter, [_one(body.user_id, body.external_id, at)], many=False)
+    return Parcel(letter, refs, many=True)
 
 
-def _letter(body: Send) -> Letter:
+def _one(user_id: str | None, external_id: str | None, at: str) -> Ref:
+    if (user_id is None) == (external_id is None):
+        raise InvalidField(f"{at}/userId", "type", "Name the user by userId or by externalId.")
+    return Ref(f"{at}/externalId" if user_id is None else f"{at}/userId", user_id, external_id)
+
+
+def _letter(body: Send, at: str) -> Letter:
     return Letter(
         type=body.type,
         category=body.category,
@@ -85,7 +112,8 @@ def _letter(body: Send) -> Letter:
         data=body.data or {},
         url=body.url,
         icon=body.icon,
-        actions=[Action(id=one.id, label=one.label, url=one.url, style=one.style) for one in body.actions],
+        actions=[Action(id=one.id, label=one.label, url=one.url, style=one.style) for one in body.actions or ()],
         collapse_key=body.collapse_key,
-        expires_at=None if body.expires_at is None else times.parse(body.expires_at, "/expiresAt"),
+        expires_at=None if body.expires_at is None else times.parse(body.expires_at, f"{at}/expiresAt"),
+        at=at,
     )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
 
-from services import inbox_events, inbox_steps, outbox
+from services import inbox_events, inbox_steps, outbox, pages
 from services.errors import InvalidField, NotFound
 from services.shapes import Notification, Shape
 from services.tables import notifications
@@ -14,8 +14,6 @@ from services.tables import notifications
 Filter = Literal["all", "unread", "archived"]
 CATEGORIES = frozenset({"job", "bid", "hire", "message", "comment", "payment", "system"})
 
-# A page's mark is a seq; SQL BIGINTs end here.
-_LAST_SEQ = 2**63 - 1
 _n = notifications.c
 
 _VISIBLE = and_(_n.archived_at.is_(None), _n.expired_at.is_(None))
@@ -60,7 +58,7 @@ def page(
     user_id: str,
     filter: Filter = "all",
     categories: Sequence[str] = (),
-    limit: int = 20,
+    limit: int = pages.USUAL,
     after: str | None = None,
 ) -> Page:
     """The next `limit` notifications of a user that fit; `after` is the `next` of the page before.
@@ -70,14 +68,14 @@ def page(
     for category in categories:
         if category not in CATEGORIES:
             raise InvalidField("category", "range", f"There is no category called {category[:40]!r}.")
-    asked: dict[str, Any] = {"owner": user_id, "below": _mark(after), "most": limit + 1}
+    asked: dict[str, Any] = {"owner": user_id, "below": pages.seq_before(after), "most": limit + 1}
     statement = _PAGES_OF_CATEGORIES[filter] if categories else _PAGES[filter]
     rows = tx.execute(statement, asked | ({"categories": list(categories)} if categories else {})).mappings().all()
     position, epoch = outbox.head(tx)
     counts = inbox_steps.counts(tx, user_id)
     return Page(
         items=[inbox_events.show(row) for row in rows[:limit]],
-        next=str(rows[limit - 1]["seq"]) if len(rows) > limit else None,
+        next=pages.mark(rows[limit - 1]["seq"]) if len(rows) > limit else None,
         unread=counts.unread,
         unseen=counts.unseen,
         cursor=f"{epoch}.{position}",
@@ -102,11 +100,3 @@ def do_action(tx: Connection, *, user_id: str, notification_id: str, action_id: 
     counts = inbox_steps.counts(tx, user_id)
     inbox_events.changed(tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now)
     return inbox_events.show({**row, "actions": done})
-
-
-def _mark(after: str | None) -> int:
-    if after is None:
-        return _LAST_SEQ
-    if not (after.isascii() and after.isdecimal() and len(after) <= 18):
-        raise InvalidField("after", "type", "That is not the `next` of a page.")
-    return int(after)

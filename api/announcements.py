@@ -1,0 +1,42 @@
+"""Announcements over HTTP: admins make them, everybody signed in reads those in force."""
+
+from api.bodies import Body, Id, Line200, PageLimit, Query, Text2000, Url
+from api.call import Call
+from services import announcements, times
+from services.pages import USUAL, Page
+from services.shapes import Announcement, Priority
+
+
+class NewAnnouncement(Body, frozen=True):
+    """What everybody should know, until it expires."""
+
+    title: Line200
+    body: Text2000
+    url: Url | None = None
+    priority: Priority = "normal"
+    expires_at: str | None = None
+
+
+class AnnouncementPage(Query, frozen=True):
+    """Which page of the list."""
+
+    limit: PageLimit = USUAL
+    after: Id | None = None
+
+
+async def post(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
+    """Announce something to everybody."""
+    body = call.body
+    return await call.create(
+        announcements.announce,
+        title=body.title,
+        body=body.body,
+        url=body.url,
+        priority=body.priority,
+        expires_at=None if body.expires_at is None else times.parse(body.expires_at, "/expiresAt"),
+    )
+
+
+async def page(call: Call[None, AnnouncementPage]) -> Page[Announcement]:
+    """The announcements in force, newest first."""
+    return await call.read(announcements.in_force, limit=call.query.limit, after=call.query.after, now=call.now)

@@ -1,0 +1,22 @@
+"""Broadcasts over HTTP: services and admins tell a channel what they like."""
+
+from typing import Any
+
+from api.bodies import Body, Line200
+from api.call import Call
+from services import broadcasts, channels
+from services.broadcasts import Accepted
+
+
+class Broadcast(Body, frozen=True):
+    """An event; `channel` is `jobs`, `announcements`, `role:…` or `user:{id}`, where an external id will do."""
+
+    type: Line200
+    data: dict[str, Any]
+    channel: Line200 = channels.JOBS
+
+
+async def send(call: Call[Broadcast, None]) -> Accepted | bytes:
+    """Tell a channel; on disk when this is answered."""
+    body = call.body
+    return await call.create(broadcasts.send, caller=call.caller, type=body.type, data=body.data, channel=body.channel)

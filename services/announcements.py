@@ -1,0 +1,70 @@
+"""Something said to everybody: kept as long as it is in force, and told on `announcements`."""
+
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, or_, select
+
+from services import channels, outbox, pages, texts
+from services.errors import InvalidField
+from services.ids import new_id
+from services.shapes import Announcement, Priority
+from services.tables import announcements
+from services.times import render, render_optional
+
+_a = announcements.c
+
+_ADD = insert(announcements)
+_PAGE = (
+    select(announcements)
+    .where(_a.id < bindparam("below"), or_(_a.expires_at.is_(None), _a.expires_at > bindparam("now")))
+    .order_by(_a.id.desc())
+    .limit(bindparam("most"))
+)
+
+
+def announce(
+    tx: Connection,
+    *,
+    title: str,
+    body: str,
+    url: str | None = None,
+    priority: Priority = "normal",
+    expires_at: int | None = None,
+    now: int,
+) -> Announcement:
+    """Say something to everybody, until `expires_at` (ms) if that is given. Raises InvalidField."""
+    texts.line(title, "/title", 200)
+    texts.long(body, "/body", 2_000)
+    if url is not None:
+        texts.link(url, "/url")
+    if expires_at is not None and expires_at <= now:
+        raise InvalidField("/expiresAt", "range", "It would have expired before it was said.")
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "title": title,
+        "body": body,
+        "url": url,
+        "priority": priority,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    tx.execute(_ADD, row)
+    made = _show(**row)
+    outbox.append(tx, channels.ANNOUNCEMENTS, "announcement", made, now=now, subject=made.id)
+    return made
+
+
+def in_force(
+    tx: Connection, *, limit: int = pages.USUAL, after: str | None = None, now: int
+) -> pages.Page[Announcement]:
+    """The next `limit` announcements that have not expired, newest first; `after` is the `next` of the page before.
+
+    Raises InvalidField for an `after` that is none.
+    """
+    asked = {"below": pages.id_before(after), "now": now, "most": limit + 1}
+    rows = tx.execute(_PAGE, asked).mappings().all()
+    return pages.page(rows, limit=limit, show=lambda row: _show(**row), key=lambda row: str(row["id"]))
+
+
+def _show(*, created_at: int, expires_at: int | None, **same: Any) -> Announcement:
+    return Announcement(created_at=render(created_at), expires_at=render_optional(expires_at), **same)
