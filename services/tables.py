@@ -4,7 +4,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     MetaData,
@@ -265,6 +267,9 @@ jobs = Table(
     _flag("instant_accept"),
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
+    # Until when bids that come and go are not told, and whether one did since the last telling.
+    Column("quiet_until", _TIME, nullable=False, server_default="0"),
+    _flag("untold"),
     CheckConstraint(
         "status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired')",
         name="status",
@@ -272,8 +277,13 @@ jobs = Table(
     CheckConstraint("(hired_bid_id IS NULL) = (hired_at IS NULL)", name="hired_pair"),
     CheckConstraint(f"status NOT IN {_HIRED} OR hired_bid_id IS NOT NULL", name="hired_has_bid"),
     CheckConstraint("status NOT IN ('open','expired') OR hired_bid_id IS NULL", name="open_has_no_bid"),
+    # The hired bid is one of this job's own (the bid says the rest: see `hired_for`).
+    ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
+    UniqueConstraint("id", "hired_bid_id"),
     Index("ix_jobs_status_id", "status", "id"),
     Index("ix_jobs_owner_id_id", "owner_id", "id"),
+    Index("ix_jobs_category_id", "category", "id"),
+    Index("ix_jobs_untold", "quiet_until", sqlite_where=text("untold = 1")),
 )
 
 bids = Table(
@@ -288,10 +298,14 @@ bids = Table(
     Column("created_at", _TIME, nullable=False),
     Column("hired_at", _TIME),
     Column("rejected_at", _TIME),
+    # The job, once this bid is the hired one. With the foreign key: a bid is hired only where its job names it, and
+    # the job can then neither name another nor forget it.
+    Column("hired_for", _ID, Computed("CASE WHEN status = 'hired' THEN job_id END", persisted=True)),
     CheckConstraint("status IN ('pending','hired','rejected','withdrawn')", name="status"),
     CheckConstraint("(status = 'hired') = (hired_at IS NOT NULL)", name="hired_time"),
     CheckConstraint("(status = 'rejected') = (rejected_at IS NOT NULL)", name="rejected_time"),
-    Index("ix_bids_job_id_id", "job_id", "id"),
+    ForeignKeyConstraint(["hired_for", "id"], ["jobs.id", "jobs.hired_bid_id"]),
+    UniqueConstraint("job_id", "id"),
     Index("ix_bids_freelancer_id_id", "freelancer_id", "id"),
     Index("uq_bids_one_hired", "job_id", unique=True, sqlite_where=text("status = 'hired'")),
     Index("uq_bids_one_pending", "job_id", "freelancer_id", unique=True, sqlite_where=text("status = 'pending'")),

@@ -127,19 +127,29 @@ _STATEMENTS = (
         instant_accept BIGINT NOT NULL CONSTRAINT ck_jobs_instant_accept CHECK (instant_accept IN (0, 1)),
         created_at BIGINT NOT NULL,
         updated_at BIGINT NOT NULL,
+        quiet_until BIGINT DEFAULT '0' NOT NULL,
+        untold BIGINT NOT NULL CONSTRAINT ck_jobs_untold CHECK (untold IN (0, 1)),
         CONSTRAINT pk_jobs PRIMARY KEY (id),
         CONSTRAINT ck_jobs_status CHECK (status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired')),
         CONSTRAINT ck_jobs_hired_pair CHECK ((hired_bid_id IS NULL) = (hired_at IS NULL)),
         CONSTRAINT ck_jobs_hired_has_bid CHECK (status NOT IN ('assigned','in_progress','submitted','completed') OR hired_bid_id IS NOT NULL),
         CONSTRAINT ck_jobs_open_has_no_bid CHECK (status NOT IN ('open','expired') OR hired_bid_id IS NULL),
+        CONSTRAINT fk_jobs_id_hired_bid_id FOREIGN KEY(id, hired_bid_id) REFERENCES bids (job_id, id),
+        CONSTRAINT uq_jobs_id_hired_bid_id UNIQUE (id, hired_bid_id),
         CONSTRAINT fk_jobs_owner_id FOREIGN KEY(owner_id) REFERENCES users (id)
     )
+    """,
+    """
+    CREATE INDEX ix_jobs_category_id ON jobs (category, id)
     """,
     """
     CREATE INDEX ix_jobs_owner_id_id ON jobs (owner_id, id)
     """,
     """
     CREATE INDEX ix_jobs_status_id ON jobs (status, id)
+    """,
+    """
+    CREATE INDEX ix_jobs_untold ON jobs (quiet_until) WHERE untold = 1
     """,
     """
     CREATE TABLE logins (
@@ -235,19 +245,19 @@ _STATEMENTS = (
         created_at BIGINT NOT NULL,
         hired_at BIGINT,
         rejected_at BIGINT,
+        hired_for VARCHAR(36) GENERATED ALWAYS AS (CASE WHEN status = 'hired' THEN job_id END) STORED,
         CONSTRAINT pk_bids PRIMARY KEY (id),
         CONSTRAINT ck_bids_status CHECK (status IN ('pending','hired','rejected','withdrawn')),
         CONSTRAINT ck_bids_hired_time CHECK ((status = 'hired') = (hired_at IS NOT NULL)),
         CONSTRAINT ck_bids_rejected_time CHECK ((status = 'rejected') = (rejected_at IS NOT NULL)),
+        CONSTRAINT fk_bids_hired_for_id FOREIGN KEY(hired_for, id) REFERENCES jobs (id, hired_bid_id),
+        CONSTRAINT uq_bids_job_id_id UNIQUE (job_id, id),
         CONSTRAINT fk_bids_job_id FOREIGN KEY(job_id) REFERENCES jobs (id),
         CONSTRAINT fk_bids_freelancer_id FOREIGN KEY(freelancer_id) REFERENCES users (id)
     )
     """,
     """
     CREATE INDEX ix_bids_freelancer_id_id ON bids (freelancer_id, id)
-    """,
-    """
-    CREATE INDEX ix_bids_job_id_id ON bids (job_id, id)
     """,
     """
     CREATE UNIQUE INDEX uq_bids_one_hired ON bids (job_id) WHERE status = 'hired'
