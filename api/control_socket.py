@@ -49,8 +49,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
-class NobodyAnswers(Exception):
-    """Nobody serves from this folder, or what serves does not answer."""
+class NobodyAnswers(OSError):
+    """Nobody serves from this folder, or what serves does not answer; the message is one sentence."""
 
 
 class ControlSocket:
@@ -134,9 +134,9 @@ def ask(folder: Path, act: str, arguments: bytes) -> Answer:
                 answer = file.readline(ANSWER_BYTES)
         return msgspec.json.decode(answer, type=Answer)
     except OSError as error:
-        raise NobodyAnswers(error.strerror or str(error)) from error
+        raise NobodyAnswers(f"No hub answers in {folder} ({error.strerror or error}).") from error
     except msgspec.DecodeError as error:
-        raise NobodyAnswers("it was cut off") from error
+        raise NobodyAnswers(f"The hub in {folder} ended before it had answered.") from error
 
 
 def _is_trusted(writer: asyncio.StreamWriter) -> bool:

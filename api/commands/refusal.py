@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from api.settings import SettingsError
+from services.backups import CannotCopy
 from services.errors import DomainError
 from services.lock import Locked
 from services.sqlite import CannotOpen
@@ -20,7 +21,7 @@ def refusals() -> Generator[None, None, None]:
         raise click.ClickException("\n".join(error.problems)) from error
     except DomainError as error:
         raise click.ClickException(error.message) from error
-    except (Locked, CannotOpen) as error:
+    except (Locked, CannotOpen, CannotCopy) as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
         # Whoever read our output has gone; click knows what to do.

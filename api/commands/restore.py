@@ -1,0 +1,30 @@
+"""`hub restore`: a backup in the place of the store."""
+
+from pathlib import Path
+
+import click
+
+from api.commands.output import print_json, say
+from api.commands.progress import progress
+from api.settings import Settings
+from services import backups
+from services.lock import DataLock
+
+
+@click.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was done.")
+def command(file: Path, as_json: bool) -> None:
+    """Put the backup FILE in the place of the store; no hub may be serving.
+
+    It is checked first. All streams then start over (`reset`, `epoch_changed`). The store that was there is kept
+    beside it as hub.before-restore, until the next restore.
+    """
+    path = Settings.read().database_file
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with DataLock(path.parent), progress("Copying") as told:
+        kept = backups.restore(file, path, told)
+    if as_json:
+        print_json({"file": str(path), "kept": None if kept is None else str(kept)})
+    else:
+        say(f"{path} is {file} now." + ("" if kept is None else f" What was there is {kept}."))
