@@ -203,6 +203,27 @@ async def test_cancelled_callers_neither_tear_nor_stop_a_unit(database: Database
     assert len(found) >= 2 * 40 * 5
 
 
+async def test_two_hubs_on_one_store_never_lose_a_change(store: Path) -> None:
+    """The lock of the data folder forbids this; should it fail, BEGIN IMMEDIATE still does not."""
+
+    def count_up(tx: Connection) -> None:
+        found = tx.exec_driver_sql("SELECT count(*) FROM things").scalar_one()
+        tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", (str(found),))
+
+    first, second = Database(store), Database(store)
+    await first.start()
+    await second.start()
+
+    async def caller(database: Database) -> None:
+        for _ in range(50):
+            await database.write(count_up)
+
+    await asyncio.gather(*(caller(database) for database in (first, second) for _ in range(4)))
+    assert await first.read(names) == [str(n) for n in range(400)]
+    await first.stop()
+    await second.stop()
+
+
 async def test_stopping_finishes_and_answers_what_was_accepted(store: Path) -> None:
     database = Database(store)
     await database.start()
