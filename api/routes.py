@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 
-from api import auth, health, inbox, notifications, openapi, realtime, stream, tickets, users
+from api import announcements, auth, broadcast, health, inbox, notifications, openapi, realtime, stream, tickets, users
 from api.operation import Operation
-from api.policy import ANYBODY, USER, service
+from api.policy import ADMIN, ANYBODY, USER, service
 from services import inbox as inboxes
+from services.broadcasts import Accepted
 from services.channels import ROLES
 from services.inbox_acts import Verb
+from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
-from services.shapes import Logins, Self, SignIn, Ticket
+from services.pages import Page
+from services.sending import Sent
+from services.shapes import Announcement, Logins, Notification, Self, SignIn, Ticket
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),
@@ -49,8 +53,59 @@ _OPERATIONS: Sequence[Operation] = (
         handler=notifications.send,
         who=service("notify", roles=frozenset({"admin"})),
         body=notifications.Send,
-        answer=notifications.Sent,
+        answer=Sent,
         status=201,
+    ),
+    Operation(
+        method="POST",
+        path="/api/realtime/notifications/send/batch",
+        handler=notifications.send_batch,
+        who=service("notify", roles=frozenset({"admin"})),
+        body=notifications.Batch,
+        answer=list[Sent],
+        status=201,
+        body_bytes=1024 * 1024,
+    ),
+    Operation(
+        method="POST",
+        path="/api/realtime/notifications/retract",
+        handler=notifications.retract,
+        who=service("notify", roles=frozenset({"admin"})),
+        body=notifications.Retract,
+        answer=Retracted,
+    ),
+    Operation(
+        method="POST",
+        path="/api/realtime/broadcast",
+        handler=broadcast.send,
+        who=service("broadcast", "jobs", roles=frozenset({"admin"})),
+        body=broadcast.Broadcast,
+        answer=Accepted,
+        status=202,
+    ),
+    Operation(
+        method="POST",
+        path="/api/announcements",
+        handler=announcements.post,
+        who=ADMIN,
+        body=announcements.NewAnnouncement,
+        answer=Announcement,
+        status=201,
+    ),
+    Operation(
+        method="GET",
+        path="/api/announcements",
+        handler=announcements.page,
+        who=USER,
+        query=announcements.AnnouncementPage,
+        answer=Page[Announcement],
+    ),
+    Operation(
+        method="POST",
+        path="/api/notifications/{id}/actions/{actionId}",
+        handler=inbox.do_action,
+        who=USER,
+        answer=Notification,
     ),
     *(
         Operation(

@@ -81,3 +81,14 @@ async def test_a_stop_says_goodbye_to_every_stream(hub: Hub) -> None:
         await stream.next("connection_confirmed")
         assert await hub.stop() == 0
         assert (await stream.next("bye")).data == {"reason": "shutdown"}
+
+
+async def test_a_broadcast_reaches_everybody_and_answers_where_it_stands(hub: Hub) -> None:
+    ann, key = await hub.signup("client"), await hub.api_key("broadcast")
+    async with hub.stream(ann) as stream:
+        await stream.next("connection_confirmed")
+        asked = {"type": "price_changed", "data": {"text": "a\nb"}, "channel": "jobs"}
+        answer = await hub.client(key).post("/api/realtime/broadcast", json=asked)
+        assert answer.status_code == 202, answer.text
+        heard = await stream.next("price_changed")
+        assert (heard.data, heard.id) == ({"text": "a\nb"}, answer.json()["cursor"])
