@@ -283,6 +283,7 @@ jobs = Table(
     Index("ix_jobs_status_id", "status", "id"),
     Index("ix_jobs_owner_id_id", "owner_id", "id"),
     Index("ix_jobs_category_id", "category", "id"),
+    Index("ix_jobs_category_status_id", "category", "status", "id"),
     Index("ix_jobs_untold", "quiet_until", sqlite_where=text("untold = 1")),
 )
 

@@ -143,6 +143,9 @@ _STATEMENTS = (
     CREATE INDEX ix_jobs_category_id ON jobs (category, id)
     """,
     """
+    CREATE INDEX ix_jobs_category_status_id ON jobs (category, status, id)
+    """,
+    """
     CREATE INDEX ix_jobs_owner_id_id ON jobs (owner_id, id)
     """,
     """

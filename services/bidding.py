@@ -1,0 +1,125 @@
+"""Placing a bid and withdrawing it: the bid, the job's count of them, and what the owner and everybody hear."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from services import job_events, money, notifications
+from services.errors import Conflict, Forbidden, NotFound
+from services.ids import new_id
+from services.shapes import Bid, Person
+from services.tables import bids, jobs, users
+from services.times import render
+
+# Those who are not hired are all told in the transaction of the hire, which everybody else waits for.
+MOST_BIDS: Final = 1_000
+
+_b, _j = bids.c, jobs.c
+
+# The job, its owner's name, and the bid that this freelancer may have open on it already.
+_JOB = (
+    select(_j.owner_id, _j.title, _j.currency, _j.status, _j.bid_count, users.c.name, _b.id.label("own_bid_id"))
+    .join(users, users.c.id == _j.owner_id)
+    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _b.status == "pending"))
+    .where(_j.id == bindparam("which"))
+)
+_PLACE = insert(bids)
+_OWN_BID = (
+    select(_b.job_id, _b.status, users.c.name)
+    .join(jobs, _j.id == _b.job_id)
+    .join(users, users.c.id == _j.owner_id)
+    .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"))
+)
+_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _b.status == "pending").values(status="withdrawn")
+
+
+def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, price: int, now: int) -> Bid:
+    """Bid on an open job and tell its owner. `price` is in minor units of the job's currency.
+
+    Raises NotFound, Forbidden (one's own job), and Conflict: the job is not open, has an open bid of this
+    freelancer's already, or has as many bids as it can take.
+    """
+    job = _biddable(tx.execute(_JOB, {"which": job_id, "who": freelancer.id}).one_or_none(), freelancer)
+    bid_id = new_id()
+    job_events.count_bids(tx, job_id=job_id, owner_name=job.name, by=1, now=now)
+    row = {
+        "id": bid_id,
+        "job_id": job_id,
+        "freelancer_id": freelancer.id,
+        "message": message,
+        "price": price,
+        "status": "pending",
+        "created_at": now,
+    }
+    try:
+        tx.execute(_PLACE, row)
+    except IntegrityError as error:
+        raise _second() from error
+    _tell_owner(tx, job, job_id, bid_id, freelancer, price, now)
+    return Bid(
+        id=bid_id,
+        gig_id=job_id,
+        freelancer=freelancer,
+        message=message,
+        price=price,
+        status="pending",
+        hired_at=None,
+        rejected_at=None,
+        created_at=render(now),
+    )
+
+
+def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> None:
+    """Take one's own bid back. Raises NotFound, and Conflict when it is not pending any more."""
+    bid = tx.execute(_OWN_BID, {"which": bid_id, "who": freelancer_id}).one_or_none()
+    if bid is None:
+        raise NotFound
+    if bid.status != "pending":
+        raise Conflict("Only a pending bid can be withdrawn.", status=bid.status)
+    job_events.count_bids(tx, job_id=bid.job_id, owner_name=bid.name, by=-1, now=now)
+    if tx.execute(_WITHDRAW, {"which": bid_id}).rowcount == 0:
+        raise Conflict("Only a pending bid can be withdrawn.")
+
+
+def _biddable(job: Row[*tuple[Any, ...]] | None, freelancer: Person) -> Row[*tuple[Any, ...]]:
+    if job is None:
+        raise NotFound
+    if job.owner_id == freelancer.id:
+        raise Forbidden("You cannot bid on your own job.")
+    if job.status != "open":
+        raise Conflict("This job takes no more bids.", status=job.status)
+    if job.own_bid_id is not None:
+        raise _second()
+    if job.bid_count >= MOST_BIDS:
+        raise Conflict(f"This job has {MOST_BIDS:,} bids and can take no more.", status=job.status)
+    return job
+
+
+def _second() -> Conflict:
+    return Conflict("You have an open bid on this job already; withdraw it to place another.", status="pending")
+
+
+def _tell_owner(
+    tx: Connection, job: Row[*tuple[Any, ...]], job_id: str, bid_id: str, freelancer: Person, price: int, now: int
+) -> None:
+    notifications.add(
+        tx,
+        user_id=job.owner_id,
+        type="bid_received",
+        category="bid",
+        title=f"New bid on {job.title}",
+        body=f"{freelancer.name} offers to do it for {money.render(price, job.currency)}.",
+        data={
+            "jobId": job_id,
+            "bidId": bid_id,
+            "title": job.title,
+            "freelancer": {"id": freelancer.id, "name": freelancer.name},
+            "price": price,
+            "currency": job.currency,
+        },
+        url=job_events.url_of(job_id),
+        icon="📝",
+        invalidates=[job_events.key_of(job_id)],
+        now=now,
+    )

@@ -1,0 +1,168 @@
+"""The hire: one transaction that gives a job to one bid, rejects the others, and tells everyone who should know."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy.exc import IntegrityError
+
+from services import job_events, money, notifications
+from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
+from services.letters import Letter
+from services.shapes import Shape
+from services.tables import bids, jobs, users
+from services.times import render
+
+_b, _j = bids.c, jobs.c
+_owners, _freelancers = users.alias("owners"), users.alias("freelancers")
+
+_BID = (
+    select(
+        _b.freelancer_id,
+        _b.price,
+        _b.status,
+        _j.id.label("job_id"),
+        _j.owner_id,
+        _j.title,
+        _j.budget,
+        _j.currency,
+        _j.status.label("job_status"),
+        _j.hired_bid_id,
+        _owners.c.name.label("owner_name"),
+        _freelancers.c.name.label("freelancer_name"),
+    )
+    .outerjoin(jobs, _j.id == _b.job_id)
+    .outerjoin(_owners, _owners.c.id == _j.owner_id)
+    .outerjoin(_freelancers, _freelancers.c.id == _b.freelancer_id)
+    .where(_b.id == bindparam("which"))
+)
+# First of all: whoever changes this row has the job, and everybody else waits here, having locked nothing.
+_ASSIGN = (
+    update(jobs)
+    .where(_j.id == bindparam("which"), _j.status == "open")
+    .values(status="assigned", hired_bid_id=bindparam("bid"), hired_at=bindparam("at"), updated_at=bindparam("at"))
+    .values(untold=0)
+    .returning(*job_events.COLUMNS)
+)
+_STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
+_WIN = (
+    update(bids)
+    .where(_b.id == bindparam("which"), _b.status == "pending")
+    .values(status="hired", hired_at=bindparam("at"))
+)
+_LOSE = (
+    update(bids)
+    .where(_b.job_id == bindparam("job"), _b.status == "pending")
+    .values(status="rejected", rejected_at=bindparam("at"))
+    .returning(_b.freelancer_id)
+)
+MESSAGE: Final = "Hired successfully"
+
+
+class Hired(Shape, frozen=True):
+    """The published answer to a hire."""
+
+    message: Literal["Hired successfully"]
+    gig_id: str
+    bid_id: str
+    freelancer_id: str
+    hired_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hire:
+    """What a hire did: its answer, and what a log line says beside it."""
+
+    answer: Hired
+    title: str
+    owner_name: str
+    freelancer_name: str
+    rejected: int
+
+
+def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
+    """Give a job to the freelancer who made this bid, reject the other pending bids, tell them and everybody.
+
+    Raises, in this order: BidNotFound, GigNotFound, NotGigOwner, GigNotOpen, BidNotPending.
+    """
+    bid = _hireable(tx.execute(_BID, {"which": bid_id}).one_or_none(), owner_id)
+    job = _take(tx, bid.job_id, bid_id, now)
+    losers = tx.execute(_LOSE, {"job": bid.job_id, "at": now}).scalars().all()
+    mail = [(bid.freelancer_id, _to_winner(bid, bid_id, now))]
+    if losers:
+        sorry = _to_losers(bid)
+        mail += [(freelancer_id, sorry) for freelancer_id in losers]
+    # Inboxes are locked in the order of their users, whoever locks them.
+    notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+    job_events.updated(tx, job_events.show(job, bid.owner_name), now=now)
+    answer = Hired(
+        message=MESSAGE, gig_id=bid.job_id, bid_id=bid_id, freelancer_id=bid.freelancer_id, hired_at=render(now)
+    )
+    return Hire(answer, bid.title, bid.owner_name, bid.freelancer_name, len(losers))
+
+
+def _hireable(bid: Row[*tuple[Any, ...]] | None, owner_id: str) -> Row[*tuple[Any, ...]]:
+    """The published order of the checks."""
+    if bid is None:
+        raise BidNotFound
+    if bid.job_id is None:
+        raise GigNotFound
+    if bid.owner_id != owner_id:
+        raise NotGigOwner
+    if bid.job_status != "open":
+        raise GigNotOpen(bid.job_status, bid.hired_bid_id)
+    if bid.status != "pending":
+        raise BidNotPending(bid.status)
+    return bid
+
+
+def _take(tx: Connection, job_id: str, bid_id: str, now: int) -> Row[*tuple[Any, ...]]:
+    """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen and BidNotPending: somebody was faster."""
+    try:
+        job = tx.execute(_ASSIGN, {"which": job_id, "bid": bid_id, "at": now}).one_or_none()
+        won = job is not None and tx.execute(_WIN, {"which": bid_id, "at": now}).rowcount
+    except IntegrityError as error:
+        # The constraints know of a hired bid that the rows before them did not.
+        raise GigNotOpen("assigned", None) from error
+    if job is None:
+        raise GigNotOpen(*tx.execute(_STANDING, {"which": job_id}).one())
+    if not won:
+        raise BidNotPending("withdrawn")
+    return job
+
+
+def _to_winner(bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Letter:
+    when, price = render(now), money.render(bid.price, bid.currency)
+    return Letter(
+        type="hired",
+        category="hire",
+        priority="urgent",
+        title=f"You have been hired for {bid.title}!",
+        body=f"{bid.owner_name} hired you for {price} (budget {money.render(bid.budget, bid.currency)}), "
+        f"{when[:10]} {when[11:16]} UTC.",
+        data={
+            "jobId": bid.job_id,
+            "bidId": bid_id,
+            "title": bid.title,
+            "client": {"id": bid.owner_id, "name": bid.owner_name},
+            "budget": bid.budget,
+            "price": bid.price,
+            "currency": bid.currency,
+            "hiredAt": when,
+        },
+        url=job_events.url_of(bid.job_id),
+        icon="🎉",
+        invalidates=[job_events.key_of(bid.job_id), "my-jobs", "stats"],
+    )
+
+
+def _to_losers(bid: Row[*tuple[Any, ...]]) -> Letter:
+    return Letter(
+        type="bid_rejected",
+        category="bid",
+        title=f"Not hired: {bid.title}",
+        body=f"{bid.owner_name} hired somebody else for this job.",
+        data={"jobId": bid.job_id, "title": bid.title},
+        url=job_events.url_of(bid.job_id),
+        invalidates=["my-jobs"],
+    )

@@ -1,0 +1,140 @@
+"""How a job looks to everybody, and what the `jobs` channel hears of it, bids at most once a second."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, bindparam, case, or_, select, update
+
+from services import channels, outbox
+from services.errors import Conflict
+from services.shapes import Job, Person
+from services.tables import jobs, users
+from services.times import SECOND, render, render_optional
+
+# Bids that come and go within this time after a telling are told together, at its end.
+QUIET_MS: Final = SECOND
+
+_j = jobs.c
+
+COLUMNS: Final = (
+    _j.id,
+    _j.owner_id,
+    _j.title,
+    _j.description,
+    _j.budget,
+    _j.currency,
+    _j.category,
+    _j.skills,
+    _j.status,
+    _j.bid_count,
+    _j.hired_bid_id,
+    _j.hired_at,
+    _j.expires_at,
+    _j.instant_accept,
+    _j.created_at,
+    _j.updated_at,
+)
+
+# Told long enough ago; or, where the clock was set back, in a future that must not silence a job for hours.
+_LOUD = or_(_j.quiet_until <= bindparam("at"), _j.quiet_until > bindparam("until"))
+_COUNT_BIDS = (
+    update(jobs)
+    .where(_j.id == bindparam("which"), _j.status == "open")
+    .values(
+        bid_count=_j.bid_count + bindparam("by"),
+        updated_at=bindparam("at"),
+        quiet_until=case((_LOUD, bindparam("until")), else_=_j.quiet_until),
+        untold=case((_LOUD, 0), else_=1),
+    )
+    .returning(*COLUMNS, _j.untold)
+)
+_DUE = select(_j.id).where(_j.untold == 1, _LOUD).limit(bindparam("most"))
+_UNTOLD = (
+    select(*COLUMNS, users.c.name.label("owner_name"))
+    .join(users, users.c.id == _j.owner_id)
+    .where(_j.id.in_(bindparam("ids", expanding=True)), _j.untold == 1)
+)
+_TOLD = update(jobs).where(_j.id.in_(bindparam("ids", expanding=True))).values(quiet_until=bindparam("until"), untold=0)
+
+
+class JobTold(Job, frozen=True, kw_only=True):
+    """The `job_…` events: the public job, where its page is, and the cache keys a page should drop."""
+
+    url: str
+    invalidates: Sequence[str]
+
+
+def url_of(job_id: str) -> str:
+    """Where a job's page is."""
+    return f"/jobs/{job_id}"
+
+
+def key_of(job_id: str) -> str:
+    """The cache key of one job."""
+    return f"job/{job_id}"
+
+
+def show(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
+    """A row with `COLUMNS` as everybody sees it."""
+    return Job(
+        id=row.id,
+        title=row.title,
+        description=row.description,
+        budget=row.budget,
+        currency=row.currency,
+        category=row.category,
+        skills=msgspec.json.decode(row.skills),
+        status=row.status,
+        owner=Person(id=row.owner_id, name=owner_name),
+        bid_count=row.bid_count,
+        hired_bid_id=row.hired_bid_id,
+        hired_at=render_optional(row.hired_at),
+        expires_at=render_optional(row.expires_at),
+        instant_accept=bool(row.instant_accept),
+        created_at=render(row.created_at),
+        updated_at=render(row.updated_at),
+    )
+
+
+def created(tx: Connection, job: Job, *, now: int) -> None:
+    """Tell everybody of a new job."""
+    _tell(tx, "job_created", job, ("jobs", "stats"), now)
+
+
+def updated(tx: Connection, job: Job, *, now: int) -> None:
+    """Tell everybody what a job is now. Whoever calls has set `untold` to 0: nothing older is left to tell."""
+    _tell(tx, "job_updated", job, ("jobs", key_of(job.id)), now)
+
+
+def count_bids(tx: Connection, *, job_id: str, owner_name: str, by: int, now: int) -> None:
+    """Add `by` to an open job's bids and tell everybody, now or, for `tell`, within a second of the last telling.
+
+    Raises Conflict when the job is not open any more.
+    """
+    asked = {"which": job_id, "by": by, "at": now, "until": now + QUIET_MS}
+    row = tx.execute(_COUNT_BIDS, asked).one_or_none()
+    if row is None:
+        raise Conflict("This job is no longer open.")
+    if not row.untold:
+        updated(tx, show(row, owner_name), now=now)
+
+
+def due(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+    """At most `limit` jobs whose bids changed in a quiet second that is over."""
+    return tx.execute(_DUE, {"at": now, "until": now + QUIET_MS, "most": limit}).scalars().all()
+
+
+def tell(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+    """Tell what is still untold of these jobs, each as it is now: the last change is never lost, only late."""
+    rows = tx.execute(_UNTOLD, {"ids": found}).all()
+    if not rows:
+        return
+    tx.execute(_TOLD, {"ids": [row.id for row in rows], "until": now + QUIET_MS})
+    for row in rows:
+        updated(tx, show(row, row.owner_name), now=now)
+
+
+def _tell(tx: Connection, type: str, job: Job, invalidates: Sequence[str], now: int) -> None:
+    event = JobTold(**msgspec.structs.asdict(job), url=url_of(job.id), invalidates=invalidates)
+    outbox.append(tx, channels.JOBS, type, event, now=now, subject=job.id)
