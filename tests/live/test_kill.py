@@ -1,4 +1,4 @@
-"""kill -9 under load, again and again, with an oracle of what was acknowledged.
+"""Killed with -9 under load, again and again, with an oracle of what was acknowledged.
 
 I1: what was acknowledged is on disk, and what is on disk was asked for. I3: what was told is on disk, unchanged, at the
 same position. I4: one key has one effect, and every repeat gets the same answer.
