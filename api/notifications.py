@@ -11,7 +11,8 @@ from services.errors import InvalidField
 from services.inbox_events import IDS_AT_ONCE
 from services.inbox_removals import Retracted
 from services.letters import ACTIONS, Action, Letter
-from services.sending import RECIPIENTS, Parcel, Sent
+from services.sending import RECIPIENTS, Parcel
+from services.sending import Sent as Sent
 from services.shapes import Category, Priority
 from services.users import Ref
 

@@ -59,21 +59,34 @@ def change_all(tx: Connection, *, user_id: str, verb: Verb, before: str, now: in
 
 
 def go_on(tx: Connection, *, rest: Rest, now: int) -> Step:
-    """Do the next part of a change of everything."""
+    """Do the next part of a change of everything.
+
+    An event says that everything up to some row is changed. So where others have changed the inbox since the part
+    before, this one begins at the oldest row again.
+    """
     act = ACTS[rest.verb]
-    part = inbox_steps.next_part(tx, act, rest, STEP_ROWS)
+    first = rest.first if inbox_steps.is_as_left(tx, rest) else 0
+    part = inbox_steps.next_part(tx, act, replace(rest, first=first), STEP_ROWS)
     what: dict[str, Any] = {"owner": part.user_id, "first": part.first, "last": part.last}
     measured = tx.execute(act.measure_range, what | {"at": now}).one()
-    if not measured.changing:
+    if measured.changing:
+        mark, counts = inbox_steps.shift(tx, part.user_id, measured)
+        rest = _marked(tx, rest, mark, measured.first, now)
+        tx.execute(act.apply_range, what | act.marks(now=now, change=rest.change))
+        inbox_events.changed_all(tx, part.user_id, before=part.before, state=act.told, counts=counts, now=now)
+    else:
         counts = inbox_steps.counts(tx, part.user_id)
-        return Step(_changes(rest.verb, counts, rest.undo_id), inbox_steps.after(part, rest))
-    mark, counts = inbox_steps.shift(tx, part.user_id, measured)
+    changes = _changes(rest.verb, counts, rest.undo_id)
+    return Step(changes, None if part.last == rest.last else replace(rest, first=part.last + 1))
+
+
+def _marked(tx: Connection, rest: Rest, mark: int, lowest: int, now: int) -> Rest:
+    """The rest with the mark of its change, and with an undo that reaches down to the lowest row that was changed."""
     if rest.change is None:
-        rest = replace(rest, first=measured.first, change=mark)
-        rest = replace(rest, undo_id=inbox_undo.keep(tx, rest, now))
-    tx.execute(act.apply_range, what | act.marks(now=now, change=rest.change))
-    inbox_events.changed_all(tx, part.user_id, before=part.before, state=act.told, counts=counts, now=now)
-    return Step(_changes(rest.verb, counts, rest.undo_id), inbox_steps.after(part, rest))
+        rest = replace(rest, change=mark, undo_id=inbox_undo.keep(tx, replace(rest, first=lowest, change=mark), now))
+    elif rest.undo_id is not None and lowest < rest.first:
+        inbox_undo.reach(tx, undo_id=rest.undo_id, first=lowest)
+    return replace(rest, left_at=mark)
 
 
 def _changes(verb: Verb, counts: Counts, undo_id: str | None) -> Changes:

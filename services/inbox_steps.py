@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, Row, bindparam, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from services.inbox_acts import Act, Verb
 from services.inbox_events import Counts
@@ -22,6 +22,7 @@ _SHIFT = (
     )
     .returning(inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
 )
+_SEQ = select(inboxes.c.seq).where(inboxes.c.user_id == bindparam("owner"))
 
 
 class Changes(Shape, frozen=True):
@@ -34,10 +35,11 @@ class Changes(Shape, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """What is still to be done of a change: the rows of a user from `first` to `last` (seq, inclusive).
+    """What is still to be done of a change or undo of a user's rows, from `first` to `last` (seq, inclusive).
 
     `before` is the id that stands for `last` in events; `change` is the mark in the rows that are changed or put
-    back, `undo_id` what takes the change back: both None until something was changed.
+    back, `undo_id` what takes the change back: both None until something was changed. `left_at` is the inbox's `seq`
+    after the last part, which every change by anybody raises.
     """
 
     user_id: str
@@ -47,6 +49,7 @@ class Rest:
     before: str = ""
     change: int | None = None
     undo_id: str | None = None
+    left_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,9 @@ def next_part(tx: Connection, act: Act, rest: Rest, rows: int) -> Rest:
     return rest if end is None else replace(rest, last=end.seq, before=end.id)
 
 
-def after(part: Rest, rest: Rest) -> Rest | None:
-    """What remains of `rest` when `part` is done."""
-    return None if part.last == rest.last else replace(rest, first=part.last + 1)
+def is_as_left(tx: Connection, rest: Rest) -> bool:
+    """Whether nothing was added to the inbox or changed in it since the last part."""
+    return rest.left_at == tx.execute(_SEQ, {"owner": rest.user_id}).scalar_one_or_none()
 
 
 def shift(tx: Connection, user_id: str, measured: Row[*tuple[Any, ...]]) -> tuple[int, Counts]:

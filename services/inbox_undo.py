@@ -5,10 +5,11 @@ small however much it covers, and leaves alone what was changed again, replaced,
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from services import inbox_events, inbox_steps
 from services.errors import NotFound
@@ -24,6 +25,11 @@ UNDO_MS = 30 * SECOND
 _KEEP = insert(undos)
 _FIND = select(undos).where(
     undos.c.id == bindparam("which"), undos.c.user_id == bindparam("owner"), undos.c.created_at > bindparam("after")
+)
+_REACH = (
+    update(undos)
+    .where(undos.c.id == bindparam("which"))
+    .values(first_seq=func.min(undos.c.first_seq, bindparam("lowest")))
 )
 _DUE = select(undos.c.id).where(undos.c.created_at <= bindparam("before")).limit(bindparam("most"))
 _DROP = delete(undos).where(undos.c.id.in_(bindparam("ids", expanding=True)))
@@ -47,6 +53,11 @@ def keep(tx: Connection, done: Rest, now: int) -> str | None:
     return undo_id
 
 
+def reach(tx: Connection, *, undo_id: str, first: int) -> None:
+    """Let an undo begin at this row (its seq), if it does not begin before."""
+    tx.execute(_REACH, {"which": undo_id, "lowest": first})
+
+
 def undo(tx: Connection, *, user_id: str, undo: str, now: int) -> Step:
     """Begin to put back what a change did; `go_back` with the rest.
 
@@ -66,10 +77,10 @@ def go_back(tx: Connection, *, rest: Rest, now: int) -> Step:
     what: dict[str, Any] = {"owner": part.user_id, "first": part.first, "last": part.last, "change": part.change}
     measured = tx.execute(act.measure_range, what).one()
     if not measured.changing:
-        return Step(_changes(inbox_steps.counts(tx, part.user_id)), inbox_steps.after(part, rest))
+        return Step(_changes(inbox_steps.counts(tx, part.user_id)), _after(part, rest))
     _, counts = inbox_steps.shift(tx, part.user_id, measured)
     _tell(tx, part, tx.execute(act.apply_range_telling, what).all(), counts, now)
-    return Step(_changes(counts), inbox_steps.after(part, rest))
+    return Step(_changes(counts), _after(part, rest))
 
 
 def due(tx: Connection, *, now: int, limit: int) -> list[str]:
@@ -95,6 +106,11 @@ def _tell(tx: Connection, part: Rest, rows: Sequence[Row[*tuple[Any, ...]]], cou
     if others:
         ids = [row.id for row in others]
         inbox_events.changed(tx, part.user_id, ids=ids, state=state, counts=counts, seen=UNSET, now=now)
+
+
+def _after(part: Rest, rest: Rest) -> Rest | None:
+    """What remains of `rest` when `part` is done."""
+    return None if part.last == rest.last else replace(rest, first=part.last + 1)
 
 
 def _changes(counts: Counts) -> Changes:

@@ -1,0 +1,196 @@
+"""What is due leaves: in small steps, whatever goes wrong, and with counts and marks that stay true."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, func, insert, select, update
+
+from services import idempotency, inbox, logins, notifications, outbox, users
+from services.chores import Keep, LogTrim, all_chores
+from services.database import Database
+from services.letters import Letter
+from services.retention import STEP_ROWS, Chore, Retention
+from services.tables import answers, events, inboxes, undos
+from services.tables import logins as login_rows
+from services.tables import notifications as rows
+from services.times import DAY
+from services.writer import Batch
+
+NOW = 400 * DAY
+FOREVER = Keep(log_events=0, log_ms=0, inbox_ms=0)
+
+
+def person(tx: Connection, name: str = "Ann") -> str:
+    return users.create(tx, email=None, password_hash=None, name=name, role="client", now=NOW).id
+
+
+def send(tx: Connection, *, user_id: str, now: int, count: int = 1, expires_at: int | None = None) -> list[str]:
+    letter = Letter(type="t", category="system", title="T", body="B", expires_at=expires_at)
+    return notifications.deliver(tx, mail=[(user_id, letter)] * count, now=now)
+
+
+def fill(tx: Connection, *, channel: str, count: int, now: int) -> None:
+    for n in range(count):
+        outbox.append(tx, channel, "t", {"n": n}, now=now)
+
+
+def kept(tx: Connection) -> dict[str, int]:
+    return {
+        row.channel: row.n
+        for row in tx.execute(select(events.c.channel, func.count().label("n")).group_by(events.c.channel))
+    }
+
+
+@asynccontextmanager
+async def running(
+    database: Database, chores: Sequence[Chore], now: Callable[[], int] = lambda: NOW
+) -> AsyncIterator[list[str]]:
+    """A runner that looks again at once; what failed, by name."""
+    failed: list[str] = []
+    quick = [Chore(chore.name, 0.001, chore.find, chore.remove) for chore in chores]
+    retention = Retention(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause=0)
+    await retention.start()
+    yield failed
+    await retention.stop()
+
+
+async def until(holds: Callable[[Connection], bool], database: Database) -> None:
+    async with asyncio.timeout(20):
+        while not await database.read(holds):  # noqa: ASYNC110  # a row has no event to wait on
+            await asyncio.sleep(0.001)
+
+
+async def test_an_expired_notification_leaves_counts_and_list_and_is_told(
+    database: Database, batches: list[Batch]
+) -> None:
+    ann = await database.write(person)
+    (stays,) = await database.write(send, user_id=ann, now=NOW - 10)
+    (goes,) = await database.write(send, user_id=ann, now=NOW - 10, expires_at=NOW)
+    async with running(database, all_chores(FOREVER)) as failed:
+        await until(lambda tx: inbox.page(tx, user_id=ann).unread == 1, database)
+    page = await database.read(inbox.page, user_id=ann)
+    assert ([item.id for item in page.items], page.unseen, failed) == ([stays], 1, [])
+    told = batches[-1].events[-1]
+    assert msgspec.json.decode(told.data) == {"ids": [goes], "state": "retracted", "unread": 1, "unseen": 1}
+    assert len(batches[-1].forgotten) == 1
+
+
+async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(database: Database) -> None:
+    ann = await database.write(person)
+
+    def prepare(tx: Connection) -> None:
+        send(tx, user_id=ann, now=NOW - 365 * DAY - 1, count=STEP_ROWS + 1)
+        send(tx, user_id=ann, now=NOW - 365 * DAY)
+        tx.execute(update(rows).values(read_at=NOW).where(rows.c.seq < 3))
+        tx.execute(update(inboxes).values(unread=inboxes.c.unread - 2))
+        for at in (NOW - 7 * DAY - 1, NOW - 7 * DAY + 1):
+            idempotency.once(tx, caller="c", key=str(at), digest=b"", now=at, act=lambda _: {})
+            fill(tx, channel="jobs", count=STEP_ROWS + 1, now=at)
+        for at in (NOW - 30 * DAY - 1, NOW - 30 * DAY):
+            logins.start(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=at)
+        for at in (NOW - 30_000, NOW - 29_999):
+            undo = {"id": str(at), "user_id": ann, "verb": "read", "change": 1, "first_seq": 1, "last_seq": 1}
+            tx.execute(insert(undos), undo | {"created_at": at})
+
+    await database.write(prepare)
+
+    def counts(tx: Connection) -> list[int]:
+        tables = (rows, answers, login_rows, undos)
+        jobs = select(func.count()).select_from(events).where(events.c.channel == "jobs")
+        return [tx.execute(select(func.count()).select_from(table)).scalar_one() for table in tables] + [
+            tx.execute(jobs).scalar_one()
+        ]
+
+    keep = Keep(log_events=0, log_ms=7 * DAY, inbox_ms=365 * DAY)
+    async with running(database, all_chores(keep)) as failed:
+        await until(lambda tx: counts(tx) == [1, 1, 1, 1, STEP_ROWS + 1], database)
+    page = await database.read(inbox.page, user_id=ann)
+    assert (page.unread, page.unseen, len(page.items), failed) == (1, 1, 1, [])
+
+
+async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(database: Database) -> None:
+    await database.write(fill, channel="jobs", count=2_500, now=NOW)
+    await database.write(fill, channel="user:1", count=5, now=NOW)
+    chores = [chore for chore in all_chores(Keep(log_events=10, log_ms=0, inbox_ms=0)) if chore.name == "log"]
+    async with running(database, chores):
+        await until(lambda tx: kept(tx) == {"jobs": 10, "user:1": 5}, database)
+        await database.write(fill, channel="user:1", count=6, now=NOW)
+        await until(lambda tx: kept(tx) == {"jobs": 10, "user:1": 10}, database)
+    missed = await database.read(
+        outbox.missed, channels=["jobs"], own="user:1", position=2_489, own_limit=1, shared_limit=100
+    )
+    assert missed.trimmed
+    missed = await database.read(
+        outbox.missed, channels=["jobs"], own="user:1", position=2_490, own_limit=1, shared_limit=100
+    )
+    assert (missed.trimmed, missed.shared) == (False, 10)
+
+
+async def test_what_was_looked_at_is_not_looked_at_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[tuple[int, int]] = []
+    due = outbox.due
+
+    def spy(tx: Connection, **asked: Any) -> list[tuple[str, int]]:
+        looked.append((asked["past"], asked["upto"]))
+        return due(tx, **asked)
+
+    monkeypatch.setattr(outbox, "due", spy)
+    trim = LogTrim(Keep(log_events=2_000, log_ms=0, inbox_ms=0))
+    await database.write(fill, channel="jobs", count=1_500, now=NOW)
+    await database.read(trim.find, now=NOW, limit=10)
+    await database.write(fill, channel="jobs", count=1, now=NOW)
+    await database.read(trim.find, now=NOW, limit=10)
+    assert looked == [(0, 1_000), (1_000, 1_500), (1_500, 1_500), (1_500, 1_501), (1_501, 1_501)]
+
+
+async def test_a_step_removes_a_bounded_number_of_rows(database: Database) -> None:
+    sizes: list[int] = []
+    left = list(range(1_000))
+
+    def find(tx: Connection, /, *, now: int, limit: int) -> list[int]:
+        return left[:limit]
+
+    def remove(tx: Connection, /, *, found: Sequence[int], now: int) -> None:
+        sizes.append(len(found))
+        del left[: len(found)]
+
+    async with running(database, [Chore("many", 1, find, remove)]):
+        async with asyncio.timeout(20):
+            while left:  # noqa: ASYNC110  # nor has a list
+                await asyncio.sleep(0.001)
+    assert max(sizes) == STEP_ROWS
+
+
+async def test_a_chore_that_fails_is_reported_and_tried_again_and_stops_no_other(database: Database) -> None:
+    tries: list[int] = []
+    done = asyncio.Event()
+
+    def broken(tx: Connection, /, *, now: int, limit: int) -> list[int]:
+        tries.append(now)
+        raise RuntimeError("broken")
+
+    def find(tx: Connection, /, *, now: int, limit: int) -> list[int]:
+        if len(tries) > 2:
+            done.set()
+        return []
+
+    def nothing(tx: Connection, /, *, found: object, now: int) -> None:
+        return None
+
+    async with running(database, [Chore("bad", 1, broken, nothing), Chore("good", 1, find, nothing)]) as failed:
+        async with asyncio.timeout(20):
+            await done.wait()
+    assert set(failed) == {"bad"}
+    assert len(failed) > 2
+
+
+async def test_stopping_twice_or_before_starting_does_no_harm(database: Database) -> None:
+    retention = Retention(database, all_chores(FOREVER), clock=lambda: NOW, on_error=lambda name, error: None)
+    await retention.stop()
+    await retention.start()
+    await retention.stop()
+    await retention.stop()

@@ -1,0 +1,205 @@
+"""What a change of the inbox does, and that undo puts back exactly that: no more, no less, and only for 30 seconds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, select
+
+from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications, outbox, users
+from services.errors import InvalidField, NotFound
+from services.inbox_acts import Verb
+from services.inbox_steps import Changes, Step
+from services.letters import Letter
+from services.tables import notifications as table
+from services.tables import undos
+
+NOW = 1_000_000
+LETTER = Letter(type="note", category="system", title="Hello", body="Body")
+COLUMNS = (table.c.id, table.c.seen_at, table.c.read_at, table.c.archived_at, table.c.expired_at)
+
+State = dict[str, tuple[Any, ...]]
+
+
+@pytest.fixture
+def ann(tx: Connection) -> str:
+    return users.create(tx, email=None, password_hash=None, name="Ann", role="client", now=NOW).id
+
+
+def sent(tx: Connection, user_id: str, count: int = 1, **more: Any) -> list[str]:
+    letter = Letter(type="note", category="system", title="Hello", body="Body", **more) if more else LETTER
+    return notifications.deliver(tx, mail=[(user_id, letter)] * count, now=NOW)
+
+
+def state(tx: Connection) -> State:
+    return {row.id: tuple(row[1:]) for row in tx.execute(select(*COLUMNS))}
+
+
+def do(tx: Connection, user_id: str, verb: Verb, *ids: str, now: int = NOW) -> Changes:
+    return inbox_changes.change(tx, user_id=user_id, verb=verb, ids=ids, now=now)
+
+
+def do_all(tx: Connection, user_id: str, verb: Verb, before: str, now: int = NOW) -> Changes:
+    return to_the_end(
+        tx, inbox_changes.change_all(tx, user_id=user_id, verb=verb, before=before, now=now), inbox_changes.go_on
+    )
+
+
+def take_back(tx: Connection, user_id: str, changes: Changes, now: int = NOW) -> Changes:
+    assert isinstance(changes.undo, str)
+    return to_the_end(tx, inbox_undo.undo(tx, user_id=user_id, undo=changes.undo, now=now), inbox_undo.go_back)
+
+
+def to_the_end(tx: Connection, step: Step, go_on: Callable[..., Step]) -> Changes:
+    while step.rest is not None:
+        step = go_on(tx, rest=step.rest, now=NOW)
+    return step.changes
+
+
+def heard(told: list[outbox.Draft]) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(draft.data) for draft in told if draft.type == "notification_state"]
+
+
+def test_reading_implies_having_seen_and_undo_makes_unseen_only_what_was(
+    tx: Connection, told: list[outbox.Draft], ann: str
+) -> None:
+    one, two, _ = sent(tx, ann, 3)
+    do(tx, ann, "seen", two)
+    before = state(tx)
+    changes = do(tx, ann, "read", one, two, "nobody's")
+    assert (changes.unread, changes.unseen) == (1, 1)
+    undone = take_back(tx, ann, changes)
+    assert state(tx) == before
+    assert (undone.unread, undone.unseen) == (3, 2)
+    assert heard(told)[1:] == [
+        {"ids": [two, one], "state": "read", "unread": 1, "unseen": 1},
+        {"ids": [one], "state": "unread", "seen": False, "unread": 2, "unseen": 2},
+        {"ids": [two], "state": "unread", "unread": 3, "unseen": 2},
+    ]
+
+
+@pytest.mark.parametrize("verb", ["read", "unread", "archive", "unarchive"])
+def test_undo_of_all_puts_back_every_row_as_it_was_in_however_many_steps(
+    tx: Connection, ann: str, verb: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_changes, "STEP_ROWS", 2)
+    monkeypatch.setattr(inbox_undo, "IDS_AT_ONCE", 3)
+    ids = sent(tx, ann, 12)
+    do(tx, ann, "seen", *ids[:6])
+    do(tx, ann, "read", *ids[3:9], now=NOW - 7)
+    do(tx, ann, "archive", *ids[::3], now=NOW - 5)
+    before = state(tx)
+    counts = inbox.page(tx, user_id=ann)
+    changes = do_all(tx, ann, verb, ids[10])
+    assert state(tx) != before
+    assert state(tx)[ids[11]] == before[ids[11]]
+    undone = take_back(tx, ann, changes)
+    assert state(tx) == before
+    assert (undone.unread, undone.unseen) == (counts.unread, counts.unseen)
+
+
+def test_undo_leaves_alone_what_was_changed_again(tx: Connection, ann: str) -> None:
+    one, two = sent(tx, ann, 2)
+    first = do(tx, ann, "read", one, two)
+    do(tx, ann, "unread", one)
+    do(tx, ann, "read", one, now=NOW + 1)
+    take_back(tx, ann, first)
+    assert state(tx)[one] == (NOW, NOW + 1, None, None)
+    assert state(tx)[two] == (None, None, None, None)
+
+
+def test_undo_of_reading_leaves_what_was_archived_since_in_the_archive(tx: Connection, ann: str) -> None:
+    (one,) = sent(tx, ann)
+    read = do(tx, ann, "read", one)
+    archived = do(tx, ann, "archive", one)
+    assert take_back(tx, ann, read) == Changes(0, 0)
+    assert state(tx)[one] == (None, None, NOW, None)
+    assert take_back(tx, ann, archived) == Changes(1, 1)
+
+
+def test_undo_skips_what_expired_or_was_retracted_or_replaced_since(tx: Connection, ann: str) -> None:
+    stays, retracted, replaced = *sent(tx, ann, 2), *sent(tx, ann, collapse_key="k")
+    (expires,) = sent(tx, ann, expires_at=NOW + 1)
+    changes = do_all(tx, ann, "seen", expires)
+    changes = do_all(tx, ann, "archive", expires)
+    inbox_removals.expire(tx, ids=[expires], now=NOW + 1)
+    inbox_removals.retract(tx, ids=[retracted], now=NOW + 1)
+    assert take_back(tx, ann, changes) == Changes(2, 0)
+    assert sorted(item.id for item in inbox.page(tx, user_id=ann).items) == sorted([stays, replaced])
+    assert state(tx)[expires][-1] == NOW + 1
+
+
+def test_undo_may_be_asked_twice_but_not_after_30_seconds_or_by_others(tx: Connection, ann: str) -> None:
+    bob = users.create(tx, email=None, password_hash=None, name="Bob", role="client", now=NOW).id
+    (one,) = sent(tx, ann)
+    changes = do(tx, ann, "read", one)
+    assert take_back(tx, ann, changes, now=NOW + 29_999) == Changes(1, 1)
+    assert take_back(tx, ann, changes, now=NOW + 29_999) == Changes(1, 1)
+    with pytest.raises(NotFound):
+        take_back(tx, ann, changes, now=NOW + 30_000)
+    with pytest.raises(NotFound):
+        take_back(tx, bob, changes)
+
+
+def test_a_change_that_changes_nothing_tells_nothing_and_has_no_undo(
+    tx: Connection, told: list[outbox.Draft], ann: str
+) -> None:
+    (one,) = sent(tx, ann)
+    do(tx, ann, "read", one)
+    before = len(told)
+    assert do(tx, ann, "read", one) == Changes(0, 0, None)
+    assert do_all(tx, ann, "read", one) == Changes(0, 0, None)
+    assert do_all(tx, ann, "unarchive", one) == Changes(0, 0, None)
+    assert do(tx, ann, "seen", one) == Changes(0, 0)
+    assert (len(told), len(tx.execute(select(undos.c.id)).all())) == (before, 1)
+
+
+def test_nobody_changes_another_ones_rows(tx: Connection, ann: str) -> None:
+    bob = users.create(tx, email=None, password_hash=None, name="Bob", role="client", now=NOW).id
+    theirs, mine = *sent(tx, ann), *sent(tx, bob)
+    before = state(tx)[theirs]
+    assert do(tx, bob, "read", theirs) == Changes(1, 1, None)
+    do_all(tx, bob, "read", theirs)
+    do_all(tx, bob, "read", mine)
+    assert state(tx)[theirs] == before
+
+
+def test_all_up_to_one_that_is_gone_means_up_to_where_it_was(tx: Connection, ann: str) -> None:
+    _, two, three = sent(tx, ann, 3)
+    inbox_removals.retract(tx, ids=[two], now=NOW)
+    assert do_all(tx, ann, "read", two).unread == 1
+    assert state(tx)[three][1] is None
+    assert do_all(tx, ann, "read", "00000000-0000-7000-8000-000000000000").unread == 1
+    with pytest.raises(InvalidField):
+        do_all(tx, ann, "read", "zzz")
+
+
+def test_the_event_of_a_change_of_everything_names_no_ids(tx: Connection, told: list[outbox.Draft], ann: str) -> None:
+    ids = sent(tx, ann, 50)
+    do_all(tx, ann, "read", ids[39])
+    assert heard(told) == [{"all": True, "before": ids[39], "state": "read", "unread": 10, "unseen": 10}]
+
+
+def test_a_retracted_one_leaves_the_counts_the_list_and_the_log(
+    tx: Connection, told: list[outbox.Draft], ann: str
+) -> None:
+    one, two = sent(tx, ann, 2)
+    do(tx, ann, "seen", one)
+    assert inbox_removals.retract(tx, ids=[one, one, "nobody's"], now=NOW).retracted == 1
+    assert heard(told)[-1] == {"ids": [one], "state": "retracted", "unread": 1, "unseen": 1}
+    assert [item.id for item in inbox.page(tx, user_id=ann).items] == [two]
+    collected: outbox.Outbox = tx.info["outbox"]
+    assert one not in {draft.subject for _, draft in collected.told()}
+
+
+def test_an_expired_one_leaves_once_and_stays_away(tx: Connection, told: list[outbox.Draft], ann: str) -> None:
+    (one,) = sent(tx, ann, expires_at=NOW + 10)
+    assert inbox_removals.expired(tx, now=NOW + 9, limit=10) == []
+    assert inbox_removals.expired(tx, now=NOW + 10, limit=10) == [one]
+    for _ in range(2):
+        inbox_removals.expire(tx, ids=[one], now=NOW + 10)
+    assert heard(told) == [{"ids": [one], "state": "retracted", "unread": 0, "unseen": 0}]
+    assert inbox_removals.expired(tx, now=NOW + 10, limit=10) == []
+    assert [inbox.page(tx, user_id=ann, filter=name).items for name in ("all", "unread", "archived")] == [[], [], []]
+    assert do(tx, ann, "archive", one) == Changes(0, 0, None)
