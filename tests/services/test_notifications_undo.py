@@ -130,6 +130,39 @@ def test_undo_skips_what_expired_or_was_retracted_or_replaced_since(tx: Connecti
     assert state(tx)[expires][-1] == NOW + 1
 
 
+def test_undo_of_reading_tells_nothing_of_what_has_expired_and_counts_nothing_archived(
+    tx: Connection, told: list[outbox.Draft], ann: str
+) -> None:
+    archived, unseen, seen = sent(tx, ann, 3)
+    (expires,) = sent(tx, ann, expires_at=NOW + 1)
+    do(tx, ann, "archive", archived)
+    do(tx, ann, "seen", archived, seen)
+    changes = do(tx, ann, "read", archived, unseen, seen, expires)
+    inbox_removals.expire(tx, ids=[expires], now=NOW + 1)
+    before = len(heard(told))
+    take_back(tx, ann, changes)
+    assert heard(told)[before:] == [
+        {"ids": [unseen], "state": "unread", "seen": False, "unread": 1, "unseen": 1},
+        {"ids": [seen, archived], "state": "unread", "unread": 2, "unseen": 1},
+    ]
+    assert state(tx)[expires] == (NOW, NOW, None, NOW + 1)
+
+
+def test_a_step_covers_again_what_others_put_back_since_the_step_before(
+    tx: Connection, told: list[outbox.Draft], ann: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_changes, "STEP_ROWS", 2)
+    ids = sent(tx, ann, 4)
+    do(tx, ann, "archive", ids[0])
+    begun = inbox_changes.change_all(tx, user_id=ann, verb="archive", before=ids[3], now=NOW)
+    do(tx, ann, "unarchive", *ids[:2])
+    assert begun.rest is not None
+    done = to_the_end(tx, inbox_changes.go_on(tx, rest=begun.rest, now=NOW), inbox_changes.go_on)
+    assert (inbox.page(tx, user_id=ann).items, done.unread) == ([], 0)
+    assert heard(told)[-1] == {"all": True, "before": ids[3], "state": "archived", "unread": 0, "unseen": 0}
+    assert take_back(tx, ann, done).unread == 4
+
+
 def test_undo_may_be_asked_twice_but_not_after_30_seconds_or_by_others(tx: Connection, ann: str) -> None:
     bob = users.create(tx, email=None, password_hash=None, name="Bob", role="client", now=NOW).id
     (one,) = sent(tx, ann)
