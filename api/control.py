@@ -1,20 +1,29 @@
 """What commands may have done to a store: a fixed table of acts, done by the running hub or by the command itself."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Concatenate, Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, Final
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, keys, users
+from services import access, keys, sending, users
 from services.callers import Caller
 from services.database import Database
 from services.errors import Conflict, InvalidField, NotFound
-from services.shapes import Role
+from services.letters import Letter
+from services.sending import Parcel
+from services.shapes import Category, Priority, Role
+from services.tables import users as accounts
+from services.users import Ref
 
-T = TypeVar("T")
+_ANYBODY = (
+    select(accounts.c.id)
+    .where(accounts.c.disabled_at.is_(None))
+    .order_by((accounts.c.role == "admin").desc(), accounts.c.id)
+    .limit(1)
+)
 
 
 class Arguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +76,27 @@ class Whom(Arguments, frozen=True):
     user: str
 
 
+class Listener(Arguments, frozen=True):
+    """Whose stream to listen to, by id or by e-mail address; anybody's will do where it is about shared channels."""
+
+    user: str | None = None
+
+
+class Notice(Arguments, frozen=True, kw_only=True):
+    """A notification, and for whom: ids or e-mail addresses."""
+
+    to: list[str]
+    type: str
+    category: Category
+    priority: Priority
+    title: str
+    body: str
+    data: dict[str, Any]
+    url: str | None = None
+    icon: str | None = None
+    collapse_key: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where acts are done: an open store, and the hub that serves from it if there is one. `now` gives ms."""
@@ -112,14 +142,32 @@ def find_user(tx: Connection, *, user: str) -> str:
     return account.user.id
 
 
+def listener_id(tx: Connection, *, user: str | None) -> str:
+    """The id of that user; of an admin, or else of the first user, if any will do. Raises NotFound."""
+    if user is not None:
+        return find_user(tx, user=user)
+    found = tx.execute(_ANYBODY).scalar_one_or_none()
+    if found is None:
+        raise NotFound("There are no users yet, and only users can listen: hub users create.")
+    return str(found)
+
+
+def send(tx: Connection, *, to: list[str], now: int, **words: Any) -> list[str]:
+    """Send one notification; the ids in the order of `to`. Raises NotFound and InvalidField."""
+    refs = [Ref(f"/to/{at}", find_user(tx, user=each)) for at, each in enumerate(to)]
+    sent = sending.send(tx, parcel=Parcel(Letter(**words), refs, many=True), now=now)
+    return [] if sent.ids is msgspec.UNSET else sent.ids
+
+
 async def _address(place: Place, told: NoArguments) -> str:
-    return _serving(place).settings.origin
+    """Where the hub itself listens, whatever may stand in front of it."""
+    return replace(_serving(place).settings, public_url=None).origin
 
 
-async def _ticket(place: Place, told: Whom) -> str:
+async def _ticket(place: Place, told: Listener) -> str:
     """A ticket for one stream of theirs: who may read the data folder may listen, too."""
     hub = _serving(place)
-    user_id = await place.database.read(find_user, user=told.user)
+    user_id = await place.database.read(listener_id, user=told.user)
     return hub.identities.ticket_for(user_id, Caller("service", service="hub tail"))
 
 
@@ -131,10 +179,12 @@ def _serving(place: Place) -> Hub:
 
 ACTS: Final[Mapping[str, Act]] = {
     "hub.address": Act(NoArguments, _address),
-    "hub.ticket": Act(Whom, _ticket),
+    "hub.ticket": Act(Listener, _ticket),
     "keys.create": _writes(NewKey, keys.create),
     "keys.list": _reads(NoArguments, keys.all_of_them),
     "keys.revoke": _writes(KeyName, keys.revoke),
+    "notifications.send": _writes(Notice, send),
+    "users.find": _reads(Whom, find_user),
     "users.create": _writes(NewUser, users.create),
     "users.password": _writes(NewPassword, access.set_password),
     "users.disable": _writes(UserEmail, access.disable),

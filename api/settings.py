@@ -35,6 +35,9 @@ MIN_PASSWORD_COST: Final = 19
 # What a later release will know; named here so that the refusal says so instead of guessing at a typo.
 LATER: Final = frozenset({"HUB_OPENING_BALANCE", "HUB_REVIEW_DAYS", "HUB_DELIVERY_DAYS"})
 
+# What `hub send` and `hub tail` read for themselves, perhaps from the same environment.
+FOR_COMMANDS: Final = frozenset({"HUB_API_KEY", "HUB_TOKEN"})
+
 _SQLITE: Final = ("sqlite", "sqlite+aiosqlite")
 
 
@@ -103,7 +106,8 @@ class Settings:
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read every HUB_… variable; empty is unset. Raises SettingsError with all problems at once."""
         env = environ.get("HUB_ENV", "").strip().lower()
-        wrong = {name: _unknown(name) for name in sorted(environ) if name.startswith("HUB_") and name not in NAMES}
+        named = {name for name in environ if name.startswith("HUB_")}
+        wrong = {name: _unknown(name) for name in sorted(named - NAMES - FOR_COMMANDS)}
         values: dict[str, Any] = {}
         for name, known in KNOBS.items():
             given, default = environ.get(name, "").strip(), known.default_in(env)

@@ -4,7 +4,6 @@ import secrets
 import sys
 
 import click
-import msgspec
 
 from api.commands.output import print_json, print_table
 from api.commands.store import perform_act
@@ -46,7 +45,7 @@ def list_all(as_json: bool) -> None:
     """List all keys, the revoked ones too; never the keys themselves."""
     found = perform_act(Settings.read(), "keys.list", answer=list[ApiKey])
     if as_json:
-        print_json(msgspec.to_builtins(found))
+        print_json(found)
         return
     rows = [(key.name, ", ".join(key.scopes), key.created_at, key.revoked_at or "") for key in found]
     print_table(("name", "scopes", "created", "revoked"), rows)
@@ -60,9 +59,9 @@ def revoke(name: str) -> None:
     click.echo(f"{name} is revoked.", err=True)
 
 
-def checked_name(name: str) -> str:
+def checked_name(name: str, hint: str = "'NAME'") -> str:
     """A name as it is kept. Raises click.BadParameter."""
     name = name.strip()
     if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise click.BadParameter("must be 1 to 80 printable characters", param_hint="'NAME'")
+        raise click.BadParameter("must be 1 to 80 printable characters.", param_hint=hint)
     return name

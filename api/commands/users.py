@@ -1,0 +1,91 @@
+"""`hub users`: accounts, as an operator makes, shuts out and lets in."""
+
+import sys
+from typing import Final
+
+import anyio
+import click
+
+from api.commands.keys import checked_name
+from api.commands.output import print_json, say
+from api.commands.store import perform_act
+from api.control import NewPassword, NewUser, UserEmail
+from api.settings import Settings
+from services.channels import ROLES
+from services.passwords import Passwords
+from services.shapes import Role, Self
+from services.users import checked_email
+
+SHORTEST: Final = 8
+LONGEST: Final = 128
+
+_from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of stdin.")
+
+
+@click.group("users")
+def command() -> None:
+    """Accounts: create, password, disable, enable."""
+
+
+@command.command("create")
+@click.argument("email")
+@click.option("--role", required=True, type=click.Choice(ROLES), help="What they may do.")
+@click.option("--name", help="What others see; the part before the @ unless given.")
+@_from_stdin
+@click.option("--json", "as_json", is_flag=True, help="Print the user as JSON, not the id alone.")
+def create(email: str, role: Role, name: str | None, password_stdin: bool, as_json: bool) -> None:
+    """Make a user and print the id; this is how admins come to be."""
+    settings, address = Settings.read(), checked_email(email)
+    shown = checked_name(name or address.partition("@")[0], "'--name'")
+    told = NewUser(address, shown, role, _hash(settings, read_password(password_stdin)))
+    made = perform_act(settings, "users.create", told, answer=Self)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(made.id)
+
+
+@command.command("password")
+@click.argument("email")
+@_from_stdin
+def password(email: str, password_stdin: bool) -> None:
+    """Give a user a new password; ends all their sessions and streams."""
+    settings = Settings.read()
+    told = NewPassword(email, _hash(settings, read_password(password_stdin)))
+    perform_act(settings, "users.password", told, answer=type(None))
+    say(f"{email} has a new password.")
+
+
+@command.command("disable")
+@click.argument("email")
+def disable(email: str) -> None:
+    """Shut a user out; ends all their sessions and streams."""
+    perform_act(Settings.read(), "users.disable", UserEmail(email), answer=type(None))
+    say(f"{email} is shut out.")
+
+
+@command.command("enable")
+@click.argument("email")
+def enable(email: str) -> None:
+    """Let a user in again."""
+    perform_act(Settings.read(), "users.enable", UserEmail(email), answer=type(None))
+    say(f"{email} may sign in.")
+
+
+def read_password(from_stdin: bool) -> str:
+    """A password from a pipe, or asked for twice at the terminal. Raises click.UsageError."""
+    if from_stdin:
+        # One more than is allowed, and its line end: what is longer is too long anyhow.
+        given = sys.stdin.readline(LONGEST + 3).rstrip("\r\n")
+    elif sys.stdin.isatty():
+        given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        raise click.UsageError("There is no terminal to ask for the password: use --password-stdin.")
+    if not SHORTEST <= len(given) <= LONGEST:
+        raise click.UsageError(f"A password has {SHORTEST} to {LONGEST} characters.")
+    return given
+
+
+def _hash(settings: Settings, given: str) -> str:
+    """The password itself never leaves this process."""
+    return anyio.run(Passwords(settings.password_cost).hash, given)
