@@ -15,9 +15,11 @@ class ListSink:
         self.chunks: list[bytes] = []
         self.written = 0
         self.taken = 0
+        # Bytes of the transport's own that wait with the rest.
+        self.framing = 0
         self.ended = False
         self.aborted = False
-        self._callback: Callable[[], None] | None = None
+        self.callback: Callable[[], None] | None = None
 
     def write(self, chunk: bytes) -> None:
         if self.ended or self.aborted:
@@ -28,7 +30,7 @@ class ListSink:
             self.taken = self.written
 
     def pressure(self) -> int:
-        return self.written - self.taken
+        return self.written - self.taken + (self.framing if self.written > self.taken else 0)
 
     def end(self) -> None:
         self.ended = True
@@ -37,13 +39,13 @@ class ListSink:
         self.aborted = True
 
     def on_drain(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
+        self.callback = callback
 
     def take(self, amount: int) -> None:
         """The client reads so many bytes."""
         self.taken = min(self.written, self.taken + amount)
-        if self.taken == self.written and self._callback is not None:
-            callback, self._callback = self._callback, None
+        if self.taken == self.written and self.callback is not None:
+            callback, self.callback = self.callback, None
             callback()
 
     def drain(self) -> None:

@@ -102,6 +102,15 @@ async def test_a_cursor_ahead_of_what_was_published_skips_what_it_has(hub: Hub) 
     assert client.facts == ["4", "soft", "5"]
 
 
+async def test_one_who_is_ahead_skips_shared_events_one_by_one_too(hub: Hub) -> None:
+    waiting = [hub.log.commit("jobs", str(n).encode()) for n in range(1, 6)]
+    client = await hub.come("u", "e.3")
+    for event in waiting:
+        hub.manager.publish([event])
+        await asyncio.sleep(0)
+    assert client.facts == ["4", "5"]
+
+
 async def test_a_cursor_ahead_of_the_log_is_reset(hub: Hub) -> None:
     hub.tell("jobs", "1")
     client = await hub.come("u", "e.2")

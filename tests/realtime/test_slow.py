@@ -138,6 +138,52 @@ async def test_trimmed_meanwhile_is_a_reset_and_then_live(make_hub: MakeHub) -> 
     assert json.loads(slow.messages[3].data) == {"reason": "trimmed", "cursor": "e.10"}
 
 
+async def test_trimming_between_the_two_questions_is_noticed(make_hub: MakeHub) -> None:
+    hub = await make_hub(queue_events=2, ring_events=3)
+    slow = hub.open(sink=ListSink(stuck=True))
+    for n in range(10):
+        hub.tell("jobs", str(n))
+        await asyncio.sleep(0)
+    slow.sink.drain()
+    await hub.until_reads(2)
+    hub.log.trim(5)
+    await hub.settle()
+    assert slow.types[3:] == ["reset"]
+
+
+async def test_large_events_of_the_log_are_given_one_after_the_other(make_hub: MakeHub) -> None:
+    hub = await make_hub(ring_events=1, queue_bytes=500)
+    told = [str(n) * 300 for n in range(6)]
+    hub.tell("jobs", *told)
+    back = await hub.come("u", "e.0", sink=ListSink(stuck=True))
+    while back.state == "behind":
+        assert back.sink.pressure() <= 500
+        back.sink.take(1_000)
+        await hub.settle()
+    back.sink.drain()
+    assert back.facts == told
+
+
+async def test_a_sink_that_calls_too_often_does_no_harm(make_hub: MakeHub) -> None:
+    hub = await make_hub(queue_events=2, ring_events=3, page_events=2)
+    slow = hub.open(sink=ListSink(stuck=True))
+    callbacks = []
+    for n in range(10):
+        hub.tell("jobs", str(n))
+        await asyncio.sleep(0)
+        callbacks += [slow.sink.callback] if slow.sink.callback else []
+    slow.sink.drain()
+    for callback in callbacks * 3:
+        callback()
+        await asyncio.sleep(0)
+        callback()
+    await hub.settle()
+    callbacks[0]()
+    hub.tell("jobs", "10")
+    await hub.settle()
+    assert slow.facts == [str(n) for n in range(11)]
+
+
 async def test_trimming_while_the_page_is_on_its_way_is_noticed(make_hub: MakeHub) -> None:
     hub = await make_hub(queue_events=2, ring_events=3)
     slow = hub.open(sink=ListSink(stuck=True))
@@ -188,6 +234,19 @@ async def test_writing_to_a_stalled_stream_is_no_progress_of_its_client(hub: Hub
         hub.now += 1
         hub.tell("jobs", str(second))
         await asyncio.sleep(0)
+        hub.manager.tick(hub.now)
+    assert stalled.sink.aborted
+
+
+async def test_the_framing_of_a_transport_is_no_progress_either(hub: Hub) -> None:
+    sink = ListSink(stuck=True)
+    stalled = hub.open("u", sink=sink)
+    for second in range(1, 13):
+        hub.now += 1
+        hub.tell("jobs", str(second))
+        await asyncio.sleep(0)
+        # Chunk headers count as unsent, too.
+        sink.framing += 8
         hub.manager.tick(hub.now)
     assert stalled.sink.aborted
 
