@@ -22,7 +22,7 @@ SWEEP_SECONDS = 60.0
 
 # Events one look at the log goes through, and looks within one read: a few ms each.
 _LOOK_EVENTS = 1_000
-_LOOKS = 20
+_LOOKS = 10
 _NO_LIMIT = 2**62
 
 

@@ -49,13 +49,13 @@ async def test_the_cursor_is_that_of_the_event_and_a_repeated_key_gets_it_again(
     assert await database.write(once) == first
 
 
-async def test_the_cursor_is_right_behind_a_draft_that_is_forgotten_in_the_same_unit(
+async def test_the_cursor_is_right_whatever_is_forgotten_in_the_same_unit(
     database: Database, batches: list[Batch]
 ) -> None:
     def unit(tx: Connection) -> str:
         ann = users.create(tx, email=None, password_hash=None, name="Ann", role="client", now=NOW).id
         letter = Letter(type="t", category="system", title="T", body="B", collapse_key="k")
-        notifications.deliver(tx, mail=[(ann, letter)], now=NOW)
+        notifications.deliver(tx, mail=[(ann, letter)] * 2, now=NOW)
         cursor = send(tx)
         notifications.deliver(tx, mail=[(ann, letter)], now=NOW)
         return cursor
