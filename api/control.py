@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, keys, sending, users
+from services import access, demo, keys, sending, users
 from services.callers import Caller
 from services.database import Database
 from services.errors import Conflict, InvalidField, NotFound
@@ -97,6 +97,14 @@ class Notice(Arguments, frozen=True, kw_only=True):
     collapse_key: str | None = None
 
 
+class DemoFill(Arguments, frozen=True):
+    """Password hashes of all demo users by e-mail address, whether they go to those who exist too, the currency."""
+
+    password_hashes: dict[str, str]
+    renew: bool
+    currency: str
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where acts are done: an open store, and the hub that serves from it if there is one. `now` gives ms."""
@@ -178,6 +186,8 @@ def _serving(place: Place) -> Hub:
 
 
 ACTS: Final[Mapping[str, Act]] = {
+    "demo.fill": _writes(DemoFill, demo.fill),
+    "demo.is_filled": _reads(NoArguments, demo.is_filled),
     "hub.address": Act(NoArguments, _address),
     "hub.ticket": Act(Listener, _ticket),
     "keys.create": _writes(NewKey, keys.create),

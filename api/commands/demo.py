@@ -1,0 +1,66 @@
+"""`hub demo`: users, jobs and bids to look at."""
+
+import secrets
+
+import anyio
+import click
+
+from api import demo
+from api.commands.output import print_json, print_table, say
+from api.commands.progress import progress
+from api.commands.store import perform_act
+from api.control import DemoFill
+from api.demo import DemoUser
+from api.settings import Settings
+from services.demo_story import PEOPLE
+from services.passwords import Passwords
+
+
+@click.command("demo")
+@click.option("--once", is_flag=True, help="Change nothing where there is a demo already; the table is printed anyway.")
+@click.option("--json", "as_json", is_flag=True, help="Print the users as JSON, not as a table.")
+def command(once: bool, as_json: bool) -> None:
+    """Fill the store with demo users, jobs and bids, and print the users with their passwords.
+
+    What is there already stays. Only in development: the sign-in page then offers these users.
+    """
+    settings = Settings.read()
+    if settings.production:
+        raise click.ClickException("There is no demo in production: anybody could sign in.")
+    people = demo.read(settings.data_dir)
+    known = [person.email for person in people] == [someone.email for someone in PEOPLE]
+    if not (once and known and perform_act(settings, "demo.is_filled", answer=bool)):
+        people = people if known else _with_passwords()
+        _fill(settings, people, renew=not known)
+    if as_json:
+        print_json(people)
+    else:
+        print_table(
+            ("name", "role", "email", "password"),
+            [(person.name, person.role, person.email, person.password) for person in people],
+        )
+
+
+def _with_passwords() -> list[DemoUser]:
+    return [
+        DemoUser(name=someone.name, role=someone.role, email=someone.email, password=secrets.token_hex(5))
+        for someone in PEOPLE
+    ]
+
+
+def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
+    hashes = anyio.run(_hash, settings, people)
+    posted = perform_act(settings, "demo.fill", DemoFill(hashes, renew, settings.currency), answer=int)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    demo.write(settings.data_dir, people)
+    say(f"The demo has {len(people)} users; {posted} jobs were posted.")
+
+
+async def _hash(settings: Settings, people: list[DemoUser]) -> dict[str, str]:
+    passwords = Passwords(settings.password_cost)
+    hashes: dict[str, str] = {}
+    with progress("Making passwords") as told:
+        for person in people:
+            hashes[person.email] = await passwords.hash(person.password)
+            told(len(hashes), len(people))
+    return hashes
