@@ -66,7 +66,8 @@ class Runner:
 
         Returns the batch of those that ran, and the units for which it had no room.
         """
-        for careful in (False, True):
+        # One alone needs no second look: its own transaction is as careful as it gets.
+        for careful in (False, True) if len(works) > 1 else ():
             try:
                 return self._transact(works, careful=careful)
             except _Torn:

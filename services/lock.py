@@ -32,7 +32,7 @@ class DataLock:
         if self._descriptor is not None:
             raise RuntimeError("this lock is held already")
         until = monotonic() + timeout
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             while not _try(descriptor):
                 if monotonic() >= until:

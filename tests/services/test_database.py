@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.util import await_only
 
@@ -63,7 +63,7 @@ def names(tx: Connection) -> list[str]:
 
 
 def told(batches: list[Batch]) -> list[str]:
-    return [event.data.decode()[9:-2] for batch in batches for event in batch.events]
+    return [one.data.decode()[9:-2] for batch in batches for one in batch.events]
 
 
 # Writing
@@ -106,6 +106,19 @@ async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
     assert told(batches) == [str(n) for n in range(2_800)]
 
 
+async def test_units_without_room_go_first_in_the_next_batch(together: Together, batches: list[Batch]) -> None:
+    def five(n: int) -> Callable[[Connection], None]:
+        def unit(tx: Connection) -> None:
+            for part in range(5):
+                add(tx, f"{n}.{part}")
+
+        return unit
+
+    await together(*(five(n) for n in range(300)))
+    assert [len(batch.works) for batch in batches] == [200, 100]
+    assert told(batches) == [f"{n}.{part}" for n in range(300) for part in range(5)]
+
+
 async def test_rows_events_positions_and_answers_have_one_order(database: Database, batches: list[Batch]) -> None:
     chance = random.Random(7)
     answered: list[str] = []
@@ -116,7 +129,7 @@ async def test_rows_events_positions_and_answers_have_one_order(database: Databa
             answered.append(await database.write(add, f"{me}.{n}"))
 
     await asyncio.gather(*(caller(me) for me in range(20)))
-    assert [event.position for batch in batches for event in batch.events] == list(range(1, 601))
+    assert [one.position for batch in batches for one in batch.events] == list(range(1, 601))
     assert told(batches) == await database.read(names) == answered
 
 
@@ -139,7 +152,7 @@ async def test_what_is_told_can_be_read_already(store: Path) -> None:
     def look(batch: Batch) -> None:
         with closing(sqlite3.connect(store)) as other:
             positions = {position for (position,) in other.execute("SELECT position FROM events")}
-        found.append({event.position for event in batch.events} <= positions)
+        found.append({one.position for one in batch.events} <= positions)
 
     database = Database(store, on_commit=look)
     await database.start()
@@ -402,10 +415,14 @@ async def test_a_read_that_finds_no_reader_is_refused(store: Path, monkeypatch: 
 
 
 async def test_reads_that_wait_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "WAITING_READS", sqlite.READERS)
+    monkeypatch.setattr(database_module, "WAITING_READS", sqlite.READERS + 1)
     async with Held(database, sqlite.READERS):
+        waiting = asyncio.create_task(database.read(names))
+        await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await database.read(names)
+    # It was not for want of time: the one before is still served.
+    assert await waiting == []
 
 
 async def test_a_read_sees_one_moment(database: Database) -> None:
@@ -426,6 +443,8 @@ async def test_a_read_sees_one_moment(database: Database) -> None:
 
 
 async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: Database) -> None:
+    opened: list[object] = []
+    event.listen(database._readers.sync_engine, "connect", lambda connection, record: opened.append(connection))
     chance = random.Random(1)
     for _ in range(200):
         reading = asyncio.create_task(database.read(names))
@@ -436,6 +455,17 @@ async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: D
     async with Held(database, sqlite.READERS - 1):
         assert await database.read(names) == []
     assert not database._reads
+    # None was thrown away either.
+    assert len(opened) == sqlite.READERS
+
+
+async def test_a_read_that_is_cancelled_inside_a_statement_gives_its_reader_back(database: Database) -> None:
+    for _ in range(3):
+        async with Held(database, sqlite.READERS) as held:
+            for reading in held._reads:
+                reading.cancel()
+    async with Held(database, sqlite.READERS - 1):
+        assert await database.read(names) == []
 
 
 async def test_stopping_waits_for_the_reads_under_way(store: Path) -> None:

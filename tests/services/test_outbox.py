@@ -254,6 +254,29 @@ async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(da
     assert not ring.covers(5)
 
 
+async def test_a_channel_named_twice_skips_nothing(database: Database) -> None:
+    await database.write(put, "jobs", 3)
+    page = await History(database).after(("jobs", "jobs"), 0, 2)
+    assert [event.position for event in page.events] == [1, 2]
+    assert page.upto == 2
+
+
+async def test_many_channels_are_read_like_few(database: Database) -> None:
+    for n in range(12):
+        await database.write(put, f"user:{n}", 2)
+    page = await History(database).after([f"user:{n}" for n in range(11)], 1, 30)
+    assert [event.position for event in page.events] == list(range(2, 23))
+    assert page.upto == 24
+
+
+async def test_a_trim_mark_never_falls(database: Database) -> None:
+    await database.write(put, "jobs", 5)
+    await database.write(outbox.trim, rows=[("jobs", 4)])
+    await database.write(outbox.trim, rows=[("jobs", 2)])
+    missed = await History(database).missed(("jobs",), "", 3, own_limit=0, shared_limit=9)
+    assert missed == ports.Missed(own=0, shared=1, trimmed=True, head=5)
+
+
 async def test_a_position_in_an_answer_never_becomes_another_events(database: Database) -> None:
     def tells_and_forgets(tx: Connection) -> str:
         answer = put(tx, "jobs", subject="x")

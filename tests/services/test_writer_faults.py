@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -311,6 +312,18 @@ async def test_a_full_disk_refuses_writes_and_nothing_else(store: Path, small_di
         assert connection.execute("SELECT count(*) FROM things").fetchone() == (len(written) + 1,)
 
 
+async def test_a_unit_that_finds_the_store_full_is_refused_with_its_batch(
+    database: Database, together: Together, batches: list[Batch]
+) -> None:
+    pages = database._writer._raw.execute("PRAGMA page_count").fetchone()[0]
+    database._writer._raw.execute(f"PRAGMA max_page_count={pages + 2}")
+    answers = await together(adding("a"), adding("b" * 100_000), adding("c"))
+    assert [type(answer) for answer in answers] == [StorageFull] * 3
+    assert await database.read(names) == told(batches) == []
+    assert not database.in_doubt
+    assert await database.write(add, "small") == "small"
+
+
 async def test_a_store_that_is_spoilt_ends_writing_and_says_so_once(store: Path) -> None:
     doubts: list[bool] = []
     database = Database(store, on_doubt=lambda: doubts.append(True))
@@ -333,7 +346,12 @@ def spoil(store: Path) -> None:
         file.write(b"\xff" * (size - 100))
 
 
-async def test_those_who_wait_when_the_disk_fails_are_all_answered(database: Database, together: Together) -> None:
+async def test_those_who_wait_when_the_disk_fails_are_all_answered(
+    database: Database, together: Together, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubts: list[bool] = []
+    monkeypatch.setattr(database, "_on_doubt", lambda: doubts.append(True))
+
     def breaks(tx: Connection) -> None:
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
@@ -342,6 +360,8 @@ async def test_those_who_wait_when_the_disk_fails_are_all_answered(database: Dat
     answers = await together(*(adding(str(n)) for n in range(100)), breaks, *(adding(str(n)) for n in range(100, 600)))
     assert [type(answer) for answer in answers] == [StorageUnavailable] * 601
     assert len({id(answer) for answer in answers}) == 601
+    # In three batches, and said once.
+    assert doubts == [True]
     assert database.in_doubt
     assert await database.read(names) == []
 
@@ -419,8 +439,10 @@ async def test_a_checkpoint_that_fails_ends_writing_and_says_so_though_nobody_wa
     doubted = asyncio.Event()
     database = Database(store, wal_bytes=0, on_doubt=doubted.set)
     await database.start()
-    monkeypatch.setattr(database._writer, "_truncate_wal", lambda: False)
+    answered = threading.Event()
+    monkeypatch.setattr(database._writer, "_truncate_wal", lambda: not answered.wait(20))
     assert await database.write(add, "a") == "a"
+    answered.set()
     await asyncio.wait_for(doubted.wait(), 10)
     with pytest.raises(StorageUnavailable):
         await database.write(add, "b")
