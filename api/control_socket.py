@@ -19,7 +19,7 @@ import structlog
 from api.control import Place, perform
 from api.hub import Hub
 from api.settings import Settings
-from services.errors import DomainError
+from services.errors import DomainError, Overloaded, StorageUnavailable
 
 NAME: Final = "hub.sock"
 # A demo's batch of users and jobs is the longest request; the list of keys is the longest answer.
@@ -49,8 +49,15 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
+_BUSY: Final = Answer(code=Overloaded.code, message="Too many commands at once.")
+
+
 class NobodyAnswers(OSError):
-    """Nobody serves from this folder, or what serves does not answer; the message is one sentence."""
+    """Nobody serves from this folder; the message is one sentence."""
+
+
+class Unanswered(OSError):
+    """The hub was asked and did not answer: whether it did it is unknown. The message is one sentence."""
 
 
 class ControlSocket:
@@ -88,10 +95,15 @@ class ControlSocket:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._talks) < CONNECTIONS and _is_trusted(writer):
+        if not _is_trusted(writer):
+            self._log.warning("stranger refused")
+        elif len(self._talks) >= CONNECTIONS:
+            writer.write(msgspec.json.encode(_BUSY) + b"\n")
+        else:
             self._talks.add(task)
             task.add_done_callback(self._talks.discard)
-            with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+            # Cut off, too long or too slow: there is nobody to tell.
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 await self._talk(reader, writer)
         writer.close()
 
@@ -114,29 +126,30 @@ class ControlSocket:
         except msgspec.DecodeError as error:
             return Answer(code="INVALID_JSON", message=str(error))
         except TimeoutError:
-            return Answer(code="OVERLOADED", message="The hub took too long; whether it was done is unknown.")
+            return Answer(code=StorageUnavailable.code, message=StorageUnavailable().message)
         except Exception:
             self._log.exception("command failed")
             return Answer(code="INTERNAL", message="The hub failed to do that; its log says why.")
 
 
 def ask(folder: Path, act: str, arguments: bytes) -> Answer:
-    """The command's side: one request, one answer. Blocks. Raises NobodyAnswers."""
-    line = msgspec.json.encode(Request(act, msgspec.Raw(arguments))) + b"\n"
-    try:
-        with closing(socket.socket(socket.AF_UNIX)) as connection:
-            connection.settimeout(TALK_SECONDS)
+    """The command's side: one request, one answer. Blocks. Raises NobodyAnswers and Unanswered."""
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.settimeout(TALK_SECONDS)
+        try:
             with _address(folder) as address:
                 connection.connect(address)
-            connection.sendall(line)
+        except OSError as error:
+            raise NobodyAnswers(f"No hub answers in {folder} ({error.strerror or error}).") from error
+        try:
+            # One who is busy answers at once and does not read.
+            with suppress(BrokenPipeError):
+                connection.sendall(msgspec.json.encode(Request(act, msgspec.Raw(arguments))) + b"\n")
             connection.settimeout(ACT_SECONDS + TALK_SECONDS)
             with connection.makefile("rb") as file:
-                answer = file.readline(ANSWER_BYTES)
-        return msgspec.json.decode(answer, type=Answer)
-    except OSError as error:
-        raise NobodyAnswers(f"No hub answers in {folder} ({error.strerror or error}).") from error
-    except msgspec.DecodeError as error:
-        raise NobodyAnswers(f"The hub in {folder} ended before it had answered.") from error
+                return msgspec.json.decode(file.readline(ANSWER_BYTES), type=Answer)
+        except (OSError, msgspec.DecodeError) as error:
+            raise Unanswered(f"The hub in {folder} did not answer: whether it was done is unknown.") from error
 
 
 def _is_trusted(writer: asyncio.StreamWriter) -> bool:

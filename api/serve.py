@@ -102,7 +102,11 @@ class HubServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the parts, listen, say so."""
         await super().startup(sockets)
-        await self._control.start()
+        try:
+            await self._control.start()
+        except OSError as error:
+            # Some mounted folders know no sockets; the hub can do without, commands that write then cannot.
+            self._log.warning("no control socket", error=str(error))
         self._watch.start()
         # What has been made until now stays: the collector need not look at it again.
         gc.collect()

@@ -103,7 +103,7 @@ def _check(draft: Path, source: Path) -> None:
             except sqlite3.Error as error:
                 rows = [(str(error),)]
             if rows not in ([], [("ok",)]):
-                raise CannotCopy(f"{source} is damaged: {rows[0][0]}.")
+                raise CannotCopy(f"{source} is damaged: {' '.join(str(rows[0][0]).split())}.")
 
 
 def _settle(path: Path) -> bool:

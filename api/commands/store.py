@@ -10,7 +10,7 @@ from api.control import Arguments, NoArguments, Place, perform
 from api.control_socket import NobodyAnswers, ask
 from api.settings import Settings
 from services.database import Database
-from services.errors import DomainError
+from services.errors import DomainError, Overloaded
 from services.lock import DataLock, Locked
 from services.preparation import prepare
 
@@ -39,12 +39,18 @@ def perform_act(settings: Settings, act: str, arguments: Arguments = _NONE, *, a
             except NobodyAnswers:
                 if time.monotonic() >= until:
                     raise locked from None
+            except Overloaded:
+                # It has written nothing.
+                if time.monotonic() >= until:
+                    raise
         time.sleep(_LOOK_SECONDS)
 
 
 def ask_hub(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
-    """Have the running hub do it. Raises NobodyAnswers when there is none, DomainError when it refuses."""
+    """Have the running hub do it. Raises NobodyAnswers when there is none, Unanswered, DomainError when it refuses."""
     said = ask(settings.database_file.parent, act, msgspec.json.encode(arguments))
+    if said.code == Overloaded.code:
+        raise Overloaded(said.message)
     if said.code:
         raise DomainError(said.message)
     return msgspec.json.decode(said.answer, type=answer)
