@@ -97,8 +97,14 @@ class Database:
             raise Overloaded
         task = self._loop.create_task(self._read(lambda tx: query(tx, *args, **kwargs)))
         self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        task.add_done_callback(self._read_ended)
         return await asyncio.shield(task)
+
+    def _read_ended(self, task: asyncio.Task[Any]) -> None:
+        self._reads.discard(task)
+        # Looked at, because nobody may wait for it any more, and then asyncio would log its error.
+        if not task.cancelled():
+            task.exception()
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:

@@ -1,6 +1,7 @@
 """What the store promises to those who read and write: order, all or nothing, bounds, clean ends."""
 
 import asyncio
+import gc
 import os
 import random
 import shutil
@@ -466,6 +467,26 @@ async def test_a_read_that_is_cancelled_inside_a_statement_gives_its_reader_back
                 reading.cancel()
     async with Held(database, sqlite.READERS - 1):
         assert await database.read(names) == []
+
+
+async def test_a_cancelled_read_that_fails_complains_to_nobody(database: Database) -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    held = Held(database, 0)
+
+    def fail(tx: Connection) -> None:
+        held.hold(tx)
+        raise ZeroDivisionError
+
+    reading = asyncio.create_task(database.read(fail))
+    await asyncio.to_thread(held._entered.acquire)
+    (task,) = database._reads
+    reading.cancel()
+    held._leave.set()
+    await asyncio.wait([task])
+    del reading, task
+    gc.collect()
+    assert complaints == []
 
 
 async def test_stopping_waits_for_the_reads_under_way(store: Path) -> None:
