@@ -10,16 +10,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from anyio import create_task_group, open_process
+from anyio import create_task_group, open_process, to_thread
 
 from services.migrate import upgrade
-from tests.hub import Hub
+from tests.hub import Hub, Person
 from tests.server import ROOT
 
 SYSCALLS = "trace=pwrite64,fdatasync,fsync,ftruncate,unlink,write,writev,sendto,sendmsg"
@@ -182,32 +183,61 @@ def test_a_failed_sync_ends_writing_whatever_the_next_one_says(store: Path, when
     assert found[len(names) :] in ([], refused[0][:1])
 
 
-async def test_a_hub_sends_neither_answer_nor_event_before_the_sync(hub: Hub, tmp_path: Path) -> None:
-    reader = await hub.signup()
-    await hub.stop()
-    key = await hub.api_key("notify")
-    await hub.restart()
-    client = hub.client(key)
-    trace = tmp_path / "trace"
-    watch = ["strace", "-f", "-y", "-s", "5000", "-e", SYSCALLS, "-o", str(trace), "-p", str(hub.server.pid)]
-    async with hub.stream(reader) as stream, await open_process(watch, stderr=subprocess.PIPE) as watcher:
+def notification(reader: Person, title: str) -> dict[str, str]:
+    return {"userId": reader.id, "type": "t", "title": title, "body": "b", "category": "system"}
+
+
+@asynccontextmanager
+async def watched(hub: Hub, trace: Path, *options: str) -> AsyncIterator[None]:
+    """Watches a hub that runs."""
+    watch = ["strace", "-f", "-y", "-s", "5000", "-e", SYSCALLS, *options, "-o", str(trace), "-p", str(hub.server.pid)]
+    async with await open_process(watch, stderr=subprocess.PIPE) as watcher:
         assert watcher.stderr is not None
         assert b"attached" in await watcher.stderr.receive()
-        ids: list[str] = []
+        yield
+        with suppress(ProcessLookupError):
+            watcher.send_signal(signal.SIGINT)
+        await watcher.wait()
 
-        async def send(n: int) -> None:
-            body = {"userId": reader.id, "type": "t", "title": f"{n}", "body": "b", "category": "system"}
-            answer = await client.post("/api/realtime/notifications/send", json=body)
-            assert answer.status_code == 201, answer.text
-            ids.append(answer.json()["id"])
 
+async def test_a_hub_sends_neither_answer_nor_event_before_the_sync(hub: Hub, tmp_path: Path) -> None:
+    reader = await hub.signup()
+    client = hub.client(await hub.api_key("notify"))
+    trace = tmp_path / "trace"
+    ids: list[str] = []
+
+    async def send(n: int) -> None:
+        answer = await client.post("/api/realtime/notifications/send", json=notification(reader, str(n)))
+        assert answer.status_code == 201, answer.text
+        ids.append(answer.json()["id"])
+
+    async with hub.stream(reader) as stream, watched(hub, trace):
         for _ in range(4):
             async with create_task_group() as group:
                 for n in range(10):
                     group.start_soon(send, n)
         for _ in ids:
             await stream.next("notification")
-        watcher.send_signal(signal.SIGINT)
-        await watcher.wait()
     assert len(set(ids)) == 40
     assert told_too_early(trace, ids, "NAME", "NAME") == []
+
+
+async def test_a_hub_whose_disk_fails_says_so_ends_and_has_all_it_acknowledged(hub: Hub, tmp_path: Path) -> None:
+    reader = await hub.signup()
+    client = hub.client(await hub.api_key("notify"))
+    for n in range(5):
+        answer = await client.post("/api/realtime/notifications/send", json=notification(reader, str(n)))
+        assert answer.status_code == 201, answer.text
+    failing = watched(hub, tmp_path / "trace", "-e", "inject=fdatasync,fsync:error=EIO")
+    async with hub.stream(reader) as stream, failing:
+        answer = await client.post("/api/realtime/notifications/send", json=notification(reader, "lost"))
+        assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
+        await stream.wait_ended()
+        assert await to_thread.run_sync(hub.server.wait) == 1
+    assert "notification" not in stream.types()
+    # No stop is an accident for the streams: they are told to come back.
+    assert stream.types()[-1] == "bye"
+    await to_thread.run_sync(hub.server.start)
+    with closing(sqlite3.connect(f"file:{hub.data_dir / 'hub.db'}?mode=ro", uri=True)) as connection:
+        found = [title for (title,) in connection.execute("SELECT title FROM notifications ORDER BY seq")]
+    assert found in ([str(n) for n in range(5)], [*(str(n) for n in range(5)), "lost"])
