@@ -11,8 +11,8 @@ ARGS ?=
 help: ## List what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-run: install ## Serve on http://127.0.0.1:8000; HUB_… settings apply
-	@exec $(PY) -m api serve
+run: install ## Serve on http://127.0.0.1:8000, with demo users, jobs and bids made on the first run; HUB_… settings apply
+	@$(PY) -m api demo --once && exec $(PY) -m api serve
 
 test: install ## Run every test, on real servers and a real browser; installs what they need from Debian and npm
 	@scripts/test-needs

@@ -98,11 +98,5 @@ def _log(call: Call[None, None], made: Hire, seconds: float) -> None:
         bid=made.answer.bid_id,
         rejected=made.rejected,
         milliseconds=round(seconds * 1_000, 1),
-        winner="online" if _is_online(call, winner) else "will see it on return",
+        winner="online" if call.hub.manager.is_online(winner) else "will see it on return",
     )
-
-
-def _is_online(call: Call[None, None], user_id: str) -> bool:
-    manager = call.hub.manager
-    # Only who was here lately is worth the walk through all sessions.
-    return manager.knows(user_id) and any(session.user_id == user_id for session in manager.snapshot().sessions)

@@ -2,18 +2,34 @@
 
 from collections.abc import Sequence
 
-from api import announcements, auth, broadcast, health, inbox, notifications, openapi, realtime, stream, tickets, users
+from api import (
+    announcements,
+    auth,
+    bids,
+    broadcast,
+    demo,
+    health,
+    inbox,
+    jobs,
+    notifications,
+    openapi,
+    realtime,
+    stream,
+    tickets,
+    users,
+)
 from api.operation import Operation
-from api.policy import ADMIN, ANYBODY, USER, service
+from api.policy import ADMIN, ANYBODY, CLIENT, FREELANCER, USER, service
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
+from services.hiring import Hired
 from services.inbox_acts import Verb
 from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
 from services.pages import Page
 from services.sending import Sent
-from services.shapes import Announcement, Logins, Notification, Self, SignIn, Ticket
+from services.shapes import Announcement, Bid, Job, Logins, Notification, Self, SignIn, Ticket
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),
@@ -126,6 +142,7 @@ _OPERATIONS: Sequence[Operation] = (
         body=inbox.Undo,
         answer=Changes,
     ),
+    Operation(method="GET", path="/api/demo/users", handler=demo.users, who=ANYBODY, answer=demo.DemoUsers),
     Operation(
         method="GET",
         path="/api/notifications",
@@ -166,6 +183,42 @@ _OPERATIONS: Sequence[Operation] = (
         body=users.ExternalUser,
         answer=Self,
     ),
+    # The marketplace
+    Operation(
+        method="POST",
+        path="/api/jobs",
+        handler=jobs.post,
+        who=CLIENT,
+        body=jobs.NewJob,
+        answer=Job,
+        status=201,
+        sends=True,
+    ),
+    Operation(method="GET", path="/api/jobs", handler=jobs.page, who=ANYBODY, query=jobs.JobList, answer=Page[Job]),
+    Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, who=ANYBODY, answer=Job),
+    Operation(
+        method="POST",
+        path="/api/jobs/{id}/bids",
+        handler=bids.place,
+        who=FREELANCER,
+        body=bids.NewBid,
+        answer=Bid,
+        status=201,
+        sends=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/jobs/{id}/bids",
+        handler=bids.page_of_job,
+        who=USER,
+        query=bids.BidList,
+        answer=Page[Bid],
+    ),
+    Operation(
+        method="GET", path="/api/bids", handler=bids.page_of_mine, who=FREELANCER, query=bids.OwnBids, answer=Page[Bid]
+    ),
+    Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
+    Operation(method="PATCH", path="/api/bids/{bidId}/hire", handler=bids.hire, who=USER, answer=Hired),
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),

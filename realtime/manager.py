@@ -252,6 +252,10 @@ class RealtimeManager:
         """Since the start."""
         return int(self._clock() - self._started_at)
 
+    def is_online(self, user_id: str) -> bool:
+        """Whether a user has an open stream."""
+        return bool(self._registry.of_user(user_id))
+
     def knows(self, user_id: str) -> bool:
         """Whether anything is kept of a user: streams, or that there were some until lately."""
         return self._registry.knows(user_id)

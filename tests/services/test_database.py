@@ -94,7 +94,6 @@ async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
             tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", [(str(start + n),) for n in range(400)])
             for n in range(400):
                 outbox.append(tx, "jobs", "added", {"name": str(start + n)}, now=0)
-
         return unit
 
     def late(tx: Connection) -> None:
