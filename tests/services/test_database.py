@@ -94,6 +94,7 @@ async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
             tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", [(str(start + n),) for n in range(400)])
             for n in range(400):
                 outbox.append(tx, "jobs", "added", {"name": str(start + n)}, now=0)
+
         return unit
 
     def late(tx: Connection) -> None:
@@ -259,9 +260,6 @@ async def test_nothing_is_accepted_after_the_stop(store: Path) -> None:
     with pytest.raises(Overloaded):
         await database.read(names)
     await database.stop()
-
-
-# Opening
 
 
 async def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
