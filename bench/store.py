@@ -1,0 +1,117 @@
+"""`python -m bench.store`: units of work a second through the writer (one row, one event each), beside bare SQLite.
+
+The last row shows what it costs when one unit in thirty fails after it has written.
+"""
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import uvloop
+from sqlalchemy import Connection, insert
+
+from services import outbox
+from services.database import Database
+from services.errors import Conflict
+from services.migrate import upgrade
+from services.tables import announcements
+
+SECONDS = 1.5
+ROUNDS = 3
+_ADD = insert(announcements)
+_DATA = {"id": "x" * 36, "title": "A note", "unread": 1}
+_numbers, _turns = itertools.count(), itertools.count(1)
+
+Unit = Callable[[Connection], None]
+
+
+def one(tx: Connection) -> None:
+    """A row and an event."""
+    id = f"{os.getpid()}-{next(_numbers)}"
+    tx.execute(_ADD, {"id": id, "title": "A note", "body": "b", "priority": "low", "created_at": 0})
+    outbox.append(tx, f"user:{id}", "notification", _DATA, now=0, subject=id)
+
+
+def sometimes_late(tx: Connection) -> None:
+    """The same, but one in thirty is refused after it has written."""
+    one(tx)
+    if next(_turns) % 30 == 0:
+        raise Conflict
+
+
+async def through_the_writer(database: Database, callers: int, unit: Unit) -> tuple[float, float, float]:
+    """(units a second, median ms, 99th percentile ms)."""
+    times: list[float] = []
+    began = time.perf_counter()
+
+    async def caller() -> None:
+        while (asked := time.perf_counter()) < began + SECONDS:
+            with suppress(Conflict):
+                await database.write(unit)
+            times.append(time.perf_counter() - asked)
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    rate = len(times) / (time.perf_counter() - began)
+    ranked = statistics.quantiles(times, n=100)
+    return rate, ranked[49] * 1e3, ranked[98] * 1e3
+
+
+def bare(path: Path, batch: int) -> float:
+    """The same rows with nothing between us and SQLite: units a second."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous=FULL")
+        done, began = 0, time.perf_counter()
+        while time.perf_counter() < began + SECONDS:
+            ids = [f"bare-{next(_numbers)}" for _ in range(batch)]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "INSERT INTO announcements (id, title, body, priority, created_at) VALUES (?, 'A note', 'b', 'low', 0)",
+                [(id,) for id in ids],
+            )
+            sql = "UPDATE counter SET position = position + ? RETURNING position"
+            (last,) = connection.execute(sql, (batch,)).fetchone()
+            connection.executemany(
+                "INSERT INTO events VALUES (?, ?, 'notification', ?, ?, 0)",
+                [(last - at, f"user:{id}", b"x" * 70, id) for at, id in enumerate(ids)],
+            )
+            connection.execute("COMMIT")
+            done += batch
+        return done / (time.perf_counter() - began)
+
+
+async def main() -> None:
+    """Every kind once a round, the median of the rounds."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        path, other = Path(folder, "hub.db"), Path(folder, "bare.db")
+        upgrade(path)
+        upgrade(other)
+        database = Database(path)
+        await database.start()
+        kinds: list[tuple[int, Unit]] = [(1, one), (32, one), (256, one), (256, sometimes_late)]
+        found: list[list[tuple[float, float, float]]] = [[] for _ in kinds]
+        alone: dict[int, list[float]] = {1: [], 256: []}
+        for _ in range(ROUNDS):
+            for row, (callers, unit) in zip(found, kinds, strict=True):
+                row.append(await through_the_writer(database, callers, unit))
+            for batch, rates in alone.items():
+                rates.append(bare(other, batch))
+        await database.stop()
+    limit = {batch: statistics.median(rates) for batch, rates in alone.items()}
+    for (callers, unit), row in zip(kinds, found, strict=True):
+        rate, middle, slow = (statistics.median(column) for column in zip(*row, strict=True))
+        print(
+            f"{callers:4} callers {unit.__name__:15} {rate:7.0f}/s  p50 {middle:5.2f} ms  p99 {slow:5.2f} ms ", end=""
+        )
+        print(f"{rate / limit[1 if callers == 1 else 256]:5.2f} of bare SQLite {rate / limit[1]:5.1f} x one by one")
+    print(f"bare SQLite: {limit[1]:.0f}/s one by one, {limit[256]:.0f}/s in batches of 256")
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
