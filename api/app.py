@@ -27,6 +27,7 @@ from api.identity import Identities
 from api.metrics import Metrics
 from api.operation import routes
 from api.pages import page_routes
+from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
 from api.settings import Settings
@@ -82,7 +83,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         new_id=new_id,
     )
     tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
-    tickets = Tickets(tokens, clock)
+    tickets = Tickets(tokens, _steady_clock)
     identities = Identities(settings, database, tokens, tickets, clock)
     commits: Callable[[Batch], None] = Commits(manager, identities)
     hub = Hub(
@@ -94,6 +95,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         tickets=tickets,
         passwords=Passwords(settings.password_cost),
         attempts=Attempts(settings, time.monotonic),
+        recipients=Recipients(settings.service_rate_limit, time.monotonic),
         counts=Lookup(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
@@ -180,3 +182,8 @@ def _internal(request: Request, error: Exception) -> Response:
 
 def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _steady_clock() -> int:
+    """Milliseconds that never go back, for what expires within this process."""
+    return time.monotonic_ns() // 1_000_000

@@ -18,18 +18,27 @@ class Commits:
         self._log = structlog.get_logger("commits")
 
     def __call__(self, batch: Batch) -> None:
-        """Take back, then tell, in order of position; then apply what the hub tells itself."""
+        """Take back, then tell in order of position; what the hub tells itself takes effect in its place."""
         if batch.forgotten:
             self._manager.forget(batch.forgotten)
-        self._manager.publish(batch.events)
-        for event in batch.events:
+        begin = 0
+        for at, event in enumerate(batch.events, start=1):
             if event.channel == channels.CONTROL:
+                # A stream that ends here gets nothing of what was committed after its end.
+                self._manager.publish(batch.events[begin:at])
                 self._control(event.type, msgspec.json.decode(event.data))
+                begin = at
+        self._manager.publish(batch.events[begin:])
 
     def _control(self, type: str, data: dict[str, str]) -> None:
-        """A log-in, a user or a key has ended: forget who they were, and end their streams."""
+        """A login, a user or a key has ended or changed: forget who they were, and end their streams."""
         self._identities.apply(type, data)
         if type == "login_ended":
             self._manager.end_login(data["loginId"], "logout" if data["reason"] == "logout" else "revoked")
         elif type == "user_ended":
             self._manager.end_user(data["userId"], "revoked")
+        elif type == "key_revoked":
+            self._manager.end_login(f"key:{data['name']}", "revoked")
+        elif type == "user_changed" and data.get("streams") == "rotate":
+            # They come back at once, and hear what their new role may hear.
+            self._manager.end_user(data["userId"], "rotate")

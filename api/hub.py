@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from api.attempts import Attempts
 from api.identity import Identities
 from api.metrics import Metrics
+from api.recipients import Recipients
 from api.settings import Settings
 from realtime.manager import RealtimeManager
 from services.database import Database
@@ -27,6 +28,7 @@ class Hub:
     tickets: Tickets
     passwords: Passwords
     attempts: Attempts
+    recipients: Recipients
     counts: Lookup[Counts]
     metrics: Metrics
     clock: Callable[[], int]

@@ -1,12 +1,13 @@
 """Notifications over HTTP: services and admins send them and take them back."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from api.bodies import Body, Icon, Id, Line40, Line64, Line200, Text2000, Url
 from api.call import Call
-from services import inbox_removals, sending, times
+from services import inbox_removals, sending, times, users
 from services.errors import InvalidField
 from services.inbox_events import IDS_AT_ONCE
 from services.inbox_removals import Retracted
@@ -63,12 +64,15 @@ class Retract(Body, frozen=True):
 
 async def send(call: Call[Send, None]) -> Sent | bytes:
     """Send a notification; on disk when this is answered."""
-    return await call.create(sending.send, parcel=_parcel(call.body, ""))
+    parcel = _parcel(call.body, "")
+    await _count(call, [parcel])
+    return await call.create(sending.send, parcel=parcel)
 
 
 async def send_batch(call: Call[list[Send], None]) -> list[Sent] | bytes:
     """Send several notifications, all or none."""
     parcels = [_parcel(body, f"/{at}") for at, body in enumerate(call.body)]
+    await _count(call, parcels)
     return await call.create(sending.send_batch, parcels=parcels)
 
 
@@ -81,6 +85,15 @@ async def retract(call: Call[Retract, None]) -> Retracted:
         user = _one(body.user_id, body.external_id, "")
         return await call.write(inbox_removals.retract_key, user=user, collapse_key=body.collapse_key)
     raise InvalidField("/ids", "type", "Give ids, or userId with collapseKey.")
+
+
+async def _count(call: Call[Any, None], parcels: Sequence[Parcel]) -> None:
+    """Count what a service sends to each recipient, where there is a limit. Raises RateLimited and InvalidField."""
+    if call.caller.kind != "service" or call.hub.recipients.unlimited:
+        return
+    refs = [ref for parcel in parcels for ref in parcel.to]
+    found = iter(await call.read(users.resolve, refs=refs))
+    call.hub.recipients.count([user_id for parcel in parcels for user_id in {next(found) for _ in parcel.to}])
 
 
 def _parcel(body: Send, at: str) -> Parcel:

@@ -8,12 +8,14 @@ from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.addresses import group
 from api.bodies import Query
 from api.call import Call
 from api.hub import Hub
 from api.sink import PortableSink
 from realtime import event
 from realtime.cursor import Cursor
+from realtime.manager import RealtimeManager
 from realtime.session import Session
 from realtime.verdict import Verdict
 from services import channels, times
@@ -37,17 +39,28 @@ class Connect(Query, frozen=True):
 class Stream(EventSourceResponse):
     """One stream from its first byte to its last; the session is closed however it ends."""
 
-    def __init__(self, hub: Hub, user_id: str, address: str, sink: PortableSink, begin: Callable[[], Session]) -> None:
-        self._manager = hub.manager
-        self._user_id, self._address = user_id, address
-        self._sink, self._begin = sink, begin
-        patience = hub.manager.options.stall_seconds or None
+    def __init__(
+        self,
+        manager: RealtimeManager,
+        user_id: str,
+        address: str,
+        *,
+        sink: PortableSink,
+        still: Callable[[], bool],
+        begin: Callable[[], Session],
+    ) -> None:
+        self._manager, self._user_id, self._address = manager, user_id, address
+        self._sink, self._still, self._begin = sink, still, begin
+        patience = manager.options.stall_seconds or None
         super().__init__(sink.chunks(), headers=HEADERS, ping=0, sep="\n", send_timeout=patience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit, open the session, stream until either side ends it, close the session."""
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
+        elif not self._still():
+            # What the caller rests on ended since they were identified: coming back, they are judged anew.
+            await _farewell(self._manager.farewell("rotate"))(scope, receive, send)
         elif reason := self._manager.admit(self._user_id, self._address):
             await _farewell(self._manager.farewell(reason))(scope, receive, send)
         else:
@@ -65,7 +78,7 @@ class Stream(EventSourceResponse):
 
 async def connect(call: Call[None, Connect]) -> Response:
     """Open a stream of Server-Sent Events (WHATWG HTML, 9.2)."""
-    user, manager, address = call.user, call.hub.manager, call.request.scope["hub.address"]
+    user, manager, address = call.user, call.hub.manager, group(call.request.scope["hub.address"])
     if call.query.user_id not in (None, user.id):
         raise Forbidden("A stream can only be opened for yourself.")
     asked = None if call.query.channels is None else call.query.channels.split(",")
@@ -81,12 +94,15 @@ async def connect(call: Call[None, Connect]) -> Response:
             channels=heard,
             own_channel=own,
             verdict=verdict,
-            login=call.caller.login,
+            login=call.caller.ends_with,
             address=address,
             confirm=lambda session, at: _confirmation(call.hub, session, at, verdict, counts),
         )
 
-    return Stream(call.hub, user.id, address, sink, begin)
+    def still() -> bool:
+        return call.hub.identities.still(call.request, call.caller)
+
+    return Stream(manager, user.id, address, sink=sink, still=still, begin=begin)
 
 
 async def _counts(hub: Hub, user_id: str, own: str) -> Counts:

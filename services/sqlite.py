@@ -55,7 +55,11 @@ class CannotOpen(Exception):
 def writer_engine(path: Path) -> Engine:
     """The synchronous engine of the writer thread: one connection, transactions begun with BEGIN IMMEDIATE."""
     engine = create_engine(
-        URL.create("sqlite", database=str(path)), poolclass=StaticPool, connect_args={"check_same_thread": False}
+        URL.create("sqlite", database=str(path)),
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False},
+        # What people wrote does not belong into the log, and an error's text does.
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare(_WRITER, _WRITER_HAS))
     event.listen(engine, "begin", _begin_immediate)
@@ -69,6 +73,7 @@ def reader_engine(path: Path) -> AsyncEngine:
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=READER_WAIT_SECONDS,
+        hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare(_READER, _READER_HAS))
     event.listen(engine.sync_engine, "begin", _begin)

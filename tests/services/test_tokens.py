@@ -1,6 +1,7 @@
 """Tokens and tickets: signed for one purpose, rotated, and a ticket opens one stream once."""
 
 import base64
+import hashlib
 
 import pytest
 from itsdangerous import URLSafeTimedSerializer
@@ -62,6 +63,17 @@ def test_no_token_passes_for_another_kind() -> None:
         tokens.login_of(issue(Tickets(tokens, clock)))
     with pytest.raises(Unauthenticated):
         Tickets(tokens, clock).redeem(tokens.for_login("l1"))
+
+
+def test_a_text_signed_for_another_purpose_is_refused_whatever_it_says() -> None:
+    for salt, good in (("gigwire.login", True), ("gigwire.ticket", False), ("itsdangerous", False)):
+        how = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        text = str(URLSafeTimedSerializer(OLD, salt=salt, signer_kwargs=how).dumps("l1"))
+        if good:
+            assert Tokens([OLD]).login_of(text) == "l1"
+            continue
+        with pytest.raises(Unauthenticated):
+            Tokens([OLD]).login_of(text)
 
 
 def test_signatures_are_not_the_librarys_sha1() -> None:

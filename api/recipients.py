@@ -1,0 +1,41 @@
+"""How much services may send to one recipient; off unless HUB_SERVICE_RATE_LIMIT says otherwise."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from realtime.limiter import Limit, Limiter
+from services.errors import RateLimited
+
+# Recipients that are remembered, as for the hub's other limits.
+REMEMBERED = 100_000
+
+
+class Recipients:
+    """One bucket per recipient, whichever service sends. `clock` gives seconds that do not go back."""
+
+    def __init__(self, limit: Limit | None, clock: Callable[[], float]) -> None:
+        self._limit, self._clock = limit, clock
+        self._limiter = Limiter(limit, REMEMBERED)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether there is nothing to count."""
+        return self._limit is None
+
+    def count(self, user_ids: Sequence[str]) -> None:
+        """Count one notification for each; all or, with RateLimited, none."""
+        if self._limit is None:
+            return
+        now, wanted = self._clock(), Counter(user_ids)
+        for user_id, number in wanted.items():
+            verdict = self._limiter.peek(user_id, now)
+            if verdict.remaining < number:
+                raise RateLimited(
+                    "notifications to one recipient",
+                    count=self._limit.count,
+                    window=self._limit.per_seconds,
+                    remaining=verdict.remaining,
+                    retry_after=verdict.retry_after or self._limit.per_seconds / self._limit.count,
+                )
+        for user_id in user_ids:
+            self._limiter.hit(user_id, now)
