@@ -29,7 +29,10 @@ export class Inbox {
     this.bell = part(desk, "bell");
     this.panel = part(desk, "inbox");
     this.fresh = new Fresh(() => this.#load(), this.panel);
-    this.bell.addEventListener("click", () => this.open(this.panel.hidden));
+    this.bell.addEventListener("click", () => {
+      this.open(this.panel.hidden);
+      this.panel.focus();
+    });
     this.panel.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape") this.open(false);
     });
@@ -40,9 +43,9 @@ export class Inbox {
 
   /** @param {boolean} open */
   open(open) {
+    if (!open && this.panel.contains(document.activeElement)) this.bell.focus();
     this.panel.hidden = !open;
     this.bell.setAttribute("aria-expanded", String(open));
-    if (!open && this.panel.contains(document.activeElement)) this.bell.focus();
   }
 
   /** The `notification` event. @param {any} notification */
@@ -146,10 +149,11 @@ export class Inbox {
     );
   }
 
-  /** Show the job a link is about where it is on this page; go there otherwise. @param {string} url */
+  /** A job is shown where it is on this page, anything else where it is. @param {string} url */
   #follow(url) {
     const { protocol, pathname } = new URL(url, location.href);
-    if (this.reveal(pathname.split("/").pop() ?? "")) return;
-    if (protocol === "https:" || protocol === location.protocol) open(url, "_blank", "noopener");
+    const isJob = pathname.startsWith("/jobs/");
+    if (isJob && !this.reveal(pathname.slice("/jobs/".length))) write(this.panel, { error: "This job is no longer listed here." });
+    if (!isJob && [location.protocol, "https:"].includes(protocol)) open(url, "_blank", "noopener");
   }
 }
