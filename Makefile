@@ -19,7 +19,7 @@ test: install ## Run every test, on real servers and a real browser; installs wh
 	$(PY) -m pytest $(ARGS)
 
 test-quick: install ## Run the tests that need no server and no browser, in a minute
-	$(PY) -m pytest --ignore tests/live $(ARGS)
+	$(PY) -m pytest --ignore tests/live --ignore tests/browser $(ARGS)
 
 check: install ## Check style and types: ruff and mypy --strict
 	$(PY) -m ruff check
