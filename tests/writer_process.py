@@ -1,7 +1,8 @@
 """A process with nothing but a store in it, for tests that kill it or look over its shoulder.
 
 `python -m tests.writer_process MODE FILE [NAMES…]` says on its output, one line each, unbuffered:
-`ready`, `sent NAME`, `told POSITION NAME`, `ack NAME ANSWER`, `refused NAME ERROR`, `doubt`, `rows N`, `stopped`.
+`ready`, `sent NAME`, `batch N` (events), `told POSITION NAME`, `ack NAME ANSWER`, `refused NAME ERROR`, `doubt`,
+`rows N`, `stopped`.
 
 MODE `rounds`: twenty rounds of eight writes at once; `singles`: sixty writes, one at a time; both end by themselves.
 `flood`: sixteen callers without end, who first repeat NAMES, those that were sent before and never answered.
@@ -49,6 +50,7 @@ def rows(tx: Connection) -> int:
 
 def tell(batch: Batch) -> None:
     """What a stream would do."""
+    say("batch", len(batch.events))
     for event in batch.events:
         say("told", event.position, event.data.decode()[9:-2])
 

@@ -47,7 +47,8 @@ async def test_a_query_is_bounded(database: Database) -> None:
     asked = Asked()
     lookup: Lookup[str] = Lookup(database, asked)
     await asyncio.gather(*(lookup.get(f"k{n}") for n in range(2 * BATCH + 1)))
-    assert [len(batch) for batch in asked.batches] == [BATCH, BATCH, 1]
+    # Several readers run them at once: in any order.
+    assert sorted(len(batch) for batch in asked.batches) == [1, BATCH, BATCH]
 
 
 async def test_who_gives_up_takes_nothing_from_the_others(database: Database) -> None:
