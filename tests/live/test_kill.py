@@ -113,6 +113,8 @@ def flood(store: Path, oracle: Oracle, seconds: float) -> None:
                     oracle.answer(name, answer)
                 case ["told", position, name]:
                     oracle.tell(position, name)
+                case ["batch", _]:
+                    pass
                 case other:
                     raise AssertionError(other)
         end.join()
