@@ -85,6 +85,12 @@ class Standing:
     accepted_at: int | None = None
     due_at: int | None = None
 
+    @property
+    def worker(self) -> Person:
+        """The hired freelancer, whom every job has that is at work or completed."""
+        assert self.freelancer is not None
+        return self.freelancer
+
 
 def party(job: Standing, *, user_id: str, role: Role) -> Party | None:
     """What somebody is to a job; None is nothing at all."""
