@@ -69,7 +69,7 @@ _PATHS: Final[dict[str, tuple[JobStatus, ...]]] = {
 }
 
 
-def gig(tx: Connection, status: str = "open", **more: Any) -> Gig:
+def gig(tx: Connection, /, status: str = "open", **more: Any) -> Gig:
     """A job in this state (open to completed); Ann bid 4,000 of the budget of 5,000, Bob 4,500."""
     owner, ann, bob = person(tx, "Olga", "client", FUNDS), person(tx, "Ann"), person(tx, "Bob")
     job = post(tx, owner, **more)
@@ -87,7 +87,7 @@ def balances(tx: Connection, *who: Person) -> list[tuple[int, int]]:
     return [(found.get(f"available:{one.id}", 0), found.get(f"held:{one.id}", 0)) for one in who]
 
 
-def check_books(tx: Connection) -> None:
+def check_books(tx: Connection, /) -> None:
     """Every account is what its transfers make it, all of them sum to zero, and what is held is held for jobs."""
     moved: dict[str, int] = {}
     for row in tx.execute(select(transfers)):
