@@ -55,9 +55,10 @@ _MOVE = (
             bindparam("job", type_=_t.job_id.type),
             bindparam("payment", type_=_t.payment_id.type),
             bindparam("at", type_=_t.created_at.type),
-        ).where(
+        )
+        .select_from(_source.join(_target, _target.c.id == bindparam("target")))
+        .where(
             _source.c.id == bindparam("source"),
-            _target.c.id == bindparam("target"),
             case((_source.c.kind == "outside", -MOST), else_=0) <= _LEFT,
             ~exists(select(freezes.c.id)),
         ),
