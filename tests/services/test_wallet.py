@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from services import banking, bidding, hiring, jobs, outbox, sqlite, users, wallet
 from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
-from services.shapes import Entry, Person
+from services.shapes import Entry, Person, Wallet
 from services.users import Ref
 
 NOW = 1_700_000_000_000
@@ -55,7 +55,7 @@ def freeze(tx: Connection) -> None:
 
 def test_a_new_wallet_is_empty(tx: Connection) -> None:
     ann = someone(tx)
-    assert wallet.one(tx, user_id=ann.id, currency="EUR") == wallet.Wallet(available=0, held=0, currency="EUR")
+    assert wallet.one(tx, user_id=ann.id, currency="EUR") == Wallet(available=0, held=0, currency="EUR")
     assert statement(tx, ann) == []
 
 
