@@ -17,6 +17,7 @@ from api import (
     stream,
     tickets,
     users,
+    wallet,
 )
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, CLIENT, FREELANCER, USER, service
@@ -29,7 +30,7 @@ from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
 from services.pages import Page
 from services.sending import Sent
-from services.shapes import Announcement, Bid, Job, Logins, Notification, Self, SignIn, Ticket
+from services.shapes import Announcement, Bid, Entry, Job, Logins, Notification, Self, SignIn, Ticket, Wallet
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),
@@ -229,6 +230,33 @@ _OPERATIONS: Sequence[Operation] = (
     ),
     Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
     Operation(method="PATCH", path="/api/bids/{bidId}/hire", handler=bids.hire, who=USER, answer=Hired),
+    Operation(method="GET", path="/api/wallet", handler=wallet.show, who=USER, answer=Wallet),
+    Operation(
+        method="GET",
+        path="/api/wallet/entries",
+        handler=wallet.entries,
+        who=USER,
+        query=wallet.Statement,
+        answer=Page[Entry],
+    ),
+    Operation(
+        method="POST",
+        path="/api/wallet/deposits",
+        handler=wallet.deposit,
+        who=service("deposit"),
+        body=wallet.Deposit,
+        answer=Entry,
+        status=201,
+    ),
+    Operation(
+        method="POST",
+        path="/api/wallet/withdrawals",
+        handler=wallet.withdraw,
+        who=USER,
+        body=wallet.Withdrawal,
+        answer=Entry,
+        status=201,
+    ),
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),

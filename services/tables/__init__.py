@@ -4,7 +4,7 @@ from services.tables.columns import metadata
 from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
 from services.tables.market import bids, jobs
-from services.tables.money import accounts, transfers
+from services.tables.money import accounts, freezes, transfers
 from services.tables.people import api_keys, logins, users
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "bids",
     "counter",
     "events",
+    "freezes",
     "inboxes",
     "jobs",
     "logins",
