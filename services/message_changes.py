@@ -35,6 +35,7 @@ _ONE_LESS = (
     update(members)
     .where(*_SEE_IT, _m.read_seq < bindparam("seq"), _m.user_id != bindparam("sender"))
     .values(unread=_m.unread - 1)
+    .returning(_m.user_id, _m.unread)
 )
 
 
@@ -64,9 +65,12 @@ def remove(tx: Connection, *, message_id: str, user_id: str, now: int) -> None:
         return
     gone = tx.execute(_DELETE, {"which": message_id, "now": now}).one()
     tx.execute(_DROP_FILES, {"which": message_id})
-    tx.execute(_ONE_LESS, {"place": row.conversation_id, "seq": row.seq, "sender": user_id})
+    fewer = tx.execute(_ONE_LESS, {"place": row.conversation_id, "seq": row.seq, "sender": user_id}).all()
     outbox.forget(tx, message_id)
     _tell(tx, row, messages.show(gone, row.sender_name), "deleted", now)
+    for reader in fewer:
+        if not reader.unread:
+            message_notices.read(tx, user_id=reader.user_id, conversation_id=row.conversation_id, now=now)
 
 
 def _own(tx: Connection, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:

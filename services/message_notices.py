@@ -94,7 +94,8 @@ def tell(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int) -> No
         last = tx.execute(_LAST_BY_OTHERS, asked).one_or_none()
         if member is not None and member.unread and not member.muted and last is not None:
             mail.append((user_id, _of_row(conversation_id, last, member.unread)))
-    notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+    if mail:
+        notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
 
 
 def _of_row(conversation_id: str, row: Row[*tuple[Any, ...]], unread: int) -> Letter:
