@@ -27,6 +27,7 @@ from api.hub import Hub
 from api.identity import Identities
 from api.metrics import Metrics
 from api.operation import routes
+from api.paces import Paces
 from api.pages import page_routes
 from api.recipients import Recipients
 from api.routes import OPERATIONS
@@ -98,6 +99,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         passwords=Passwords(settings.password_cost),
         attempts=Attempts(settings, time.monotonic),
         recipients=Recipients(settings.service_rate_limit, time.monotonic),
+        paces=Paces(settings, time.monotonic),
         counts=Lookup(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,

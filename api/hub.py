@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from api.attempts import Attempts
 from api.identity import Identities
 from api.metrics import Metrics
+from api.paces import Paces
 from api.recipients import Recipients
 from api.settings import Settings
 from realtime.manager import RealtimeManager
@@ -29,6 +30,7 @@ class Hub:
     passwords: Passwords
     attempts: Attempts
     recipients: Recipients
+    paces: Paces
     counts: Lookup[Counts]
     metrics: Metrics
     clock: Callable[[], int]

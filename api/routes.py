@@ -21,6 +21,7 @@ from api import (
 )
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, CLIENT, FREELANCER, USER, service
+from api.routes_messages import MESSAGE_OPERATIONS
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
@@ -184,6 +185,8 @@ _OPERATIONS: Sequence[Operation] = (
         body=users.ExternalUser,
         answer=Self,
     ),
+    # Conversations
+    *MESSAGE_OPERATIONS,
     # The marketplace
     Operation(
         method="POST",

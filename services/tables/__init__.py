@@ -4,6 +4,7 @@ from services.tables.columns import metadata
 from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
 from services.tables.market import bids, jobs
+from services.tables.messages import attachments, blocks, conversations, members, messages, presences
 from services.tables.money import accounts, freezes, transfers
 from services.tables.people import api_keys, logins, users
 
@@ -12,15 +13,21 @@ __all__ = [
     "announcements",
     "answers",
     "api_keys",
+    "attachments",
     "bids",
+    "blocks",
+    "conversations",
     "counter",
     "events",
     "freezes",
     "inboxes",
     "jobs",
     "logins",
+    "members",
+    "messages",
     "metadata",
     "notifications",
+    "presences",
     "transfers",
     "trims",
     "undos",
