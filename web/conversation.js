@@ -1,12 +1,12 @@
 /** One conversation: its messages as the hub has them, what still waits to be sent, who is typing, who has read how far. */
 
-const IDLE = Object.freeze({ conversation: null, messages: [], pending: [], typing: [], loading: true, older: false, error: null });
+const EMPTY_TALK = Object.freeze({ conversation: null, messages: [], pending: [], typing: [], loading: true, older: false, error: null });
 /** Typing is told at most this often, and read at most this often, ms. */
 const TYPING_EVERY = 3_000;
 const READ_EVERY = 1_000;
 
 export class Conversation {
-  #state = IDLE;
+  #state = EMPTY_TALK;
   #listeners = new Set();
   #ends = [];
   #typists = new Map();

@@ -1,13 +1,13 @@
 /** An answer of the hub that stays fresh: fetched once, patched by what is told of its jobs, fetched again when it is old. */
 
-const IDLE = Object.freeze({ data: undefined, loading: true, error: null });
+const UNKNOWN = Object.freeze({ data: undefined, loading: true, error: null });
 /** Many pages hear of the same event: they do not all ask in the same moment. */
 const SOON = 40;
 const SPREAD = 260;
 const JOB = /^job_(created|updated|accepted|completed|refunded)$/;
 
 export class Live {
-  #state = IDLE;
+  #state = UNKNOWN;
   #listeners = new Set();
   #stale = true;
   #busy = false;

@@ -1,0 +1,53 @@
+/** What is happening on the wire: the raw events as they come, for developers. */
+
+import { h, set } from "./element.js";
+
+const MOST = 200;
+
+export class Wire {
+  #count = 0;
+  #paused = false;
+
+  /** @param {any} client */
+  constructor(client) {
+    this.client = client;
+    this.button = h("button", { type: "button", className: "quiet small", textContent: "Wire", title: "What is happening on the wire", ariaExpanded: "false", "aria-controls": "wire", onclick: () => this.toggle() });
+    this.list = h("ol", { className: "events", "data-testid": "wire", tabIndex: 0, ariaLabel: "Events, newest first" });
+    this.facts = h("p", { className: "soft" });
+    this.pause = h("button", { type: "button", className: "small", textContent: "Pause", ariaPressed: "false", onclick: () => {
+      this.#paused = !this.#paused;
+      set(this.pause, { ariaPressed: String(this.#paused), textContent: this.#paused ? "Go on" : "Pause" });
+    } });
+    this.drawer = h("aside", { id: "wire", className: "wire", ariaLabel: "What is happening on the wire", tabIndex: -1, hidden: true, onkeydown: (event) => event.key === "Escape" && this.toggle() },
+      h("div", { className: "between" }, h("h2", { textContent: "On the wire" }), h("div", { className: "row" }, this.pause, h("button", { type: "button", className: "small", textContent: "Clear", onclick: () => this.list.replaceChildren() }), h("button", { type: "button", className: "small", textContent: "Close", onclick: () => this.toggle() }))),
+      this.facts, this.list);
+    client.on("*", (event) => this.#add(event));
+    client.subscribe(() => this.#draw());
+  }
+
+  toggle() {
+    set(this.drawer, { hidden: !this.drawer.hidden });
+    set(this.button, { ariaExpanded: String(!this.drawer.hidden) });
+    document.documentElement.classList.toggle("wired", !this.drawer.hidden);
+    if (this.drawer.hidden) this.button.focus();
+    else this.drawer.focus();
+    this.#draw();
+  }
+
+  #draw() {
+    if (this.drawer.hidden) return;
+    const { status, heartbeat } = this.client.getSnapshot();
+    const beat = heartbeat ? `, last beat ${new Date(heartbeat).toLocaleTimeString("en")}` : "";
+    set(this.facts, { textContent: `One stream for this browser: ${status}${beat}. ${this.#count} events since this page opened.` });
+  }
+
+  #add({ name, data, id, late }) {
+    if (name === "status" || name === "snapshot") return;
+    this.#count += 1;
+    this.#draw();
+    if (this.#paused) return;
+    const json = JSON.stringify(data, null, 2);
+    this.list.prepend(h("li", {}, h("details", {}, h("summary", {}, h("time", { textContent: new Date().toLocaleTimeString("en", { hour12: false }) }), h("b", { textContent: name }), h("code", { textContent: id.split(".").pop() ?? "" }), late ? h("small", { textContent: "late" }) : ""), h("pre", { textContent: json }))));
+    while (this.list.children.length > MOST) this.list.lastChild.remove();
+  }
+}
