@@ -98,6 +98,12 @@ function show() {
   drawTitle();
 }
 
+function leave() {
+  for (const end of ends) end();
+  ends = [];
+  showDoor();
+}
+
 function showDoor() {
   frame = null;
   page.replaceChildren(door(app, notice));
@@ -166,18 +172,22 @@ function follow() {
   if (user === undefined) return;
   const now = user?.id ?? null;
   if (now === shownFor) return;
-  const first = shownFor === undefined;
+  const left = shownFor && !user;
   shownFor = now;
   frameEnd();
   frame = null;
-  if (!first && user && location.pathname === "/sign-in") history.replaceState(null, "", "/");
-  show();
+  if (user && location.pathname === "/sign-in") history.replaceState(null, "", "/");
+  // Who was signed out comes back to where they were; who left on purpose begins at the beginning.
+  if (left && !notice) history.replaceState(null, "", "/");
+  if (left) leave();
+  else show();
   if (user) renewPush(app.client).catch(() => {});
 }
 
 app.client.on("signed-out", ({ data }) => {
-  if (data.wasIn && data.reason !== "logout") notice = "You were signed out. Sign in again to go on.";
-  else if (data.wasIn && !app.leaving) notice = "You are signed out, in every tab.";
+  if (data.own) return;
+  notice = "You were signed out. Sign in again to go on.";
+  if (shownFor === null) leave();
 });
 app.client.subscribe(follow);
 addEventListener("popstate", show);

@@ -26,7 +26,7 @@ export class NotificationCenter extends HubElement {
   .bar { display: flex; align-items: center; gap: .5rem; flex-wrap: wrap; padding: .5rem 1.25rem; font-size: .875rem; background: var(--_tint); flex: none; }
   .bar span { flex: 1; min-width: 9rem; }
   .bar button { min-height: 2rem; font-size: .875rem; }
-  article { display: grid; grid-template-columns: auto 1fr auto; gap: .125rem .75rem; padding: .875rem .75rem .875rem 1.25rem; border-block-end: 1px solid var(--_line); position: relative; outline-offset: -2px; cursor: pointer; }
+  article { display: grid; grid-template-columns: auto 1fr; gap: .125rem .75rem; padding: .875rem 1.25rem; border-block-end: 1px solid var(--_line); position: relative; outline-offset: -2px; cursor: pointer; }
   article:hover { background: color-mix(in srgb, var(--_tint) 45%, transparent); }
   article.unread::before { content: ""; position: absolute; inset-inline-start: .5rem; inset-block-start: 1.4rem; width: .375rem; height: .375rem; border-radius: 50%; background: var(--_accent); }
   article.new::before { background: var(--_spark); }
@@ -37,9 +37,9 @@ export class NotificationCenter extends HubElement {
   .mark { color: var(--_spark); font-size: .75rem; font-weight: 650; }
   .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-block-start: .5rem; }
   .actions:empty { display: none; }
-  .tools { display: flex; gap: .125rem; opacity: 0; align-self: start; }
+  .tools { position: absolute; inset-block-start: .5rem; inset-inline-end: .5rem; display: flex; opacity: 0; background: var(--_card); border-radius: .5rem; }
   article:is(:hover, :focus-within) .tools { opacity: 1; }
-  @media (hover: none) { .tools { opacity: 1; } }
+  @media (hover: none) { .tools { opacity: 1; position: static; grid-column: 2; margin-inline-start: -.5rem; background: none; } }
   .tools .icon { width: 2rem; min-height: 2rem; }
   .state { padding: 2.5rem 1.5rem; text-align: center; display: grid; gap: .25rem; justify-items: center; }
   .state b { font-weight: 650; }
@@ -51,7 +51,7 @@ export class NotificationCenter extends HubElement {
   #seen = new Set();
   #watched = new Map();
   #opener = null;
-  #error = "";
+  #forgotten;
 
   build() {
     const { words } = this;
@@ -64,6 +64,7 @@ export class NotificationCenter extends HubElement {
       iconButton("close", words.dismiss, () => this.client.forgetUndo()));
     this.offlineBar = h("div", { className: "bar", part: "offline", role: "status" });
     this.pushBar = h("div", { className: "bar", part: "push", hidden: true });
+    this.problem = h("p", { className: "bar error", role: "alert", hidden: true });
     this.news = h("div", { part: "announcements" });
     this.feed = h("div", { role: "feed", part: "list", "data-testid": "inbox", ariaLabel: words.notifications });
     this.state = h("div", { className: "state", part: "empty" });
@@ -72,7 +73,7 @@ export class NotificationCenter extends HubElement {
     this.body = h("div", { className: "body", role: "tabpanel", tabIndex: 0, ariaLabel: words.notifications, part: "body" }, this.news, this.feed, this.loading, this.state, this.foot);
     this.panel = h("section", { className: "panel", part: "panel", role: "complementary", ariaLabel: words.notifications, tabIndex: -1 },
       h("header", { part: "header" }, h("h2", { textContent: words.notifications }), this.readAll, iconButton("close", words.close, () => this.toggle(), { hidden: this.hasAttribute("inline") })),
-      this.tabs, this.pushBar, this.offlineBar, this.undoBar, this.body, h("p", { className: "unseen", id: "keys", textContent: words.keys }));
+      this.tabs, this.problem, this.pushBar, this.offlineBar, this.undoBar, this.body, h("p", { className: "unseen", id: "keys", textContent: words.keys }));
     this.panel.setAttribute("aria-describedby", "keys");
     this.panel.onkeydown = (event) => this.#key(event);
     this.root.append(this.panel);
@@ -121,7 +122,7 @@ export class NotificationCenter extends HubElement {
     [...this.feed.children].forEach((element, index) => set(element, { ariaPosInSet: String(index + 1), ariaSetSize: more ? "-1" : String(items.length) }));
     set(this.feed, { ariaBusy: String(inbox.loading) });
     this.#rove();
-    const error = this.#error || inbox.error;
+    const { error } = inbox;
     const nothing = !items.length && !told.length;
     set(this.loading, { hidden: !nothing || !inbox.loading || Boolean(inbox.error) });
     set(this.state, { hidden: !error && (!nothing || inbox.loading || more) });
@@ -134,10 +135,7 @@ export class NotificationCenter extends HubElement {
   #say(error) {
     const { words } = this;
     const [title, hint] = error ? [error, ""] : this.#filter === "unread" ? [words.emptyUnread, words.emptyUnreadHint] : [words.empty, words.emptyHint];
-    const again = () => {
-      this.#error = "";
-      this.attempt(this.client.getSnapshot().inbox.loaded ? this.client.more(this.#filter) : this.client.refresh());
-    };
+    const again = () => this.attempt(this.client.getSnapshot().inbox.loaded ? this.client.more(this.#filter) : this.client.refresh());
     this.state.replaceChildren(h("b", { textContent: title, role: error ? "alert" : null }), h("span", { className: "soft", textContent: hint }),
       error ? h("button", { type: "button", textContent: words.retry, onclick: again }) : "");
   }
@@ -185,10 +183,10 @@ export class NotificationCenter extends HubElement {
     this.navigate(item.url);
   }
 
-  failed(error) {
-    this.#error = error.message;
-    this.draw(this.client.getSnapshot());
-    this.#error = "";
+  failed({ message }) {
+    set(this.problem, { textContent: message, hidden: false });
+    clearTimeout(this.#forgotten);
+    this.#forgotten = setTimeout(() => set(this.problem, { hidden: true }), 10_000);
   }
 
   #show(filter) {

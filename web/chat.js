@@ -30,7 +30,7 @@ export class ChatPanel extends HubElement {
   .log > .mine { align-self: flex-end; text-align: end; }
   .log > .first { margin-block-start: .75rem; }
   .bubble { display: inline-block; text-align: start; padding: .5rem .875rem; border-radius: 1.125rem; background: var(--_tint); white-space: pre-wrap; overflow-wrap: anywhere; }
-  .mine .bubble { background: var(--_accent); color: var(--_on-accent); }
+  .mine .bubble { background: var(--hub-bubble, var(--_accent)); color: var(--hub-on-bubble, var(--_on-accent)); }
   .pending .bubble { opacity: .65; }
   .gone .bubble { background: none; border: 1px dashed var(--_line); color: var(--_soft); }
   .bubble a { color: inherit; display: block; }
@@ -54,7 +54,7 @@ export class ChatPanel extends HubElement {
     const { words } = this;
     this.people = h("ul", { part: "conversations" });
     this.none = h("p", { className: "state soft", hidden: true }, h("b", { textContent: words.noConversations }), h("span", { textContent: words.noConversationsHint }));
-    this.title = h("b");
+    this.heading = h("b");
     this.about = h("small");
     this.muting = h("button", { type: "button", className: "quiet", onclick: () => this.#mute() });
     this.log = h("div", { className: "log", role: "log", tabIndex: 0, ariaLabel: words.messages, part: "log", onscroll: () => this.#scrolled() });
@@ -71,7 +71,7 @@ export class ChatPanel extends HubElement {
     } }, this.file, iconButton("clip", words.attach, () => this.file.click()), this.field, iconButton("send", words.send, () => this.#send(), { className: "icon primary" }));
     this.error = h("p", { className: "error typing", role: "alert", hidden: true });
     this.box = h("div", { className: "chat", part: "panel" }, h("nav", { ariaLabel: words.conversations }, h("h2", { textContent: words.conversations }), this.none, this.people),
-      h("main", { part: "thread" }, h("header", {}, iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }), h("span", {}, this.title, this.about), this.muting),
+      h("main", { part: "thread" }, h("header", {}, iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }), h("span", {}, this.heading, this.about), this.muting),
         this.log, h("div", {}, this.error, this.typing), this.form));
     this.root.append(this.box);
   }
@@ -171,7 +171,7 @@ export class ChatPanel extends HubElement {
     set(this.box, { className: open ? "chat open" : "chat" });
     set(this.form, { hidden: !open });
     set(this.muting, { hidden: !conversation, textContent: conversation?.muted ? words.unmute : words.mute });
-    set(this.title, { textContent: conversation ? this.#nameOf(conversation) : recipient ? this.getAttribute("name") ?? "" : open ? "" : words.pick });
+    set(this.heading, { textContent: conversation ? this.#nameOf(conversation) : recipient ? this.getAttribute("name") ?? "" : open ? "" : words.pick });
     const others = conversation?.members.filter((member) => member.id !== this.#me()) ?? [];
     const status = others.length === 1 ? { online: words.online, idle: words.idle, offline: words.offlineNow }[this.#presence.get(others[0].id)] : others.map((member) => member.name).join(", ");
     set(this.about, { textContent: conversation ? [status, conversation.muted && words.muted].filter(Boolean).join(" · ") : "" });

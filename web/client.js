@@ -159,7 +159,7 @@ export class Client {
         const core = new Core(this.options);
         const stop = this.#use(core, listener);
         this.#ready = core.start();
-        for (const { message, resolve, reject } of mirror.leftOver()) core[message.call](...message.args).then(resolve, reject);
+        for (const { message, resolve, reject } of mirror.leftOver()) this.#link.call(message.call, message.args).then(resolve, reject);
         return { core, stop: () => (stop(), core.close()) };
       },
     });

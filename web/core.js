@@ -57,6 +57,7 @@ export class Core {
   #cursor = "";
   #listedAt = "";
   #life = 0;
+  #leaving = false;
   #extra = new Set();
   #put = new Set();
   #remove = new Set();
@@ -194,19 +195,26 @@ export class Core {
 
   /** Sign out here and in every tab. */
   async logout() {
-    await this.request("POST", "/api/auth/logout").catch((error) => {
-      if (error.status !== 401) throw error;
-    });
-    await this.#leave("logout", true);
+    // The stream may hear of it before the answer is here.
+    this.#leaving = true;
+    try {
+      await this.request("POST", "/api/auth/logout").catch((error) => {
+        if (error.status !== 401) throw error;
+      });
+      if (this.#state.user) await this.#leave("logout");
+    } finally {
+      this.#leaving = false;
+    }
   }
 
-  async #leave(reason, own = false) {
+  async #leave(reason) {
     ++this.#life;
     this.#stop();
     const was = this.#state.user;
+    const own = this.#leaving;
     await this.#forget();
     this.#set({ user: null, status: "signed-out" });
-    this.#say("signed-out", { reason, own, wasIn: Boolean(was) });
+    if (was) this.#say("signed-out", { reason, own });
   }
 
   /** End for good: nobody is looking any more. */

@@ -1,6 +1,7 @@
 /** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
-import { h, set } from "./element.js";
+import { h, set, showAll } from "./element.js";
+import { ago } from "./texts.js";
 import { actButton, face, field, form, money, words } from "./ui.js";
 
 /** @param {any} app @param {string} notice why one is here, in a sentence */
@@ -37,6 +38,7 @@ export function door(app, notice) {
       h("h1", { textContent: "Work that answers the moment it happens." }),
       h("p", { className: "lead", textContent: "Post a job, bid, hire, get paid. Everybody concerned hears of it at once, in every tab, and never twice." }),
       numbers(app),
+      newest(app),
       h("p", {}, h("a", { href: "/jobs", className: "button", textContent: "See the open jobs" }))),
     h("main", { className: "entry" }, notice ? h("p", { className: "notice", role: "status", textContent: notice }) : "", demo, made));
 }
@@ -50,6 +52,17 @@ function numbers(app) {
       h("div", {}, h("dd", { textContent: String(value) }), h("dt", { textContent: label }))));
   });
   return list;
+}
+
+/** What was posted last, as it is posted. */
+function newest(app) {
+  const list = h("ul", { className: "newest" });
+  const box = h("section", { ariaLabel: "Just posted", hidden: true }, list);
+  app.watch(app.client.live("/api/jobs?status=open&limit=3", ["jobs"]), ({ data }) => {
+    set(box, { hidden: !data?.items.length });
+    showAll(list, data?.items ?? [], () => h("li"), (row, job) => row.replaceChildren(h("a", { href: `/jobs/${job.id}`, textContent: job.title }), h("b", { className: "figure", textContent: money(job.budget, job.currency) }), h("small", { textContent: ago(job.createdAt, "en") })));
+  });
+  return box;
 }
 
 function join(app, { name, role, skills, email, password }) {

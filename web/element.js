@@ -61,7 +61,9 @@ export function h(name, properties = {}, ...children) {
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined) continue;
-    if (name in element && !name.includes("-") && name !== "list") {
+    // A property that is -1 for what cannot have the focus, too.
+    if (name === "tabIndex") element.setAttribute("tabindex", value);
+    else if (name in element && !name.includes("-") && name !== "list") {
       if (element[name] !== value) element[name] = value;
     } else if (value === null || value === false) element.removeAttribute(name);
     else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : String(value));

@@ -118,7 +118,9 @@ export class Mirror {
 
   /** What nobody answered yet, to be asked of somebody else. */
   leftOver() {
-    return [...this.#waiting.values()];
+    const left = [...this.#waiting.values()];
+    this.#waiting.clear();
+    return left;
   }
 }
 
@@ -160,7 +162,8 @@ export function elect({ name, tab, lead, follow, listener }) {
     host = new Host(reign.core, (message) => channel.postMessage({ down: message }));
     channel.postMessage({ leads: tab });
     return new Promise((resolve) => (reign.end = resolve));
-  }).catch(() => {
+  }).catch((error) => {
+    if (error.name !== "AbortError") throw error;
     // Somebody took the lock from us: whoever does must be the only one with a stream.
     reign?.stop();
     host = reign = null;

@@ -59,6 +59,7 @@ export class NotificationPreferences extends HubElement {
       this.kept = await this.client.request("GET", "/api/notifications/preferences");
     } catch (error) {
       this.#asked = error.status === 404;
+      set(this.fields, { hidden: error.status === 404 });
       return set(this.note, { textContent: error.status === 404 ? words.unavailable : error.message });
     }
     set(this.fields, { disabled: false });

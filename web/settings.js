@@ -26,10 +26,10 @@ export function settingsPage(app) {
     await app.request("POST", "/api/auth/password", { currentPassword, newPassword });
     made.reset();
     set(passwordNote, { textContent: "Changed. Every other device was signed out." });
-  }, "Change password", h("h2", { textContent: "Password" }), field("Current password", h("input", { name: "currentPassword", type: "password", required: true, autocomplete: "current-password" })),
+  }, "Change password", h("h2", { textContent: "Password" }), h("input", { type: "text", name: "username", autocomplete: "username", hidden: true, defaultValue: user.email ?? "" }), field("Current password", h("input", { name: "currentPassword", type: "password", required: true, autocomplete: "current-password" })),
   field("New password", h("input", { name: "newPassword", type: "password", required: true, minLength: 8, maxLength: 128, autocomplete: "new-password" })), passwordNote);
   const preferences = h("section", { className: "card" }, h("h2", { textContent: "Notifications" }), h("notification-preferences"));
-  return { title: "Settings", element: h("div", { className: "page narrow" }, h("h1", { textContent: "Settings" }), install(app), preferences, profile, password, sessions(app)) };
+  return { title: "Settings", element: h("div", { className: "page narrow" }, h("h1", { textContent: "Settings" }), install(app), preferences, profile, password, sessions(app), h("div", { className: "leave" }, actButton("Log out", () => app.client.logout()))) };
 }
 
 function sessions(app) {

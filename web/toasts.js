@@ -27,8 +27,8 @@ export class ToastRegion extends HubElement {
 
   build() {
     this.list = h("ol", { part: "list" });
-    this.polite = h("div", { className: "unseen", role: "log", "aria-live": "polite" });
-    this.assertive = h("div", { className: "unseen", role: "alert" });
+    this.polite = h("div", { className: "unseen", "aria-live": "polite" });
+    this.assertive = h("div", { className: "unseen", "aria-live": "assertive" });
     this.root.append(h("section", { ariaLabel: this.words.notifications, tabIndex: -1 }, this.list), this.polite, this.assertive);
     this.list.onpointerenter = () => this.#pause();
     this.list.onpointerleave = () => this.#resume();
