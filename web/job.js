@@ -154,6 +154,7 @@ function drawOffers(box, list, job, bids, { app, again }) {
     element.replaceChildren(face(bid.freelancer.name), h("div", { className: "said" }, h("p", { className: "between" }, h("span", {}, link(`/people/${bid.freelancer.id}`, bid.freelancer.name, { className: "name" }), h("small", { textContent: ` · ${ago(bid.createdAt, "en")}` })), h("b", { className: "figure", textContent: money(bid.price, job.currency) })),
       h("p", { className: "prose", textContent: bid.message }),
       h("div", { className: "row" }, bid.status === "pending" && bid.open ? actButton("Hire", async () => {
+        // What is true now is shown before what went wrong is said.
         await app.request("PATCH", `/api/bids/${bid.id}/hire`).finally(again);
       }, "primary small", { ariaLabel: `Hire ${bid.freelancer.name}`, "data-testid": "hire" }) : chip(bid.status), bid.best ? h("small", { className: "best", textContent: "Lowest bid" }) : "")));
   });

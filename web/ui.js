@@ -81,6 +81,8 @@ export async function run(control, error, act, within) {
     return await act();
   } catch (problem) {
     set(error, { hidden: false, textContent: sentence(problem) });
+    // What was pressed may be gone by now: what stood beside it is said where it can be seen.
+    if (!error.isConnected) document.querySelector("toast-region").show({ title: "That did not work", body: problem.message, icon: "⚠️", assertive: true });
     const bad = problem.field && within?.elements.namedItem(problem.field);
     bad?.setAttribute?.("aria-invalid", "true");
     bad?.focus?.();
