@@ -1,6 +1,7 @@
 """The store: `read` and `write` run plain functions over a connection; the one place that knows which engine."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -112,7 +113,7 @@ class Database:
                 return await connection.run_sync(query)
         except PoolTimeout as error:
             raise Overloaded from error
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             if sqlite.is_unreadable(error):
                 raise StorageUnavailable from error
             raise

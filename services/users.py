@@ -1,17 +1,18 @@
 """Accounts: made, changed, and found by id, e-mail or the id that another system knows them by."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from services import channels, outbox
 from services.callers import User
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
+from services.prepared import Prepared
 from services.shapes import Role, Self
 from services.tables import inboxes, users
 from services.times import render
@@ -28,11 +29,11 @@ _BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(
 _BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("which"))
 _ABLE = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
 _NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
-_NAMED = select(users.c.id, users.c.external_id).where(
-    or_(
-        users.c.id.in_(bindparam("ids", expanding=True)),
-        users.c.external_id.in_(bindparam("external_ids", expanding=True)),
-    )
+# One statement for any number of names: a JSON list is one parameter.
+_asked = func.json_each(bindparam("asked")).table_valued("value")
+_BY_IDS = Prepared(select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.id == _asked.c.value))
+_BY_EXTERNAL_IDS = Prepared(
+    select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.external_id == _asked.c.value)
 )
 
 
@@ -130,12 +131,8 @@ def resolve(tx: Connection, *, refs: Sequence[Ref]) -> list[str]:
 
     Raises InvalidField (unknown user) at the pointer of the first that is nobody.
     """
-    asked = {
-        "ids": list({ref.user_id for ref in refs if ref.user_id is not None}),
-        "external_ids": list({ref.external_id for ref in refs if ref.external_id is not None}),
-    }
-    rows = tx.execute(_NAMED, asked).all()
-    ours, theirs = {row.id for row in rows}, {row.external_id: row.id for row in rows}
+    ours = _found(tx, _BY_IDS, {ref.user_id for ref in refs if ref.user_id is not None})
+    theirs = _found(tx, _BY_EXTERNAL_IDS, {ref.external_id for ref in refs if ref.external_id is not None})
     return [_known(ref, ours, theirs) for ref in refs]
 
 
@@ -194,12 +191,15 @@ def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) ->
     return User.of_row(row)
 
 
-def _known(ref: Ref, ours: set[str], theirs: Mapping[str | None, str]) -> str:
-    if ref.user_id is not None and ref.user_id in ours:
-        return ref.user_id
-    if ref.external_id is not None and ref.external_id in theirs:
-        return theirs[ref.external_id]
-    raise InvalidField(ref.pointer, "unknown user", "There is no such user.")
+def _found(tx: Connection, by: Prepared, names: Collection[str]) -> Mapping[str | None, str]:
+    return dict(by.rows(tx, {"asked": msgspec.json.encode(names).decode()})) if names else {}
+
+
+def _known(ref: Ref, ours: Mapping[str | None, str], theirs: Mapping[str | None, str]) -> str:
+    user_id = ours.get(ref.user_id) or theirs.get(ref.external_id)
+    if user_id is None:
+        raise InvalidField(ref.pointer, "unknown user", "There is no such user.")
+    return user_id
 
 
 def _json(skills: Sequence[str]) -> str:
