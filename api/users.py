@@ -5,7 +5,7 @@ from typing import Literal
 from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
-from services import texts, users
+from services import joining, texts
 from services.shapes import Self
 
 EXTERNAL_ID_LENGTH = 128
@@ -24,9 +24,10 @@ async def put_by_external_id(call: Call[ExternalUser, None]) -> Self:
     external_id = call.path("externalId")
     texts.line(external_id, "externalId", EXTERNAL_ID_LENGTH)
     return await call.write(
-        users.put_by_external_id,
+        joining.put,
         external_id=external_id,
         name=call.body.name,
         role=call.body.role,
         email=call.body.email,
+        opening_balance=call.hub.settings.opening_balance,
     )

@@ -1,0 +1,105 @@
+"""Inboxes: notifications, their counts, what can be undone, and what is said to everybody."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Table, Text, UniqueConstraint, text
+
+from services.tables.columns import TIME, id_column, metadata, user_column
+
+# One row per user: `seq` orders their notifications, the counts are changed with the rows they count.
+inboxes = Table(
+    "inboxes",
+    metadata,
+    user_column(primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("unread", BigInteger, CheckConstraint("unread >= 0", name="unread"), nullable=False),
+    Column("unseen", BigInteger, CheckConstraint("unseen >= 0", name="unseen"), nullable=False),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    id_column(),
+    user_column(),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("category", String(16), nullable=False),
+    Column("priority", String(8), nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("body", String(2000), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("url", String(500)),
+    Column("icon", String(16)),
+    Column("actions", Text, nullable=False, server_default="[]"),
+    Column("collapse_key", String(64)),
+    Column("count", BigInteger, nullable=False, server_default="1"),
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME),
+    Column("seen_at", TIME),
+    Column("read_at", TIME),
+    Column("archived_at", TIME),
+    # Set once by the sweep that takes an expired row out of the counts and lists.
+    Column("expired_at", TIME),
+    # Which change (of `undos`) last touched the read and the archived state, and what they were before it.
+    Column("read_change", BigInteger),
+    Column("read_before", TIME),
+    Column("seen_before", TIME),
+    Column("archive_change", BigInteger),
+    Column("archived_before", TIME),
+    CheckConstraint("category IN ('job','bid','hire','message','comment','payment','system')", name="category"),
+    CheckConstraint("priority IN ('low','normal','high','urgent')", name="priority"),
+    UniqueConstraint("user_id", "seq"),
+    # Not unique: somebody may put an older one with the same key back to unread.
+    Index(
+        "ix_notifications_collapse",
+        "user_id",
+        "collapse_key",
+        "read_at",
+        "archived_at",
+        "expired_at",
+        sqlite_where=text("collapse_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_notifications_visible",
+        "user_id",
+        "seq",
+        sqlite_where=text("archived_at IS NULL AND expired_at IS NULL"),
+    ),
+    Index(
+        "ix_notifications_unread",
+        "user_id",
+        "seq",
+        sqlite_where=text("read_at IS NULL AND archived_at IS NULL AND expired_at IS NULL"),
+    ),
+    Index(
+        "ix_notifications_expiry",
+        "expires_at",
+        sqlite_where=text("expires_at IS NOT NULL AND expired_at IS NULL"),
+    ),
+    Index("ix_notifications_created_at", "created_at"),
+)
+
+# What one change of many rows did, for the 30 seconds in which it can be undone. The rows themselves carry `change`
+# and what they were, so this stays small however many there are; they lie from `first_seq` to `last_seq`.
+undos = Table(
+    "undos",
+    metadata,
+    id_column(),
+    user_column(),
+    Column("verb", String(16), nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Index("ix_undos_created_at", "created_at"),
+)
+
+announcements = Table(
+    "announcements",
+    metadata,
+    id_column(),
+    Column("title", String(200), nullable=False),
+    Column("body", String(2000), nullable=False),
+    Column("url", String(500)),
+    Column("priority", String(8), nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME),
+)

@@ -1,0 +1,48 @@
+"""The log of events, how far it was cut, and the answers that were given to idempotency keys."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, text
+
+from services.tables.columns import ID, TIME, metadata
+
+# One row. Its position is handed out last in every transaction, so commit order is position order.
+counter = Table(
+    "counter",
+    metadata,
+    Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("epoch", String(16), nullable=False),
+    Column("position", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", String(80), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    # What the event is about (a notification, a message), so that the log can forget it.
+    Column("subject", ID),
+    Column("created_at", TIME, nullable=False),
+    Index("ix_events_channel_position", "channel", "position"),
+    Index("ix_events_subject", "subject", sqlite_where=text("subject IS NOT NULL")),
+    Index("ix_events_created_at", "created_at"),
+)
+
+# How far a channel's log was cut: who stands before this has missed something for good.
+trims = Table(
+    "trims",
+    metadata,
+    Column("channel", String(80), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("caller", String(80), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Index("ix_answers_created_at", "created_at"),
+)

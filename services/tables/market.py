@@ -1,0 +1,103 @@
+"""Jobs and bids: one hired bid a job; status, hired bid and what is held for it always agree."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from services.tables.columns import ID, TIME, flag_column, id_column, metadata, user_column
+
+_AT_WORK = "('assigned','in_progress','submitted')"
+_HIRED = "('assigned','in_progress','submitted','completed')"
+_OVER = "('completed','cancelled','expired','deleted')"
+
+jobs = Table(
+    "jobs",
+    metadata,
+    id_column(),
+    user_column("owner_id"),
+    Column("title", String(120), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("budget", BigInteger, CheckConstraint("budget > 0", name="budget"), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("category", String(40)),
+    Column("skills", Text, nullable=False, server_default="[]"),
+    Column("status", String(16), nullable=False),
+    Column(
+        "bid_count",
+        BigInteger,
+        CheckConstraint("bid_count >= 0", name="bid_count"),
+        nullable=False,
+        server_default="0",
+    ),
+    Column("hired_bid_id", ID),
+    Column("hired_at", TIME),
+    Column("expires_at", TIME),
+    flag_column("instant_accept"),
+    # Of the owner's held money, how much is for this job.
+    Column("held", BigInteger, nullable=False),
+    # When the hired freelancer said yes.
+    Column("accepted_at", TIME),
+    # When the hub acts by itself: an open job expires, the review of a submitted one ends.
+    Column("due_at", TIME),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    # Until when bids that come and go are not told, and whether one did since the last telling.
+    Column("quiet_until", TIME, nullable=False, server_default="0"),
+    flag_column("untold"),
+    CheckConstraint(
+        "status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired','deleted')",
+        name="status",
+    ),
+    CheckConstraint("status <> 'open' OR held = budget", name="open_holds_budget"),
+    CheckConstraint(f"status NOT IN {_AT_WORK} OR held > 0", name="at_work_holds_price"),
+    CheckConstraint(f"status NOT IN {_OVER} OR held = 0", name="over_holds_nothing"),
+    CheckConstraint("due_at IS NULL OR status IN ('open','submitted')", name="due"),
+    CheckConstraint("(hired_bid_id IS NULL) = (hired_at IS NULL)", name="hired_pair"),
+    CheckConstraint(f"status NOT IN {_HIRED} OR hired_bid_id IS NOT NULL", name="hired_has_bid"),
+    CheckConstraint("status NOT IN ('open','expired','deleted') OR hired_bid_id IS NULL", name="open_has_no_bid"),
+    # The hired bid is one of this job's own (the bid says the rest: see `hired_for`).
+    ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
+    UniqueConstraint("id", "hired_bid_id"),
+    Index("ix_jobs_status_id", "status", "id"),
+    Index("ix_jobs_owner_id_id", "owner_id", "id"),
+    Index("ix_jobs_category_id", "category", "id"),
+    Index("ix_jobs_category_status_id", "category", "status", "id"),
+    Index("ix_jobs_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
+    Index("ix_jobs_untold", "quiet_until", sqlite_where=text("untold = 1")),
+)
+
+bids = Table(
+    "bids",
+    metadata,
+    id_column(),
+    Column("job_id", ID, ForeignKey("jobs.id"), nullable=False),
+    user_column("freelancer_id"),
+    Column("message", String(5000), nullable=False),
+    Column("price", BigInteger, CheckConstraint("price > 0", name="price"), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("hired_at", TIME),
+    Column("rejected_at", TIME),
+    # The job, once this bid is the hired one. With the foreign key: a bid is hired only where its job names it, and
+    # the job can then neither name another nor forget it.
+    Column("hired_for", ID, Computed("CASE WHEN status = 'hired' THEN job_id END", persisted=True)),
+    CheckConstraint("status IN ('pending','hired','rejected','withdrawn')", name="status"),
+    CheckConstraint("(status = 'hired') = (hired_at IS NOT NULL)", name="hired_time"),
+    CheckConstraint("(status = 'rejected') = (rejected_at IS NOT NULL)", name="rejected_time"),
+    ForeignKeyConstraint(["hired_for", "id"], ["jobs.id", "jobs.hired_bid_id"]),
+    UniqueConstraint("job_id", "id"),
+    Index("ix_bids_freelancer_id_id", "freelancer_id", "id"),
+    Index("uq_bids_one_hired", "job_id", unique=True, sqlite_where=text("status = 'hired'")),
+    Index("uq_bids_one_pending", "job_id", "freelancer_id", unique=True, sqlite_where=text("status = 'pending'")),
+)

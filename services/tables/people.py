@@ -1,0 +1,50 @@
+"""Who may ask: users, their logins, and the API keys of services."""
+
+from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, String, Table, Text, text
+
+from services.tables.columns import TIME, id_column, metadata, user_column
+
+users = Table(
+    "users",
+    metadata,
+    id_column(),
+    Column("email", String(254), unique=True),  # as it was typed, but lower case
+    Column("external_id", String(128), unique=True),
+    Column("name", String(80), nullable=False),
+    Column(
+        "role",
+        String(16),
+        CheckConstraint("role IN ('client', 'freelancer', 'admin')", name="role"),
+        nullable=False,
+    ),
+    Column("skills", Text, nullable=False, server_default="[]"),
+    Column("password_hash", String(255)),
+    Column("disabled_at", TIME),
+    Column("created_at", TIME, nullable=False),
+)
+
+# A signed-in browser or program. The token carries only the id; the row is the truth.
+logins = Table(
+    "logins",
+    metadata,
+    id_column(),
+    user_column(),
+    Column("user_agent", String(200)),
+    Column("address", String(64)),
+    Column("created_at", TIME, nullable=False),
+    Column("used_at", TIME, nullable=False),
+    Index("ix_logins_user_id", "user_id"),
+    Index("ix_logins_used_at", "used_at"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    id_column(),
+    Column("name", String(80), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("revoked_at", TIME),
+    Index("uq_api_keys_live_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL")),
+)
