@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
@@ -67,6 +68,7 @@ def group(address: str) -> str:
     return address
 
 
+@lru_cache(maxsize=4_096)
 def _address(text: str) -> Address | None:
     """An address with or without brackets, port and zone; None for anything else."""
     text = text.strip()

@@ -165,19 +165,19 @@ def _chore_failed(name: str, error: Exception) -> None:
     structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
 
 
-def _domain(request: Request, error: Any) -> Response:
+async def _domain(request: Request, error: Any) -> Response:
     return problem(error, request.scope["hub.request_id"])
 
 
-def _http(request: Request, error: Any) -> Response:
+async def _http(request: Request, error: Any) -> Response:
     """Starlette's own 404 and 405."""
     if error.status_code == 405:
-        return _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
-    return _domain(request, NotFound() if error.status_code == 404 else Internal())
+        return await _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return await _domain(request, NotFound() if error.status_code == 404 else Internal())
 
 
-def _internal(request: Request, error: Exception) -> Response:
-    return _domain(request, Internal())
+async def _internal(request: Request, error: Exception) -> Response:
+    return await _domain(request, Internal())
 
 
 def _wall_clock() -> int:

@@ -62,7 +62,7 @@ class CrossOrigin:
         against our own or `Host`; a request with neither is no browser's and goes on. A bearer token is something
         no other page's form can send, so that its bearer is asked nothing.
         """
-        if method in SAFE_METHODS or not self._cookie.is_in(headers) or bearer(headers) is not None:
+        if method in SAFE_METHODS or bearer(headers) is not None or not self._cookie.is_in(headers):
             return False
         site = headers.get("sec-fetch-site")
         if site is not None:

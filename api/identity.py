@@ -40,7 +40,8 @@ class SessionCookie:
 
     def read(self, headers: Headers) -> str | None:
         """The token in the cookie."""
-        return cookie_parser("; ".join(headers.getlist("cookie"))).get(self.name)
+        cookies = headers.getlist("cookie")
+        return cookie_parser("; ".join(cookies)).get(self.name) if cookies else None
 
     def put(self, response: Response, token: str) -> None:
         """Give it to a browser."""
@@ -91,7 +92,7 @@ class Identities:
         or not its page wants to, and no page could sign in again if it were refused.
         """
         request.scope["hub.mark"] = self._credentials.mark
-        if request.url.path == STREAM_PATH and "ticket" in request.query_params:
+        if request.scope["path"] == STREAM_PATH and "ticket" in request.query_params:
             return await self._by_ticket(request.query_params["ticket"])
         if (token := bearer(request.headers)) is not None:
             return await self._by_bearer(token)

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from api import bodies
 from api.call import Call
@@ -46,7 +47,7 @@ class Operation:
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]
 
-    async def __call__(self, hub: Hub, request: Request) -> Response:
+    async def answer_to(self, hub: Hub, request: Request) -> Response:
         """Who, what, do, answer. Raises domain errors."""
         caller = await hub.identities.identify(request)
         self.who.check(caller)
@@ -60,7 +61,9 @@ class Operation:
 
     def _query(self, request: Request) -> bodies.Query | None:
         if self.query is None:
-            return bodies.parse_query(request.query_params.multi_items(), bodies.Query) and None
+            if request.scope["query_string"]:
+                bodies.parse_query(request.query_params.multi_items(), bodies.Query)
+            return None
         return bodies.parse_query(request.query_params.multi_items(), self.query)
 
     async def _raw(self, request: Request) -> bytes:
@@ -96,12 +99,16 @@ def routes(hub: Hub, operations: Sequence[Operation]) -> list[Route]:
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    return [Route(path, _endpoint(hub, methods), methods=list(methods)) for path, methods in by_path.items()]
+    return [Route(path, _Endpoint(hub, methods), methods=list(methods)) for path, methods in by_path.items()]
 
 
-def _endpoint(hub: Hub, methods: dict[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        return await methods[method](hub, request)
+class _Endpoint:
+    """The operations of one path as an ASGI application: Starlette catches errors once around it, not twice."""
 
-    return endpoint
+    def __init__(self, hub: Hub, methods: dict[str, Operation]) -> None:
+        self._hub = hub
+        self._methods = methods if "GET" not in methods else methods | {"HEAD": methods["GET"]}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._methods[scope["method"]].answer_to(self._hub, Request(scope, receive, send))
+        await response(scope, receive, send)
