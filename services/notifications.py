@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services import inbox_events, outbox
@@ -17,6 +18,7 @@ from services.shapes import Category, Priority
 from services.tables import inboxes, notifications
 
 _n = notifications.c
+_encoder = msgspec.json.Encoder()
 
 # What a new row says; the rest has its default.
 _NEW = (
@@ -24,14 +26,17 @@ _NEW = (
     *("collapse_key", "count", "created_at", "expires_at"),
 )
 _ADD = Prepared(insert(notifications).values({name: bindparam(name) for name in _NEW}))
-_GROW = upsert(inboxes).values(
-    user_id=bindparam("who"), **{name: bindparam("new") for name in ("seq", "unread", "unseen")}
+_news = func.json_each(bindparam("news")).table_valued("key", "value")
+_GROW = upsert(inboxes).from_select(
+    ["user_id", "seq", "unread", "unseen"],
+    # WHERE: without it SQLite takes ON CONFLICT for a part of the join.
+    select(_news.c.key, _news.c.value, _news.c.value, _news.c.value).where(true()),
 )
 _GROW_INBOX = Prepared(
     _GROW.on_conflict_do_update(
         index_elements=[inboxes.c.user_id],
         set_={name: inboxes.c[name] + _GROW.excluded[name] for name in ("seq", "unread", "unseen")},
-    ).returning(inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
+    ).returning(inboxes.c.user_id, inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
 )
 _SHRINK_INBOX = (
     update(inboxes)
@@ -214,11 +219,11 @@ def _take_out(tx: Connection, replaced: Mapping[tuple[str, str], _Old]) -> None:
 
 def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
     """Count the new rows in, and return how each inbox was before them."""
-    standing = {}
-    for user_id, new in Counter(user_id for user_id, _ in mail).items():
-        ((seq, unread, unseen),) = _GROW_INBOX.rows(tx, {"who": user_id, "new": new})
-        standing[user_id] = _Inbox(user_id, seq - new, unread - new, unseen - new)
-    return standing
+    news = Counter(user_id for user_id, _ in mail)
+    return {
+        user_id: _Inbox(user_id, seq - news[user_id], unread - news[user_id], unseen - news[user_id])
+        for user_id, seq, unread, unseen in _GROW_INBOX.rows(tx, {"news": _encoder.encode(news).decode()})
+    }
 
 
 def _row(inbox: _Inbox, letter: Letter, columns: Mapping[str, Any], old: _Old | None, now: int) -> dict[str, Any]:

@@ -131,9 +131,24 @@ def resolve(tx: Connection, *, refs: Sequence[Ref]) -> list[str]:
 
     Raises InvalidField (unknown user) at the pointer of the first that is nobody.
     """
+    found = []
+    for ref, user_id in zip(refs, known(tx, refs=refs), strict=True):
+        if user_id is None:
+            raise unknown(ref)
+        found.append(user_id)
+    return found
+
+
+def known(tx: Connection, *, refs: Sequence[Ref]) -> list[str | None]:
+    """Like `resolve`, with None for nobody."""
     ours = _found(tx, _BY_IDS, {ref.user_id for ref in refs if ref.user_id is not None})
     theirs = _found(tx, _BY_EXTERNAL_IDS, {ref.external_id for ref in refs if ref.external_id is not None})
-    return [_known(ref, ours, theirs) for ref in refs]
+    return [ours.get(ref.user_id) or theirs.get(ref.external_id) for ref in refs]
+
+
+def unknown(ref: Ref) -> InvalidField:
+    """What to raise for somebody who is nobody."""
+    return InvalidField(ref.pointer, "unknown user", "There is no such user.")
 
 
 def knows(tx: Connection, *, external_id: str) -> bool:
@@ -198,13 +213,6 @@ def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) ->
 
 def _found(tx: Connection, by: Prepared, names: Collection[str]) -> Mapping[str | None, str]:
     return dict(by.rows(tx, {"asked": msgspec.json.encode(names).decode()})) if names else {}
-
-
-def _known(ref: Ref, ours: Mapping[str | None, str], theirs: Mapping[str | None, str]) -> str:
-    user_id = ours.get(ref.user_id) or theirs.get(ref.external_id)
-    if user_id is None:
-        raise InvalidField(ref.pointer, "unknown user", "There is no such user.")
-    return user_id
 
 
 def _json(skills: Sequence[str]) -> str:
