@@ -40,10 +40,10 @@ class Addresses:
         if peer is None:
             return UNKNOWN
         if not self._is_trusted(peer):
-            return str(peer)
+            return _spelt(peer)
         headers = Headers(scope=scope)
         told = {self._walk(peer, hops) for hops in (_x_forwarded_for(headers), _forwarded(headers)) if hops is not None}
-        return str(told.pop() if len(told) == 1 else peer)
+        return _spelt(told.pop() if len(told) == 1 else peer)
 
     def _walk(self, peer: Address, hops: Sequence[str]) -> Address:
         nearest = peer
@@ -66,6 +66,12 @@ def group(address: str) -> str:
     if isinstance(known, IPv6Address):
         return str(IPv6Network((known, IPV6_GROUP), strict=False))
     return address
+
+
+# Kept, because one peer sends many requests and reading an address costs as much as routing.
+@lru_cache(maxsize=4_096)
+def _spelt(address: Address) -> str:
+    return str(address)
 
 
 @lru_cache(maxsize=4_096)

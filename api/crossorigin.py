@@ -46,9 +46,13 @@ class CrossOrigin:
     def _readable_by(self, origin: str | None, send: Send) -> Send:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=message["headers"])
-                headers.add_vary_header("Origin")
+                raw = message["headers"]
+                if any(name == b"vary" for name, _ in raw):
+                    MutableHeaders(raw=raw).add_vary_header("Origin")
+                else:
+                    raw.append((b"vary", b"Origin"))
                 if origin in self._allowed:
+                    headers = MutableHeaders(raw=raw)
                     headers["access-control-allow-origin"] = origin or ""
                     headers["access-control-expose-headers"] = EXPOSED_HEADERS
             await send(message)

@@ -39,7 +39,8 @@ class Edge:
         self._observe = observe
         headers = SECURITY_HEADERS | ({"strict-transport-security": _A_YEAR} if hsts else {})
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
-        self._log = structlog.get_logger("http")
+        # Bound once: structlog's own proxy binds anew for every line, also for those that are not written.
+        self._log = structlog.get_logger("http").bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan untouched. WebSockets are refused."""

@@ -17,7 +17,7 @@ def render(milliseconds: int) -> str:
     """`0` → `1970-01-01T00:00:00.000Z`."""
     seconds, rest = divmod(milliseconds, 1_000)
     stamp = datetime.fromtimestamp(seconds, UTC)
-    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{stamp.isoformat()[:19]}.{rest:03d}Z"
 
 
 def render_optional(milliseconds: int | None) -> str | None:
