@@ -40,6 +40,27 @@ async def shared_hub(server: Server) -> AsyncIterator[Hub]:
     hub.check_log()
 
 
+@pytest.fixture(scope="session")
+def unlimited_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The process behind `unlimited_hub`."""
+    limits = ("RATE_LIMIT", "LOGIN_RATE_LIMIT", "LOGIN_ADDRESS_RATE_LIMIT", "CONNECT_RATE_LIMIT",
+              "MAX_STREAMS_PER_USER", "MAX_STREAMS_PER_ADDRESS")  # fmt: skip
+    server = Server(tmp_path_factory.mktemp("unlimited") / "data", {f"HUB_{name}": "0" for name in limits})
+    server.start()
+    yield server
+    code = server.stop()
+    assert code == 0, server.log
+
+
+@pytest.fixture
+async def unlimited_hub(unlimited_server: Server) -> AsyncIterator[Hub]:
+    """A hub that other tests use too, where nobody is told that they ask too often."""
+    hub = Hub(unlimited_server)
+    yield hub
+    await hub.close()
+    hub.check_log()
+
+
 @pytest.fixture
 async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
     """Starts fresh hubs, each with its own data folder."""
