@@ -7,6 +7,7 @@ from typing import Protocol
 import anyio.to_thread
 import pytest
 
+from tests.callers import Callers, Staff, make_callers, make_staff
 from tests.hub import Hub
 from tests.server import Server
 
@@ -50,6 +51,18 @@ def unlimited_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     yield server
     code = server.stop()
     assert code == 0, server.log
+
+
+@pytest.fixture(scope="session")
+def staff(unlimited_server: Server) -> Staff:
+    """An admin and a service of `unlimited_hub`."""
+    return make_staff(unlimited_server)
+
+
+@pytest.fixture
+async def callers(unlimited_hub: Hub, staff: Staff) -> Callers:
+    """One of each kind of caller of `unlimited_hub`, of this test's own."""
+    return await make_callers(unlimited_hub, staff)
 
 
 @pytest.fixture
