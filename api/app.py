@@ -114,6 +114,8 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
         lifespan=partial(_lifespan, hub, history),
     )
+    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    starlette.router.redirect_slashes = False
     inner = CrossOrigin(starlette, settings)
     return Edge(
         inner,
