@@ -134,3 +134,17 @@ async def test_a_repeated_key_gets_the_first_answer_and_a_stranger_is_refused(hu
     ]
     assert [answer.status_code for answer in asked] == [200, 200]
     assert asked[0].json() == asked[1].json()
+
+
+async def test_the_last_of_many_bids_at_once_is_told_though_nobody_does_anything_more(hub: Hub) -> None:
+    owner = await hub.signup("client")
+    freelancers = [await hub.signup("freelancer") for _ in range(5)]
+    job = await posted(hub, owner)
+    async with hub.stream(owner, channels="jobs") as listener:
+        await listener.next("connection_confirmed")
+        await asyncio.gather(*(bid(hub, job, who) for who in freelancers))
+        heard = await listener.until(lambda event: event.type == "job_updated" and event.data["bidCount"] == 5)
+    counts = [event.data["bidCount"] for event in heard if event.type == "job_updated"]
+    # The first at once, the others together; more tellings only where a bid took more than a second.
+    assert counts == sorted(set(counts))
+    assert counts[0] == 1
