@@ -52,39 +52,40 @@ def test_two_bids_of_a_job_are_not_hired_even_where_foreign_keys_are_not_checked
     assert refuses(tx, scene, f"{HIRE} :rejected") == "UNIQUE constraint failed: bids.job_id"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        # A bid is hired only where its job names it.
-        f"{HIRE} :pending",
-        # The job can then neither name another, nor forget it, nor go away, nor can the bid.
-        f"{ASSIGN} :rejected WHERE id = :job",
-        "UPDATE jobs SET status = 'cancelled', held = 0, hired_at = NULL, hired_bid_id = NULL WHERE id = :job",
-        "UPDATE bids SET job_id = :other WHERE id = :hired",
-        "DELETE FROM bids WHERE id = :hired",
-        # The bid a job names is one of its own.
-        f"{ASSIGN} :hired WHERE id = :other",
-        f"{ASSIGN} 'nothing' WHERE id = :other",
-    ],
-)
+TORN = {
+    "a bid is hired where its job names none": f"{HIRE} :pending",
+    "the job names another of its bids": f"{ASSIGN} :rejected WHERE id = :job",
+    "the job forgets its hired bid": (
+        "UPDATE jobs SET status = 'cancelled', held = 0, hired_at = NULL, hired_bid_id = NULL WHERE id = :job"
+    ),
+    "the hired bid goes to another job": "UPDATE bids SET job_id = :other WHERE id = :hired",
+    "the hired bid goes away": "DELETE FROM bids WHERE id = :hired",
+    "the job names a bid of another": f"{ASSIGN} :hired WHERE id = :other",
+    "the job names what is no bid": f"{ASSIGN} 'nothing' WHERE id = :other",
+}
+
+
+@pytest.mark.parametrize("statement", TORN.values(), ids=TORN.keys())
 def test_a_job_and_its_hired_bid_name_each_other(tx: Connection, scene: Scene, statement: str) -> None:
     assert refuses(tx, scene, statement) == "FOREIGN KEY constraint failed"
 
 
+TORN_ROWS = [
+    ("UPDATE jobs SET status = 'assigned', held = 1 WHERE id = :other", "ck_jobs_hired_has_bid"),
+    ("UPDATE jobs SET status = 'open', held = budget WHERE id = :job", "ck_jobs_open_has_no_bid"),
+    ("UPDATE jobs SET hired_at = NULL WHERE id = :job", "ck_jobs_hired_pair"),
+    ("UPDATE bids SET status = 'hired' WHERE id = :pending", "ck_bids_hired_time"),
+    ("UPDATE bids SET hired_at = 1 WHERE id = :pending", "ck_bids_hired_time"),
+    ("UPDATE bids SET status = 'rejected' WHERE id = :pending", "ck_bids_rejected_time"),
+    ("UPDATE bids SET rejected_at = 1 WHERE id = :pending", "ck_bids_rejected_time"),
+    ("UPDATE bids SET status = 'maybe' WHERE id = :pending", "ck_bids_status"),
+    ("UPDATE jobs SET status = 'maybe' WHERE id = :other", "ck_jobs_status"),
+    ("UPDATE jobs SET bid_count = -1 WHERE id = :other", "ck_jobs_bid_count"),
+]
+
+
 @pytest.mark.parametrize(
-    ("statement", "constraint"),
-    [
-        ("UPDATE jobs SET status = 'assigned', held = 1 WHERE id = :other", "ck_jobs_hired_has_bid"),
-        ("UPDATE jobs SET status = 'open', held = budget WHERE id = :job", "ck_jobs_open_has_no_bid"),
-        ("UPDATE jobs SET hired_at = NULL WHERE id = :job", "ck_jobs_hired_pair"),
-        ("UPDATE bids SET status = 'hired' WHERE id = :pending", "ck_bids_hired_time"),
-        ("UPDATE bids SET hired_at = 1 WHERE id = :pending", "ck_bids_hired_time"),
-        ("UPDATE bids SET status = 'rejected' WHERE id = :pending", "ck_bids_rejected_time"),
-        ("UPDATE bids SET rejected_at = 1 WHERE id = :pending", "ck_bids_rejected_time"),
-        ("UPDATE bids SET status = 'maybe' WHERE id = :pending", "ck_bids_status"),
-        ("UPDATE jobs SET status = 'maybe' WHERE id = :other", "ck_jobs_status"),
-        ("UPDATE jobs SET bid_count = -1 WHERE id = :other", "ck_jobs_bid_count"),
-    ],
+    ("statement", "constraint"), TORN_ROWS, ids=[f"{n} {name}" for n, (_, name) in enumerate(TORN_ROWS)]
 )
 def test_status_and_what_belongs_to_it_agree(tx: Connection, scene: Scene, statement: str, constraint: str) -> None:
     assert refuses(tx, scene, statement) == f"CHECK constraint failed: {constraint}"
