@@ -267,6 +267,22 @@ def test_a_bid_withdrawn_between_the_look_and_the_hire_is_not_pending(tx: Connec
     assert error.details == {"currentStatus": "withdrawn"}
 
 
+def test_a_hired_bid_that_its_job_does_not_know_of_keeps_others_from_being_hired(tx: Connection) -> None:
+    olga, _, (hers, his, _) = scene(tx)
+    # Foreign keys forbid it; here they look only at COMMIT, and the test's end is none.
+    tx.execute(text("PRAGMA defer_foreign_keys=ON"))
+    tx.execute(text("UPDATE bids SET status = 'hired', hired_at = 1 WHERE id = :bid"), {"bid": his.id})
+    assert refused(GigNotOpen, hire, tx, hers, olga).details == {"currentStatus": "assigned", "hiredBidId": None}
+
+
+def test_inboxes_are_taken_in_the_order_of_their_users_whoever_wins(tx: Connection, told: list[Draft]) -> None:
+    olga, _, made = scene(tx)
+    before = len(told)
+    hire(tx, made[-1], olga)
+    taken = [draft.channel for draft in told[before:] if draft.type == "notification"]
+    assert taken == [f"user:{one.freelancer.id}" for one in made] == sorted(taken)
+
+
 # Nothing of what was taken back ---------------------------------------------------------------
 
 
