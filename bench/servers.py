@@ -41,6 +41,11 @@ class Server:
                 return int(line.split()[1])
         raise RuntimeError("no VmRSS")
 
+    def cpu_seconds(self) -> float:
+        """What all its threads have used until now, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def hub(self, *arguments: str) -> str:
         """Run a `hub` command on this server's folder; what it printed."""
         made = subprocess.run(
