@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api import job_log
 from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
@@ -40,6 +41,7 @@ from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.history import History
 from services.ids import new_id
+from services.job_moves import Moved
 from services.lookup import Lookup
 from services.passwords import Passwords
 from services.retention import Retention
@@ -112,6 +114,8 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
         lifespan=partial(_lifespan, hub, history),
     )
+    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    starlette.router.redirect_slashes = False
     inner = CrossOrigin(starlette, settings)
     return Edge(
         inner,
@@ -130,7 +134,13 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
-        retention = Retention(hub.database, all_chores(_keep(hub.settings)), clock=hub.clock, on_error=_chore_failed)
+        retention = Retention(
+            hub.database,
+            all_chores(_keep(hub.settings)),
+            clock=hub.clock,
+            on_error=_chore_failed,
+            on_done=_chore_done,
+        )
         await retention.start()
         stack.push_async_callback(retention.stop)
         await hub.identities.start()
@@ -163,6 +173,13 @@ def _keep(settings: Settings) -> Keep:
 
 def _chore_failed(name: str, error: Exception) -> None:
     structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
+
+
+def _chore_done(name: str, done: object) -> None:
+    """What the hub does to jobs by itself is worth a line."""
+    for moved in done if isinstance(done, list) else ():
+        if isinstance(moved, Moved):
+            job_log.say(structlog.get_logger("retention"), moved, by="hub")
 
 
 async def _domain(request: Request, error: Any) -> Response:

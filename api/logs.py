@@ -113,12 +113,13 @@ def _text_of(value: Any) -> str:
 
 
 def _plain(value: str) -> str:
-    if len(value) > _LONGEST:
-        value = value[:_LONGEST] + "…"
     if "?" in value:
         value = _QUERY.sub("?…", value)
     if "earer" in value or "asic" in value or "EARER" in value:
         value = _BEARER.sub(rf"\1 {HIDDEN}", value)
+    # Last, so that no secret loses what it would have been known by; a trace says at its end what went wrong.
+    if len(value) > _LONGEST:
+        value = f"{value[: _LONGEST // 2]}…{value[-_LONGEST // 2 :]}"
     # A lone surrogate cannot be written as UTF-8.
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 

@@ -19,6 +19,7 @@ import uvloop
 
 from api.app import App, build
 from api.control_socket import ControlSocket
+from api.protocol import BoundedProtocol
 from api.settings import Settings
 from api.stream import take_over_shutdown
 from api.watch import Watch
@@ -158,7 +159,7 @@ class HubServer(uvicorn.Server):
 def _configuration(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",

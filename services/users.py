@@ -13,9 +13,9 @@ from services.callers import User
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
 from services.prepared import Prepared
-from services.shapes import Role, Self
+from services.shapes import ListedUser, Role, Self
 from services.tables import inboxes, users
-from services.times import render
+from services.times import render, render_optional
 
 EMAIL_LENGTH = 254
 # What a browser's <input type=email> lets through (HTML, 4.10.5.1.5), so that no form accepts what we refuse.
@@ -28,6 +28,12 @@ _BY_ID = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(use
 _BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.email == bindparam("which"))
 _BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("which"))
 _ABLE = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
+_AFTER = (
+    select(*_COLUMNS, users.c.external_id, users.c.disabled_at)
+    .where(users.c.id > bindparam("after"))
+    .order_by(users.c.id)
+    .limit(bindparam("most"))
+)
 _NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
 # One statement for any number of names: a JSON list is one parameter.
 _asked = func.json_each(bindparam("asked")).table_valued("value")
@@ -119,6 +125,22 @@ def by_id(tx: Connection, *, user_id: str) -> Account | None:
 def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
     """Those of these users who are there and not disabled."""
     return {row.id: User.of_row(row) for row in tx.execute(_ABLE, {"ids": list(ids)})}
+
+
+def listed(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
+    """At most so many users, disabled ones too, oldest first, from those after this id on (empty: from the first)."""
+    return [
+        ListedUser(
+            id=row.id,
+            email=row.email,
+            external_id=row.external_id,
+            name=row.name,
+            role=row.role,
+            created_at=render(row.created_at),
+            disabled_at=render_optional(row.disabled_at),
+        )
+        for row in tx.execute(_AFTER, {"after": after, "most": most})
+    ]
 
 
 def names(tx: Connection, *, ids: Sequence[str]) -> dict[str, str]:
