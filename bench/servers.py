@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
-# No limits that would stop the load itself; everything else as it ships.
+# No limits and no empty wallets that would stop the load itself, no log lines, as the naive server writes none.
 _OPEN = {
     "HUB_RATE_LIMIT": "0",
     "HUB_CONNECT_RATE_LIMIT": "0",
@@ -23,6 +23,7 @@ _OPEN = {
     "HUB_SIGNUP_RATE_LIMIT": "0",
     "HUB_PASSWORD_COST": "1",
     "HUB_LOG_LEVEL": "warning",
+    "HUB_OPENING_BALANCE": "1000000000",
 }
 
 
