@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, column, event, select, table
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.util import await_only
 
@@ -24,6 +24,7 @@ from services import database as database_module
 from services import outbox, sqlite
 from services.database import Database
 from services.errors import Overloaded
+from services.prepared import Prepared
 from services.sqlite import CannotOpen
 from services.writer import BATCH_UNITS, WAITING_UNITS, Batch
 
@@ -61,6 +62,13 @@ def adding(name: str) -> Callable[[Connection], str]:
 
 def names(tx: Connection) -> list[str]:
     return list(tx.exec_driver_sql("SELECT name FROM things ORDER BY place").scalars())
+
+
+_NAMES = Prepared(select(column("name")).select_from(table("things")))
+
+
+def names_past_core(tx: Connection) -> list[str]:
+    return [name for (name,) in _NAMES.rows(tx, {})]
 
 
 def told(batches: list[Batch]) -> list[str]:
@@ -297,6 +305,7 @@ OPEN_AS_NOBODY = """
 import asyncio, os, sys
 from pathlib import Path
 from services.database import Database
+from services.prepared import Prepared
 from services.sqlite import CannotOpen
 
 database = Database(Path(sys.argv[1]))
@@ -423,14 +432,15 @@ async def test_reads_that_wait_are_bounded(database: Database, monkeypatch: pyte
     assert await waiting == []
 
 
-async def test_a_read_sees_one_moment(database: Database) -> None:
+@pytest.mark.parametrize("ask", [names, names_past_core])
+async def test_a_read_sees_one_moment(database: Database, ask: Callable[[Connection], list[str]]) -> None:
     held = Held(database, 0)
     await database.write(add, "before")
 
     def twice(tx: Connection) -> tuple[list[str], list[str]]:
-        first = names(tx)
+        first = ask(tx)
         held.hold(tx)
-        return first, names(tx)
+        return first, ask(tx)
 
     reading = asyncio.create_task(database.read(twice))
     await asyncio.to_thread(held._entered.acquire)
