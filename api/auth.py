@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.bodies import Body, Id, Line80, PageLimit, Query, Skills
 from api.call import Call
-from services import access, idempotency, logins, users
+from services import access, idempotency, joining, logins, users
 from services.callers import User
 from services.errors import IdempotencyKeyReused, NotFound, Unauthenticated
 from services.ids import new_id
@@ -137,13 +137,14 @@ async def _make_account(call: Call[SignUp, None]) -> tuple[Self, str]:
     call.hub.attempts.sign_up(_address(call))
     password_hash = await call.hub.passwords.hash(call.body.password)
     create = partial(
-        users.create,
+        joining.join,
         email=email,
         password_hash=password_hash,
         name=call.body.name,
         role=call.body.role,
         skills=call.body.skills or (),
         user_id=user_id,
+        opening_balance=call.hub.settings.opening_balance,
     )
     key = call.idempotency_key()
     if key is None:

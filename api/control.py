@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, demo, keys, sending, times, users
+from services import access, demo, joining, keys, sending, times, users
 from services.callers import Caller
 from services.database import Database
 from services.errors import Conflict, InvalidField, NotFound
@@ -55,6 +55,7 @@ class NewUser(Arguments, frozen=True):
     name: str
     role: Role
     password_hash: str
+    opening_balance: int
 
 
 class NewPassword(Arguments, frozen=True):
@@ -210,7 +211,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "notifications.send": _writes(Notice, send),
     "users.find": _reads(Whom, find_user),
     "users.list": _reads(UsersAfter, users.listed),
-    "users.create": _writes(NewUser, users.create),
+    "users.create": _writes(NewUser, joining.join),
     "users.password": _writes(NewPassword, access.set_password),
     "users.disable": _writes(UserEmail, access.disable),
     "users.enable": _writes(UserEmail, access.enable),

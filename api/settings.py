@@ -32,9 +32,6 @@ from realtime.limiter import Limit
 # OWASP's least memory for argon2id, in MiB.
 MIN_PASSWORD_COST: Final = 19
 
-# What a later release will know; named here so that the refusal says so instead of guessing at a typo.
-LATER: Final = frozenset({"HUB_OPENING_BALANCE", "HUB_REVIEW_DAYS", "HUB_DELIVERY_DAYS"})
-
 # What `hub send` and `hub tail` read for themselves, perhaps from the same environment.
 FOR_COMMANDS: Final = frozenset({"HUB_API_KEY", "HUB_TOKEN"})
 
@@ -99,6 +96,9 @@ class Settings:
         lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
     )
     currency: str = knob(currency, "USD", "the hub's one currency (ISO 4217)")
+    opening_balance: int = knob(
+        whole(0, 10**12), "1000000", "minor units that a new user's wallet opens with", production="0"
+    )
     password_cost: int = knob(whole(1, 4_096), "64", "MiB of memory that hashing a password takes (argon2id)")
     log_level: str = knob(choice("debug", "info", "warning", "error"), "info", "least level that is logged")
 
@@ -173,8 +173,6 @@ def readme_table() -> str:
 
 
 def _unknown(name: str) -> str:
-    if name in LATER:
-        return f"{name} is for a later release: leave it unset."
     near = get_close_matches(name, sorted(NAMES), n=1)
     hint = f"did you mean {near[0]}?" if near else "unset it, or look it up in the README."
     return f"{name} is no setting of the hub: {hint}"

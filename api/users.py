@@ -5,7 +5,7 @@ from typing import Literal
 from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
-from services import texts, users
+from services import joining, texts
 from services.errors import InvalidField
 from services.shapes import Self
 
@@ -29,9 +29,10 @@ async def put_by_external_id(call: Call[ExternalUser, None]) -> Self:
     if UNREADABLE in external_id:
         raise InvalidField("externalId", "type", "The id in the path is not UTF-8.")
     return await call.write(
-        users.put_by_external_id,
+        joining.put,
         external_id=external_id,
         name=call.body.name,
         role=call.body.role,
         email=call.body.email,
+        opening_balance=call.hub.settings.opening_balance,
     )

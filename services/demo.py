@@ -1,14 +1,18 @@
 """Fills a store for the demo: users, jobs, bids and a hire, by the same units of work that serve real people."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import access, bidding, hiring, jobs, users
+from services import access, bidding, hiring, jobs, users, wallet
 from services import tables as t
 from services.demo_story import PEOPLE, WORKS, Someone, Work
 from services.shapes import Person
 from services.times import HOUR
+
+# What each wallet opens with: enough for every job of the story, in minor units.
+OPENING: Final = 5_000_000
 
 _HAS_JOB = (
     select(t.jobs.c.id).where(t.jobs.c.owner_id == bindparam("owner"), t.jobs.c.title == bindparam("titled")).limit(1)
@@ -49,6 +53,7 @@ def _person(tx: Connection, someone: Someone, hashes: Mapping[str, str], renew: 
             skills=someone.skills,
             now=now,
         )
+        wallet.deposit(tx, user_id=made.id, amount=OPENING, now=now)
         return Person(id=made.id, name=made.name)
     if renew:
         access.set_password(tx, email=someone.email, password_hash=kept, now=now)

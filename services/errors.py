@@ -115,6 +115,15 @@ class Conflict(DomainError):
         super().__init__(message, currentStatus=status)
 
 
+class InsufficientFunds(DomainError):
+    """There is not enough money in the wallet."""
+
+    code = "INSUFFICIENT_FUNDS"
+
+    def __init__(self, available: int) -> None:
+        super().__init__(available=available)
+
+
 class RateLimited(DomainError):
     """Too many in too short a time."""
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, money, notifications
+from services import job_events, money, notifications, wallet
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
 from services.shapes import Shape
@@ -41,7 +41,7 @@ _ASSIGN = (
     update(jobs)
     .where(_j.id == bindparam("which"), _j.status == "open")
     .values(status="assigned", hired_bid_id=bindparam("bid"), hired_at=bindparam("at"), updated_at=bindparam("at"))
-    .values(untold=0)
+    .values(untold=0, held=bindparam("price"), due_at=None)
     .returning(*job_events.COLUMNS)
 )
 _STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
@@ -83,10 +83,13 @@ class Hire:
 def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
     """Give a job to the freelancer who made this bid, reject the other pending bids, tell them and everybody.
 
-    Raises, in this order: BidNotFound, GigNotFound, NotGigOwner, GigNotOpen, BidNotPending.
+    What is held for the job becomes the bid's price. Raises, in this order: BidNotFound, GigNotFound, NotGigOwner,
+    GigNotOpen, BidNotPending, InsufficientFunds.
     """
     bid = _hireable(tx.execute(_BID, {"which": bid_id}).one_or_none(), owner_id)
-    job = _take(tx, bid.job_id, bid_id, now)
+    wallet.require(tx, user_id=owner_id, amount=bid.price - bid.budget)
+    job = _take(tx, bid, bid_id, now)
+    _hold_the_price(tx, bid, now)
     losers = tx.execute(_LOSE, {"job": bid.job_id, "at": now}).scalars().all()
     mail = [(bid.freelancer_id, _to_winner(bid, bid_id, now))]
     if losers:
@@ -116,16 +119,25 @@ def _hireable(bid: Row[*tuple[Any, ...]] | None, owner_id: str) -> Row[*tuple[An
     return bid
 
 
-def _take(tx: Connection, job_id: str, bid_id: str, now: int) -> Row[*tuple[Any, ...]]:
+def _hold_the_price(tx: Connection, bid: Row[*tuple[Any, ...]], now: int) -> None:
+    more = bid.price - bid.budget
+    if more > 0:
+        wallet.hold(tx, owner_id=bid.owner_id, job_id=bid.job_id, amount=more, now=now)
+    elif more < 0:
+        wallet.release(tx, owner_id=bid.owner_id, job_id=bid.job_id, amount=-more, now=now)
+
+
+def _take(tx: Connection, bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Row[*tuple[Any, ...]]:
     """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen and BidNotPending: somebody was faster."""
     try:
-        job = tx.execute(_ASSIGN, {"which": job_id, "bid": bid_id, "at": now}).one_or_none()
+        asked = {"which": bid.job_id, "bid": bid_id, "price": bid.price, "at": now}
+        job = tx.execute(_ASSIGN, asked).one_or_none()
         won = job is not None and tx.execute(_WIN, {"which": bid_id, "at": now}).rowcount
     except IntegrityError as error:
         # The constraints know of a hired bid that the rows before them did not.
         raise GigNotOpen("assigned", None) from error
     if job is None:
-        raise GigNotOpen(*tx.execute(_STANDING, {"which": job_id}).one())
+        raise GigNotOpen(*tx.execute(_STANDING, {"which": bid.job_id}).one())
     if not won:
         raise BidNotPending("withdrawn")
     return job

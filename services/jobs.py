@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, insert, select
 
-from services import job_events, pages
+from services import job_events, pages, wallet
 from services.errors import NotFound
 from services.ids import new_id
 from services.pages import Page
@@ -46,7 +46,11 @@ def post(
     skills: Iterable[str] = (),
     now: int,
 ) -> Job:
-    """Post an open job and tell everybody. `budget` is in minor units of `currency` (ISO 4217)."""
+    """Post an open job, hold its budget and tell everybody. `budget` is in minor units of `currency` (ISO 4217).
+
+    Raises InsufficientFunds.
+    """
+    wallet.require(tx, user_id=owner.id, amount=budget)
     job_id = new_id()
     row = {
         "id": job_id,
@@ -60,12 +64,14 @@ def post(
         "status": "open",
         "bid_count": 0,
         "instant_accept": 0,
+        "held": budget,
         "created_at": now,
         "updated_at": now,
         "quiet_until": 0,
         "untold": 0,
     }
     tx.execute(_POST, row)
+    wallet.hold(tx, owner_id=owner.id, job_id=job_id, amount=budget, now=now)
     job = one(tx, job_id=job_id)
     job_events.created(tx, job, now=now)
     return job

@@ -161,6 +161,11 @@ def resolve(tx: Connection, *, refs: Sequence[Ref]) -> list[str]:
     return [_known(ref, ours, theirs) for ref in refs]
 
 
+def knows(tx: Connection, *, external_id: str) -> bool:
+    """Whether another system's id is somebody's here."""
+    return tx.execute(_BY_EXTERNAL_ID, {"which": external_id}).one_or_none() is not None
+
+
 def patch_me(
     tx: Connection, *, user_id: str, name: str | None = None, skills: Iterable[str] | None = None, now: int
 ) -> Self:

@@ -39,7 +39,7 @@ def create(email: str, role: Role, name: str | None, password_stdin: bool, as_js
     """Make a user and print the id; this is how admins come to be."""
     settings, address = Settings.read(), checked_email(email)
     shown = checked_name(name or address.partition("@")[0], "'--name'")
-    told = NewUser(address, shown, role, _hash(settings, read_password(password_stdin)))
+    told = NewUser(address, shown, role, _hash(settings, read_password(password_stdin)), settings.opening_balance)
     made = perform_act(settings, "users.create", told, answer=Self)
     if as_json:
         print_json(made)

@@ -4,9 +4,11 @@ from services.tables.columns import metadata
 from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
 from services.tables.market import bids, jobs
+from services.tables.money import accounts, transfers
 from services.tables.people import api_keys, logins, users
 
 __all__ = [
+    "accounts",
     "announcements",
     "answers",
     "api_keys",
@@ -18,6 +20,7 @@ __all__ = [
     "logins",
     "metadata",
     "notifications",
+    "transfers",
     "trims",
     "undos",
     "users",

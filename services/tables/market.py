@@ -1,4 +1,4 @@
-"""Jobs and bids: one hired bid a job, and status and hired bid always agree."""
+"""Jobs and bids: one hired bid a job; status, hired bid and what is held for it always agree."""
 
 from sqlalchemy import (
     BigInteger,
@@ -17,7 +17,9 @@ from sqlalchemy import (
 
 from services.tables.columns import ID, TIME, flag_column, id_column, metadata, user_column
 
+_AT_WORK = "('assigned','in_progress','submitted')"
 _HIRED = "('assigned','in_progress','submitted','completed')"
+_OVER = "('completed','cancelled','expired','deleted')"
 
 jobs = Table(
     "jobs",
@@ -42,18 +44,28 @@ jobs = Table(
     Column("hired_at", TIME),
     Column("expires_at", TIME),
     flag_column("instant_accept"),
+    # Of the owner's held money, how much is for this job.
+    Column("held", BigInteger, nullable=False),
+    # When the hired freelancer said yes.
+    Column("accepted_at", TIME),
+    # When the hub acts by itself: an open job expires, the review of a submitted one ends.
+    Column("due_at", TIME),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     # Until when bids that come and go are not told, and whether one did since the last telling.
     Column("quiet_until", TIME, nullable=False, server_default="0"),
     flag_column("untold"),
     CheckConstraint(
-        "status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired')",
+        "status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired','deleted')",
         name="status",
     ),
+    CheckConstraint("status <> 'open' OR held = budget", name="open_holds_budget"),
+    CheckConstraint(f"status NOT IN {_AT_WORK} OR held > 0", name="at_work_holds_price"),
+    CheckConstraint(f"status NOT IN {_OVER} OR held = 0", name="over_holds_nothing"),
+    CheckConstraint("due_at IS NULL OR status IN ('open','submitted')", name="due"),
     CheckConstraint("(hired_bid_id IS NULL) = (hired_at IS NULL)", name="hired_pair"),
     CheckConstraint(f"status NOT IN {_HIRED} OR hired_bid_id IS NOT NULL", name="hired_has_bid"),
-    CheckConstraint("status NOT IN ('open','expired') OR hired_bid_id IS NULL", name="open_has_no_bid"),
+    CheckConstraint("status NOT IN ('open','expired','deleted') OR hired_bid_id IS NULL", name="open_has_no_bid"),
     # The hired bid is one of this job's own (the bid says the rest: see `hired_for`).
     ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
     UniqueConstraint("id", "hired_bid_id"),
@@ -61,6 +73,7 @@ jobs = Table(
     Index("ix_jobs_owner_id_id", "owner_id", "id"),
     Index("ix_jobs_category_id", "category", "id"),
     Index("ix_jobs_category_status_id", "category", "status", "id"),
+    Index("ix_jobs_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("ix_jobs_untold", "quiet_until", sqlite_where=text("untold = 1")),
 )
 
