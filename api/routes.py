@@ -1,6 +1,7 @@
 """Every URL, who may call it, what goes in and what comes out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from api import (
     announcements,
@@ -240,5 +241,7 @@ _OPERATIONS: Sequence[Operation] = (
 
 OPERATIONS: Sequence[Operation] = (
     *_OPERATIONS,
-    Operation(method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY),
+    Operation(
+        method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY, answer=dict[str, Any]
+    ),
 )
