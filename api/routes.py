@@ -27,6 +27,7 @@ from services.hiring import Hired
 from services.inbox_acts import Verb
 from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
+from services.job_lists import Suggestions
 from services.pages import Page
 from services.sending import Sent
 from services.shapes import Announcement, Bid, Job, Logins, Notification, Self, SignIn, Ticket
@@ -195,6 +196,14 @@ _OPERATIONS: Sequence[Operation] = (
         sends=True,
     ),
     Operation(method="GET", path="/api/jobs", handler=jobs.page, who=ANYBODY, query=jobs.JobList, answer=Page[Job]),
+    Operation(
+        method="GET",
+        path="/api/jobs/suggest",
+        handler=jobs.suggest,
+        who=ANYBODY,
+        query=jobs.JobSearch,
+        answer=Suggestions,
+    ),
     Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, who=ANYBODY, answer=Job),
     Operation(
         method="POST",
