@@ -219,12 +219,8 @@ def test_words_are_found_whole_and_the_last_one_from_three_letters_on(tx: Connec
     assert found(tx, text="some desi") == ["Some designs"]
     assert found(tx, text="de") == []
     assert found(tx, text="go") == found(tx, text="c go") == ["Go and C"]
-    assert (
-        found(tx, text="cafe zuri")
-        == found(tx, text="CAFÉ ZÜRI")
-        == found(tx, text="cafe\u0301")
-        == ["A café in Zürich"]
-    )
+    for typed in ("cafe zuri", "CAFÉ ZÜRI", "cafe\u0301 zu\u0308ri"):
+        assert found(tx, text=typed) == ["A café in Zürich"]
     assert found(tx, text="...") == []
 
 
