@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import servers, wire
+from bench import search, servers, wire
 from bench.servers import Server, decode
 
 SECONDS = 4.0
@@ -219,6 +219,7 @@ def main() -> None:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     with servers.hub() as ours, servers.naive() as naive:
         rows = uvloop.run(measure(ours, naive))
+    rows += search.measure()
     table = Table(
         "what",
         "this hub",
