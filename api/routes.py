@@ -7,6 +7,7 @@ from api import (
     auth,
     bids,
     broadcast,
+    comments,
     demo,
     health,
     inbox,
@@ -14,6 +15,7 @@ from api import (
     notifications,
     openapi,
     realtime,
+    stats,
     stream,
     tickets,
     users,
@@ -30,7 +32,8 @@ from services.inbox_steps import Changes
 from services.job_lists import Suggestions
 from services.pages import Page
 from services.sending import Sent
-from services.shapes import Announcement, Bid, Job, Logins, Notification, Self, SignIn, Ticket
+from services.shapes import Announcement, Bid, Comment, Job, Logins, Notification, Profile, Self, SignIn, Ticket
+from services.stats import Stats
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),
@@ -228,6 +231,26 @@ _OPERATIONS: Sequence[Operation] = (
     ),
     Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
     Operation(method="PATCH", path="/api/bids/{bidId}/hire", handler=bids.hire, who=USER, answer=Hired),
+    Operation(
+        method="POST",
+        path="/api/jobs/{id}/comments",
+        handler=comments.add,
+        who=USER,
+        body=comments.NewComment,
+        answer=Comment,
+        status=201,
+        sends=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/jobs/{id}/comments",
+        handler=comments.page,
+        who=ANYBODY,
+        query=comments.CommentList,
+        answer=Page[Comment],
+    ),
+    Operation(method="GET", path="/api/stats", handler=stats.show, who=ANYBODY, answer=Stats),
+    Operation(method="GET", path="/api/users/{id}", handler=users.show, who=ANYBODY, answer=Profile),
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),

@@ -25,7 +25,7 @@ COLUMNS: Final = (
     _b.created_at,
 )
 
-_OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("which"))
+_OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("which"), jobs.c.status != "deleted")
 
 
 def _list(*narrowed: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -40,7 +40,8 @@ def _list(*narrowed: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
 
 _OF_JOB = _list(_b.job_id == bindparam("which"))
 _OWN_OF_JOB = _list(_b.job_id == bindparam("which"), _b.freelancer_id == bindparam("who"))
-_OWN = _list(_b.freelancer_id == bindparam("who"))
+# With a deleted job go the bids on it.
+_OWN = _list(_b.freelancer_id == bindparam("who")).join(jobs, jobs.c.id == _b.job_id).where(jobs.c.status != "deleted")
 
 
 def show(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
