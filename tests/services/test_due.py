@@ -75,7 +75,7 @@ async def chore(database: Database, now: Callable[[], int]) -> AsyncIterator[tup
         [Chore(DUE.name, 0.001, DUE.find, DUE.remove, DUE.singly)],
         clock=now,
         on_error=lambda name, error: failed.append(error),
-        on_done=lambda name, moved: done.extend(moved),  # type: ignore[arg-type, call-overload]
+        on_done=lambda name, moved: done.extend(moved),  # type: ignore[arg-type]
         pause=0,
     )
     await retention.start()
