@@ -151,6 +151,13 @@ EXPECTED: Final[Mapping[str, list[Asked]]] = {
     "GET /api/bids": [Asked(lambda g: "/api/bids?mine=true", only(*FREELANCERS, rule=anybody))],
     "DELETE /api/bids/{id}": [Asked(lambda g: f"/api/bids/{g.bid}", only(*FREELANCERS, rule=withdrawing))],
     "PATCH /api/bids/{bidId}/hire": [Asked(lambda g: f"/api/bids/{g.bid}/hire", users_only(hiring))],
+    "GET /api/wallet": [Asked(lambda g: "/api/wallet", users_only(anybody))],
+    "GET /api/wallet/entries": [Asked(lambda g: "/api/wallet/entries", users_only(anybody))],
+    # The service here has another scope than `deposit`.
+    "POST /api/wallet/deposits": [Asked(lambda g: "/api/wallet/deposits", only(rule=anybody), {"amount": 1})],
+    "POST /api/wallet/withdrawals": [
+        Asked(lambda g: "/api/wallet/withdrawals", users_only(lambda who, state: 201), {"amount": 1})
+    ],
 }
 
 ROUTES: Final = [op for op in OPERATIONS if op.path.startswith(PREFIXES)]
