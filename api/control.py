@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, demo, joining, keys, sending, users
+from services import access, books, demo, joining, keys, sending, users
 from services.callers import Caller
 from services.database import Database
 from services.errors import Conflict, InvalidField, NotFound
@@ -106,6 +106,13 @@ class DemoFill(Arguments, frozen=True):
     currency: str
 
 
+class Looked(Arguments, frozen=True):
+    """What a look through the books found, and when it began (ms)."""
+
+    began: int
+    faults: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where acts are done: an open store, and the hub that serves from it if there is one. `now` gives ms."""
@@ -187,6 +194,8 @@ def _serving(place: Place) -> Hub:
 
 
 ACTS: Final[Mapping[str, Act]] = {
+    "books.settle": _writes(Looked, books.settle),
+    "books.why_frozen": _reads(NoArguments, books.why_frozen),
     "demo.fill": _writes(DemoFill, demo.fill),
     "demo.is_filled": _reads(NoArguments, demo.is_filled),
     "hub.address": Act(NoArguments, _address),

@@ -90,6 +90,27 @@ def reader_engine(path: Path) -> AsyncEngine:
     return engine
 
 
+@contextmanager
+def lone_reader(path: Path) -> Iterator[Connection]:
+    """A reader of a command's own, beside the hub or while nobody serves; each `begin()` of it is one snapshot.
+
+    It cannot write, so it brings nothing from the log into the file either. Raises CannotOpen.
+    """
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True),
+        poolclass=StaticPool,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare(_READER, _READER_HAS))
+    event.listen(engine, "begin", _begin)
+    try:
+        with opening(path), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def require_file(path: Path) -> None:
     """Raises CannotOpen unless there is a file: SQLite would make an empty one."""
     try:

@@ -9,7 +9,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
-# The last millisecond of the year 9999, the end of what RFC 3339 can say.
+# The first and the last millisecond of what RFC 3339 can say: the years 1 to 9999.
+EARLIEST = -62_135_596_800_000
 LATEST = 253_402_300_799_999
 
 
@@ -36,7 +37,8 @@ def parse(text: str, pointer: str) -> int:
         raise InvalidField(pointer, "type", "Give a time like 2026-01-31T12:00:00.000Z.") from None
     if stamp.tzinfo is None:
         raise InvalidField(pointer, "type", "The time needs an offset or Z at its end.")
-    try:
-        return int(stamp.timestamp() * 1_000)
-    except (OverflowError, ValueError):
-        raise InvalidField(pointer, "range", "That time is out of range.") from None
+    milliseconds = int(stamp.timestamp() * 1_000)
+    # An offset can lead out of the years that are written with four digits, and nobody could read the time again.
+    if not EARLIEST <= milliseconds <= LATEST:
+        raise InvalidField(pointer, "range", "That time is out of range.")
+    return milliseconds

@@ -5,7 +5,7 @@ from services.tables.counts import totals
 from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
 from services.tables.market import bids, comments, jobs
-from services.tables.money import accounts, transfers
+from services.tables.money import accounts, freezes, transfers
 from services.tables.people import api_keys, logins, users
 from services.tables.search import job_index, job_terms, skills
 
@@ -18,6 +18,7 @@ __all__ = [
     "comments",
     "counter",
     "events",
+    "freezes",
     "inboxes",
     "job_index",
     "job_terms",
