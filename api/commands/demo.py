@@ -1,6 +1,7 @@
 """`hub demo`: users, jobs and bids to look at."""
 
 import secrets
+from typing import Final
 
 import anyio
 import click
@@ -8,12 +9,15 @@ import click
 from api import demo
 from api.commands.output import print_json, print_table, say
 from api.commands.progress import progress
-from api.commands.store import perform_act
-from api.control import DemoFill
+from api.commands.store import now_ms, perform_act
+from api.control import DemoFill, DemoSteps
 from api.demo import DemoUser
 from api.settings import Settings
 from services.demo_story import PEOPLE
 from services.passwords import Passwords
+
+# Steps of the crowd in one request, which must fit through the hub's socket.
+STEPS_AT_ONCE: Final = 250
 
 
 @click.command("demo")
@@ -49,11 +53,29 @@ def _with_passwords() -> list[DemoUser]:
 
 
 def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
+    if not perform_act(settings, "demo.has_crowd", answer=bool):
+        _bring_crowd(settings)
     hashes = anyio.run(_hash, settings, people)
     posted = perform_act(settings, "demo.fill", DemoFill(hashes, renew, settings.currency), answer=int)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     demo.write(settings.data_dir, people)
     say(f"The demo has {len(people)} users; {posted} jobs were posted.")
+
+
+def _bring_crowd(settings: Settings) -> None:
+    """The months before: hundreds of people nobody can sign in as. First, so that what they did sorts first."""
+    try:
+        from services import demo_plan  # only here: it takes a while to load, and a hub without demos has no mimesis
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"The demo needs {error.name}: pip install 'gigwire[demo]'.") from error
+    steps = demo_plan.steps(now=now_ms(), currency=settings.currency)
+    known: dict[str, str] = {}
+    with progress("Filling the market") as told:
+        for start in range(0, len(steps), STEPS_AT_ONCE):
+            told(start, len(steps))
+            part = steps[start : start + STEPS_AT_ONCE]
+            named = {key: known[key] for step in part for key in (step.by, step.on) if key in known}
+            known |= perform_act(settings, "demo.play", DemoSteps(part, named), answer=dict[str, str])
 
 
 async def _hash(settings: Settings, people: list[DemoUser]) -> dict[str, str]:
