@@ -203,7 +203,7 @@ async def _play(place: Place, told: DemoSteps) -> dict[str, str]:
     made: dict[str, str] = {}
     for start in range(0, len(told.steps), STEPS_AT_ONCE):
         part = told.steps[start : start + STEPS_AT_ONCE]
-        made |= await place.database.write(demo_steps.play, steps=part, known=told.known | made)
+        made |= await place.database.write(demo_steps.play, steps=part, known=told.known | made, now=place.now())
     return made
 
 

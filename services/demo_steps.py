@@ -1,6 +1,6 @@
 """Plays steps of the demo's crowd, each by the unit of work that serves real people, at its own time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,7 +15,9 @@ from services.times import DAY
 # Nobody has an address at this domain (RFC 2606), nor a password: they are there to be seen.
 DOMAIN: Final = "crowd.example"
 
-_TERMS: Final = Terms(review_ms=7 * DAY, delivery_ms=30 * DAY)
+REVIEW_MS: Final = 7 * DAY
+DELIVERY_MS: Final = 30 * DAY
+
 _CROWD: Final = select(t.users.c.id).where(t.users.c.email == bindparam("which"))
 
 
@@ -30,8 +32,11 @@ class Step(msgspec.Struct, frozen=True):
     about: dict[str, Any] = {}
 
 
-def play(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str]) -> dict[str, str]:
-    """Play steps in their order; `known` are the ids of earlier ones by key. Returns the ids of what they made."""
+def play(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str], now: int) -> dict[str, str]:
+    """Play steps in their order; `known` are the ids of earlier ones by key. Returns the ids of what they made.
+
+    Every review begins `now`, or the hub would at once complete what was handed in long ago, before its owner does.
+    """
     made: dict[str, str] = {}
     ids = {**known}
     names = users.names(tx, ids=list({ids[step.by] for step in steps if step.by in ids}))
@@ -41,7 +46,7 @@ def play(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str]) -> 
             names[new] = step.about["name"]
         else:
             by = Person(id=ids[step.by], name=names[ids[step.by]])
-            new = _ACTS[step.act](tx, by, ids.get(step.on, ""), step.about, step.at)
+            new = _act(tx, step, by, ids.get(step.on, ""), now)
         if step.makes:
             made[step.makes] = ids[step.makes] = new
     return made
@@ -68,33 +73,20 @@ def _join(tx: Connection, step: Step) -> str:
     return made.id
 
 
-def _post(tx: Connection, by: Person, on: str, about: dict[str, Any], at: int) -> str:
-    return jobs.post(tx, owner=by, **about, now=at).id
-
-
-def _bid(tx: Connection, by: Person, on: str, about: dict[str, Any], at: int) -> str:
-    return bidding.place(tx, job_id=on, freelancer=by, **about, now=at).id
-
-
-def _hire(tx: Connection, by: Person, on: str, about: dict[str, Any], at: int) -> str:
-    hiring.hire(tx, bid_id=on, owner_id=by.id, now=at)
+def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
+    """What somebody who is there does to `on`; the id of what came of it."""
+    at, about = step.at, step.about
+    match step.act:
+        case "post":
+            return jobs.post(tx, owner=by, **about, now=at).id
+        case "bid":
+            return bidding.place(tx, job_id=on, freelancer=by, **about, now=at).id
+        case "comment":
+            return comments.add(tx, job_id=on, author=by, **about, now=at).id
+        case "hire":
+            hiring.hire(tx, bid_id=on, owner_id=by.id, now=at)
+        case _:
+            terms = Terms(review_ms=now - at + REVIEW_MS, delivery_ms=DELIVERY_MS)
+            # Whose move it is follows from who owns the job and who is hired.
+            moving.move(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
     return on
-
-
-def _move(tx: Connection, by: Person, on: str, about: dict[str, Any], at: int) -> str:
-    # Whose move it is follows from who owns and who is hired.
-    moving.move(tx, job_id=on, user=by, role="client", **about, terms=_TERMS, now=at)
-    return on
-
-
-def _comment(tx: Connection, by: Person, on: str, about: dict[str, Any], at: int) -> str:
-    return comments.add(tx, job_id=on, author=by, **about, now=at).id
-
-
-_ACTS: Final[Mapping[str, Callable[[Connection, Person, str, dict[str, Any], int], str]]] = {
-    "post": _post,
-    "bid": _bid,
-    "hire": _hire,
-    "move": _move,
-    "comment": _comment,
-}

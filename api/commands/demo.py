@@ -23,7 +23,16 @@ STEPS_AT_ONCE: Final = 250
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Change nothing where there is a demo already; the table is printed anyway.")
 @click.option("--json", "as_json", is_flag=True, help="Print the users as JSON, not as a table.")
-def command(once: bool, as_json: bool) -> None:
+@click.option("--live", is_flag=True, help="Then keep the market going on the hub that serves, until Ctrl-C.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.01, max=100),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="With --live, how many things happen in a second.",
+)
+def command(once: bool, as_json: bool, live: bool, rate: float) -> None:
     """Fill the store with demo users, jobs and bids, and print the users with their passwords.
 
     What is there already stays. Only in development: the sign-in page then offers these users.
@@ -33,10 +42,14 @@ def command(once: bool, as_json: bool) -> None:
         raise click.ClickException("There is no demo in production: anybody could sign in.")
     people = demo.read(settings.data_dir)
     known = [person.email for person in people] == [someone.email for someone in PEOPLE]
-    if not (once and known and perform_act(settings, "demo.is_filled", answer=bool)):
+    if not ((once or live) and known and perform_act(settings, "demo.is_filled", answer=bool)):
         people = people if known else _with_passwords()
         _fill(settings, people, renew=not known)
-    if as_json:
+    if live:
+        from api.commands.live import run  # only here: see `_bring_crowd`
+
+        run(settings, people, rate)
+    elif as_json:
         print_json(people)
     else:
         print_table(
