@@ -59,6 +59,8 @@ _OPERATIONS: Sequence[Operation] = (
         path="/api/realtime/tickets",
         handler=tickets.take,
         who=service("tickets", roles=frozenset(ROLES)),
+        body=tickets.TicketFor,
+        body_optional=True,
         answer=Ticket,
     ),
     Operation(
@@ -180,6 +182,7 @@ _OPERATIONS: Sequence[Operation] = (
         who=service("users"),
         body=users.ExternalUser,
         answer=Self,
+        slashes=True,
     ),
     *market.OPERATIONS,
     # Operations
