@@ -67,7 +67,7 @@ ACTS = {
     "hire_too_late": 2,
     "deposit": 2,
     "withdraw": 2,
-    "wait": 2,
+    "wait": 4,
     "see_to_what_is_due": 3,
     "tell_late": 2,
     "freeze": 1,
