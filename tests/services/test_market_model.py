@@ -60,7 +60,7 @@ ACTS = {
     "take": 2,
     "go_on": 20,
     "edit": 2,
-    "withdraw_bid": 2,
+    "withdraw_bid": 3,
     "end_open": 3,
     "move_anyhow": 3,
     "do_as_somebody_else": 4,
