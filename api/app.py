@@ -114,6 +114,8 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
         lifespan=partial(_lifespan, hub, history),
     )
+    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    starlette.router.redirect_slashes = False
     inner = CrossOrigin(starlette, settings)
     return Edge(
         inner,
@@ -185,19 +187,19 @@ def _chore_done(name: str, done: object) -> None:
             job_log.say(structlog.get_logger("retention"), moved, by="hub")
 
 
-def _domain(request: Request, error: Any) -> Response:
+async def _domain(request: Request, error: Any) -> Response:
     return problem(error, request.scope["hub.request_id"])
 
 
-def _http(request: Request, error: Any) -> Response:
+async def _http(request: Request, error: Any) -> Response:
     """Starlette's own 404 and 405."""
     if error.status_code == 405:
-        return _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
-    return _domain(request, NotFound() if error.status_code == 404 else Internal())
+        return await _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return await _domain(request, NotFound() if error.status_code == 404 else Internal())
 
 
-def _internal(request: Request, error: Exception) -> Response:
-    return _domain(request, Internal())
+async def _internal(request: Request, error: Exception) -> Response:
+    return await _domain(request, Internal())
 
 
 def _wall_clock() -> int:

@@ -62,6 +62,8 @@ _OPERATIONS: Sequence[Operation] = (
         path="/api/realtime/tickets",
         handler=tickets.take,
         who=service("tickets", roles=frozenset(ROLES)),
+        body=tickets.TicketFor,
+        body_optional=True,
         answer=Ticket,
     ),
     Operation(
@@ -183,6 +185,7 @@ _OPERATIONS: Sequence[Operation] = (
         who=service("users"),
         body=users.ExternalUser,
         answer=Self,
+        slashes=True,
     ),
     # The marketplace
     Operation(
