@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import search, servers, wire
+from bench import market, search, servers, wire
 from bench.servers import Server, decode
 
 SECONDS = 4.0
@@ -187,6 +187,7 @@ async def measure(ours: Server, naive: Server) -> list[Row]:
     rate, times = await hires(ours)
     p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
     rows.append(("hires/s, 32 callers", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
+    rows.append(await market.lives(ours, sign_up))
     seconds = await paced(ours, key, users[0])
     p50, p99 = wire.percentile(seconds, 0.5), wire.percentile(seconds, 0.99)
     rows.append(("publish → stream, 100/s", f"p50 {p50:.1f} ms", "–", f"p99 {p99:.1f} ms"))
