@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import servers, wire
+from bench import market, search, servers, wire
 from bench.servers import Server, decode
 
 SECONDS = 4.0
@@ -213,6 +213,7 @@ async def measure(ours: Server, naive: Server) -> list[Row]:
     rate, times = await hires(ours)
     p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
     rows.append(("hires/s, 32 callers", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
+    rows.append(await market.lives(ours, sign_up))
     seconds = await paced(ours, key, users[0])
     p50, p99 = wire.percentile(seconds, 0.5), wire.percentile(seconds, 0.99)
     rows.append(("publish → stream, 100/s", f"p50 {p50:.1f} ms", "–", f"p99 {p99:.1f} ms"))
@@ -245,6 +246,7 @@ def main() -> None:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     with servers.hub() as ours, servers.naive() as naive:
         rows = uvloop.run(measure(ours, naive))
+    rows += search.measure()
     table = Table(
         "what",
         "this hub",
