@@ -35,6 +35,8 @@ GOOD: Final[dict[str, Any]] = {
     "POST /api/auth/password": {"currentPassword": "wrong", "newPassword": PASSWORD},
     "PUT /api/users/by-external-id/{externalId}": {"name": "n"},
     "POST /api/jobs": {"title": "t", "description": "d", "budget": 1},
+    "PATCH /api/jobs/{id}": {"title": "t"},
+    "PATCH /api/jobs/{id}/status": {"status": "submitted"},
     "POST /api/jobs/{id}/bids": {"message": "m", "price": 1},
 }
 
