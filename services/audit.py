@@ -7,12 +7,14 @@ from sqlalchemy import Connection
 
 from services import books
 from services.books import Look
+from services.retention import Chore
 from services.times import DAY
 
 # A look begins this long after the one before it began.
 EVERY_MS: Final = DAY
 # Steps of one turn: some 50 ms of a reader, and the log is not held longer.
 STEPS: Final = 10
+TURN_SECONDS: Final = 1.0
 
 
 class Audit:
@@ -43,3 +45,9 @@ class Audit:
         """Freeze money, or lift the freeze."""
         for look in found:
             books.settle(tx, began=look.began, faults=look.faults, now=now)
+
+
+def chore(tell: Callable[[Sequence[str]], None]) -> Chore:
+    """The chore; `tell(faults)` hears of what does not add up, on a thread of the store's."""
+    audit = Audit(tell)
+    return Chore("books", TURN_SECONDS, audit.find, audit.settle)

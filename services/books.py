@@ -151,12 +151,12 @@ class Look:
         place = self.place
         if place is None:
             return
-        if not any(self.rows.values()):
-            self.faults += _sum_faults(tx)
         statement, faults_of, following = _PARTS[place.part]
         found = tx.execute(statement, {"after": place.after, "upto": place.upto, "most": most}).all()
         self.rows[place.part] += len(found)
         self.faults += [fault for row in found for fault in faults_of(row)]
+        if place.part == "accounts" and len(found) < most:
+            self.faults += _sum_faults(tx)
         del self.faults[FAULTS:]
         # Transfers after the snapshot's last one are nothing that these rows could rest on.
         upto = place.upto if place.part == "transfers" else tx.execute(_LAST).scalar_one()
@@ -203,9 +203,9 @@ def _job_faults(row: _Row) -> Iterator[str]:
     ends = 1 if row.status in _OVER and row.transfers else 0
     if row.ends != ends or (ends and row.ended != row.last):
         yield f"Job {row.id} is {row.status}, its transfers end {row.ends} times or go on after the end."
-    paid = row.price if row.status == "completed" and row.transfers else None
-    if row.paid != paid:
-        yield f"Job {row.id} is {row.status}, its freelancer was paid {row.paid or 0} and not {paid or 0}."
+    done = row.status == "completed" and row.transfers > 0
+    if (row.paid is not None) != done or (done and row.paid != row.price):
+        yield f"Job {row.id} is {row.status} for {row.price or 0}, its freelancer was paid {row.paid or 0}."
 
 
 def _transfer_faults(row: _Row) -> Iterator[str]:

@@ -34,6 +34,29 @@ class Self(Shape, frozen=True):
     created_at: str
 
 
+class Profile(Shape, frozen=True):
+    """A user as others see them."""
+
+    id: str
+    name: str
+    role: Role
+    skills: list[str]
+    jobs_done: int
+    member_since: str
+
+
+class ListedUser(Shape, frozen=True):
+    """A user as an operator sees them; `external_id` is what another system calls them."""
+
+    id: str
+    email: str | None
+    external_id: str | None
+    name: str
+    role: Role
+    created_at: str
+    disabled_at: str | None
+
+
 class SignIn(Shape, frozen=True):
     """What signing up or in gives: who one is, and a token for programs (browsers get it as a cookie too)."""
 
@@ -141,6 +164,16 @@ class Bid(Shape, frozen=True):
     status: BidStatus
     hired_at: str | None
     rejected_at: str | None
+    created_at: str
+
+
+class Comment(Shape, frozen=True):
+    """What somebody says about a job."""
+
+    id: str
+    job_id: str
+    author: Person
+    text: str
     created_at: str
 
 

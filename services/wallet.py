@@ -103,6 +103,12 @@ def is_frozen(tx: Connection) -> bool:
     return bool(tx.execute(_SPENDABLE, {"which": OUTSIDE}).one().frozen)
 
 
+def require_moving(tx: Connection) -> None:
+    """See that money moves at all, before anything is written. Raises BooksFrozen."""
+    if is_frozen(tx):
+        raise BooksFrozen
+
+
 def require(tx: Connection, *, user_id: str, amount: int) -> None:
     """See that money moves and that a user can spend `amount`, before anything is written.
 

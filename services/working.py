@@ -24,7 +24,7 @@ def take(tx: Connection, job: Standing, freelancer: Person, *, now: int) -> Job:
     """
     bid_id = bidding.offer_budget(tx, job_id=job.id, freelancer_id=freelancer.id, budget=job.budget, now=now)
     hiring.hire(tx, bid_id=bid_id, owner_id=job.owner.id, now=now)
-    assigned = replace(job, status="assigned", freelancer=freelancer, hired_bid_id=bid_id, due_at=None)
+    assigned = replace(job, status="assigned", freelancer=freelancer, hired_bid_id=bid_id)
     return accept(tx, assigned, now=now)
 
 

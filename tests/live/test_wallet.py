@@ -164,6 +164,7 @@ async def test_what_is_no_amount_moves_nothing_anywhere(hub: Hub) -> None:
     job = posted.json()["id"]
     asks: dict[tuple[str, str, str], tuple[Person | str, str]] = {
         ("POST", "/api/jobs", "budget"): (ann, '{"title": "T", "description": "D", "budget": %s}'),
+        ("PATCH", "/api/jobs/{id}", "budget"): (ann, '{"budget": %s}'),
         ("POST", "/api/jobs/{id}/bids", "price"): (bob, '{"message": "Me", "price": %s}'),
         ("POST", "/api/wallet/deposits", "amount"): (key, f'{{"userId": "{ann.id}", "paymentId": "p", "amount": %s}}'),
         ("POST", "/api/wallet/withdrawals", "amount"): (ann, '{"amount": %s}'),

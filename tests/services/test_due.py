@@ -148,6 +148,7 @@ def test_a_step_takes_few_jobs_where_many_people_have_to_be_told_but_always_one(
     for n in range(3):
         bid(tx, made[0], person(tx, f"F{n}"))
     assert due.find(tx, now=NOW + 9, limit=1) == [made[0].id]
+    assert due.find(tx, now=NOW + 9, limit=18) == [made[0].id]
     assert due.find(tx, now=NOW + 9, limit=19) == [made[0].id, made[1].id]
     assert due.find(tx, now=NOW + 9, limit=100) == [job.id for job in made]
 

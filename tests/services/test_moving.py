@@ -1,17 +1,18 @@
 """A job's moves: its row, the money, and who is told what, each in one transaction."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
-from services import bidding, closing, hiring, jobs
+from services import bidding, closing, due, hiring, job_events, job_lists, job_moves, jobs, working
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
 from services.life import Terms
 from services.outbox import Draft
 from services.shapes import JobStatus
 from services.tables import jobs as rows
-from services.times import DAY
+from services.times import DAY, SECOND
 from tests.services.gigs import (
     FUNDS,
     NOW,
@@ -246,7 +247,7 @@ def test_a_deleted_job_is_gone_refunded_and_told(tx: Connection, told: list[Draf
     ):
         with pytest.raises(NotFound):
             read()
-    assert jobs.page(tx).items == []
+    assert job_lists.page(tx).items == []
 
 
 def test_a_hire_of_a_bid_on_a_deleted_job_finds_no_gig(tx: Connection) -> None:
@@ -282,6 +283,44 @@ def test_a_state_that_nobody_names_is_refused_and_changes_nothing(
 
 def _fields(job: Any) -> dict[str, Any]:
     return {name: getattr(job, name) for name in job.__struct_fields__}
+
+
+@pytest.mark.parametrize("end", ["cancelled", "deleted", "expired", "in_progress"])
+def test_bids_that_were_still_to_be_told_are_told_with_the_move_and_not_after_it(
+    tx: Connection, told: list[Draft], end: str
+) -> None:
+    g = gig(tx, instant_accept=True, expires_at=NOW + 9)
+    assert job_events.due(tx, now=NOW + SECOND, limit=9) == [g.job.id]
+    if end == "deleted":
+        closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW)
+    elif end == "expired":
+        due.settle(tx, found=[g.job.id], now=NOW + 9)
+    else:
+        to(tx, g.job, g.ann if end == "in_progress" else g.owner, "cancelled" if end == "cancelled" else "in_progress")
+    told.clear()
+    assert job_events.due(tx, now=NOW + DAY, limit=9) == []
+    job_events.tell(tx, found=[g.job.id], now=NOW + DAY)
+    assert told == []
+
+
+def test_who_read_the_job_too_early_moves_nothing(tx: Connection, told: list[Draft]) -> None:
+    g = gig(tx, "submitted")
+    stale = job_moves.standing(tx, job_id=g.job.id)
+    to(tx, g.job, g.owner, "completed")
+    told.clear()
+    late: list[Callable[[], object]] = [
+        lambda: closing.complete(tx, stale, now=NOW),
+        lambda: closing.end(tx, stale, "cancelled", now=NOW),
+        lambda: working.ask_for_changes(tx, stale, note=None, now=NOW),
+        lambda: working.submit(tx, stale, review_ms=1, now=NOW),
+    ]
+    for act in late:
+        with pytest.raises(Conflict) as refused:
+            act()
+        assert refused.value.details == {"currentStatus": "completed"}
+    assert told == []
+    assert balances(tx, g.owner, g.ann) == [(FUNDS - 4_000, 0), (4_000, 0)]
+    check_books(tx)
 
 
 def test_an_unknown_job_is_not_found(tx: Connection) -> None:
