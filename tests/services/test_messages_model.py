@@ -207,7 +207,7 @@ class Talks(RuleBasedStateMachine):
     def make_group(self, who: int, others: set[int], title: str | None) -> None:
         me, ids = self.people[who].id, [self.people[each].id for each in sorted(others)]
         with_me = [id for id in ids if id != me]
-        refused = InvalidField if not with_me else None
+        refused: type[DomainError] | None = None if with_me else InvalidField
         if any(self.are_apart(me, id) for id in with_me):
             refused = Forbidden
         made = self.act(membership.make, refused, maker_id=me, member_ids=ids, title=title)
