@@ -20,6 +20,7 @@ from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
 from api.crossorigin import CrossOrigin
+from api.deliveries import Deliveries
 from api.edge import Edge
 from api.errors import Internal, MethodNotAllowed, problem
 from api.hub import Hub
@@ -28,6 +29,7 @@ from api.metrics import Metrics
 from api.operation import routes
 from api.paces import Paces
 from api.pages import page_routes
+from api.presence_teller import PresenceTeller
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
@@ -98,6 +100,8 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         attempts=Attempts(settings, time.monotonic),
         recipients=Recipients(settings.service_rate_limit, time.monotonic),
         paces=Paces(settings, time.monotonic),
+        deliveries=Deliveries(database, manager.options.epoch, clock),
+        presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
         counts=Lookup(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
@@ -135,8 +139,9 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         retention = Retention(hub.database, all_chores(_keep(hub.settings)), clock=hub.clock, on_error=_chore_failed)
         await retention.start()
         stack.push_async_callback(retention.stop)
-        await hub.identities.start()
-        stack.push_async_callback(hub.identities.stop)
+        for part in (hub.identities, hub.deliveries, hub.presence_teller):
+            await part.start()
+            stack.push_async_callback(part.stop)
         yield
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.attempts import Attempts
+from api.deliveries import Deliveries
 from api.identity import Identities
 from api.metrics import Metrics
 from api.paces import Paces
+from api.presence_teller import PresenceTeller
 from api.recipients import Recipients
 from api.settings import Settings
 from realtime.manager import RealtimeManager
@@ -31,6 +33,8 @@ class Hub:
     attempts: Attempts
     recipients: Recipients
     paces: Paces
+    deliveries: Deliveries
+    presence_teller: PresenceTeller
     counts: Lookup[Counts]
     metrics: Metrics
     clock: Callable[[], int]

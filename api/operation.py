@@ -73,7 +73,7 @@ class Operation:
         if isinstance(answer, Response):
             return answer
         if answer is None:
-            return Response(status_code=204)
+            return Response(status_code=204 if self.status == 200 else self.status)
         content = answer if isinstance(answer, bytes) else _encoder.encode(answer)
         headers = {"cache-control": "no-store"}
         return Response(content, self.status, headers=headers, media_type=self.media_type)
