@@ -23,6 +23,7 @@ from api.crossorigin import CrossOrigin
 from api.deliveries import Deliveries
 from api.edge import Edge
 from api.errors import Internal, MethodNotAllowed, problem
+from api.file_collector import FileCollector
 from api.hub import Hub
 from api.identity import Identities
 from api.metrics import Metrics
@@ -34,9 +35,11 @@ from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
 from api.settings import Settings
+from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services import notifications
+from services.attachment_files import AttachmentFiles
 from services.chores import Keep, all_chores
 from services.database import Database
 from services.epoch import stored_epoch
@@ -46,6 +49,7 @@ from services.ids import new_id
 from services.lookup import Lookup
 from services.passwords import Passwords
 from services.retention import Retention
+from services.thumbnails import Thumbnails
 from services.times import DAY
 from services.tokens import Tickets, Tokens
 from services.writer import Batch
@@ -102,6 +106,9 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         paces=Paces(settings, time.monotonic),
         deliveries=Deliveries(database, manager.options.epoch, clock),
         presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
+        files=AttachmentFiles(settings.files_dir),
+        thumbnails=Thumbnails(),
+        upload_places=UploadPlaces(),
         counts=Lookup(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
@@ -139,7 +146,8 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         retention = Retention(hub.database, all_chores(_keep(hub.settings)), clock=hub.clock, on_error=_chore_failed)
         await retention.start()
         stack.push_async_callback(retention.stop)
-        for part in (hub.identities, hub.deliveries, hub.presence_teller):
+        collector = FileCollector(hub.files, hub.database)
+        for part in (hub.identities, hub.deliveries, hub.presence_teller, collector):
             await part.start()
             stack.push_async_callback(part.stop)
         yield

@@ -25,7 +25,7 @@ class Operation:
     """One line of the route table.
 
     `body` and `query` are struct types; `answer` the type of a good answer (None: no content); `sends` counts
-    against the caller's sends; `raw` handlers make their own Response.
+    against the caller's sends; `uploads` takes one file as multipart/form-data, which the handler reads itself.
     """
 
     method: str
@@ -37,6 +37,7 @@ class Operation:
     answer: Any = None
     status: int = 200
     sends: bool = False
+    uploads: bool = False
     body_bytes: int = bodies.BODY_BYTES
     media_type: str = "application/json"
     also: tuple[int, ...] = ()

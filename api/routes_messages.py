@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from api import conversations, messages, presence
+from api import attachments, conversations, messages, presence
 from api.operation import Operation
 from api.policy import USER
-from services.message_shapes import Blocked, Conversation, Conversations, Message, Messages, Presences, Read
+from services.message_shapes import Attachment, Blocked, Conversation, Conversations, Message, Messages, Presences, Read
 from services.pages import Page
 
 MESSAGE_OPERATIONS: Sequence[Operation] = (
@@ -108,5 +108,22 @@ MESSAGE_OPERATIONS: Sequence[Operation] = (
     ),
     Operation(
         method="GET", path="/api/presence", handler=presence.show, who=USER, query=presence.Who, answer=Presences
+    ),
+    Operation(
+        method="POST",
+        path="/api/attachments",
+        handler=attachments.upload,
+        who=USER,
+        answer=Attachment,
+        status=201,
+        uploads=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/attachments/{id}",
+        handler=attachments.download,
+        who=USER,
+        query=attachments.Size,
+        media_type="application/octet-stream",
     ),
 )

@@ -138,6 +138,11 @@ class Settings:
         return Path(given) if given else self.data_dir / "hub.db"
 
     @property
+    def files_dir(self) -> Path:
+        """The folder of uploaded files, beside the store they belong to."""
+        return self.database_file.with_suffix(".files")
+
+    @property
     def origin(self) -> str:
         """The origin people open, such as `https://hub.example.org` (with port 0: before it is known)."""
         if self.public_url:

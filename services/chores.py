@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import idempotency, inbox_removals, inbox_undo, job_events, logins, message_notices, outbox
+from services import attachments, idempotency, inbox_removals, inbox_undo, job_events, logins, message_notices, outbox
 from services.retention import STEP_ROWS, Chore, Find
 from services.tables import answers
 from services.tables import logins as login_rows
@@ -67,6 +67,7 @@ def all_chores(keep: Keep) -> list[Chore]:
         Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),
         Chore("expiry", EXPIRY_SECONDS, inbox_removals.expired, _expire),
         Chore("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
+        Chore("unsent attachments", SWEEP_SECONDS, attachments.unsent, attachments.drop_unsent),
         Chore("undos", UNDO_SECONDS, inbox_undo.due, _drop_undos),
         Chore("answers", SWEEP_SECONDS, _any_before(answers.c.created_at, ANSWERS_MS), _sweep_answers),
         Chore("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),
