@@ -28,6 +28,7 @@ from api.knobs import (
 )
 from api.secret_keys import MIN_SECRET, weakness
 from realtime.limiter import Limit
+from services.attachment_copies import folder_of
 
 # OWASP's least memory for argon2id, in MiB.
 MIN_PASSWORD_COST: Final = 19
@@ -140,7 +141,7 @@ class Settings:
     @property
     def files_dir(self) -> Path:
         """The folder of uploaded files, beside the store they belong to."""
-        return self.database_file.with_suffix(".files")
+        return folder_of(self.database_file)
 
     @property
     def origin(self) -> str:

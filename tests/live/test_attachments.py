@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import json
+import shutil
 import struct
 import zipfile
 import zlib
@@ -380,3 +382,22 @@ async def _until(condition: Any) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 (a folder has no event to wait on)
             await asyncio.sleep(0.02)
+
+
+async def test_a_backup_has_the_files_and_a_restore_brings_them_back(hub: Hub, tmp_path: Path) -> None:
+    ann, bob = await hub.signup(), await hub.signup()
+    file, image = await uploaded(hub, ann, PDF), await uploaded(hub, ann, picture())
+    for each in (file, image):
+        await send(hub, ann, each, recipientId=bob.id)
+    await uploaded(hub, ann, PDF + b"unsent")
+    copy = tmp_path / "copy.db"
+    done = await hub.cli("backup", str(copy), "--json")
+    assert (done.returncode, json.loads(done.stdout)["files"]) == (0, 4), done.stderr
+    await hub.stop()
+    for path in hub.data_dir.glob("hub.*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert (await hub.cli("restore", str(copy))).returncode == 0
+    await hub.restart()
+    client = hub.client(bob)
+    assert (await client.get(f"{PATH}/{file['id']}")).content == PDF
+    assert (await client.get(f"{PATH}/{image['id']}", params={"size": "thumb"})).status_code == 200
