@@ -8,7 +8,6 @@ import structlog
 from realtime.cursor import Cursor
 from services import receipts
 from services.database import Database
-from services.errors import DomainError
 
 TURN_SECONDS = 0.5
 # Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.
@@ -57,5 +56,6 @@ class Deliveries:
             await asyncio.sleep(TURN_SECONDS)
             try:
                 await self.turn()
-            except DomainError as error:
-                self._log.warning("deliveries_not_noted", code=error.code)
+            except Exception as error:
+                # One bad turn must not end it.
+                self._log.warning("deliveries_not_noted", error=repr(error))

@@ -8,7 +8,6 @@ from anyio import to_thread
 from services import attachments
 from services.attachment_files import AttachmentFiles
 from services.database import Database
-from services.errors import DomainError
 
 # Between two rounds over all shelves, and between two shelves, so that nobody notices.
 ROUND_SECONDS = 3_600.0
@@ -51,7 +50,8 @@ class FileCollector:
             for shelf in range(SHELVES):
                 try:
                     await self.collect(shelf)
-                except (DomainError, OSError) as error:
+                except Exception as error:
+                    # One bad shelf must not end it.
                     self._log.warning("files_not_collected", error=repr(error))
                 await asyncio.sleep(SHELF_SECONDS)
             await asyncio.sleep(ROUND_SECONDS)

@@ -102,9 +102,9 @@ class PresenceTeller:
             await asyncio.sleep(TURN_SECONDS)
             try:
                 await self.turn()
-            except DomainError as error:
-                # What was not told yet is told by the next turn.
-                self._log.warning("presence_not_told", code=error.code)
+            except Exception as error:
+                # One bad turn must not end it; what was not told yet is told by the next one.
+                self._log.warning("presence_not_told", error=repr(error))
 
     async def _note(self, user_ids: Sequence[str]) -> None:
         seen = {each: at for each in user_ids if (at := self._manager.presence.seen_at(each)) is not None}
