@@ -17,6 +17,7 @@ START_SECONDS = 60.0
 # No limits that would stop the load itself; everything else as it ships.
 _OPEN = {
     "HUB_RATE_LIMIT": "0",
+    "HUB_PAIR_RATE_LIMIT": "0",
     "HUB_CONNECT_RATE_LIMIT": "0",
     "HUB_MAX_STREAMS_PER_USER": "0",
     "HUB_MAX_STREAMS_PER_ADDRESS": "0",
