@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api import job_log
 from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
@@ -46,6 +47,7 @@ from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.history import History
 from services.ids import new_id
+from services.job_moves import Moved
 from services.lookup import Lookup
 from services.passwords import Passwords
 from services.retention import Retention
@@ -125,6 +127,8 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
         lifespan=partial(_lifespan, hub, history),
     )
+    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    starlette.router.redirect_slashes = False
     inner = CrossOrigin(starlette, settings)
     return Edge(
         inner,
@@ -143,7 +147,13 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
-        retention = Retention(hub.database, all_chores(_keep(hub.settings)), clock=hub.clock, on_error=_chore_failed)
+        retention = Retention(
+            hub.database,
+            all_chores(_keep(hub.settings)),
+            clock=hub.clock,
+            on_error=_chore_failed,
+            on_done=_chore_done,
+        )
         await retention.start()
         stack.push_async_callback(retention.stop)
         collector = FileCollector(hub.files, hub.database)
@@ -180,19 +190,26 @@ def _chore_failed(name: str, error: Exception) -> None:
     structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
 
 
-def _domain(request: Request, error: Any) -> Response:
+def _chore_done(name: str, done: object) -> None:
+    """What the hub does to jobs by itself is worth a line."""
+    for moved in done if isinstance(done, list) else ():
+        if isinstance(moved, Moved):
+            job_log.say(structlog.get_logger("retention"), moved, by="hub")
+
+
+async def _domain(request: Request, error: Any) -> Response:
     return problem(error, request.scope["hub.request_id"])
 
 
-def _http(request: Request, error: Any) -> Response:
+async def _http(request: Request, error: Any) -> Response:
     """Starlette's own 404 and 405."""
     if error.status_code == 405:
-        return _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
-    return _domain(request, NotFound() if error.status_code == 404 else Internal())
+        return await _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return await _domain(request, NotFound() if error.status_code == 404 else Internal())
 
 
-def _internal(request: Request, error: Exception) -> Response:
-    return _domain(request, Internal())
+async def _internal(request: Request, error: Exception) -> Response:
+    return await _domain(request, Internal())
 
 
 def _wall_clock() -> int:

@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, demo, joining, keys, sending, users
+from services import access, demo, joining, keys, sending, times, users
 from services.callers import Caller
 from services.database import Database
 from services.errors import Conflict, InvalidField, NotFound
-from services.letters import Letter
+from services.letters import Action, Letter
 from services.sending import Parcel
 from services.shapes import Category, Priority, Role
 from services.tables import users as accounts
@@ -83,10 +83,18 @@ class Listener(Arguments, frozen=True):
     user: str | None = None
 
 
+class UsersAfter(Arguments, frozen=True):
+    """Where the next page of the list of users begins, and how long it is."""
+
+    after: str
+    most: int
+
+
 class Notice(Arguments, frozen=True, kw_only=True):
-    """A notification, and for whom: ids or e-mail addresses."""
+    """A notification, and for whom: ids or e-mail addresses in `to`, another system's ids in `external_ids`."""
 
     to: list[str]
+    external_ids: list[str] = []
     type: str
     category: Category
     priority: Priority
@@ -96,6 +104,8 @@ class Notice(Arguments, frozen=True, kw_only=True):
     url: str | None = None
     icon: str | None = None
     collapse_key: str | None = None
+    expires_at: str | None = None
+    actions: list[Action] = []
 
 
 class DemoFill(Arguments, frozen=True):
@@ -161,10 +171,14 @@ def listener_id(tx: Connection, *, user: str | None) -> str:
     return str(found)
 
 
-def send(tx: Connection, *, to: list[str], now: int, **words: Any) -> list[str]:
-    """Send one notification; the ids in the order of `to`. Raises NotFound and InvalidField."""
+def send(
+    tx: Connection, *, to: list[str], external_ids: list[str], expires_at: str | None, now: int, **words: Any
+) -> list[str]:
+    """Send one notification; the ids in the order of those it is for. Raises NotFound and InvalidField."""
     refs = [Ref(f"/to/{at}", find_user(tx, user=each)) for at, each in enumerate(to)]
-    sent = sending.send(tx, parcel=Parcel(Letter(**words), refs, many=True), now=now)
+    refs += [Ref(f"/externalIds/{at}", None, each) for at, each in enumerate(external_ids)]
+    letter = Letter(expires_at=None if expires_at is None else times.parse(expires_at, "/expiresAt"), **words)
+    sent = sending.send(tx, parcel=Parcel(letter, refs, many=True), now=now)
     return [] if sent.ids is msgspec.UNSET else sent.ids
 
 
@@ -196,6 +210,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "keys.revoke": _writes(KeyName, keys.revoke),
     "notifications.send": _writes(Notice, send),
     "users.find": _reads(Whom, find_user),
+    "users.list": _reads(UsersAfter, users.listed),
     "users.create": _writes(NewUser, joining.join),
     "users.password": _writes(NewPassword, access.set_password),
     "users.disable": _writes(UserEmail, access.disable),

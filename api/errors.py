@@ -48,12 +48,12 @@ class UnsupportedMediaType(DomainError):
 
 
 class BodyTooLarge(DomainError):
-    """The body is too large."""
+    """The body of a request is too large, or its head."""
 
     code = "BODY_TOO_LARGE"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is larger than {limit} bytes.", limit=limit)
+    def __init__(self, limit: int, what: str = "body") -> None:
+        super().__init__(f"The {what} is larger than {limit} bytes.", limit=limit)
 
 
 class MethodNotAllowed(DomainError):

@@ -30,7 +30,7 @@ _FILE = {
     "required": ["file"],
     "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
 }
-_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
+_PARAMETER = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
 
 
@@ -43,7 +43,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     for op in operations:
         body = next(found) if op.body is not None else None
         answer = next(found) if op.answer is not None else None
-        paths.setdefault(_PARAMETER.sub(r"{\1}", op.path), {})[op.method.lower()] = _operation(op, body, answer)
+        paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, body, answer)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gigwire", "version": VERSION, "description": "A self-hosted notification hub."},
@@ -82,7 +82,10 @@ def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
         "security": [{}] if op.who.anybody else [{"bearer": []}, {"cookie": []}],
     }
     if body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        described["requestBody"] = {
+            "required": not op.body_optional,
+            "content": {"application/json": {"schema": body}},
+        }
     if op.uploads:
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
     return described
@@ -102,10 +105,12 @@ def _problem_answer() -> dict[str, Any]:
 
 
 def _parameters(op: Operation) -> list[dict[str, Any]]:
-    path = [
+    path: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(op.path)
     ]
+    if op.slashes:
+        path[-1]["description"] = "Any id; a slash in it is sent as %2F."
     if op.query is None:
         return path
     schema = msgspec.json.schema_components([op.query], ref_template=_REF)[1][op.query.__name__]

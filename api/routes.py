@@ -62,6 +62,8 @@ _OPERATIONS: Sequence[Operation] = (
         path="/api/realtime/tickets",
         handler=tickets.take,
         who=service("tickets", roles=frozenset(ROLES)),
+        body=tickets.TicketFor,
+        body_optional=True,
         answer=Ticket,
     ),
     Operation(
@@ -183,6 +185,7 @@ _OPERATIONS: Sequence[Operation] = (
         who=service("users"),
         body=users.ExternalUser,
         answer=Self,
+        slashes=True,
     ),
     # Conversations
     *MESSAGE_OPERATIONS,
@@ -199,6 +202,16 @@ _OPERATIONS: Sequence[Operation] = (
     ),
     Operation(method="GET", path="/api/jobs", handler=jobs.page, who=ANYBODY, query=jobs.JobList, answer=Page[Job]),
     Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, who=ANYBODY, answer=Job),
+    Operation(method="PATCH", path="/api/jobs/{id}", handler=jobs.edit, who=USER, body=jobs.JobChanges, answer=Job),
+    Operation(method="DELETE", path="/api/jobs/{id}", handler=jobs.delete, who=USER),
+    Operation(
+        method="PATCH",
+        path="/api/jobs/{id}/status",
+        handler=jobs.move,
+        who=USER,
+        body=jobs.NextStatus,
+        answer=Job,
+    ),
     Operation(
         method="POST",
         path="/api/jobs/{id}/bids",

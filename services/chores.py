@@ -1,4 +1,4 @@
-"""What does not stay for ever, and how long it does: the log, inbox rows, undos, kept answers, idle logins."""
+"""What does not stay as it is, and how long it does: jobs, the log, inbox rows, undos, kept answers, idle logins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,17 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import attachments, idempotency, inbox_removals, inbox_undo, job_events, logins, message_notices, outbox
+from services import (
+    attachments,
+    due,
+    idempotency,
+    inbox_removals,
+    inbox_undo,
+    job_events,
+    logins,
+    message_notices,
+    outbox,
+)
 from services.retention import STEP_ROWS, Chore, Find
 from services.tables import answers
 from services.tables import logins as login_rows
@@ -21,6 +31,8 @@ LOG_SECONDS = 1.0
 TELL_SECONDS = 0.25
 # Who looked at a conversation and has not read on is notified this much after they were to be.
 NOTICE_SECONDS = 1.0
+# A job that is due has expired, or is completed, about this soon.
+DUE_SECONDS = 1.0
 UNDO_SECONDS = 30.0
 SWEEP_SECONDS = 60.0
 
@@ -62,6 +74,7 @@ class LogTrim:
 def all_chores(keep: Keep) -> list[Chore]:
     """Every chore of the hub."""
     return [
+        Chore("due jobs", DUE_SECONDS, due.find, due.settle, singly=True),
         Chore("job updates", TELL_SECONDS, job_events.due, job_events.tell),
         Chore("message notices", NOTICE_SECONDS, message_notices.due, message_notices.tell),
         Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),

@@ -33,6 +33,18 @@ class Self(Shape, frozen=True):
     created_at: str
 
 
+class ListedUser(Shape, frozen=True):
+    """A user as an operator sees them; `external_id` is what another system calls them."""
+
+    id: str
+    email: str | None
+    external_id: str | None
+    name: str
+    role: Role
+    created_at: str
+    disabled_at: str | None
+
+
 class SignIn(Shape, frozen=True):
     """What signing up or in gives: who one is, and a token for programs (browsers get it as a cookie too)."""
 

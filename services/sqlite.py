@@ -141,7 +141,8 @@ def _prepare(pragmas: Sequence[str], expected: dict[str, str | int]) -> Callable
 
 
 def _begin_immediate(tx: Connection) -> None:
-    tx.exec_driver_sql("BEGIN IMMEDIATE")
+    # Past SQLAlchemy, as what is in `prepared`: this runs for every batch.
+    raw(tx).execute("BEGIN IMMEDIATE")
 
 
 def _begin(tx: Connection) -> None:

@@ -1,0 +1,75 @@
+"""People, jobs and bids for the tests of the marketplace, and what they were told."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, event
+
+from services import bidding, jobs, joining
+from services.errors import DomainError
+from services.outbox import Draft
+from services.shapes import Bid, Job, Person, Role
+
+Refusal = TypeVar("Refusal", bound=DomainError)
+
+NOW: Final = 1_700_000_000_000
+BUDGET: Final = 60_000
+PRICE: Final = 50_000
+# Enough for every job a test posts.
+WEALTH: Final = 10_000 * BUDGET
+
+
+def person(tx: Connection, name: str, role: Role = "freelancer") -> Person:
+    """Somebody with money."""
+    made = joining.join(tx, email=None, password_hash=None, name=name, role=role, opening_balance=WEALTH, now=NOW)
+    return Person(id=made.id, name=made.name)
+
+
+def people(tx: Connection, *names: str) -> list[Person]:
+    """The first is a client, the others are freelancers."""
+    return [person(tx, name, "freelancer" if place else "client") for place, name in enumerate(names)]
+
+
+def post(tx: Connection, owner: Person, *, now: int = NOW, **more: Any) -> Job:
+    """An open job."""
+    usual: dict[str, Any] = {"title": "Fix it", "description": "All of it", "budget": BUDGET, "currency": "USD"}
+    return jobs.post(tx, owner=owner, now=now, **(usual | more))
+
+
+def bid(tx: Connection, job: Job, freelancer: Person, *, price: int = PRICE, now: int = NOW) -> Bid:
+    """A pending bid."""
+    return bidding.place(tx, job_id=job.id, freelancer=freelancer, message="I can", price=price, now=now)
+
+
+def heard(told: Sequence[Draft], channel: str) -> list[tuple[str, dict[str, Any]]]:
+    """The types and data of what a channel is going to hear."""
+    return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel == channel]
+
+
+def mail(told: Sequence[Draft], user: Person) -> list[dict[str, Any]]:
+    """The notifications somebody is going to get."""
+    return [data for kind, data in heard(told, f"user:{user.id}") if kind == "notification"]
+
+
+def refused(kind: type[Refusal], act: Callable[..., object], *args: Any, **named: Any) -> Refusal:
+    """How it was refused; fails if it was not, or in another way."""
+    with pytest.raises(kind) as caught:
+        act(*args, **named)
+    return caught.value
+
+
+def meanwhile(tx: Connection, before: str, act: Callable[[], object]) -> None:
+    """Let something happen right before the next statement that begins so, once.
+
+    It is what another transaction can do between a unit's look and its first write, on a store with several writers.
+    """
+
+    acts = [act]
+
+    def look(_tx: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if acts and statement.startswith(before):
+            acts.pop()()
+
+    event.listen(tx, "before_cursor_execute", look)
