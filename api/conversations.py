@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.bodies import Body, Id, Line80, PageLimit, Query
 from api.call import Call
-from services import blocks, conversations, membership, pages
+from services import blocks, conversations, membership, pages, presences
 from services.message_shapes import Blocked, Conversation, Conversations
 from services.pages import Page
 from services.standing import MOST_MEMBERS
@@ -95,7 +95,11 @@ async def remove(call: Call[None, None]) -> None:
 async def block(call: Call[None, None]) -> None:
     """Block somebody: no direct messages, no typing, no presence, in both directions."""
     call.hub.paces.change.count(call.user.id)
-    await call.write(blocks.block, user_id=call.user.id, other_id=call.path("userId"))
+    me, other = call.user.id, call.path("userId")
+    seen = await call.read(presences.visible, ids=[other], user_id=me)
+    await call.write(blocks.block, user_id=me, other_id=other)
+    if seen:
+        call.hub.presence_teller.tell_apart(me, other)
 
 
 async def unblock(call: Call[None, None]) -> None:

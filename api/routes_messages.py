@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from api import conversations, messages
+from api import attachments, conversations, messages, presence
 from api.operation import Operation
 from api.policy import USER
-from services.message_shapes import Blocked, Conversation, Conversations, Message, Messages, Read
+from services.message_shapes import Attachment, Blocked, Conversation, Conversations, Message, Messages, Presences, Read
 from services.pages import Page
 
 MESSAGE_OPERATIONS: Sequence[Operation] = (
@@ -27,6 +27,14 @@ MESSAGE_OPERATIONS: Sequence[Operation] = (
         who=USER,
         body=messages.Reading,
         answer=Read,
+    ),
+    Operation(
+        method="POST",
+        path="/api/realtime/messages/typing",
+        handler=presence.typing,
+        who=USER,
+        body=presence.Typing,
+        status=202,
     ),
     Operation(
         method="GET",
@@ -89,5 +97,33 @@ MESSAGE_OPERATIONS: Sequence[Operation] = (
         who=USER,
         query=conversations.List,
         answer=Page[Blocked],
+    ),
+    Operation(method="POST", path="/api/presence", handler=presence.report, who=USER, body=presence.Report),
+    Operation(
+        method="PUT",
+        path="/api/presence/visibility",
+        handler=presence.set_visibility,
+        who=USER,
+        body=presence.Visibility,
+    ),
+    Operation(
+        method="GET", path="/api/presence", handler=presence.show, who=USER, query=presence.Who, answer=Presences
+    ),
+    Operation(
+        method="POST",
+        path="/api/attachments",
+        handler=attachments.upload,
+        who=USER,
+        answer=Attachment,
+        status=201,
+        uploads=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/attachments/{id}",
+        handler=attachments.download,
+        who=USER,
+        query=attachments.Size,
+        media_type="application/octet-stream",
     ),
 )

@@ -28,6 +28,7 @@ from api.knobs import (
 )
 from api.secret_keys import MIN_SECRET, weakness
 from realtime.limiter import Limit
+from services.attachment_copies import folder_of
 from services.life import Terms
 from services.times import DAY
 
@@ -144,6 +145,11 @@ class Settings:
         """The SQLite file."""
         given = urlsplit(self.database_url).path[1:]
         return Path(given) if given else self.data_dir / "hub.db"
+
+    @property
+    def files_dir(self) -> Path:
+        """The folder of uploaded files, beside the store they belong to."""
+        return folder_of(self.database_file)
 
     @property
     def origin(self) -> str:

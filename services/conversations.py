@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, select
 
 from services import messages, outbox, pages, standing
@@ -60,7 +61,7 @@ def page(tx: Connection, *, user_id: str, limit: int = pages.USUAL, after: str |
     rows = tx.execute(_PAGE, {"who": user_id, "below": pages.seq_before(after), "most": limit + 1}).all()
     position, epoch = outbox.head(tx)
     return Conversations(
-        items=_shown(tx, rows[:limit]),
+        items=_shown(tx, rows[:limit], user_id),
         next=pages.mark(rows[limit - 1].activity) if len(rows) > limit else None,
         unread=standing.total(tx, user_id),
         cursor=f"{epoch}.{position}",
@@ -72,7 +73,7 @@ def one(tx: Connection, *, conversation_id: str, user_id: str) -> Conversation:
     row = tx.execute(_ONE, {"which": conversation_id, "who": user_id}).one_or_none()
     if row is None:
         raise NotFound
-    return _shown(tx, [row])[0]
+    return _shown(tx, [row], user_id)[0]
 
 
 def some_members(tx: Connection, *, conversation_id: str, user_ids: Sequence[str]) -> list[Member]:
@@ -81,13 +82,10 @@ def some_members(tx: Connection, *, conversation_id: str, user_ids: Sequence[str
     return [_member(row) for row in rows]
 
 
-def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Conversation]:
-    ids = [row.id for row in rows]
-    if not ids:
+def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], user_id: str) -> list[Conversation]:
+    if not rows:
         return []
-    found: dict[str, list[Member]] = {id: [] for id in ids}
-    for row in tx.execute(_ALL_MEMBERS, {"ids": ids}):
-        found[row.conversation_id].append(_member(row))
+    found = _members(tx, rows, user_id)
     last = _last(tx, rows)
     return [
         Conversation(
@@ -103,6 +101,21 @@ def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Conver
         )
         for row in rows
     ]
+
+
+def _members(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], user_id: str) -> Mapping[str, list[Member]]:
+    """Everybody in each. Where two are apart by a block, not how far the other one has read."""
+    found: dict[str, list[Member]] = {row.id: [] for row in rows}
+    for row in tx.execute(_ALL_MEMBERS, {"ids": list(found)}):
+        found[row.conversation_id].append(_member(row))
+    direct = [row.id for row in rows if row.kind == "direct"]
+    peers = {member.id for id in direct for member in found[id]} - {user_id}
+    apart = standing.blocked_with(tx, user_id=user_id, ids=list(peers))
+    for id in direct if apart else ():
+        found[id] = [
+            replace(each, read_up_to=None, delivered_up_to=None) if each.id in apart else each for each in found[id]
+        ]
+    return found
 
 
 def _last(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> Mapping[str, Message]:

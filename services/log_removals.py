@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import Connection, bindparam, delete, exists, or_, select
 
 from services import channels
 from services.outbox import Outbox
@@ -12,13 +12,14 @@ _TYPES: Final = ("message", "message_state")
 
 _e = events.c
 _SAID = select(messages.c.id).where(messages.c.conversation_id == bindparam("which"))
-# The channel's log is walked, at most as long as it is kept, and each message in it looked up.
+# The channel's log is walked, which is only so long, and each message in it looked up; not the other way round, for
+# a conversation may be long.
 _FORGET = (
     delete(events)
     .where(
         _e.channel == bindparam("one"),
         _e.type.in_(_TYPES),
-        or_(_e.subject == bindparam("which"), _e.subject.in_(_SAID)),
+        or_(_e.subject == bindparam("which"), exists(_SAID.where(messages.c.id == _e.subject))),
     )
     .returning(_e.position)
 )

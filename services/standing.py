@@ -93,6 +93,14 @@ def total(tx: Connection, user_id: str) -> int:
     return totals(tx, ids=[user_id]).get(user_id, 0)
 
 
+def others_in(tx: Connection, *, conversation_id: str, user_id: str) -> list[str]:
+    """The other members who may see what this one is about: not those apart by a block. Raises NotFound."""
+    of(tx, conversation_id=conversation_id, user_id=user_id)
+    others = [each for each in member_ids(tx, conversation_id) if each != user_id]
+    apart = blocked_with(tx, user_id=user_id, ids=others)
+    return [each for each in others if each not in apart]
+
+
 def pair_of(one: str, other: str) -> str:
     """The name of the direct conversation of two users."""
     return f"{min(one, other)}:{max(one, other)}"

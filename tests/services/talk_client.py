@@ -59,7 +59,7 @@ class Page:
             self.talks[conversation_id] = _talk(tx, msgspec.to_builtins(shown), self.user_id)
         self.unknown.clear()
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> tuple[dict[str, Any], int]:
         """What is compared: the order of the messages too."""
         return {id: talk | {"messages": list(talk["messages"].items())} for id, talk in self.talks.items()}, self.unread
 

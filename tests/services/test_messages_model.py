@@ -100,6 +100,8 @@ class Talks(RuleBasedStateMachine):
         self.now = 1_000_000
         self.talks: dict[str, Talk] = {}
         self.blocked: set[tuple[str, str]] = set()
+        # Two who were ever apart: how far the one has read is then not told to the other, and not compared.
+        self.ever_apart: set[frozenset[str]] = set()
 
     def teardown(self) -> None:
         self.tx.close()
@@ -121,7 +123,7 @@ class Talks(RuleBasedStateMachine):
         try:
             outbox.begin(self.tx)
             answers = [unit(self.tx) for unit in units]
-            events = outbox.seal(self.tx)
+            events = self.told = outbox.seal(self.tx)
         except DomainError:
             transaction.rollback()
             raise
@@ -205,7 +207,7 @@ class Talks(RuleBasedStateMachine):
     def make_group(self, who: int, others: set[int], title: str | None) -> None:
         me, ids = self.people[who].id, [self.people[each].id for each in sorted(others)]
         with_me = [id for id in ids if id != me]
-        refused = InvalidField if not with_me else None
+        refused: type[DomainError] | None = None if with_me else InvalidField
         if any(self.are_apart(me, id) for id in with_me):
             refused = Forbidden
         made = self.act(membership.make, refused, maker_id=me, member_ids=ids, title=title)
@@ -247,6 +249,7 @@ class Talks(RuleBasedStateMachine):
         self.act(membership.remove, refused, conversation_id=id, by=me, user_id=other)
         if refused is None:
             del talk.members[other]
+            self.lost_all(id, other)
             if talk.maker == other and talk.members:
                 with self.tx.begin():
                     talk.maker = self.tx.execute(
@@ -271,6 +274,17 @@ class Talks(RuleBasedStateMachine):
         talk.said.append(Said(sent.message.id, me.id, words.content, None))
         talk.members[me.id].read = len(talk.said)
         del talk.members[other]
+        self.lost_all(id, other)
+
+    def lost_all(self, id: str, who: str) -> None:
+        """Of this conversation, who was removed is told that, and nothing of it is left to be replayed to them."""
+        told = [event for event in self.told if event.channel == f"user:{who}" and id.encode() in event.data]
+        assert [event.type for event in told][-1:] == ["message_state"]
+        assert all(b'"removed":["%b"]' % who.encode() in e.data for e in told if not e.type.startswith("notification"))
+        with self.tx.begin():
+            left = outbox.after(self.tx, channels=[f"user:{who}"], position=0, limit=1_000).events
+        about = [e for e in left if id.encode() in e.data and e.type != "notification_state"]
+        assert [(e.type, e.position) for e in about] == [("message_state", told[-1].position)]
 
     @rule(who=WHO, place=PLACE, back=PLACE)
     def read(self, who: int, place: int, back: int) -> None:
@@ -340,6 +354,7 @@ class Talks(RuleBasedStateMachine):
         if me != other:
             self.act(blocks.block if on else blocks.unblock, None, user_id=me, other_id=other)
             self.blocked = self.blocked | {(me, other)} if on else self.blocked - {(me, other)}
+            self.ever_apart |= {frozenset((me, other))} if on else set()
 
     @rule(who=WHO)
     def deliver(self, who: int) -> None:
@@ -377,10 +392,11 @@ class Talks(RuleBasedStateMachine):
 
     def agrees_for(self, me: str) -> None:
         mine = {id: talk for id, talk in self.talks.items() if me in talk.members}
-        model = {id: talk.shown(me) for id, talk in mine.items()}, self.total(me)
-        assert Page.fetch(self.tx, me).state() == model
+        apart = {id for id, t in mine.items() if t.kind == "direct" and frozenset(t.members) in self.ever_apart}
+        model = _compared({id: talk.shown(me) for id, talk in mine.items()}, self.total(me), me, apart)
+        assert _compared(*Page.fetch(self.tx, me).state(), me, apart) == model
         self.pages[me].settle(self.tx)
-        assert self.pages[me].state() == model
+        assert _compared(*self.pages[me].state(), me, apart) == model
         away = self.returning[me]
         missed = outbox.after(self.tx, channels=[f"user:{me}"], position=away.position, limit=1_000)
         for event in missed.events:
@@ -388,7 +404,7 @@ class Talks(RuleBasedStateMachine):
                 away.apply(event)
         away.position = missed.upto
         away.settle(self.tx)
-        shown, unread = away.state()
+        shown, unread = _compared(*away.state(), me, apart)
         # Who comes back hears of a deleted message where it was deleted, so its place may differ; all else may not.
         assert (_sorted(shown), unread) == (_sorted(model[0]), model[1])
         self.notified(me, mine)
@@ -401,6 +417,16 @@ class Talks(RuleBasedStateMachine):
         assert len(keys) == len(set(keys))
         assert set(keys) <= unread
         assert notifications.counts_of(self.tx, ids=[me]).get(me, (0, 0))[0] == len(keys)
+
+
+def _compared(shown: dict[str, Any], unread: int, me: str, apart: set[str]) -> tuple[dict[str, Any], int]:
+    """Without how far the other one has read, where the two were apart."""
+    kept = {
+        id: talk | {"members": {user_id: read for user_id, read in talk["members"].items() if user_id == me}}
+        for id, talk in shown.items()
+        if id in apart
+    }
+    return shown | kept, unread
 
 
 def _sorted(shown: dict[str, Any]) -> dict[str, Any]:
