@@ -1,11 +1,12 @@
 /** What is happening on the wire: the raw events as they come, for developers. */
 
-import { h, set } from "./element.js";
+import { h, set, showAll } from "./element.js";
 
 const MOST = 200;
 
 export class Wire {
   #count = 0;
+  #events = [];
   #paused = false;
 
   /** @param {any} client */
@@ -19,7 +20,10 @@ export class Wire {
       set(this.pause, { ariaPressed: String(this.#paused), textContent: this.#paused ? "Go on" : "Pause" });
     } });
     this.drawer = h("aside", { id: "wire", className: "wire", ariaLabel: "What is happening on the wire", tabIndex: -1, hidden: true, onkeydown: (event) => event.key === "Escape" && this.toggle() },
-      h("div", { className: "between" }, h("h2", { textContent: "On the wire" }), h("div", { className: "row" }, this.pause, h("button", { type: "button", className: "small", textContent: "Clear", onclick: () => this.list.replaceChildren() }), h("button", { type: "button", className: "small", textContent: "Close", onclick: () => this.toggle() }))),
+      h("div", { className: "between" }, h("h2", { textContent: "On the wire" }), h("div", { className: "row" }, this.pause, h("button", { type: "button", className: "small", textContent: "Clear", onclick: () => {
+        this.#events = [];
+        this.list.replaceChildren();
+      } }), h("button", { type: "button", className: "small", textContent: "Close", onclick: () => this.toggle() }))),
       this.facts, this.list);
     client.on("*", (event) => this.#add(event));
     client.subscribe(() => this.#draw());
@@ -39,15 +43,19 @@ export class Wire {
     const { status, heartbeat } = this.client.getSnapshot();
     const beat = heartbeat ? `, last beat ${new Date(heartbeat).toLocaleTimeString("en")}` : "";
     set(this.facts, { textContent: `One stream for this browser: ${status}${beat}. ${this.#count} events since this page opened.` });
+    // Drawn only while somebody looks.
+    showAll(this.list, this.#events, makeEvent, () => {}, "number");
   }
 
   #add({ name, data, id, late }) {
     if (name === "status" || name === "snapshot") return;
     this.#count += 1;
+    if (!this.#paused) this.#events = [{ number: this.#count, name, data, id, late, at: new Date() }, ...this.#events].slice(0, MOST);
     this.#draw();
-    if (this.#paused) return;
-    const json = JSON.stringify(data, null, 2);
-    this.list.prepend(h("li", {}, h("details", {}, h("summary", {}, h("time", { textContent: new Date().toLocaleTimeString("en", { hour12: false }) }), h("b", { textContent: name }), h("code", { textContent: id.split(".").pop() ?? "" }), late ? h("small", { textContent: "late" }) : ""), h("pre", { textContent: json }))));
-    while (this.list.children.length > MOST) this.list.lastChild.remove();
   }
+}
+
+function makeEvent({ name, data, id, late, at }) {
+  return h("li", {}, h("details", {}, h("summary", {}, h("time", { textContent: at.toLocaleTimeString("en", { hour12: false }) }), h("b", { textContent: name }), h("code", { textContent: id.split(".").pop() ?? "" }), late ? h("small", { textContent: "late" }) : ""),
+    h("pre", { textContent: JSON.stringify(data, null, 2) })));
 }
