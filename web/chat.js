@@ -1,6 +1,6 @@
 /** `<chat-panel>`: conversations, their messages, who is typing and who has read; what is written offline waits. */
 
-import { HubElement, h, iconButton, set, sheet, showAll } from "./element.js";
+import { HubElement, PATHS, drawing, h, iconButton, set, sheet, showAll } from "./element.js";
 import { ago } from "./texts.js";
 
 export class ChatPanel extends HubElement {
@@ -40,7 +40,9 @@ export class ChatPanel extends HubElement {
   form { display: flex; gap: .5rem; padding: .5rem .75rem .75rem; align-items: end; }
   textarea { flex: 1; min-width: 0; resize: none; min-height: 2.5rem; max-height: 9rem; border-radius: 1.25rem; padding: .5rem 1rem; field-sizing: content; }
   form .primary { border-radius: 50%; width: 2.5rem; min-height: 2.5rem; color: var(--_on-accent); }
-  .state { place-content: center; text-align: center; display: grid; padding: 2rem; }
+  .state { place-content: center; justify-items: center; text-align: center; display: grid; gap: .5rem; padding: 2rem; }
+  .state svg { width: 2.5rem; fill: none; stroke: currentColor; stroke-width: 1.25; opacity: .6; }
+  main:has(.state:not([hidden])) { grid-template-rows: 1fr; }
   @media (max-width: 44rem) { .chat { grid-template-columns: 1fr; } .chat.open nav, .chat:not(.open) main { display: none; } }
   @media (min-width: 44.01rem) { .back { display: none; } }`);
   #list = null;
@@ -58,6 +60,7 @@ export class ChatPanel extends HubElement {
     this.about = h("small");
     this.muting = h("button", { type: "button", className: "quiet", onclick: () => this.#mute() });
     this.log = h("div", { className: "log", role: "log", tabIndex: 0, ariaLabel: words.messages, part: "log", onscroll: () => this.#scrolled() });
+    this.pick = h("p", { className: "state soft" }, drawing(PATHS.send), h("span", { textContent: words.pick }));
     this.typing = h("p", { className: "typing soft", role: "status" });
     this.field = h("textarea", { rows: 1, maxLength: 5000, placeholder: words.write, ariaLabel: words.write, oninput: () => this.#talk?.type(), onkeydown: (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -72,7 +75,7 @@ export class ChatPanel extends HubElement {
     this.error = h("p", { className: "error typing", role: "alert", hidden: true });
     this.box = h("div", { className: "chat", part: "panel" }, h("nav", { ariaLabel: words.conversations }, h("h2", { textContent: words.conversations }), this.none, this.people),
       h("main", { part: "thread" }, h("header", {}, iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }), h("span", {}, this.heading, this.about), this.muting),
-        this.log, h("div", {}, this.error, this.typing), this.form));
+        this.pick, this.log, h("div", {}, this.error, this.typing), this.form));
     this.root.append(this.box);
   }
 
@@ -171,7 +174,10 @@ export class ChatPanel extends HubElement {
     set(this.box, { className: open ? "chat open" : "chat" });
     set(this.form, { hidden: !open });
     set(this.muting, { hidden: !conversation, textContent: conversation?.muted ? words.unmute : words.mute });
-    set(this.heading, { textContent: conversation ? this.#nameOf(conversation) : recipient ? this.getAttribute("name") ?? "" : open ? "" : words.pick });
+    set(this.heading.parentNode.parentNode, { hidden: !open });
+    set(this.pick, { hidden: open });
+    set(this.log, { hidden: !open });
+    set(this.heading, { textContent: conversation ? this.#nameOf(conversation) : this.getAttribute("name") ?? "" });
     const others = conversation?.members.filter((member) => member.id !== this.#me()) ?? [];
     const status = others.length === 1 ? { online: words.online, idle: words.idle, offline: words.offlineNow }[this.#presence.get(others[0].id)] : others.map((member) => member.name).join(", ");
     set(this.about, { textContent: conversation ? [status, conversation.muted && words.muted].filter(Boolean).join(" · ") : "" });

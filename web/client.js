@@ -12,7 +12,8 @@ import { newKey, requester } from "./request.js";
 export { FILTERS, listed } from "./inbox.js";
 export { Problem } from "./request.js";
 
-const NOBODY = Object.freeze({
+/** Before anything is known, and on a server. */
+export const NOBODY = Object.freeze({
   status: "connecting", user: undefined, announcements: [], outbox: [], undo: null, heartbeat: null,
   inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
 });
