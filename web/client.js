@@ -17,14 +17,19 @@ export const NOBODY = Object.freeze({
   status: "connecting", user: undefined, announcements: [], outbox: [], undo: null, heartbeat: null,
   inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
 });
+/** Events kept for a page that is still being built. */
+const EARLY = 100;
 /** Anything somebody does is told to the Core at most this often, ms. */
 const ACTIVE_EVERY = 20_000;
+const WAITING_EVERY = 1_000;
 
 /** @typedef {import("./client.d.ts").Options} Options */
 
 export class Client {
   #listeners = new Set();
   #hearers = new Map();
+  /** What came while the page was still being built is told to the first who asks for it. */
+  #early = [];
   #invalidators = new Set();
   #lives = new Map();
   #conversations = new Map();
@@ -68,7 +73,10 @@ export class Client {
    * @param {string} name @param {(event: {name: string, data: any, id: string, late: boolean, show: boolean}) => void} hearer
    */
   on(name, hearer) {
-    if (!this.#hearers.has(name)) this.#hearers.set(name, new Set());
+    if (!this.#hearers.has(name)) {
+      this.#hearers.set(name, new Set());
+      for (const event of this.#early.filter((each) => each.name === name)) queueMicrotask(() => hearer(event));
+    }
     this.#hearers.get(name).add(hearer);
     if (/^[a-z][a-z0-9_]*$/.test(name)) this.#call("hearAlso", name);
     return () => this.#hearers.get(name).delete(hearer);
@@ -184,6 +192,7 @@ export class Client {
     const told = { ...event, show: isVisible() || front === this.tab };
     const keys = keysOf(told);
     if (keys.length) for (const listener of [...this.#invalidators]) listener(keys);
+    if (!this.#hearers.has(told.name) && this.#early.length < EARLY) this.#early.push(told);
     for (const name of [told.name, "*"]) for (const hearer of [...(this.#hearers.get(name) ?? [])]) hearer(told);
   }
 
@@ -203,9 +212,12 @@ export class Client {
     });
     let last = 0;
     const active = () => {
-      if (Date.now() - last < ACTIVE_EVERY) return;
+      // Somebody is here and waits: worth a try at once, whatever the wait was to be.
+      const waiting = ["connecting", "offline"].includes(this.getSnapshot().status);
+      if (Date.now() - last < (waiting ? WAITING_EVERY : ACTIVE_EVERY)) return;
       last = Date.now();
       this.#call("active");
+      if (waiting) wake();
     };
     for (const name of ["pointerdown", "pointermove", "keydown", "scroll"]) addEventListener(name, active, { passive: true, capture: true });
   }

@@ -61,8 +61,8 @@ export function h(name, properties = {}, ...children) {
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined) continue;
-    // A property that is -1 for what cannot have the focus, too.
-    if (name === "tabIndex") element.setAttribute("tabindex", value);
+    // Properties whose default says something else than the attribute that is written.
+    if (name === "tabIndex" || name === "alt") element.setAttribute(name, value);
     else if (name in element && !name.includes("-") && name !== "list") {
       if (element[name] !== value) element[name] = value;
     } else if (value === null || value === false) element.removeAttribute(name);
