@@ -1,10 +1,5 @@
 /** How tabs reach the one Core of their browser: messages over a port, the same for a worker and for a tab that leads. */
 
-/** What a tab may ask for. */
-const CALLS = [
-  "start", "signedIn", "logout", "refresh", "more", "read", "unread", "seen", "archive", "unarchive", "readAll", "undo", "forgetUndo",
-  "act", "send", "resend", "discard", "hearAlso", "wake", "active",
-];
 const PATIENCE = 3_000;
 const MISSED = 100;
 
@@ -41,7 +36,7 @@ export class Host {
       if (message.visible) this.core.wake();
     } else if (message.bye) {
       this.#tabs.delete(message.bye);
-    } else if (CALLS.includes(message.call)) {
+    } else if (message.call) {
       const done = await outcome(() => this.core[message.call](...message.args));
       // What a call changed is told before the call is answered.
       this.#changed();

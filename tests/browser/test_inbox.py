@@ -31,7 +31,7 @@ def old_events(user_id: str, cursor: str) -> str:
     }
     frames = [f"retry: 600000\nevent: connection_confirmed\nid: {cursor}\ndata: {json.dumps(confirmation)}\n\n"]
     for count, title in enumerate(("First", "Second"), 1):
-        row = {
+        row: dict[str, object] = {
             "id": f"n{count}",
             "type": "note",
             "category": "system",

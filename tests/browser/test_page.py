@@ -1,4 +1,4 @@
-"""The page itself: it fits, it can be used without a mouse and by a screen reader, and the tests would notice if not."""
+"""The page itself: it fits, it can be used without a mouse and by a screen reader, and text stays text."""
 
 import asyncio
 import json
@@ -176,7 +176,7 @@ async def test_the_elements_speak_the_language_of_the_page(hub: Hub, open_page: 
     bid = await place_bid(hub, ann, await post_job(hub, carla, "Ein Zeichen"))
     async with hub.client(carla) as client:
         assert (await client.patch(f"/api/bids/{bid['id']}/hire")).status_code == 200
-    await expect(toasts(page)).to_contain_text("Sie haben den Auftrag „Ein Zeichen“!")
+    await expect(toasts(page).first).to_contain_text("Sie haben den Auftrag „Ein Zeichen“!")
 
 
 async def test_a_violation_of_the_policy_or_an_error_would_fail_these_tests(open_page: OpenPage, noise: Noise) -> None:

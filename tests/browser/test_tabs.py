@@ -126,7 +126,8 @@ async def test_cut_at_twenty_random_moments_the_list_is_the_hubs_and_each_is_toa
         window.toasted = [];
         const region = document.querySelector("toast-region");
         new MutationObserver((records) => {
-            for (const record of records) for (const node of record.addedNodes) toasted.push(node.querySelector("strong").textContent);
+            for (const { addedNodes } of records)
+                for (const node of addedNodes) toasted.push(node.querySelector("strong").textContent);
         }).observe(region.shadowRoot.querySelector("ol"), { childList: true });
     }""")
     sent = 0
