@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
@@ -39,10 +40,10 @@ class Addresses:
         if peer is None:
             return UNKNOWN
         if not self._is_trusted(peer):
-            return str(peer)
+            return _spelt(peer)
         headers = Headers(scope=scope)
         told = {self._walk(peer, hops) for hops in (_x_forwarded_for(headers), _forwarded(headers)) if hops is not None}
-        return str(told.pop() if len(told) == 1 else peer)
+        return _spelt(told.pop() if len(told) == 1 else peer)
 
     def _walk(self, peer: Address, hops: Sequence[str]) -> Address:
         nearest = peer
@@ -67,6 +68,13 @@ def group(address: str) -> str:
     return address
 
 
+# Kept, because one peer sends many requests and reading an address costs as much as routing.
+@lru_cache(maxsize=4_096)
+def _spelt(address: Address) -> str:
+    return str(address)
+
+
+@lru_cache(maxsize=4_096)
 def _address(text: str) -> Address | None:
     """An address with or without brackets, port and zone; None for anything else."""
     text = text.strip()

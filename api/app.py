@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api import job_log
 from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
@@ -33,13 +34,14 @@ from api.secret_keys import signing_keys
 from api.settings import Settings
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from services import notifications
+from services import audit, notifications
 from services.chores import Keep, all_chores
 from services.database import Database
 from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.history import History
 from services.ids import new_id
+from services.job_moves import Moved
 from services.lookup import Lookup
 from services.passwords import Passwords
 from services.retention import Retention
@@ -112,6 +114,8 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
         lifespan=partial(_lifespan, hub, history),
     )
+    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    starlette.router.redirect_slashes = False
     inner = CrossOrigin(starlette, settings)
     return Edge(
         inner,
@@ -130,7 +134,13 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
-        retention = Retention(hub.database, all_chores(_keep(hub.settings)), clock=hub.clock, on_error=_chore_failed)
+        retention = Retention(
+            hub.database,
+            [*all_chores(_keep(hub.settings)), audit.chore(_books_wrong)],
+            clock=hub.clock,
+            on_error=_chore_failed,
+            on_done=_chore_done,
+        )
         await retention.start()
         stack.push_async_callback(retention.stop)
         await hub.identities.start()
@@ -165,19 +175,31 @@ def _chore_failed(name: str, error: Exception) -> None:
     structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
 
 
-def _domain(request: Request, error: Any) -> Response:
+def _books_wrong(faults: Sequence[str]) -> None:
+    """Somebody has to look into this at once; until they have, no money moves."""
+    structlog.get_logger("books").critical("money frozen", why="the books do not add up", faults=list(faults))
+
+
+def _chore_done(name: str, done: object) -> None:
+    """What the hub does to jobs by itself is worth a line."""
+    for moved in done if isinstance(done, list) else ():
+        if isinstance(moved, Moved):
+            job_log.say(structlog.get_logger("retention"), moved, by="hub")
+
+
+async def _domain(request: Request, error: Any) -> Response:
     return problem(error, request.scope["hub.request_id"])
 
 
-def _http(request: Request, error: Any) -> Response:
+async def _http(request: Request, error: Any) -> Response:
     """Starlette's own 404 and 405."""
     if error.status_code == 405:
-        return _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
-    return _domain(request, NotFound() if error.status_code == 404 else Internal())
+        return await _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return await _domain(request, NotFound() if error.status_code == 404 else Internal())
 
 
-def _internal(request: Request, error: Exception) -> Response:
-    return _domain(request, Internal())
+async def _internal(request: Request, error: Exception) -> Response:
+    return await _domain(request, Internal())
 
 
 def _wall_clock() -> int:

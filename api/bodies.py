@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from api.errors import BodyTooLarge, UnsupportedMediaType
 from services.errors import InvalidField, InvalidJson, UnknownField
@@ -30,6 +30,8 @@ Line64 = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_CONTROL)]
 Line80 = Annotated[str, Meta(min_length=1, max_length=80, pattern=_NO_CONTROL)]
 Line120 = Annotated[str, Meta(min_length=1, max_length=120, pattern=_NO_CONTROL)]
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_CONTROL)]
+Line1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL)]
+Text1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL_BUT_BREAKS)]
 Text2000 = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=_NO_CONTROL_BUT_BREAKS)]
 Text5000 = Annotated[str, Meta(min_length=1, max_length=5_000, pattern=_NO_CONTROL_BUT_BREAKS)]
 Text10000 = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=_NO_CONTROL_BUT_BREAKS)]
@@ -40,6 +42,7 @@ Skills = Annotated[list[Line40], Meta(max_length=30)]
 JobSkills = Annotated[list[Line40], Meta(max_length=20)]
 # Money in minor units: at least one, at most what still adds up a million times within 63 bits.
 Amount = Annotated[int, Meta(ge=1, le=10**12)]
+AmountBound = Annotated[int, Meta(ge=0, le=10**12)]
 PageLimit = Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -56,21 +59,25 @@ async def read_bytes(request: Request, limit: int = BODY_BYTES) -> bytes:
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
         raise BodyTooLarge(limit)
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise BodyTooLarge(limit)
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise InvalidJson("The connection ended in the middle of the body.") from None
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidJson("The connection ended in the middle of the body.")
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+        size += len(chunks[-1])
+        if size > limit:
+            raise BodyTooLarge(limit)
     return b"".join(chunks)
 
 
 def check_media_type(request: Request) -> None:
     """Raises UnsupportedMediaType unless the request says its body is UTF-8 JSON."""
-    kind, _, rest = request.headers.get("content-type", "").partition(";")
+    given = request.headers.get("content-type", "")
+    if given == "application/json":
+        return
+    kind, _, rest = given.partition(";")
     charset = rest.replace(" ", "").replace('"', "").lower()
     if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
         raise UnsupportedMediaType
@@ -102,9 +109,7 @@ def parse_query(pairs: list[tuple[str, str]], into: type[T]) -> T:
 def parse_json(body: bytes) -> Any:
     """Strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth, 64-bit integers, no lone surrogates."""
     try:
-        value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
-        )
+        value = _decoder.decode(body.decode("utf-8"))
     except InvalidJson:
         raise
     except RecursionError:
@@ -137,6 +142,9 @@ def _finite(text: str) -> float:
     return number
 
 
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
+
+
 def _check(value: Any, pointer: str, depth: int) -> None:
     """Refuse what could not be stored or streamed later."""
     if isinstance(value, str):
@@ -153,7 +161,9 @@ def _check(value: Any, pointer: str, depth: int) -> None:
         for key, inner in pairs:
             if isinstance(key, str):
                 _check_text(key, pointer)
-            _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
+            # Most values are such texts, and a pointer costs more to make than they to check.
+            if not (isinstance(inner, str) and inner.isascii()):
+                _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
 
 
 def _check_text(text: str, pointer: str) -> None:

@@ -26,7 +26,7 @@ KEY_LENGTH = 255
 class Call(Generic[B, Q]):
     """A checked request. `body` and `query` are the structs the operation declares (None where it has none)."""
 
-    __slots__ = ("body", "caller", "digest_of", "hub", "log", "now", "query", "request")
+    __slots__ = ("body", "caller", "digest_of", "hub", "now", "query", "request")
 
     def __init__(self, hub: Hub, request: Request, caller: Caller, body: B, query: Q, digest_of: bytes) -> None:
         self.hub = hub
@@ -36,7 +36,6 @@ class Call(Generic[B, Q]):
         self.query = query
         self.digest_of = digest_of
         self.now = hub.clock()
-        self.log = structlog.get_logger("api")
 
     @property
     def user(self) -> User:
@@ -44,6 +43,12 @@ class Call(Generic[B, Q]):
         if self.caller.user is None:
             raise Unauthenticated
         return self.caller.user
+
+    @property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """Where a handler says what it did."""
+        logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("api")
+        return logger
 
     def path(self, name: str) -> str:
         """A parameter of the path."""

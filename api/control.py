@@ -8,15 +8,19 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, demo, joining, keys, sending, users
+from services import access, books, demo, demo_steps, joining, keys, sending, times, users
 from services.callers import Caller
 from services.database import Database
+from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
-from services.letters import Letter
+from services.letters import Action, Letter
 from services.sending import Parcel
 from services.shapes import Category, Priority, Role
 from services.tables import users as accounts
 from services.users import Ref
+
+# Steps of the demo in one unit of work, which takes some 15 ms.
+STEPS_AT_ONCE: Final = 25
 
 _ANYBODY = (
     select(accounts.c.id)
@@ -83,10 +87,18 @@ class Listener(Arguments, frozen=True):
     user: str | None = None
 
 
+class UsersAfter(Arguments, frozen=True):
+    """Where the next page of the list of users begins, and how long it is."""
+
+    after: str
+    most: int
+
+
 class Notice(Arguments, frozen=True, kw_only=True):
-    """A notification, and for whom: ids or e-mail addresses."""
+    """A notification, and for whom: ids or e-mail addresses in `to`, another system's ids in `external_ids`."""
 
     to: list[str]
+    external_ids: list[str] = []
     type: str
     category: Category
     priority: Priority
@@ -96,6 +108,8 @@ class Notice(Arguments, frozen=True, kw_only=True):
     url: str | None = None
     icon: str | None = None
     collapse_key: str | None = None
+    expires_at: str | None = None
+    actions: list[Action] = []
 
 
 class DemoFill(Arguments, frozen=True):
@@ -104,6 +118,20 @@ class DemoFill(Arguments, frozen=True):
     password_hashes: dict[str, str]
     renew: bool
     currency: str
+
+
+class Looked(Arguments, frozen=True):
+    """What a look through the books found, and when it began (ms)."""
+
+    began: int
+    faults: list[str]
+
+
+class DemoSteps(Arguments, frozen=True):
+    """Some of what the demo's crowd does, and the ids of what earlier steps made."""
+
+    steps: list[Step]
+    known: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +189,14 @@ def listener_id(tx: Connection, *, user: str | None) -> str:
     return str(found)
 
 
-def send(tx: Connection, *, to: list[str], now: int, **words: Any) -> list[str]:
-    """Send one notification; the ids in the order of `to`. Raises NotFound and InvalidField."""
+def send(
+    tx: Connection, *, to: list[str], external_ids: list[str], expires_at: str | None, now: int, **words: Any
+) -> list[str]:
+    """Send one notification; the ids in the order of those it is for. Raises NotFound and InvalidField."""
     refs = [Ref(f"/to/{at}", find_user(tx, user=each)) for at, each in enumerate(to)]
-    sent = sending.send(tx, parcel=Parcel(Letter(**words), refs, many=True), now=now)
+    refs += [Ref(f"/externalIds/{at}", None, each) for at, each in enumerate(external_ids)]
+    letter = Letter(expires_at=None if expires_at is None else times.parse(expires_at, "/expiresAt"), **words)
+    sent = sending.send(tx, parcel=Parcel(letter, refs, many=True), now=now)
     return [] if sent.ids is msgspec.UNSET else sent.ids
 
 
@@ -180,6 +212,15 @@ async def _ticket(place: Place, told: Listener) -> str:
     return hub.identities.ticket_for(user_id, Caller("service", service="hub tail"))
 
 
+async def _play(place: Place, told: DemoSteps) -> dict[str, str]:
+    """A few steps in a unit, so that others who write need not wait for all of them."""
+    made: dict[str, str] = {}
+    for start in range(0, len(told.steps), STEPS_AT_ONCE):
+        part = told.steps[start : start + STEPS_AT_ONCE]
+        made |= await place.database.write(demo_steps.play, steps=part, known=told.known | made, now=place.now())
+    return made
+
+
 def _serving(place: Place) -> Hub:
     if place.hub is None:
         raise Conflict("No hub is serving from this data folder.")
@@ -187,8 +228,12 @@ def _serving(place: Place) -> Hub:
 
 
 ACTS: Final[Mapping[str, Act]] = {
+    "books.settle": _writes(Looked, books.settle),
+    "books.why_frozen": _reads(NoArguments, books.why_frozen),
     "demo.fill": _writes(DemoFill, demo.fill),
+    "demo.has_crowd": _reads(NoArguments, demo_steps.is_there),
     "demo.is_filled": _reads(NoArguments, demo.is_filled),
+    "demo.play": Act(DemoSteps, _play),
     "hub.address": Act(NoArguments, _address),
     "hub.ticket": Act(Listener, _ticket),
     "keys.create": _writes(NewKey, keys.create),
@@ -196,6 +241,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "keys.revoke": _writes(KeyName, keys.revoke),
     "notifications.send": _writes(Notice, send),
     "users.find": _reads(Whom, find_user),
+    "users.list": _reads(UsersAfter, users.listed),
     "users.create": _writes(NewUser, joining.join),
     "users.password": _writes(NewPassword, access.set_password),
     "users.disable": _writes(UserEmail, access.disable),

@@ -46,9 +46,13 @@ class CrossOrigin:
     def _readable_by(self, origin: str | None, send: Send) -> Send:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=message["headers"])
-                headers.add_vary_header("Origin")
+                raw = message["headers"]
+                if any(name == b"vary" for name, _ in raw):
+                    MutableHeaders(raw=raw).add_vary_header("Origin")
+                else:
+                    raw.append((b"vary", b"Origin"))
                 if origin in self._allowed:
+                    headers = MutableHeaders(raw=raw)
                     headers["access-control-allow-origin"] = origin or ""
                     headers["access-control-expose-headers"] = EXPOSED_HEADERS
             await send(message)
@@ -62,7 +66,7 @@ class CrossOrigin:
         against our own or `Host`; a request with neither is no browser's and goes on. A bearer token is something
         no other page's form can send, so that its bearer is asked nothing.
         """
-        if method in SAFE_METHODS or not self._cookie.is_in(headers) or bearer(headers) is not None:
+        if method in SAFE_METHODS or bearer(headers) is not None or not self._cookie.is_in(headers):
             return False
         site = headers.get("sec-fetch-site")
         if site is not None:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.addresses import Addresses
@@ -23,7 +22,9 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
+_A_YEAR = "max-age=31536000; includeSubDomains"
 # What a client sent as its own id is not trusted; ours is short enough to read aloud.
+# The last group of a uuid, which is random.
 REQUEST_ID_LENGTH = 12
 
 Observe = Callable[[str, str, int, float], None]
@@ -36,10 +37,10 @@ class Edge:
         self._app = app
         self._addresses = addresses
         self._observe = observe
-        self._headers = SECURITY_HEADERS | (
-            {"strict-transport-security": "max-age=31536000; includeSubDomains"} if hsts else {}
-        )
-        self._log = structlog.get_logger("http")
+        headers = SECURITY_HEADERS | ({"strict-transport-security": _A_YEAR} if hsts else {})
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        # Bound once: structlog's own proxy binds anew for every line, also for those that are not written.
+        self._log = structlog.get_logger("http").bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan untouched. WebSockets are refused."""
@@ -51,7 +52,7 @@ class Edge:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = new_id().replace("-", "")[-REQUEST_ID_LENGTH:]
+        request_id = new_id()[-REQUEST_ID_LENGTH:]
         scope["hub.request_id"] = request_id
         scope["hub.address"] = self._addresses.of(scope)
         if cut := _cut(send):
@@ -62,10 +63,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(raw=message["headers"])
-                headers["x-request-id"] = request_id
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"]
+                own = {name for name, _ in headers}
+                headers.append((b"x-request-id", request_id.encode()))
+                headers += [header for header in self._headers if header[0] not in own]
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)

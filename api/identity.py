@@ -16,7 +16,7 @@ from services.credentials import Credentials
 from services.database import Database
 from services.errors import DomainError, Unauthenticated
 from services.times import DAY, SECOND
-from services.tokens import Tickets, Tokens
+from services.tokens import Ticket, Tickets, Tokens
 
 # The only place where a ticket counts, and the only credential that may stand in a URL.
 STREAM_PATH = "/api/realtime/connect"
@@ -40,7 +40,8 @@ class SessionCookie:
 
     def read(self, headers: Headers) -> str | None:
         """The token in the cookie."""
-        return cookie_parser("; ".join(headers.getlist("cookie"))).get(self.name)
+        cookies = headers.getlist("cookie")
+        return cookie_parser("; ".join(cookies)).get(self.name) if cookies else None
 
     def put(self, response: Response, token: str) -> None:
         """Give it to a browser."""
@@ -91,8 +92,10 @@ class Identities:
         or not its page wants to, and no page could sign in again if it were refused.
         """
         request.scope["hub.mark"] = self._credentials.mark
-        if request.url.path == STREAM_PATH and "ticket" in request.query_params:
-            return await self._by_ticket(request.query_params["ticket"])
+        if request.scope["path"] == STREAM_PATH and "ticket" in request.query_params:
+            # HEAD opens no stream, so it leaves the ticket for the GET that will.
+            look = self._tickets.look if request.method == "HEAD" else self._tickets.redeem
+            return await self._by_ticket(look(request.query_params["ticket"]))
         if (token := bearer(request.headers)) is not None:
             return await self._by_bearer(token)
         return await self._by_cookie(self.cookie.read(request.headers))
@@ -128,8 +131,7 @@ class Identities:
             return ANONYMOUS
         return await self._credentials.of_login(login_id) or ANONYMOUS
 
-    async def _by_ticket(self, text: str) -> Caller:
-        ticket = self._tickets.redeem(text)
+    async def _by_ticket(self, ticket: Ticket) -> Caller:
         if ticket.login is not None:
             caller = await self._credentials.of_login(ticket.login)
             if caller is None:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -84,12 +84,12 @@ def encode(logger: Any, method: str, event: Event) -> bytes:
 
 
 def _clean(key: str, value: Any, depth: int) -> Any:
-    if _SECRET.search(_CAMEL.sub("_", key)) and not isinstance(value, bool | int | float | None):
+    if value is None or isinstance(value, int | float):
+        return value
+    if _is_secret(key):
         return HIDDEN
     if isinstance(value, str):
         return _plain(value)
-    if isinstance(value, int | float | None):
-        return value
     if depth == _DEEPEST:
         return "…"
     if isinstance(value, Mapping):
@@ -97,6 +97,12 @@ def _clean(key: str, value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean("", inner, depth + 1) for inner in value]
     return _text_of(value)
+
+
+# Kept: the same dozen names stand in every line.
+@lru_cache(maxsize=1_024)
+def _is_secret(key: str) -> bool:
+    return _SECRET.search(_CAMEL.sub("_", key)) is not None
 
 
 def _text_of(value: Any) -> str:
@@ -107,12 +113,13 @@ def _text_of(value: Any) -> str:
 
 
 def _plain(value: str) -> str:
-    if len(value) > _LONGEST:
-        value = value[:_LONGEST] + "…"
     if "?" in value:
         value = _QUERY.sub("?…", value)
     if "earer" in value or "asic" in value or "EARER" in value:
         value = _BEARER.sub(rf"\1 {HIDDEN}", value)
+    # Last, so that no secret loses what it would have been known by; a trace says at its end what went wrong.
+    if len(value) > _LONGEST:
+        value = f"{value[: _LONGEST // 2]}…{value[-_LONGEST // 2 :]}"
     # A lone surrogate cannot be written as UTF-8.
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 

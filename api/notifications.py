@@ -12,7 +12,7 @@ from services.errors import InvalidField
 from services.inbox_events import IDS_AT_ONCE
 from services.inbox_removals import Retracted
 from services.letters import ACTIONS, Action, Letter
-from services.sending import RECIPIENTS, Parcel
+from services.sending import RECIPIENTS, Parcel, Single
 from services.sending import Sent as Sent
 from services.shapes import Category, Priority
 from services.users import Ref
@@ -66,6 +66,8 @@ async def send(call: Call[Send, None]) -> Sent | bytes:
     """Send a notification; on disk when this is answered."""
     parcel = _parcel(call.body, "")
     await _count(call, [parcel])
+    if not parcel.many and call.idempotency_key() is None:
+        return await call.hub.database.write_joint(sending.send_each, Single(parcel.letter, parcel.to[0], call.now))
     return await call.create(sending.send, parcel=parcel)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from api.call import Call
+from api.errors import STATUS
 from api.operation import Operation
 from api.realtime import VERSION
 
@@ -19,12 +20,12 @@ _PROBLEM = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string"},
+        "code": {"type": "string", "enum": sorted(STATUS)},
         "message": {"type": "string"},
         "requestId": {"type": "string"},
     },
 }
-_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
+_PARAMETER = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
 
 
@@ -32,12 +33,12 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The whole document for these operations."""
     types = [kind for op in operations for kind in (op.body, op.answer) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
-    found = iter(schemas)
+    components, found = _in_javascript(components), iter(_in_javascript(schemas))
     paths: dict[str, dict[str, Any]] = {}
     for op in operations:
         body = next(found) if op.body is not None else None
         answer = next(found) if op.answer is not None else None
-        paths.setdefault(_PARAMETER.sub(r"{\1}", op.path), {})[op.method.lower()] = _operation(op, body, answer)
+        paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, body, answer)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gigwire", "version": VERSION, "description": "A self-hosted notification hub."},
@@ -76,7 +77,10 @@ def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
         "security": [{}] if op.who.anybody else [{"bearer": []}, {"cookie": []}],
     }
     if body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        described["requestBody"] = {
+            "required": not op.body_optional,
+            "content": {"application/json": {"schema": body}},
+        }
     return described
 
 
@@ -94,18 +98,30 @@ def _problem_answer() -> dict[str, Any]:
 
 
 def _parameters(op: Operation) -> list[dict[str, Any]]:
-    path = [
+    path: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(op.path)
     ]
+    if op.slashes:
+        path[-1]["description"] = "Any id; a slash in it is sent as %2F."
     if op.query is None:
         return path
     schema = msgspec.json.schema_components([op.query], ref_template=_REF)[1][op.query.__name__]
     required = set(schema.get("required", ()))
     return path + [
-        {"name": name, "in": "query", "required": name in required, "schema": _plain(inner)}
+        {"name": name, "in": "query", "required": name in required, "schema": _plain(_in_javascript(inner))}
         for name, inner in schema["properties"].items()
     ]
+
+
+def _in_javascript(schema: Any) -> Any:
+    """The same with patterns as JSON Schema has them (ECMA-262), where `$` is the very end and there is no `\\Z`."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace(r"\Z", "$") if key == "pattern" and isinstance(value, str) else _in_javascript(value)
+            for key, value in schema.items()
+        }
+    return [_in_javascript(item) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """An operation: method, path, who may call it, what goes in and out; and the endpoint that keeps these promises."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import bodies
 from api.call import Call
@@ -25,7 +27,8 @@ class Operation:
     """One line of the route table.
 
     `body` and `query` are struct types; `answer` the type of a good answer (None: no content); `sends` counts
-    against the caller's sends; `raw` handlers make their own Response.
+    against the caller's sends. A `body_optional` that is left out is None. `slashes`: the last parameter of the path
+    is somebody else's id, and may hold slashes (sent as `%2F`).
     """
 
     method: str
@@ -33,6 +36,7 @@ class Operation:
     handler: Handler
     who: Policy
     body: Any = None
+    body_optional: bool = False
     query: type[bodies.Query] | None = None
     answer: Any = None
     status: int = 200
@@ -40,32 +44,40 @@ class Operation:
     body_bytes: int = bodies.BODY_BYTES
     media_type: str = "application/json"
     also: tuple[int, ...] = ()
+    slashes: bool = False
 
     @property
     def summary(self) -> str:
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]
 
-    async def __call__(self, hub: Hub, request: Request) -> Response:
+    async def answer_to(self, hub: Hub, request: Request) -> Response:
         """Who, what, do, answer. Raises domain errors."""
         caller = await hub.identities.identify(request)
         self.who.check(caller)
         query = self._query(request)
         raw = await self._raw(request)
-        body = None if self.body is None else bodies.parse(raw, self.body)
+        body = None if raw is None else bodies.parse(raw, self.body)
         if self.sends and caller.user is not None:
             _count_send(hub, caller.user.id)
-        call = Call(hub, request, caller, body, query, raw)
+        call = Call(hub, request, caller, body, query, raw or b"")
         return self._answer(await self.handler(call))
 
     def _query(self, request: Request) -> bodies.Query | None:
         if self.query is None:
-            return bodies.parse_query(request.query_params.multi_items(), bodies.Query) and None
+            if request.scope["query_string"]:
+                bodies.parse_query(request.query_params.multi_items(), bodies.Query)
+            return None
         return bodies.parse_query(request.query_params.multi_items(), self.query)
 
-    async def _raw(self, request: Request) -> bytes:
+    async def _raw(self, request: Request) -> bytes | None:
         if self.body is None:
-            return b""
+            return None
+        if self.body_optional:
+            raw = await bodies.read_bytes(request, self.body_bytes)
+            if raw:
+                bodies.check_media_type(request)
+            return raw or None
         bodies.check_media_type(request)
         return await bodies.read_bytes(request, self.body_bytes)
 
@@ -91,17 +103,42 @@ def _count_send(hub: Hub, user_id: str) -> None:
         )
 
 
-def routes(hub: Hub, operations: Sequence[Operation]) -> list[Route]:
+class ExactRoute(Route):
+    """A route that matches a path from its first character to its last, line ends included; see `Operation.slashes`."""
+
+    def __init__(self, path: str, endpoint: ASGIApp, *, methods: Sequence[str], slashes: bool) -> None:
+        super().__init__(path, endpoint, methods=methods)
+        pattern = self.path_regex.pattern
+        if slashes:
+            # The server has decoded the path by now: a slash that was sent as %2F is one like any other.
+            pattern = pattern.removesuffix("[^/]+)$") + ".*)$"
+        # \Z, not $: $ would let a trailing newline through.
+        self.path_regex = re.compile(pattern.removesuffix("$") + r"\Z", re.DOTALL)
+
+
+def routes(hub: Hub, operations: Sequence[Operation]) -> list[ExactRoute]:
     """One Starlette route per path, so that 405 names every method of it."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    return [Route(path, _endpoint(hub, methods), methods=list(methods)) for path, methods in by_path.items()]
+    return [
+        ExactRoute(
+            path,
+            _Endpoint(hub, methods),
+            methods=list(methods),
+            slashes=any(operation.slashes for operation in methods.values()),
+        )
+        for path, methods in by_path.items()
+    ]
 
 
-def _endpoint(hub: Hub, methods: dict[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        return await methods[method](hub, request)
+class _Endpoint:
+    """The operations of one path as an ASGI application: Starlette catches errors once around it, not twice."""
 
-    return endpoint
+    def __init__(self, hub: Hub, methods: dict[str, Operation]) -> None:
+        self._hub = hub
+        self._methods = methods if "GET" not in methods else methods | {"HEAD": methods["GET"]}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._methods[scope["method"]].answer_to(self._hub, Request(scope, receive, send))
+        await response(scope, receive, send)

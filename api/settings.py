@@ -28,6 +28,8 @@ from api.knobs import (
 )
 from api.secret_keys import MIN_SECRET, weakness
 from realtime.limiter import Limit
+from services.life import Terms
+from services.times import DAY
 
 # OWASP's least memory for argon2id, in MiB.
 MIN_PASSWORD_COST: Final = 19
@@ -99,6 +101,12 @@ class Settings:
     opening_balance: int = knob(
         whole(0, 10**12), "1000000", "minor units that a new user's wallet opens with", production="0"
     )
+    review_days: float = knob(
+        number(0, 3_650), "7", "days an owner has for a submitted job before it is completed and paid; 0 is at once"
+    )
+    delivery_days: float = knob(
+        number(0, 3_650), "30", "days a freelancer has for the work before the owner may cancel; 0 is none"
+    )
     password_cost: int = knob(whole(1, 4_096), "64", "MiB of memory that hashing a password takes (argon2id)")
     log_level: str = knob(choice("debug", "info", "warning", "error"), "info", "least level that is logged")
 
@@ -141,6 +149,11 @@ class Settings:
             return self.public_url
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # what binds to all
         return origin(f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}")
+
+    @property
+    def terms(self) -> Terms:
+        """How long review and work may take."""
+        return Terms(review_ms=int(self.review_days * DAY), delivery_ms=int(self.delivery_days * DAY))
 
     @property
     def secure_cookies(self) -> bool:

@@ -1,6 +1,6 @@
 """Tickets: what opens one stream of a page of another origin, which can send neither cookie nor header."""
 
-from api.bodies import Body, Id, check_media_type, parse, read_bytes
+from api.bodies import Body, Id
 from api.call import Call
 from services import users
 from services.errors import Forbidden, InvalidField
@@ -15,22 +15,13 @@ class TicketFor(Body, frozen=True):
     external_id: Id | None = None
 
 
-async def take(call: Call[None, None]) -> Ticket:
+async def take(call: Call[TicketFor | None, None]) -> Ticket:
     """Take a ticket for one stream: single use, 30 seconds."""
-    ticket = call.hub.identities.ticket_for(await _whose(call, await _asked(call)), call.caller)
+    ticket = call.hub.identities.ticket_for(await _whose(call, call.body or TicketFor()), call.caller)
     return Ticket(ticket=ticket, expires_in=TICKET_SECONDS)
 
 
-async def _asked(call: Call[None, None]) -> TicketFor:
-    """The body, which a user may leave out altogether."""
-    raw = await read_bytes(call.request)
-    if not raw:
-        return TicketFor()
-    check_media_type(call.request)
-    return parse(raw, TicketFor)
-
-
-async def _whose(call: Call[None, None], asked: TicketFor) -> str:
+async def _whose(call: Call[TicketFor | None, None], asked: TicketFor) -> str:
     if call.caller.user is not None:
         if asked.external_id is not None or asked.user_id not in (None, call.caller.user.id):
             raise Forbidden("A stream can only be opened for yourself.")

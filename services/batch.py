@@ -27,6 +27,25 @@ class _Torn(Exception):
     """The transaction cannot stand as it ran: it was taken back and must run more carefully."""
 
 
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """A unit that may run in one call with others of its kind that wait beside it: fewer and larger statements.
+
+    `each(tx, items)` gives for every item its result, or the exception it fails with, before anything of it is
+    written. What `each` itself raises is nobody's: then every item is tried alone.
+    """
+
+    each: Callable[[Connection, Sequence[Any]], Sequence[Any]]
+    item: Any
+
+    def __call__(self, tx: Connection) -> Any:
+        """Run it alone, as any unit."""
+        (result,) = self.each(tx, [self.item])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
 @dataclass(slots=True)
 class Work:
     """One unit of work on its way to the disk and back."""
@@ -113,30 +132,50 @@ class Runner:
 
     def _run_units(self, works: Sequence[Work], collected: outbox.Outbox, *, careful: bool) -> int:
         """Run as many of the units as there is room for; returns how many."""
-        raw, began_at = self._raw, self._raw.total_changes
-        for ran, work in enumerate(works, start=1):
-            before, mark = raw.total_changes, collected.mark()
-            if careful:
-                raw.execute("SAVEPOINT unit")
-            try:
-                work.result, work.error = work.unit(self._tx), None
-            except BaseException as error:
-                if sqlite.is_storage(error):
-                    raise
-                if not raw.in_transaction or (raw.total_changes != before and not careful):
-                    raise _Torn from error
-                if careful:
-                    raw.execute("ROLLBACK TO unit")
-                collected.back_to(mark)
-                work.fail(_told_by(error))
+        raw, began_at, ran = self._raw, self._raw.total_changes, 0
+        while ran < len(works) and raw.total_changes - began_at + len(collected.drafts) < BATCH_ROWS:
+            together = 1 if careful else _joined(works, ran)
+            if together == 1:
+                self._run_unit(works[ran], collected, careful=careful)
+            else:
+                self._run_joint(works[ran : ran + together])
             # After every unit: a transaction that has vanished makes COMMIT a success that wrote nothing.
             if not raw.in_transaction:
                 raise _Torn
             if careful:
                 raw.execute("RELEASE unit")
-            if raw.total_changes - began_at + len(collected.drafts) >= BATCH_ROWS:
-                return ran
-        return len(works)
+            ran += together
+        return ran
+
+    def _run_unit(self, work: Work, collected: outbox.Outbox, *, careful: bool) -> None:
+        raw, before, mark = self._raw, self._raw.total_changes, collected.mark()
+        if careful:
+            raw.execute("SAVEPOINT unit")
+        try:
+            work.result, work.error = work.unit(self._tx), None
+        except BaseException as error:
+            if sqlite.is_storage(error):
+                raise
+            if not raw.in_transaction or (raw.total_changes != before and not careful):
+                raise _Torn from error
+            if careful:
+                raw.execute("ROLLBACK TO unit")
+            collected.back_to(mark)
+            work.fail(_told_by(error))
+
+    def _run_joint(self, works: Sequence[Work]) -> None:
+        joints = [work.unit for work in works if isinstance(work.unit, Joint)]
+        try:
+            results = joints[0].each(self._tx, [joint.item for joint in joints])
+        except BaseException as error:
+            if sqlite.is_storage(error):
+                raise
+            raise _Torn from error
+        for work, result in zip(works, results, strict=True):
+            if isinstance(result, Exception):
+                work.fail(result)
+            else:
+                work.result, work.error = result, None
 
     def _seal(self) -> list[Event]:
         """Hand out the positions. An event that cannot be written is its unit's fault, not the batch's."""
@@ -168,6 +207,15 @@ class Runner:
         for work in works:
             work.fail(failure())
         return Batch(works)
+
+
+def _joined(works: Sequence[Work], start: int) -> int:
+    """How many units from here on may run in one call; 1 where they are not of one kind."""
+    first, end = works[start].unit, start + 1
+    if isinstance(first, Joint):
+        while end < len(works) and isinstance(unit := works[end].unit, Joint) and unit.each is first.each:
+            end += 1
+    return end - start
 
 
 def _unavailable(cause: BaseException) -> StorageUnavailable:

@@ -14,6 +14,8 @@ from services.times import render
 
 # Those who are not hired are all told in the transaction of the hire, which everybody else waits for.
 MOST_BIDS: Final = 1_000
+# What a bid says that was made by taking a job at once.
+AT_ONCE: Final = "Accepted at the budget."
 
 _b, _j = bids.c, jobs.c
 
@@ -31,6 +33,18 @@ _OWN_BID = (
     .join(users, users.c.id == _j.owner_id)
     .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"))
 )
+_REJECT_PENDING = (
+    update(bids)
+    .where(_b.job_id == bindparam("job"), _b.status == "pending")
+    .values(status="rejected", rejected_at=bindparam("at"))
+    .returning(_b.freelancer_id)
+)
+_WITHDRAW_OWN = (
+    update(bids)
+    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _b.status == "pending")
+    .values(status="withdrawn")
+)
+_COUNT = update(jobs).where(_j.id == bindparam("which")).values(bid_count=_j.bid_count + bindparam("by"))
 _WITHDRAW = update(bids).where(_b.id == bindparam("which"), _b.status == "pending").values(status="withdrawn")
 
 
@@ -70,6 +84,29 @@ def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, pric
     )
 
 
+def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int, now: int) -> str:
+    """A pending bid at the job's budget, in place of one they may have; its id. Nobody is told: a hire comes next."""
+    withdrawn = tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount
+    bid_id = new_id()
+    row = {
+        "id": bid_id,
+        "job_id": job_id,
+        "freelancer_id": freelancer_id,
+        "message": AT_ONCE,
+        "price": budget,
+        "status": "pending",
+        "created_at": now,
+    }
+    tx.execute(_PLACE, row)
+    tx.execute(_COUNT, {"which": job_id, "by": 1 - withdrawn})
+    return bid_id
+
+
+def reject_pending(tx: Connection, *, job_id: str, now: int) -> list[str]:
+    """Reject the bids that are still pending; who made them. They are to be told by whoever calls."""
+    return list(tx.execute(_REJECT_PENDING, {"job": job_id, "at": now}).scalars())
+
+
 def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> None:
     """Take one's own bid back. Raises NotFound, and Conflict when it is not pending any more."""
     bid = tx.execute(_OWN_BID, {"which": bid_id, "who": freelancer_id}).one_or_none()
@@ -83,7 +120,7 @@ def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> No
 
 
 def _biddable(job: Row[*tuple[Any, ...]] | None, freelancer: Person) -> Row[*tuple[Any, ...]]:
-    if job is None:
+    if job is None or job.status == "deleted":
         raise NotFound
     if job.owner_id == freelancer.id:
         raise Forbidden("You cannot bid on your own job.")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, select
 
 from services import pages
 from services.errors import NotFound
@@ -25,7 +25,7 @@ COLUMNS: Final = (
     _b.created_at,
 )
 
-_OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("which"))
+_OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("which"), jobs.c.status != "deleted")
 
 
 def _list(*narrowed: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -40,7 +40,7 @@ def _list(*narrowed: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
 
 _OF_JOB = _list(_b.job_id == bindparam("which"))
 _OWN_OF_JOB = _list(_b.job_id == bindparam("which"), _b.freelancer_id == bindparam("who"))
-_OWN = _list(_b.freelancer_id == bindparam("who"))
+_OWN = _list(_b.freelancer_id == bindparam("who")).join(jobs, and_(jobs.c.id == _b.job_id, jobs.c.status != "deleted"))
 
 
 def show(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
@@ -77,7 +77,7 @@ def page_of_job(
 def page_of_freelancer(
     tx: Connection, *, freelancer_id: str, limit: int = pages.USUAL, after: str | None = None
 ) -> Page[Bid]:
-    """A page of a freelancer's bids on all jobs, the newest first. Raises InvalidField."""
+    """A page of a freelancer's bids on all jobs but deleted ones, the newest first. Raises InvalidField."""
     asked = {"who": freelancer_id, "below": pages.id_before(after), "most": limit + 1}
     return _page(tx, _OWN, asked, limit)
 

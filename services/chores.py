@@ -1,4 +1,4 @@
-"""What does not stay for ever, and how long it does: the log, inbox rows, undos, kept answers, idle logins."""
+"""What does not stay as it is, and how long it does: jobs, the log, inbox rows, undos, kept answers, idle logins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import idempotency, inbox_removals, inbox_undo, job_events, logins, outbox
+from services import due, idempotency, inbox_removals, inbox_undo, job_events, logins, outbox
 from services.retention import STEP_ROWS, Chore, Find
 from services.tables import answers
 from services.tables import logins as login_rows
@@ -19,6 +19,8 @@ EXPIRY_SECONDS = 1.0
 LOG_SECONDS = 1.0
 # Bids placed or withdrawn in a job's quiet second are told about this soon after it.
 TELL_SECONDS = 0.25
+# A job that is due has expired, or is completed, about this soon.
+DUE_SECONDS = 1.0
 UNDO_SECONDS = 30.0
 SWEEP_SECONDS = 60.0
 
@@ -60,6 +62,7 @@ class LogTrim:
 def all_chores(keep: Keep) -> list[Chore]:
     """Every chore of the hub."""
     return [
+        Chore("due jobs", DUE_SECONDS, due.find, due.settle, singly=True),
         Chore("job updates", TELL_SECONDS, job_events.due, job_events.tell),
         Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),
         Chore("expiry", EXPIRY_SECONDS, inbox_removals.expired, _expire),

@@ -1,7 +1,8 @@
 """The store: `read` and `write` run plain functions over a connection; the one place that knows which engine."""
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -11,11 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services import sqlite
-from services.errors import Overloaded, StorageUnavailable
-from services.writer import Batch, Work, Writer
+from services.errors import DomainError, Overloaded, StorageUnavailable
+from services.writer import Batch, Joint, Work, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 # Reads that may be under way or wait for a reader; beyond that OVERLOADED.
 WAITING_READS = 1_024
@@ -81,11 +83,20 @@ class Database:
         is raised here with nothing of it written. A caller who is cancelled does not stop it. Raises Overloaded
         and StorageFull (nothing was written) and StorageUnavailable (unknown).
         """
+        return await self._submit(lambda tx: unit(tx, *args, **kwargs))
+
+    async def write_joint(
+        self, each: Callable[[Connection, Sequence[Item]], Sequence[T | DomainError]], item: Item
+    ) -> T:
+        """Like `write`, for a unit that runs in one call with those of its kind that wait beside it: see `Joint`."""
+        return await self._submit(Joint(each, item))
+
+    def _submit(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
         if not self._open:
             raise Overloaded
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.submit(Work(lambda tx: unit(tx, *args, **kwargs), future))
-        return await future
+        self._writer.submit(Work(unit, future))
+        return future
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a plain function on a reader, in one snapshot of the store.
@@ -112,7 +123,7 @@ class Database:
                 return await connection.run_sync(query)
         except PoolTimeout as error:
             raise Overloaded from error
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             if sqlite.is_unreadable(error):
                 raise StorageUnavailable from error
             raise

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, money, notifications, wallet
+from services import bidding, job_events, money, notifications, wallet
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
 from services.shapes import Shape
@@ -50,12 +50,6 @@ _WIN = (
     .where(_b.id == bindparam("which"), _b.status == "pending")
     .values(status="hired", hired_at=bindparam("at"))
 )
-_LOSE = (
-    update(bids)
-    .where(_b.job_id == bindparam("job"), _b.status == "pending")
-    .values(status="rejected", rejected_at=bindparam("at"))
-    .returning(_b.freelancer_id)
-)
 MESSAGE: Final = "Hired successfully"
 
 
@@ -90,7 +84,7 @@ def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
     wallet.require(tx, user_id=owner_id, amount=bid.price - bid.budget)
     job = _take(tx, bid, bid_id, now)
     _hold_the_price(tx, bid, now)
-    losers = tx.execute(_LOSE, {"job": bid.job_id, "at": now}).scalars().all()
+    losers = bidding.reject_pending(tx, job_id=bid.job_id, now=now)
     mail = [(bid.freelancer_id, _to_winner(bid, bid_id, now))]
     if losers:
         sorry = _to_losers(bid)
@@ -108,7 +102,7 @@ def _hireable(bid: Row[*tuple[Any, ...]] | None, owner_id: str) -> Row[*tuple[An
     """The published order of the checks."""
     if bid is None:
         raise BidNotFound
-    if bid.job_id is None:
+    if bid.job_id is None or bid.job_status == "deleted":
         raise GigNotFound
     if bid.owner_id != owner_id:
         raise NotGigOwner
@@ -164,7 +158,7 @@ def _to_winner(bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Letter:
         },
         url=job_events.url_of(bid.job_id),
         icon="🎉",
-        invalidates=[job_events.key_of(bid.job_id), "my-jobs", "stats"],
+        invalidates=job_events.keys_of_work(bid.job_id),
     )
 
 

@@ -1,6 +1,6 @@
-"""How a job looks to everybody, and what the `jobs` channel hears of it, bids at most once a second."""
+"""How a job looks to everybody, and what the `jobs` channel hears of it, bids and edits at most once a second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from services.shapes import Job, Person
 from services.tables import jobs, users
 from services.times import SECOND, render, render_optional
 
-# Bids that come and go within this time after a telling are told together, at its end.
+# Bids that come and go, and edits, within this time after a telling are told together, at its end.
 QUIET_MS: Final = SECOND
 
 _j = jobs.c
@@ -38,16 +38,18 @@ COLUMNS: Final = (
 
 # Told long enough ago; or, where the clock was set back, in a future that must not silence a job for hours.
 _LOUD = or_(_j.quiet_until <= bindparam("at"), _j.quiet_until > bindparam("until"))
+# What an UPDATE of an open job sets beside what it is for, and returns, so that `changed` can tell it.
+CHANGED: Final[Mapping[str, Any]] = {
+    "updated_at": bindparam("at"),
+    "quiet_until": case((_LOUD, bindparam("until")), else_=_j.quiet_until),
+    "untold": case((_LOUD, 0), else_=1),
+}
+CHANGED_COLUMNS: Final = (*COLUMNS, _j.untold)
 _COUNT_BIDS = (
     update(jobs)
     .where(_j.id == bindparam("which"), _j.status == "open")
-    .values(
-        bid_count=_j.bid_count + bindparam("by"),
-        updated_at=bindparam("at"),
-        quiet_until=case((_LOUD, bindparam("until")), else_=_j.quiet_until),
-        untold=case((_LOUD, 0), else_=1),
-    )
-    .returning(*COLUMNS, _j.untold)
+    .values(bid_count=_j.bid_count + bindparam("by"), **CHANGED)
+    .returning(*CHANGED_COLUMNS)
 )
 _DUE = select(_j.id).where(_j.untold == 1, _LOUD).limit(bindparam("most"))
 _UNTOLD = (
@@ -73,6 +75,16 @@ def url_of(job_id: str) -> str:
 def key_of(job_id: str) -> str:
     """The cache key of one job."""
     return f"job/{job_id}"
+
+
+def keys_of_work(job_id: str) -> list[str]:
+    """The cache keys that somebody's beginning to work on a job makes stale."""
+    return [key_of(job_id), "my-jobs", "stats"]
+
+
+def keys_of_end(job_id: str) -> list[str]:
+    """The cache keys that the end of a job makes stale; its money has gone somewhere."""
+    return [*keys_of_work(job_id), "wallet"]
 
 
 def show(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
@@ -107,17 +119,48 @@ def updated(tx: Connection, job: Job, *, now: int) -> None:
     _tell(tx, "job_updated", job, ("jobs", key_of(job.id)), now)
 
 
+def accepted(tx: Connection, job: Job, *, now: int) -> None:
+    """Tell everybody that the hired freelancer has begun."""
+    _tell(tx, "job_accepted", job, keys_of_work(job.id), now)
+
+
+def completed(tx: Connection, job: Job, *, now: int) -> None:
+    """Tell everybody that a job is done and paid."""
+    _tell(tx, "job_completed", job, keys_of_end(job.id), now)
+
+
+def refunded(tx: Connection, job: Job, *, now: int) -> None:
+    """Tell everybody that a job was cancelled or has expired."""
+    _tell(tx, "job_refunded", job, keys_of_end(job.id), now)
+
+
+def deleted(tx: Connection, job: Job, *, now: int) -> None:
+    """Tell everybody that a job is gone."""
+    _tell(tx, "job_deleted", job, keys_of_end(job.id), now)
+
+
 def count_bids(tx: Connection, *, job_id: str, owner_name: str, by: int, now: int) -> None:
     """Add `by` to an open job's bids and tell everybody, now or, for `tell`, within a second of the last telling.
 
     Raises Conflict when the job is not open any more.
     """
-    asked = {"which": job_id, "by": by, "at": now, "until": now + QUIET_MS}
-    row = tx.execute(_COUNT_BIDS, asked).one_or_none()
+    row = tx.execute(_COUNT_BIDS, {"which": job_id, "by": by, **changed_at(now)}).one_or_none()
     if row is None:
         raise Conflict("This job is no longer open.")
+    changed(tx, row, owner_name, now=now)
+
+
+def changed_at(now: int) -> dict[str, int]:
+    """The parameters of `CHANGED`."""
+    return {"at": now, "until": now + QUIET_MS}
+
+
+def changed(tx: Connection, row: Row[*tuple[Any, ...]], owner_name: str, *, now: int) -> Job:
+    """An open job after an UPDATE with `CHANGED`; told to everybody, now or within a second of the last telling."""
+    job = show(row, owner_name)
     if not row.untold:
-        updated(tx, show(row, owner_name), now=now)
+        updated(tx, job, now=now)
+    return job
 
 
 def due(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:

@@ -1,37 +1,25 @@
-"""Jobs: posted by clients, read and listed by anybody."""
+"""Jobs: posted by clients, read by anybody."""
 
 from collections.abc import Iterable
-from itertools import combinations
-from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
-from services import job_events, pages, wallet
-from services.errors import NotFound
+from services import job_events, wallet
+from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.pages import Page
-from services.shapes import Job, JobStatus, Person
+from services.shapes import Job, Person
 from services.tables import jobs, users
 
 _j = jobs.c
 
 _POST = insert(jobs)
-_SHOWN = select(*job_events.COLUMNS, users.c.name.label("owner_name")).join(users, users.c.id == _j.owner_id)
+_SHOWN = (
+    select(*job_events.COLUMNS, users.c.name.label("owner_name"))
+    .join(users, users.c.id == _j.owner_id)
+    .where(_j.status != "deleted")
+)
 _ONE = _SHOWN.where(_j.id == bindparam("which"))
-
-# What a list can be narrowed by; each has an index that also has the order of the list.
-_FILTERS: Final = {"status": _j.status, "category": _j.category, "owner_id": _j.owner_id}
-
-
-def _list(names: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
-    narrowed = _SHOWN.where(_j.id < bindparam("below"), *(_FILTERS[name] == bindparam(name) for name in names))
-    return narrowed.order_by(_j.id.desc()).limit(bindparam("most"))
-
-
-_LISTS = {
-    frozenset(names): _list(names) for count in range(len(_FILTERS) + 1) for names in combinations(_FILTERS, count)
-}
 
 
 def post(
@@ -44,12 +32,16 @@ def post(
     currency: str,
     category: str | None = None,
     skills: Iterable[str] = (),
+    expires_at: int | None = None,
+    instant_accept: bool = False,
     now: int,
 ) -> Job:
     """Post an open job, hold its budget and tell everybody. `budget` is in minor units of `currency` (ISO 4217).
 
-    Raises InsufficientFunds.
+    The job expires at `expires_at` (ms); with `instant_accept` the first freelancer who asks has it at the budget.
+    Raises InvalidField (it would have expired already) and InsufficientFunds.
     """
+    check_expiry(expires_at, now)
     wallet.require(tx, user_id=owner.id, amount=budget)
     job_id = new_id()
     row = {
@@ -60,10 +52,12 @@ def post(
         "budget": budget,
         "currency": currency,
         "category": category,
-        "skills": msgspec.json.encode(list(dict.fromkeys(skills))).decode(),
+        "skills": skills_column(skills),
         "status": "open",
         "bid_count": 0,
-        "instant_accept": 0,
+        "expires_at": expires_at,
+        "due_at": expires_at,
+        "instant_accept": int(instant_accept),
         "held": budget,
         "created_at": now,
         "updated_at": now,
@@ -85,18 +79,12 @@ def one(tx: Connection, *, job_id: str) -> Job:
     return job_events.show(row, row.owner_name)
 
 
-def page(
-    tx: Connection,
-    *,
-    status: JobStatus | None = None,
-    category: str | None = None,
-    owner_id: str | None = None,
-    limit: int = pages.USUAL,
-    after: str | None = None,
-) -> Page[Job]:
-    """A page of jobs, the newest first: all, or those of a status, a category, an owner. Raises InvalidField."""
-    wanted = {"status": status, "category": category, "owner_id": owner_id}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    asked = {**given, "below": pages.id_before(after), "most": limit + 1}
-    rows = tx.execute(_LISTS[frozenset(given)], asked).all()
-    return pages.page(rows, limit=limit, show=lambda row: job_events.show(row, row.owner_name), key=lambda row: row.id)
+def check_expiry(expires_at: int | None, now: int) -> None:
+    """Raises InvalidField for a job that would be over before it begins."""
+    if expires_at is not None and expires_at <= now:
+        raise InvalidField("/expiresAt", "range", "A job expires in the future.")
+
+
+def skills_column(skills: Iterable[str]) -> str:
+    """Skills as a row keeps them: each once, in the order given."""
+    return msgspec.json.encode(list(dict.fromkeys(skills))).decode()

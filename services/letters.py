@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from services import texts
 from services.errors import InvalidField
@@ -36,8 +37,7 @@ class Action:
         return shown if self.url is None else shown | {"url": self.url}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class Letter(Struct, frozen=True, kw_only=True):
     """A notification without its recipient. `expires_at` is milliseconds since 1970.
 
     `invalidates` are the cache keys a page should drop when it arrives; `at` is where the letter stands in what was
@@ -49,7 +49,7 @@ class Letter:
     priority: Priority = "normal"
     title: str
     body: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = {}  # a new one for each, says msgspec
     url: str | None = None
     icon: str | None = None
     actions: Sequence[Action] = ()

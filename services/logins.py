@@ -6,7 +6,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from services import channels, outbox, shapes
+from services import channels, outbox, pages, shapes
 from services.callers import User
 from services.errors import NotFound, Unauthenticated
 from services.ids import new_id
@@ -106,8 +106,11 @@ def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, Login]:
 def of_user(
     tx: Connection, *, user_id: str, current: str | None, after: str | None, limit: int, now: int
 ) -> shapes.Logins:
-    """A page of a user's live logins, the newest first; `current` is the one that asks."""
-    asked = {"owner": user_id, "since": now - IDLE_MS, "before": after or "~", "most": limit + 1}
+    """A page of a user's live logins, the newest first; `current` is the one that asks.
+
+    Raises InvalidField for a mark that is none.
+    """
+    asked = {"owner": user_id, "since": now - IDLE_MS, "before": pages.id_before(after), "most": limit + 1}
     rows = tx.execute(_OF_USER, asked).all()
     items = [
         shapes.Login(
@@ -120,7 +123,7 @@ def of_user(
         )
         for row in rows[:limit]
     ]
-    return shapes.Logins(items=items, next=items[-1].id if len(rows) > limit else None)
+    return shapes.Logins(items=items, next=pages.mark(items[-1].id) if len(rows) > limit else None)
 
 
 def end(

@@ -5,28 +5,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services import inbox_events, outbox
 from services.ids import new_id
 from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
+from services.prepared import Prepared
 from services.shapes import Category, Priority
 from services.tables import inboxes, notifications
 
 _n = notifications.c
+_encoder = msgspec.json.Encoder()
 
-_ADD = insert(notifications)
-_GROW = upsert(inboxes)
-_GROW_INBOX = _GROW.on_conflict_do_update(
-    index_elements=[inboxes.c.user_id],
-    set_={
-        "seq": inboxes.c.seq + _GROW.excluded.seq,
-        "unread": inboxes.c.unread + _GROW.excluded.unread,
-        "unseen": inboxes.c.unseen + _GROW.excluded.unseen,
-    },
-).returning(inboxes.c.user_id, inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
+# What a new row says; the rest has its default.
+_NEW = (
+    *("id", "user_id", "seq", "type", "category", "priority", "title", "body", "data", "url", "icon", "actions"),
+    *("collapse_key", "count", "created_at", "expires_at"),
+)
+_ADD = Prepared(insert(notifications).values({name: bindparam(name) for name in _NEW}))
+_news = func.json_each(bindparam("news")).table_valued("key", "value")
+_GROW = upsert(inboxes).from_select(
+    ["user_id", "seq", "unread", "unseen"],
+    # WHERE: without it SQLite takes ON CONFLICT for a part of the join.
+    select(_news.c.key, _news.c.value, _news.c.value, _news.c.value).where(true()),
+)
+_GROW_INBOX = Prepared(
+    _GROW.on_conflict_do_update(
+        index_elements=[inboxes.c.user_id],
+        set_={name: inboxes.c[name] + _GROW.excluded[name] for name in ("seq", "unread", "unseen")},
+    ).returning(inboxes.c.user_id, inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
+)
 _SHRINK_INBOX = (
     update(inboxes)
     .where(inboxes.c.user_id == bindparam("who"))
@@ -173,7 +184,7 @@ def _deliver(tx: Connection, mail: Mail, columns: Mapping[int, dict[str, Any]], 
         row = _row(standing[user_id], letter, columns[id(letter)], old, now)
         _tell(tx, row, letter, standing[user_id], old, now)
         rows.append(row)
-    tx.execute(_ADD, rows)
+    _ADD.run(tx, rows)
     return [row["id"] for row in rows]
 
 
@@ -209,11 +220,9 @@ def _take_out(tx: Connection, replaced: Mapping[tuple[str, str], _Old]) -> None:
 def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
     """Count the new rows in, and return how each inbox was before them."""
     news = Counter(user_id for user_id, _ in mail)
-    grown = [{"user_id": user_id, "seq": n, "unread": n, "unseen": n} for user_id, n in news.items()]
-    found = tx.execute(_GROW_INBOX, grown if len(grown) > 1 else grown[0])
     return {
         user_id: _Inbox(user_id, seq - news[user_id], unread - news[user_id], unseen - news[user_id])
-        for user_id, seq, unread, unseen in found
+        for user_id, seq, unread, unseen in _GROW_INBOX.rows(tx, {"news": _encoder.encode(news).decode()})
     }
 
 

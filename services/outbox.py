@@ -9,19 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, func, literal, select, union_all
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, literal, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from realtime.cursor import LAST_POSITION
 from realtime.event import Event
 from realtime.ports import Missed, Page
+from services.prepared import Prepared
 from services.tables import counter, events, trims
 
 _encoder = msgspec.json.Encoder()
 
-# As text and tuples: these two run in every transaction, and Core's executemany costs more than SQLite's.
-_ADVANCE = "UPDATE counter SET position = position + ? RETURNING position, epoch"
-_APPEND = "INSERT INTO events (position, channel, type, data, subject, created_at) VALUES (?, ?, ?, ?, ?, ?)"
+_ADVANCE = Prepared(
+    update(counter)
+    .values(position=counter.c.position + bindparam("count"))
+    .returning(counter.c.position, counter.c.epoch)
+)
+_APPEND = Prepared(insert(events))
 
 _HEAD = select(counter.c.position, counter.c.epoch)
 _FORGET = delete(events).where(events.c.subject.in_(bindparam("about", expanding=True))).returning(events.c.position)
@@ -103,9 +107,9 @@ def _next_of(channels: int) -> Select[tuple[int, str, str, bytes]]:
 _NEXT_OF = tuple(_next_of(n) for n in range(1, 9))
 
 
-@dataclass(slots=True)
+@dataclass
 class Draft:
-    """An event that waits for its position."""
+    """An event that waits for its position; the other columns of its row."""
 
     channel: str
     type: str
@@ -193,11 +197,9 @@ def seal(tx: Connection) -> list[Event]:
     if not count:
         return []
     drafts = collected.told()
-    last, epoch = tx.exec_driver_sql(_ADVANCE, (count,)).one()
+    ((last, epoch),) = _ADVANCE.rows(tx, {"count": count})
     first = last - count + 1
-    rows = [(first + at, d.channel, d.type, d.data, d.subject, d.created_at) for at, d in drafts]
-    if rows:
-        tx.exec_driver_sql(_APPEND, rows)
+    _APPEND.run(tx, [{"position": first + at, **vars(draft)} for at, draft in drafts])
     return [Event.durable(d.channel, d.type, d.data, first + at, epoch) for at, d in drafts]
 
 

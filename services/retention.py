@@ -1,4 +1,4 @@
-"""Removes what is due, in small steps that stall nobody: found by a reader, removed by a bounded unit of work."""
+"""Does what is due, in small steps that stall nobody: found by a reader, done by bounded units of work."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ from services.database import Database
 STEP_ROWS = 100
 # Between two steps, so that those who wait for the writer go first.
 PAUSE_SECONDS = 0.02
-# Steps of one chore before the others have their turn.
-STEPS_IN_A_ROW = 50
+# Steps of one chore before the others have their turn: few, because some have promised to be on time.
+STEPS_IN_A_ROW = 10
 
 
 class Find(Protocol):
@@ -31,12 +31,16 @@ class Remove(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """One kind of thing that does not stay for ever; looked for again `every` so many seconds."""
+    """One kind of thing that does not stay for ever; looked for again `every` so many seconds.
+
+    With `singly` each of them is a unit of work of its own: one that fails costs the others nothing.
+    """
 
     name: str
     every: float
     find: Find
     remove: Remove
+    singly: bool = False
 
 
 class Retention:
@@ -49,13 +53,18 @@ class Retention:
         *,
         clock: Callable[[], int],
         on_error: Callable[[str, Exception], None],
+        on_done: Callable[[str, object], None] = lambda name, done: None,
         pause: float = PAUSE_SECONDS,
     ) -> None:
-        """`clock` gives wall time in ms; `pause` is the seconds between two steps."""
+        """`clock` gives wall time in ms; `pause` is the seconds between two steps.
+
+        `on_done(name, what its unit returned)` is told what is on disk.
+        """
         self._database = database
         self._chores = chores
         self._clock = clock
         self._on_error = on_error
+        self._on_done = on_done
         self._pause = pause
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -90,6 +99,18 @@ class Retention:
                 found = await self._database.read(chore.find, now=now, limit=STEP_ROWS)
                 if not found:
                     return False
-                await self._database.write(chore.remove, found=found, now=now)
+                await self._do(chore, found, now)
                 await asyncio.sleep(self._pause)
         return True
+
+    async def _do(self, chore: Chore, found: Sequence[Any], now: int) -> None:
+        parts = [[one] for one in found] if chore.singly else [found]
+        units = (self._database.write(chore.remove, found=part, now=now) for part in parts)
+        failures = []
+        for done in await asyncio.gather(*units, return_exceptions=True):
+            if isinstance(done, BaseException):
+                failures.append(done)
+            else:
+                self._on_done(chore.name, done)
+        if failures:
+            raise failures[0]

@@ -37,6 +37,32 @@ def send(tx: Connection, *, parcel: Parcel, now: int) -> Sent:
     return _send(tx, [parcel], f"{parcel.letter.at}/userIds", now)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A letter for one recipient; `now` is when it was sent."""
+
+    letter: Letter
+    to: Ref
+    now: int
+
+
+def send_each(tx: Connection, singles: Sequence[Single]) -> list[Sent | InvalidField]:
+    """Send each of these, or say what is wrong with it: what many callers ask in the same moment (see `batch.Joint`).
+
+    One unknown user or an expiry that is past keeps only that one back.
+    """
+    now = max(single.now for single in singles)
+    known = users.known(tx, refs=[single.to for single in singles])
+    faults = [_fault(single, user_id, now) for single, user_id in zip(singles, known, strict=True)]
+    mail = [
+        (user_id, single.letter)
+        for single, user_id, fault in zip(singles, known, faults, strict=True)
+        if user_id is not None and fault is None
+    ]
+    made = iter(notifications.deliver(tx, mail=mail, now=now) if mail else ())
+    return [Sent(id=next(made)) if fault is None else fault for fault in faults]
+
+
 def send_batch(tx: Connection, *, parcels: Sequence[Parcel], now: int) -> list[Sent]:
     """Send several letters, to 1,000 recipients in all; what was sent, in their order. Raises like `send`."""
     return _send(tx, parcels, "", now)
@@ -51,6 +77,16 @@ def _send(tx: Connection, parcels: Sequence[Parcel], pointer: str, now: int) -> 
     mail = [(user_id, parcel.letter) for parcel, to in zip(parcels, recipients, strict=True) for user_id in to]
     made = iter(notifications.deliver(tx, mail=mail, now=now))
     return [_sent(parcel, [next(made) for _ in to]) for parcel, to in zip(parcels, recipients, strict=True)]
+
+
+def _fault(single: Single, user_id: str | None, now: int) -> InvalidField | None:
+    if user_id is None:
+        return users.unknown(single.to)
+    try:
+        single.letter.check_expiry(now)
+    except InvalidField as error:
+        return error
+    return None
 
 
 def _sent(parcel: Parcel, ids: list[str]) -> Sent:

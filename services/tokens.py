@@ -81,15 +81,24 @@ class Tickets:
         expires_at = self._clock() + TICKET_SECONDS * 1_000
         return self._tokens.for_ticket(Ticket(user_id, login, service, mark, expires_at, new_id(), self._process))
 
+    def look(self, text: str) -> Ticket:
+        """A ticket that could be redeemed now, and still can be. Raises Unauthenticated."""
+        return self._good(text, self._clock())
+
     def redeem(self, text: str) -> Ticket:
         """Use a ticket up. Raises Unauthenticated, and Overloaded when too many were used within 30 seconds."""
-        ticket, now = self._tokens.ticket_of(text), self._clock()
-        if ticket.process != self._process or ticket.expires_at <= now or ticket.id in self._burned:
-            raise Unauthenticated("This ticket has expired or was used; take a new one.")
+        now = self._clock()
+        ticket = self._good(text, now)
         self._forget_expired(now)
         if len(self._burned) >= self._most:
             raise Overloaded("Too many streams are being opened; take a new ticket in a moment.")
         self._burned[ticket.id] = ticket.expires_at
+        return ticket
+
+    def _good(self, text: str, now: int) -> Ticket:
+        ticket = self._tokens.ticket_of(text)
+        if ticket.process != self._process or ticket.expires_at <= now or ticket.id in self._burned:
+            raise Unauthenticated("This ticket has expired or was used; take a new one.")
         return ticket
 
     def _forget_expired(self, now: int) -> None:

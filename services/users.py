@@ -1,20 +1,21 @@
 """Accounts: made, changed, and found by id, e-mail or the id that another system knows them by."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from services import channels, outbox
 from services.callers import User
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
-from services.shapes import Role, Self
+from services.prepared import Prepared
+from services.shapes import ListedUser, Role, Self
 from services.tables import inboxes, users
-from services.times import render
+from services.times import render, render_optional
 
 EMAIL_LENGTH = 254
 # What a browser's <input type=email> lets through (HTML, 4.10.5.1.5), so that no form accepts what we refuse.
@@ -27,12 +28,18 @@ _BY_ID = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(use
 _BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.email == bindparam("which"))
 _BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("which"))
 _ABLE = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
+_AFTER = (
+    select(*_COLUMNS, users.c.external_id, users.c.disabled_at)
+    .where(users.c.id > bindparam("after"))
+    .order_by(users.c.id)
+    .limit(bindparam("most"))
+)
 _NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
-_NAMED = select(users.c.id, users.c.external_id).where(
-    or_(
-        users.c.id.in_(bindparam("ids", expanding=True)),
-        users.c.external_id.in_(bindparam("external_ids", expanding=True)),
-    )
+# One statement for any number of names: a JSON list is one parameter.
+_asked = func.json_each(bindparam("asked")).table_valued("value")
+_BY_IDS = Prepared(select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.id == _asked.c.value))
+_BY_EXTERNAL_IDS = Prepared(
+    select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.external_id == _asked.c.value)
 )
 
 
@@ -120,6 +127,22 @@ def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
     return {row.id: User.of_row(row) for row in tx.execute(_ABLE, {"ids": list(ids)})}
 
 
+def listed(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
+    """At most so many users, disabled ones too, oldest first, from those after this id on (empty: from the first)."""
+    return [
+        ListedUser(
+            id=row.id,
+            email=row.email,
+            external_id=row.external_id,
+            name=row.name,
+            role=row.role,
+            created_at=render(row.created_at),
+            disabled_at=render_optional(row.disabled_at),
+        )
+        for row in tx.execute(_AFTER, {"after": after, "most": most})
+    ]
+
+
 def names(tx: Connection, *, ids: Sequence[str]) -> dict[str, str]:
     """The names of those of these users who exist."""
     return {row.id: row.name for row in tx.execute(_NAMES, {"ids": list(ids)})}
@@ -130,13 +153,24 @@ def resolve(tx: Connection, *, refs: Sequence[Ref]) -> list[str]:
 
     Raises InvalidField (unknown user) at the pointer of the first that is nobody.
     """
-    asked = {
-        "ids": list({ref.user_id for ref in refs if ref.user_id is not None}),
-        "external_ids": list({ref.external_id for ref in refs if ref.external_id is not None}),
-    }
-    rows = tx.execute(_NAMED, asked).all()
-    ours, theirs = {row.id for row in rows}, {row.external_id: row.id for row in rows}
-    return [_known(ref, ours, theirs) for ref in refs]
+    found = []
+    for ref, user_id in zip(refs, known(tx, refs=refs), strict=True):
+        if user_id is None:
+            raise unknown(ref)
+        found.append(user_id)
+    return found
+
+
+def known(tx: Connection, *, refs: Sequence[Ref]) -> list[str | None]:
+    """Like `resolve`, with None for nobody."""
+    ours = _found(tx, _BY_IDS, {ref.user_id for ref in refs if ref.user_id is not None})
+    theirs = _found(tx, _BY_EXTERNAL_IDS, {ref.external_id for ref in refs if ref.external_id is not None})
+    return [ours.get(ref.user_id) or theirs.get(ref.external_id) for ref in refs]
+
+
+def unknown(ref: Ref) -> InvalidField:
+    """What to raise for somebody who is nobody."""
+    return InvalidField(ref.pointer, "unknown user", "There is no such user.")
 
 
 def knows(tx: Connection, *, external_id: str) -> bool:
@@ -199,12 +233,8 @@ def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) ->
     return User.of_row(row)
 
 
-def _known(ref: Ref, ours: set[str], theirs: Mapping[str | None, str]) -> str:
-    if ref.user_id is not None and ref.user_id in ours:
-        return ref.user_id
-    if ref.external_id is not None and ref.external_id in theirs:
-        return theirs[ref.external_id]
-    raise InvalidField(ref.pointer, "unknown user", "There is no such user.")
+def _found(tx: Connection, by: Prepared, names: Collection[str]) -> Mapping[str | None, str]:
+    return dict(by.rows(tx, {"asked": msgspec.json.encode(names).decode()})) if names else {}
 
 
 def _json(skills: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from time import monotonic
 
 from services import revision, sqlite
 from services.batch import Batch as Batch
+from services.batch import Joint as Joint
 from services.batch import Runner
 from services.batch import Work as Work
 from services.errors import Overloaded, StorageUnavailable

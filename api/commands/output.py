@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -10,6 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+# Wider than any table of ours, in columns.
+WIDEST: Final = 4_096
 
 
 def print_json(value: Any) -> None:
@@ -23,8 +26,9 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
-    console.print(table, soft_wrap=not console.is_terminal)
+    # rich takes what is no terminal for one of 80 columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDEST)
+    console.print(table)
 
 
 def say(text: str) -> None:

@@ -48,7 +48,9 @@ def through_http(settings: Settings, address: str | None, key: str) -> Generator
             for each in notice.to:
                 if each not in known:
                     known[each] = _id_of(settings, each)
-            return _post(client, _body(notice, [known[each] for each in notice.to]))
+            if notice.external_ids:
+                return _post(client, _body(notice, {"externalIds": notice.external_ids}))
+            return _post(client, _body(notice, {"userIds": [known[each] for each in notice.to]}))
 
         yield send
 
@@ -63,9 +65,9 @@ def _id_of(settings: Settings, user: str) -> str:
         raise click.ClickException(f"{error.message} Name the user by id.") from error
 
 
-def _body(notice: Notice, user_ids: list[str]) -> dict[str, Any]:
+def _body(notice: Notice, to: dict[str, list[str]]) -> dict[str, Any]:
     words = {
-        "userIds": user_ids,
+        **to,
         "type": notice.type,
         "category": notice.category,
         "priority": notice.priority,
@@ -75,6 +77,8 @@ def _body(notice: Notice, user_ids: list[str]) -> dict[str, Any]:
         "url": notice.url,
         "icon": notice.icon,
         "collapseKey": notice.collapse_key,
+        "expiresAt": notice.expires_at,
+        "actions": [action.shown() for action in notice.actions] or None,
     }
     return {name: value for name, value in words.items() if value is not None}
 

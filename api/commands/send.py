@@ -13,6 +13,7 @@ from api.commands.post import Sender, through_http, through_store
 from api.commands.progress import progress
 from api.control import Notice
 from api.settings import Settings
+from services.letters import Action
 from services.shapes import Category, Priority
 
 # Longer than any body may be, in characters.
@@ -20,7 +21,8 @@ LONGEST_LINE: Final = 8_192
 
 
 @click.command("send")
-@click.option("--to", "to", multiple=True, required=True, metavar="EMAIL|ID", help="For whom; may be repeated.")
+@click.option("--to", "to", multiple=True, metavar="EMAIL|ID", help="For whom; may be repeated.")
+@click.option("--external-id", "external_ids", multiple=True, metavar="ID", help="The same, by another system's ids.")
 @click.option("--title", help="The title; with --lines, each line's own text unless given.")
 @click.option("--body", help="The text; standard input unless given; the title when there is neither.")
 @click.option("--lines", is_flag=True, help="One notification for each line of standard input.")
@@ -31,10 +33,12 @@ LONGEST_LINE: Final = 8_192
 @click.option("--icon", help="An emoji.")
 @click.option("--data", default="{}", metavar="JSON", help="An object for pages.")
 @click.option("--collapse-key", help="Replaces the unread one with the same key.")
+@click.option("--expires-at", metavar="TIME", help="When it leaves the inbox by itself: 2026-01-31T12:00:00Z.")
+@click.option("--action", "actions", multiple=True, metavar="ID=LABEL[=URL]", help="A button; may be repeated.")
 @click.option("--key", envvar="HUB_API_KEY", show_envvar=True, help="An API key with the scope notify: by HTTP.")
 @click.option("--hub", "address", metavar="URL", help="The hub's address; the one that the settings name unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not the ids alone.")
-def command(to: tuple[str, ...], title: str | None, body: str | None, lines: bool, **given: Any) -> None:
+def command(title: str | None, body: str | None, lines: bool, **given: Any) -> None:
     """Send a notification and print its id.
 
     With an API key it is POSTed to the hub, wherever that is. Without one it goes into the store in HUB_DATA_DIR, by
@@ -43,7 +47,7 @@ def command(to: tuple[str, ...], title: str | None, body: str | None, lines: boo
     as_json, key, address = given.pop("as_json"), given.pop("key"), given.pop("address")
     if address and not key:
         raise click.UsageError("A hub elsewhere wants an API key: HUB_API_KEY or --key.")
-    draft = _draft(to, given)
+    draft = _draft(given)
     texts = _lines(title) if lines else iter([_text(title, body)])
     with ExitStack() as stack:
         settings = Settings.read()
@@ -55,14 +59,17 @@ def command(to: tuple[str, ...], title: str | None, body: str | None, lines: boo
                 told(count, 0)
 
 
-def _draft(to: tuple[str, ...], given: dict[str, Any]) -> Notice:
+def _draft(given: dict[str, Any]) -> Notice:
     """All but title and body."""
+    if bool(given["to"]) == bool(given["external_ids"]):
+        raise click.UsageError("Say for whom: with --to, or with --external-id.")
     try:
         data = msgspec.json.decode(given["data"], type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise click.BadParameter(f"is not a JSON object: {error}.", param_hint="'--data'") from error
     return Notice(
-        to=list(dict.fromkeys(to)),
+        to=list(dict.fromkeys(given["to"])),
+        external_ids=list(dict.fromkeys(given["external_ids"])),
         type=given["type_"],
         category=given["category"],
         priority=given["priority"],
@@ -72,7 +79,18 @@ def _draft(to: tuple[str, ...], given: dict[str, Any]) -> Notice:
         url=given["link"],
         icon=given["icon"],
         collapse_key=given["collapse_key"],
+        expires_at=given["expires_at"],
+        actions=[_action(each) for each in given["actions"]],
     )
+
+
+def _action(text: str) -> Action:
+    """`yes=Accept=/jobs/1` → a button; what follows the second `=` is the address as it is."""
+    id, given, rest = text.partition("=")
+    label, _, url = rest.partition("=")
+    if not given:
+        raise click.BadParameter(f"must be ID=LABEL or ID=LABEL=URL, but is {text!r}.", param_hint="'--action'")
+    return Action(id=id, label=label, url=url or None)
 
 
 def _text(title: str | None, body: str | None) -> tuple[int, dict[str, str]]:

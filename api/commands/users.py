@@ -7,24 +7,26 @@ import anyio
 import click
 
 from api.commands.keys import checked_name
-from api.commands.output import print_json, say
+from api.commands.output import print_json, print_table, say
 from api.commands.store import perform_act
-from api.control import NewPassword, NewUser, UserEmail
+from api.control import NewPassword, NewUser, UserEmail, UsersAfter
 from api.settings import Settings
 from services.channels import ROLES
 from services.passwords import Passwords
-from services.shapes import Role, Self
+from services.shapes import ListedUser, Role, Self
 from services.users import checked_email
 
 SHORTEST: Final = 8
 LONGEST: Final = 128
+# Users that the hub is asked for at once.
+PAGE: Final = 1_000
 
 _from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of stdin.")
 
 
 @click.group("users")
 def command() -> None:
-    """Accounts: create, password, disable, enable."""
+    """Accounts: create, list, password, disable, enable."""
 
 
 @command.command("create")
@@ -43,6 +45,30 @@ def create(email: str, role: Role, name: str | None, password_stdin: bool, as_js
         print_json(made)
     else:
         click.echo(made.id)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for programs.")
+def list_all(as_json: bool) -> None:
+    """List all users, oldest first, those who are shut out too."""
+    found = _all_users(Settings.read())
+    if as_json:
+        print_json(found)
+        return
+    header = ("id", "email", "external id", "name", "role", "created", "shut out")
+    rows = [
+        (
+            user.id,
+            user.email or "",
+            user.external_id or "",
+            user.name,
+            user.role,
+            user.created_at,
+            user.disabled_at or "",
+        )
+        for user in found
+    ]
+    print_table(header, rows)
 
 
 @command.command("password")
@@ -70,6 +96,16 @@ def enable(email: str) -> None:
     """Let a user in again."""
     perform_act(Settings.read(), "users.enable", UserEmail(email), answer=type(None))
     say(f"{email} may sign in.")
+
+
+def _all_users(settings: Settings) -> list[ListedUser]:
+    found: list[ListedUser] = []
+    while True:
+        told = UsersAfter(found[-1].id if found else "", PAGE)
+        page = perform_act(settings, "users.list", told, answer=list[ListedUser])
+        found += page
+        if len(page) < PAGE:
+            return found
 
 
 def read_password(from_stdin: bool) -> str:

@@ -1,11 +1,13 @@
 """Every table, with its constraints and indexes: the database refuses what the rules forbid."""
 
 from services.tables.columns import metadata
+from services.tables.counts import totals
 from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
-from services.tables.market import bids, jobs
-from services.tables.money import accounts, transfers
+from services.tables.market import bids, comments, jobs
+from services.tables.money import accounts, freezes, transfers
 from services.tables.people import api_keys, logins, users
+from services.tables.search import job_index, job_terms, skills
 
 __all__ = [
     "accounts",
@@ -13,13 +15,19 @@ __all__ = [
     "answers",
     "api_keys",
     "bids",
+    "comments",
     "counter",
     "events",
+    "freezes",
     "inboxes",
+    "job_index",
+    "job_terms",
     "jobs",
     "logins",
     "metadata",
     "notifications",
+    "skills",
+    "totals",
     "transfers",
     "trims",
     "undos",

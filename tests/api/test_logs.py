@@ -95,6 +95,13 @@ def test_query_strings_and_bearer_tokens_are_cut_out_of_texts(text: str) -> None
     assert "s3cret" not in logs.redact(None, "info", {"event": text, "path": text})["event"]
 
 
+def test_a_long_text_loses_its_middle_and_no_secret_slips_out_where_it_is_cut() -> None:
+    text = "begins " + "x" * 20_000 + " ?ticket=" + "s3cret" * 1_000 + " ends"
+    cut = logs.redact(None, "info", {"exception": text})["exception"]
+    assert (cut[:6], cut[-5:], len(cut)) == ("begins", " ends", 8_193)
+    assert "s3cret" not in cut
+
+
 def test_plain_facts_stay() -> None:
     facts = {"event": "What now?", "tokens_left": 3, "key": "b1", "took_ms": 1.5, "online": True, "none": None}
     assert logs.redact(None, "info", dict(facts)) == facts

@@ -7,6 +7,7 @@ from typing import Protocol
 import anyio.to_thread
 import pytest
 
+from tests.callers import Callers, Staff, make_callers, make_staff
 from tests.hub import Hub
 from tests.server import Server
 
@@ -35,6 +36,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def shared_hub(server: Server) -> AsyncIterator[Hub]:
     """A hub that other tests use too: make your own users, expect other people's jobs and events."""
     hub = Hub(server)
+    yield hub
+    await hub.close()
+    hub.check_log()
+
+
+@pytest.fixture(scope="session")
+def unlimited_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The process behind `unlimited_hub`."""
+    limits = ("RATE_LIMIT", "LOGIN_RATE_LIMIT", "LOGIN_ADDRESS_RATE_LIMIT", "CONNECT_RATE_LIMIT",
+              "MAX_STREAMS_PER_USER", "MAX_STREAMS_PER_ADDRESS")  # fmt: skip
+    server = Server(tmp_path_factory.mktemp("unlimited") / "data", {f"HUB_{name}": "0" for name in limits})
+    server.start()
+    yield server
+    code = server.stop()
+    assert code == 0, server.log
+
+
+@pytest.fixture(scope="session")
+def staff(unlimited_server: Server) -> Staff:
+    """An admin and a service of `unlimited_hub`."""
+    return make_staff(unlimited_server)
+
+
+@pytest.fixture
+async def callers(unlimited_hub: Hub, staff: Staff) -> Callers:
+    """One of each kind of caller of `unlimited_hub`, of this test's own."""
+    return await make_callers(unlimited_hub, staff)
+
+
+@pytest.fixture
+async def unlimited_hub(unlimited_server: Server) -> AsyncIterator[Hub]:
+    """A hub that other tests use too, where nobody is told that they ask too often."""
+    hub = Hub(unlimited_server)
     yield hub
     await hub.close()
     hub.check_log()

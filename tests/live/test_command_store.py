@@ -105,6 +105,22 @@ def test_what_is_wrong_with_a_user_is_one_line_and_nothing_is_made(closed: Serve
     assert "no user" in one_line(closed.cli("users", "disable", "b@example.org"))
 
 
+async def test_all_users_are_listed_for_people_and_for_programs(hub: Hub, closed: Server) -> None:
+    assert closed.cli("users", "list", "--json").stdout == "[]\n"
+    ann, bob = await hub.signup("client", name="Ann [b]"), await hub.signup("freelancer")
+    assert (await hub.cli("users", "disable", bob.email)).returncode == 0
+    listed = await hub.cli("users", "list", "--json")
+    assert listed.stderr == ""
+    found = json.loads(listed.stdout)
+    assert [(one["id"], one["email"], one["role"], bool(one["disabledAt"])) for one in found] == [
+        (ann.id, ann.email, "client", False),
+        (bob.id, bob.email, "freelancer", True),
+    ]
+    assert set(found[0]) == {"id", "email", "externalId", "name", "role", "createdAt", "disabledAt"}
+    table = (await hub.cli("users", "list")).stdout
+    assert all(word in table for word in (ann.id, ann.email, "Ann [b]", bob.id, found[1]["disabledAt"]))
+
+
 async def test_the_socket_does_what_is_in_its_table_and_nothing_else(hub: Hub) -> None:
     def ask(line: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:

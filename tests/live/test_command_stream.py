@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 from tests.hub import Hub
 from tests.server import ROOT
@@ -76,6 +77,33 @@ async def test_with_a_key_it_goes_over_http_and_a_bad_key_is_one_line(hub: Hub) 
     assert "UNAUTHENTICATED" in refused.stderr
 
 
+async def test_a_service_names_its_own_people_and_adds_buttons_and_an_end(hub: Hub) -> None:
+    key = await hub.api_key("notify", "users")
+    for theirs in ("acme/42", "acme/43"):
+        made = await hub.client(key).put(f"/api/users/by-external-id/{quote(theirs, safe='')}", json={"name": "N"})
+        assert made.status_code == 200, made.text
+    more = ("--title", "Stay?", "--action", "yes=Yes, please=/stay?a=b", "--action", "no=No",
+            "--expires-at", "2999-01-01T12:00:00+01:00", "--json")  # fmt: skip
+    ticket = await hub.client(await hub.api_key("tickets")).post(
+        "/api/realtime/tickets", json={"externalId": "acme/42"}
+    )
+    async with hub.stream(params={"ticket": ticket.json()["ticket"]}) as stream:
+        for way in ((), ("--key", key)):
+            sent = await hub.cli("send", "--external-id", "acme/42", "--external-id", "acme/43", *more, *way)
+            assert (sent.returncode, sent.stderr) == (0, "")
+            told = (await stream.next("notification")).data
+            ids = json.loads(sent.stdout)["ids"]
+            assert (len(ids), told["id"], told["expiresAt"]) == (2, ids[0], "2999-01-01T11:00:00.000Z")
+            assert told["actions"] == [
+                {"id": "yes", "label": "Yes, please", "url": "/stay?a=b", "style": "secondary"},
+                {"id": "no", "label": "No", "style": "secondary"},
+            ]
+    assert [person["externalId"] for person in json.loads((await hub.cli("users", "list", "--json")).stdout)] == [
+        "acme/42",
+        "acme/43",
+    ]
+
+
 async def test_each_line_of_a_pipe_is_a_notification_in_their_order(hub: Hub) -> None:
     person, key = await hub.signup("client"), await hub.api_key("notify")
     for way in ((), ("--key", key)):
@@ -96,6 +124,19 @@ async def test_what_is_wrong_with_it_is_said_and_nothing_is_sent(hub: Hub) -> No
     assert (await hub.cli(*to)).returncode == 2
     assert (await hub.cli(*to, "--title", "t", "--data", "[]")).returncode == 2
     assert (await hub.cli(*to, "--title", "t", "--hub", hub.url)).returncode == 2
+    assert (await hub.cli("send", "--title", "t")).returncode == 2
+    assert (await hub.cli(*to, "--external-id", "7", "--title", "t")).returncode == 2
+    assert (await hub.cli(*to, "--title", "t", "--action", "yes")).returncode == 2
+    for more, said in (
+        (("--action", "y s=Yes"), "action's id"),
+        (("--action", "yes="), "characters"),
+        (("--action", "yes=Yes=http://example.org"), "link"),
+        (("--expires-at", "tomorrow"), "a time like"),
+        (("--expires-at", "2001-01-01T00:00:00Z"), "expired"),
+    ):
+        assert said in (await hub.cli(*to, "--title", "t", *more)).stderr
+    unknown = await hub.cli("send", "--external-id", "nobody's", "--title", "t")
+    assert (unknown.returncode, "no such user" in unknown.stderr) == (1, True)
     assert "no user" in (await hub.cli("send", "--to", "nobody@example.org", "--title", "t")).stderr
     assert "link" in (await hub.cli(*to, "--title", "t", "--link", "http://example.org")).stderr
     assert "characters" in (await hub.cli(*to, "--title", "t" * 201)).stderr

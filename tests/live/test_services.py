@@ -1,8 +1,19 @@
 """Internal services and the pages of other origins, on a real hub: keys, scopes, foreign users, tickets."""
 
+from urllib.parse import quote
+
 import httpx2
+import pytest
 
 from tests.hub import Hub
+
+CONNECT = "/api/realtime/connect"
+
+
+@pytest.fixture
+async def services_client(shared_hub: Hub) -> httpx2.AsyncClient:
+    """A service that keeps users."""
+    return shared_hub.client(await shared_hub.api_key("users", "tickets"))
 
 
 def code(answer: httpx2.Response) -> tuple[int, str]:
@@ -104,6 +115,78 @@ async def test_a_service_keeps_its_users_and_opens_their_streams(hub: Hub) -> No
             async with hub.stream(params={"ticket": left}) as stream:
                 assert stream.status == 401
         assert code(await crm.put(path, json={"name": "Grace"})) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "acme/42",
+        "/",
+        "a//b/",
+        "../x",
+        "a.b",
+        ".hidden",
+        "100%",
+        "%2F",
+        "a%2Fb",
+        "a?b#c",
+        "a b+c",
+        "naïve-Ü/名前",
+        "🎉",
+        ";=&",
+    ],
+)
+async def test_a_foreign_id_may_be_any_text_and_comes_whole(
+    shared_hub: Hub, services_client: httpx2.AsyncClient, theirs: str
+) -> None:
+    path = f"/api/users/by-external-id/{quote(theirs, safe='')}"
+    made = await services_client.put(path, json={"name": "Grace"})
+    assert made.status_code == 200, made.text
+    other = await services_client.put(path + "x", json={"name": "Other"})
+    again = await services_client.put(path, json={"name": "Grace H"})
+    assert (again.json()["id"], other.json()["id"] == made.json()["id"]) == (made.json()["id"], False)
+    async with shared_hub.stream(params={"ticket": await ticket(services_client, {"externalId": theirs})}) as stream:
+        assert (await stream.next("connection_confirmed")).data["userId"] == made.json()["id"]
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "%00", "a%0A", "%0A", "a%0Ab", "%C2%85", "%FF", "a%ED%A0%80", "x" * 129, "x%2F" * 65]
+)
+async def test_what_cannot_be_a_foreign_id_is_refused(services_client: httpx2.AsyncClient, sent: str) -> None:
+    answer = await services_client.put(f"/api/users/by-external-id/{sent}", json={"name": "Grace"})
+    assert code(answer) == (422, "INVALID_FIELD")
+    assert answer.json()["pointer"] == "externalId"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/jobs%0A", "/api/jobs/", "/api/jobs//", "//api/jobs", "/api/users/by-external-id"]
+)
+async def test_a_path_that_is_almost_one_of_ours_is_unknown(shared_hub: Hub, path: str) -> None:
+    assert code(await shared_hub.client().get(f"{shared_hub.url}{path}")) == (404, "NOT_FOUND")
+
+
+async def test_asking_for_the_head_of_a_stream_leaves_the_ticket_good(shared_hub: Hub) -> None:
+    taken = await ticket(shared_hub.client(await shared_hub.signup()))
+    for _ in range(2):
+        head = await shared_hub.client().head(CONNECT, params={"ticket": taken})
+        assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    async with shared_hub.stream(params={"ticket": taken}) as stream:
+        assert await stream.next("connection_confirmed")
+    assert (await shared_hub.client().head(CONNECT, params={"ticket": taken})).status_code == 401
+
+
+async def test_the_body_of_a_ticket_may_be_left_out_but_not_be_something_else(shared_hub: Hub) -> None:
+    client = shared_hub.client(await shared_hub.signup())
+    for content, kind, refused in (
+        (b"", "text/plain", None),
+        (b"{}", "application/json", None),
+        (b"{}", "text/plain", (415, "UNSUPPORTED_MEDIA_TYPE")),
+        (b"null", "application/json", (422, "INVALID_FIELD")),
+        (b"{", "application/json", (400, "INVALID_JSON")),
+        (b'{"user":"x"}', "application/json", (422, "UNKNOWN_FIELD")),
+    ):
+        answer = await client.post("/api/realtime/tickets", content=content, headers={"content-type": kind})
+        assert answer.status_code == 200 if refused is None else code(answer) == refused, content
 
 
 async def test_a_key_does_what_its_scopes_say_and_no_more(shared_hub: Hub) -> None:

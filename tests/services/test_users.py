@@ -39,6 +39,15 @@ def test_a_user_is_found_by_their_address_however_it_is_typed(tx: Connection) ->
     assert users.by_email(tx, email="bob@example.org") is None
 
 
+def test_users_are_listed_page_by_page_oldest_first(tx: Connection) -> None:
+    made = [make(tx, f"{n}@example.org").id for n in range(3)]
+    users.put_by_external_id(tx, external_id="crm/7", name="Grace", now=NOW)
+    first = users.listed(tx, after="", most=2)
+    rest = users.listed(tx, after=first[-1].id, most=3)
+    assert [user.id for user in first + rest][:3] == made
+    assert (len(rest), rest[-1].external_id, rest[-1].email, rest[-1].disabled_at) == (2, "crm/7", None, None)
+
+
 def test_a_user_begins_with_an_empty_inbox(tx: Connection) -> None:
     made = make(tx)
     assert tx.execute(select(inboxes)).all() == [(made.id, 0, 0, 0)]

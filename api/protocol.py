@@ -1,0 +1,112 @@
+"""HTTP/1.1 as uvicorn reads it, with bounds that it has none of: the size of a request's head, and patience."""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.errors import BodyTooLarge, problem
+from services.errors import DomainError, InvalidJson
+from services.ids import new_id
+
+# The first line and the headers of a request; also what may come between two pieces of a body (trailers).
+HEAD_BYTES: Final = 64 * 1024
+# For a request's head, and again for each so many bytes of its body.
+PATIENCE_SECONDS: Final = 30.0
+BODY_STEP: Final = 64 * 1024
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. Who sends a head without end is refused; who begins a request and does not go on is cut off."""
+
+    patience = PATIENCE_SECONDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Bytes since the last piece of a request was whole, and of its body since the timer was set.
+        self._pending = 0
+        self._body = 0
+        self._whole = True
+        self._refusal: DomainError = InvalidJson("This is not a request as HTTP/1.1 has them.")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """The first request is waited for as long as any."""
+        super().connection_made(transport)
+        self._set_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._unset_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, as far as there is anything in it."""
+        self._pending += len(data)
+        super().data_received(data)
+        if self._pending > HEAD_BYTES and not self.transport.is_closing():
+            self._refusal = BodyTooLarge(HEAD_BYTES, "head of the request")
+            self.send_400_response("")
+        answering = self._whole and self.cycle is not None and not self.cycle.response_complete
+        if not answering and self._timer is None and not self.transport.is_closing():
+            self._set_timer()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._whole = False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Only where so much has come at once can the head be too large, and it is measured."""
+        if self._pending > HEAD_BYTES:
+            self._measure_head()
+        self._pending = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A body that is still wanted gets more time as it comes."""
+        self._pending = 0
+        self._body += len(body)
+        if self._body > BODY_STEP and not self.cycle.response_complete:
+            self._set_timer()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """From here on it is our turn."""
+        self._pending = 0
+        self._whole = True
+        self._unset_timer()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read is answered like every other error, unless that would end up inside another answer."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_rendered(self._refusal))
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The request is answered as if it had not asked for another protocol (RFC 9110, 7.8): nothing to warn of."""
+
+    def _measure_head(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+        if size > HEAD_BYTES:
+            self._refusal = BodyTooLarge(HEAD_BYTES, "head of the request")
+            raise ValueError("the head is too large")
+
+    def _set_timer(self) -> None:
+        self._unset_timer()
+        self._timer = self.loop.call_later(self.patience, self.transport.abort)
+
+    def _unset_timer(self) -> None:
+        self._body = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _rendered(refusal: DomainError) -> bytes:
+    """The answer as bytes, for there is no request that it could belong to."""
+    answer = problem(refusal, new_id().replace("-", "")[-12:])
+    headers = [*answer.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
+    lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
+    return b"".join((*lines, b"\r\n", bytes(answer.body)))

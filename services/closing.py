@@ -1,0 +1,51 @@
+"""The ends of a job: completed and paid; or cancelled, expired, deleted and refunded."""
+
+from sqlalchemy import Connection
+
+from services import bidding, job_events, job_letters, job_moves, notifications, wallet
+from services.errors import Conflict, Forbidden
+from services.job_letters import End
+from services.job_moves import Moved
+from services.life import Standing
+from services.shapes import Job
+
+
+def complete(tx: Connection, job: Standing, *, now: int) -> Job:
+    """The hired freelancer is paid what is held. Raises Conflict and BooksFrozen."""
+    wallet.require_moving(tx)
+    shown = job_moves.move(tx, job, "completed", held=0, accepted_at=job.accepted_at, now=now)
+    wallet.pay(tx, owner_id=job.owner.id, freelancer_id=job.worker.id, job_id=job.id, amount=job.held, now=now)
+    mail = [(job.owner.id, job_letters.completed(job)), (job.worker.id, job_letters.paid(job))]
+    # Inboxes are locked in the order of their users, whoever locks them.
+    notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+    job_events.completed(tx, shown, now=now)
+    return shown
+
+
+def end(tx: Connection, job: Standing, end: End, *, now: int) -> Job:
+    """The owner gets back what is held; who was hired or has a pending bid is told.
+
+    Raises Conflict and BooksFrozen.
+    """
+    wallet.require_moving(tx)
+    shown = job_moves.move(tx, job, end, held=0, accepted_at=job.accepted_at, now=now)
+    sorry = bidding.reject_pending(tx, job_id=job.id, now=now) if job.status == "open" else [job.worker.id]
+    wallet.refund(tx, owner_id=job.owner.id, job_id=job.id, amount=job.held, now=now)
+    mail = [(job.owner.id, job_letters.refunded(job, end))]
+    if sorry:
+        letter = job_letters.cancelled(job, end)
+        mail += [(freelancer_id, letter) for freelancer_id in sorry]
+    notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+    tell = job_events.deleted if end == "deleted" else job_events.refunded
+    tell(tx, shown, now=now)
+    return shown
+
+
+def delete(tx: Connection, *, job_id: str, owner_id: str, now: int) -> Moved:
+    """Delete one's own open job. Raises NotFound, Forbidden and Conflict."""
+    job = job_moves.standing(tx, job_id=job_id)
+    if job.owner.id != owner_id:
+        raise Forbidden("Only its owner can delete a job.")
+    if job.status != "open":
+        raise Conflict("Only an open job can be deleted.", status=job.status)
+    return Moved(end(tx, job, "deleted", now=now), "delete", job)

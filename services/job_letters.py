@@ -1,0 +1,133 @@
+"""What a job's owner, its freelancer and those who bid on it are told of its life, each in one letter; pure."""
+
+from typing import Any, Final, Literal
+
+from services import job_events, money
+from services.letters import Letter
+from services.life import Standing
+from services.shapes import Person
+from services.times import render
+
+End = Literal["cancelled", "expired", "deleted"]
+
+_ENDED: Final[dict[End, str]] = {"cancelled": "was cancelled", "expired": "has expired", "deleted": "was deleted"}
+
+
+def accepted(job: Standing) -> Letter:
+    """To the owner: the hired freelancer begins."""
+    return Letter(
+        type="job_accepted",
+        category="job",
+        priority="high",
+        title=f"Job accepted: {job.title}",
+        body=f"{job.worker.name} has accepted and begins to work, for {_amount(job)}.",
+        data=_data(job, freelancer=_person(job.worker), price=job.held, currency=job.currency),
+        url=job_events.url_of(job.id),
+        icon="🎉",
+        invalidates=job_events.keys_of_work(job.id),
+    )
+
+
+def submitted(job: Standing, due_at: int) -> Letter:
+    """To the owner: there is something to review, until `due_at` (ms)."""
+    until = render(due_at)
+    return Letter(
+        type="job_submitted",
+        category="job",
+        priority="high",
+        title=f"Work submitted: {job.title}",
+        body=f"{job.worker.name} has handed the work in. Complete the job or ask for changes; "
+        f"it is completed by itself on {until[:10]} at {until[11:16]} UTC.",
+        data=_data(job, freelancer=_person(job.worker), reviewUntil=until),
+        url=job_events.url_of(job.id),
+        icon="📦",
+        invalidates=[job_events.key_of(job.id)],
+    )
+
+
+def changes_requested(job: Standing, note: str | None) -> Letter:
+    """To the freelancer: the owner wants something done otherwise."""
+    wish = f"{job.owner.name} asks for changes"
+    return Letter(
+        type="changes_requested",
+        category="job",
+        priority="high",
+        title=f"Changes requested: {job.title}",
+        body=f"{wish}." if note is None else f"{wish}: {note}",
+        data=_data(job, client=_person(job.owner), note=note),
+        url=job_events.url_of(job.id),
+        icon="📦",
+        invalidates=[job_events.key_of(job.id)],
+    )
+
+
+def completed(job: Standing) -> Letter:
+    """To the owner: the job is done, and what was held for it is paid."""
+    return Letter(
+        type="job_completed",
+        category="job",
+        priority="high",
+        title="Job Completed!",
+        body=f"{job.title} is done. {job.worker.name} was paid {_amount(job)}.",
+        data=_data(job, freelancer=_person(job.worker), amount=job.held, currency=job.currency),
+        url=job_events.url_of(job.id),
+        icon="🎊",
+        invalidates=job_events.keys_of_end(job.id),
+    )
+
+
+def paid(job: Standing) -> Letter:
+    """To the freelancer: what was held for the job is theirs."""
+    return Letter(
+        type="payment_released",
+        category="payment",
+        priority="high",
+        title="Payment Released!",
+        body=f"{_amount(job)} for {job.title} is in your wallet.",
+        data=_data(job, client=_person(job.owner), amount=job.held, currency=job.currency),
+        url=job_events.url_of(job.id),
+        icon="💰",
+        invalidates=job_events.keys_of_end(job.id),
+    )
+
+
+def refunded(job: Standing, end: End) -> Letter:
+    """To the owner: what was held for the job is theirs again."""
+    return Letter(
+        type="job_refunded",
+        category="payment",
+        priority="high",
+        title=f"Refunded: {job.title}",
+        body=f"The job {_ENDED[end]}. {_amount(job)} is in your wallet again.",
+        data=_data(job, status=end, amount=job.held, currency=job.currency),
+        url=job_events.url_of(job.id),
+        icon="🔄",
+        invalidates=job_events.keys_of_end(job.id),
+    )
+
+
+def cancelled(job: Standing, end: End) -> Letter:
+    """To the hired freelancer, or to those who bid: the job comes to nothing."""
+    return Letter(
+        type="job_cancelled",
+        category="job",
+        priority="high",
+        title=f"Job {end}: {job.title}",
+        body=f"This job of {job.owner.name} {_ENDED[end]}.",
+        data=_data(job, status=end, client=_person(job.owner)),
+        url=job_events.url_of(job.id),
+        icon="🔄",
+        invalidates=job_events.keys_of_end(job.id),
+    )
+
+
+def _data(job: Standing, **more: Any) -> dict[str, Any]:
+    return {"jobId": job.id, "title": job.title, **more}
+
+
+def _person(someone: Person) -> dict[str, str]:
+    return {"id": someone.id, "name": someone.name}
+
+
+def _amount(job: Standing) -> str:
+    return money.render(job.held, job.currency)

@@ -1,0 +1,141 @@
+"""The life of a job: one table of who may bring it from where to where, and the rules that read it; pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from services.errors import Conflict, DomainError, GigNotOpen
+from services.shapes import JobStatus, Person, Role
+from services.times import render
+
+Status = JobStatus | Literal["deleted"]
+Party = Literal["client", "owner", "freelancer", "hired freelancer", "hub"]
+Act = Literal["post", "hire", "take", "accept", "submit", "ask for changes", "complete", "cancel", "expire", "delete"]
+# What must hold beside the status and the party.
+Need = Literal["instant accept", "delivery over", "review over", "expiry passed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One way a job may go; `what` else happens in the same transaction."""
+
+    source: Status | None
+    target: Status
+    by: Party
+    act: Act
+    what: str
+    need: Need | None = None
+
+
+_TAKE: Final = "a hire at the budget, with a bid row, by the same code; then `job_accepted`; others get `GIG_NOT_OPEN`"
+
+MOVES: Final[Sequence[Move]] = (
+    Move(None, "open", "client", "post", "budget held"),
+    Move("open", "assigned", "owner", "hire", "other bids rejected; the hold becomes the price"),
+    Move("open", "in_progress", "freelancer", "take", _TAKE, need="instant accept"),
+    Move("assigned", "in_progress", "hired freelancer", "accept", "`job_accepted`"),
+    Move("in_progress", "submitted", "hired freelancer", "submit", "the review begins"),
+    Move("submitted", "in_progress", "owner", "ask for changes", "with `note`"),
+    Move("submitted", "completed", "owner", "complete", "freelancer paid"),
+    Move("submitted", "completed", "hub", "complete", "freelancer paid", need="review over"),
+    Move("open", "cancelled", "owner", "cancel", "refund; pending bids rejected"),
+    Move("assigned", "cancelled", "owner", "cancel", "refund"),
+    Move("assigned", "cancelled", "hired freelancer", "cancel", "refund"),
+    Move("in_progress", "cancelled", "hired freelancer", "cancel", "refund"),
+    Move("in_progress", "cancelled", "owner", "cancel", "refund", need="delivery over"),
+    Move("submitted", "cancelled", "hired freelancer", "cancel", "refund"),
+    Move("open", "expired", "hub", "expire", "refund; pending bids rejected", need="expiry passed"),
+    Move("open", "deleted", "owner", "delete", "refund; pending bids rejected; gone from every list"),
+)
+
+# What is asked for by naming the state to go to; the others are requests of their own, or the hub's.
+BY_STATUS: Final[frozenset[Act]] = frozenset({"take", "accept", "submit", "ask for changes", "complete", "cancel"})
+
+_NEEDS: Final[dict[Need | None, str]] = {
+    None: "",
+    "instant accept": ", the first who asks, where the job has `instantAccept`",
+    "delivery over": ", `HUB_DELIVERY_DAYS` after acceptance",
+    "review over": ", after `HUB_REVIEW_DAYS` (0: at once)",
+    "expiry passed": ", within 5 s of `expiresAt`",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long, in ms, the owner has for the review, and the hired freelancer for the work."""
+
+    review_ms: int
+    delivery_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a job stands. `held` and `budget` are minor units, times are ms; at `due_at` the hub acts by itself."""
+
+    id: str
+    title: str
+    budget: int
+    currency: str
+    status: Status
+    held: int
+    owner: Person
+    freelancer: Person | None = None
+    hired_bid_id: str | None = None
+    instant_accept: bool = False
+    accepted_at: int | None = None
+    due_at: int | None = None
+
+    @property
+    def worker(self) -> Person:
+        """The hired freelancer, whom every job has that is at work or completed."""
+        assert self.freelancer is not None
+        return self.freelancer
+
+
+def party(job: Standing, *, user_id: str, role: Role) -> Party | None:
+    """What somebody is to a job; None is nothing at all."""
+    if user_id == job.owner.id:
+        return "owner"
+    if job.freelancer is not None and user_id == job.freelancer.id:
+        return "hired freelancer"
+    return "freelancer" if role == "freelancer" else None
+
+
+def asked(job: Standing, *, target: JobStatus, by: Party | None, terms: Terms, now: int) -> Move:
+    """The move of somebody who names the state to go to.
+
+    Raises GigNotOpen for a freelancer who is too late for a job to be had at once, and Conflict.
+    """
+    for move in MOVES:
+        if (move.source, move.target, move.by) == (job.status, target, by) and move.act in BY_STATUS:
+            break
+    else:
+        raise _refusal(job, target, by)
+    if move.need == "instant accept" and not job.instant_accept:
+        raise Conflict("This job is not to be had at once: bid on it.", status=job.status)
+    if move.need == "delivery over" and now < (ends := (job.accepted_at or 0) + terms.delivery_ms):
+        raise Conflict(f"The freelancer has until {render(ends)} to deliver; then you can cancel.", status=job.status)
+    return move
+
+
+def due(job: Standing, *, now: int) -> Move | None:
+    """The move that the hub makes by itself by now."""
+    if job.due_at is None or job.due_at > now:
+        return None
+    return next((move for move in MOVES if move.by == "hub" and move.source == job.status), None)
+
+
+def _refusal(job: Standing, target: JobStatus, by: Party | None) -> DomainError:
+    if by == "freelancer" and target == "in_progress" and job.instant_accept:
+        return GigNotOpen(job.status, job.hired_bid_id)
+    return Conflict(f"You cannot bring a job from {job.status} to {target}.", status=job.status)
+
+
+def readme_table() -> str:
+    """The README's table of moves, in Markdown."""
+    rows = ["| from → to | by | what else happens |", "|---|---|---|"]
+    for move in MOVES:
+        source = "–" if move.source is None else f"`{move.source}`"
+        how = ", by the hire" if move.act == "hire" else _NEEDS[move.need]
+        rows.append(f"| {source} → `{move.target}` | {move.by}{how} | {move.what} |")
+    return "\n".join(rows)

@@ -1,0 +1,60 @@
+"""A job goes on because somebody names the state that it is to go to."""
+
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from services import closing, job_moves, life, working
+from services.errors import InvalidField
+from services.job_moves import Moved
+from services.life import Act, Standing, Terms
+from services.shapes import Job, JobStatus, Person, Role
+
+
+def move(
+    tx: Connection,
+    *,
+    job_id: str,
+    user: Person,
+    role: Role,
+    target: JobStatus,
+    note: str | None = None,
+    terms: Terms,
+    now: int,
+) -> Moved:
+    """Bring a job to `target`, where `services.life` lets this user do so.
+
+    Raises NotFound, GigNotOpen (too late for a job that is had at once), Conflict, and InvalidField for a note where
+    no changes are asked for.
+    """
+    job = job_moves.standing(tx, job_id=job_id)
+    by = life.party(job, user_id=user.id, role=role)
+    act = life.asked(job, target=target, by=by, terms=terms, now=now).act
+    if note is not None and act != "ask for changes":
+        raise InvalidField("/note", "range", "A note is for asking for changes.")
+    freelancer = user if act == "take" else job.freelancer
+    return Moved(_do(tx, job, act, user, note, terms, now), act, job, freelancer)
+
+
+def _do(tx: Connection, job: Standing, act: Act, user: Person, note: str | None, terms: Terms, now: int) -> Job:
+    match act:
+        case "take":
+            return working.take(tx, job, user, now=now)
+        case "accept":
+            return working.accept(tx, job, now=now)
+        case "submit":
+            return _submit(tx, job, terms, now)
+        case "ask for changes":
+            return working.ask_for_changes(tx, job, note=note, now=now)
+        case "complete":
+            return closing.complete(tx, job, now=now)
+        case _:
+            return closing.end(tx, job, "cancelled", now=now)
+
+
+def _submit(tx: Connection, job: Standing, terms: Terms, now: int) -> Job:
+    """Where there is no time for a review, the job is completed at once."""
+    shown = working.submit(tx, job, review_ms=terms.review_ms, now=now)
+    if terms.review_ms:
+        return shown
+    return closing.complete(tx, replace(job, status="submitted"), now=now)

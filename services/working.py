@@ -1,0 +1,45 @@
+"""The work between hire and end: accepted, taken at once, submitted, sent back for changes."""
+
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from services import bidding, hiring, job_events, job_letters, job_moves, notifications
+from services.life import Standing
+from services.shapes import Job, Person
+
+
+def accept(tx: Connection, job: Standing, *, now: int) -> Job:
+    """The hired freelancer begins. Raises Conflict."""
+    shown = job_moves.move(tx, job, "in_progress", held=job.held, accepted_at=now, now=now)
+    notifications.deliver(tx, mail=[(job.owner.id, job_letters.accepted(job))], now=now)
+    job_events.accepted(tx, shown, now=now)
+    return shown
+
+
+def take(tx: Connection, job: Standing, freelancer: Person, *, now: int) -> Job:
+    """A freelancer has an open job at its budget, and begins: a bid, the hire, the acceptance.
+
+    Raises GigNotOpen: somebody was faster.
+    """
+    bid_id = bidding.offer_budget(tx, job_id=job.id, freelancer_id=freelancer.id, budget=job.budget, now=now)
+    hiring.hire(tx, bid_id=bid_id, owner_id=job.owner.id, now=now)
+    assigned = replace(job, status="assigned", freelancer=freelancer, hired_bid_id=bid_id)
+    return accept(tx, assigned, now=now)
+
+
+def submit(tx: Connection, job: Standing, *, review_ms: int, now: int) -> Job:
+    """The hired freelancer hands the work in; the owner has `review_ms` to look at it. Raises Conflict."""
+    due_at = now + review_ms
+    shown = job_moves.move(tx, job, "submitted", held=job.held, accepted_at=job.accepted_at, due_at=due_at, now=now)
+    notifications.deliver(tx, mail=[(job.owner.id, job_letters.submitted(job, due_at))], now=now)
+    job_events.updated(tx, shown, now=now)
+    return shown
+
+
+def ask_for_changes(tx: Connection, job: Standing, *, note: str | None, now: int) -> Job:
+    """The owner sends the work back. Raises Conflict."""
+    shown = job_moves.move(tx, job, "in_progress", held=job.held, accepted_at=job.accepted_at, now=now)
+    notifications.deliver(tx, mail=[(job.worker.id, job_letters.changes_requested(job, note))], now=now)
+    job_events.updated(tx, shown, now=now)
+    return shown

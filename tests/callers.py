@@ -1,0 +1,69 @@
+"""One of each kind of caller, for tests that ask the same of everybody."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from api.policy import Policy
+from services.keys import SCOPES
+from tests.hub import PASSWORD, Hub, Person
+from tests.server import Server
+
+KINDS: Final = ("anonymous", "client", "freelancer", "admin", "service")
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Nobody, a user of each role, and a service that may do everything."""
+
+    client: Person
+    freelancer: Person
+    admin: Person
+    service: str
+
+    def credentials(self, kind: str) -> Person | str | None:
+        """What `Hub.client` wants to know."""
+        known: dict[str, Person | str] = {
+            "client": self.client,
+            "freelancer": self.freelancer,
+            "admin": self.admin,
+            "service": self.service,
+        }
+        return known.get(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Who can only be made by command, which takes a second: an admin's e-mail address and a service's key."""
+
+    admin: str
+    service: str
+
+
+def make_staff(server: Server) -> Staff:
+    """New ones."""
+    email = f"admin-{secrets.token_hex(4)}@example.org"
+    made = server.cli("users", "create", email, "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert made.returncode == 0, made.stderr
+    key = server.cli("keys", "create", email, *(flag for scope in SCOPES for flag in ("--scope", scope)))
+    assert key.returncode == 0, key.stderr
+    return Staff(email, key.stdout.strip())
+
+
+async def make_callers(hub: Hub, staff: Staff) -> Callers:
+    """New users and a new session of the admin's, so that whoever ends one ends nobody else's."""
+    return Callers(
+        client=await hub.signup("client"),
+        freelancer=await hub.signup("freelancer"),
+        admin=await hub.login(staff.admin),
+        service=staff.service,
+    )
+
+
+def allowed(who: Policy) -> str:
+    """A kind of caller that this policy lets through."""
+    if who.anybody:
+        return "anonymous"
+    if who.scopes:
+        return "service"
+    return next(role for role in ("client", "freelancer", "admin") if role in who.roles)

@@ -1,0 +1,205 @@
+"""What is no HTTP, or HTTP without end, on a raw socket: refused, bounded, and nothing but a line in the log."""
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+import anyio.to_thread
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from api.protocol import HEAD_BYTES, BoundedProtocol
+from tests.hub import Hub
+
+PATIENCE = 10.0
+GET = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+NO_HTTP = {
+    "a chunk size that is none": CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
+    "a negative chunk size": CHUNKED + b"-1\r\n{}\r\n0\r\n\r\n",
+    "a chunk size beyond 64 bits": CHUNKED + b"fffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+    "a chunk longer than it says": CHUNKED + b"2\r\n{}{}\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "one length twice": POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "a length and chunks": POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "an unknown coding": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n{}",
+    "a negative length": POST + b"Content-Length: -2\r\n\r\n{}",
+    "a length that is no number": POST + b"Content-Length: 2x\r\n\r\n{}",
+    "a length beyond 64 bits": POST + b"Content-Length: 99999999999999999999999\r\n\r\n{}",
+    "NUL in a header": GET + b"X: a\x00b\r\n\r\n",
+    "CR in a header": GET + b"X: a\rb\r\n\r\n",
+    "a space before the colon": GET + b"X : a\r\n\r\n",
+    "a folded header": GET + b"X: a\r\n folded\r\n\r\n",
+    "a header without a name": GET + b": a\r\n\r\n",
+    "NUL in the path": b"GET /a\x00b HTTP/1.1\r\n\r\n",
+    "a path that is not ASCII": b"GET /\xff HTTP/1.1\r\n\r\n",
+    "no path": b"GET http://x HTTP/1.1\r\n\r\n",
+    "an empty path": b"GET  HTTP/1.1\r\n\r\n",
+    "a version that is none": b"GET /api/health HTTP/9.9\r\n\r\n",
+    "bare line feeds": b"GET /api/health HTTP/1.1\nHost: x\n\n",
+    "CONNECT": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "an unknown method": b"BREW /pot HTTP/1.1\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03",
+    "zeros": b"\x00" * 100,
+}
+
+
+async def talk(port: int, *pieces: bytes, leave: bool = False) -> bytes:
+    """Send, and hear all that comes until the hub closes; `leave` closes first."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    heard = b""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            while not leave and (data := await reader.read(65_536)):
+                heard += data
+    except ConnectionError:
+        pass  # refused with something still on its way
+    finally:
+        writer.transport.abort()
+    return heard
+
+
+def problem(heard: bytes) -> tuple[int, str]:
+    """Status and code of the one answer."""
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head, heard
+    assert b"connection: close" in head
+    told = json.loads(body)
+    assert told["status"] == int(head.split()[1])
+    return told["status"], told["code"]
+
+
+async def is_well(hub: Hub) -> None:
+    """The hub answers, and everything that it had to say before is in its log."""
+    answer = await hub.client().get("/api/health")
+    id = answer.headers["x-request-id"]
+    await anyio.to_thread.run_sync(
+        hub.server.wait_log, lambda: any(line["request_id"] == id for line in hub.lines("request"))
+    )
+    hub.check_log()
+    assert {line["event"] for line in hub.lines()} <= {"request", "Invalid HTTP request received."}
+
+
+@pytest.mark.parametrize("sent", NO_HTTP.values(), ids=NO_HTTP.keys())
+async def test_what_is_no_http_is_refused_and_the_connection_closed(shared_hub: Hub, sent: bytes) -> None:
+    assert problem(await talk(shared_hub.server.port, sent)) == (400, "INVALID_JSON")
+    # The same in the smallest pieces.
+    bit_by_bit = await talk(shared_hub.server.port, *(sent[at : at + 1] for at in range(len(sent))))
+    assert bit_by_bit == b"" or problem(bit_by_bit) == (400, "INVALID_JSON")
+    await is_well(shared_hub)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        GET + b"X: " + b"a" * HEAD_BYTES + b"\r\n\r\n",
+        GET + b"X: a\r\n" * (HEAD_BYTES // 6) + b"\r\n",
+        b"GET /" + b"a" * HEAD_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        GET + b"X: " + b"a" * 2 * HEAD_BYTES,
+        CHUNKED + b"2\r\n{}\r\n0\r\n" + b"X: a\r\n" * HEAD_BYTES,
+        CHUNKED + b"2;" + b"x" * 2 * HEAD_BYTES,
+    ],
+    ids=["one header", "many headers", "path", "header without end", "trailers without end", "chunk without end"],
+)
+async def test_a_head_without_end_is_refused_before_it_fills_the_memory(shared_hub: Hub, sent: bytes) -> None:
+    heard = await talk(shared_hub.server.port, sent, b"more" * 1_000_000)
+    # What is still on its way may sweep the answer away.
+    assert heard == b"" or problem(heard) == (413, "BODY_TOO_LARGE") or b" 422 " in heard
+    await is_well(shared_hub)
+
+
+async def test_a_large_head_that_is_whole_is_told_what_is_wrong_and_one_below_the_bound_is_read(
+    shared_hub: Hub,
+) -> None:
+    fits = GET + b"Connection: close\r\nX: " + b"a" * (HEAD_BYTES - 200) + b"\r\n\r\n"
+    assert b"200 OK" in await talk(shared_hub.server.port, fits)
+    too_large = GET + b"X: " + b"a" * HEAD_BYTES + b"\r\n\r\n"
+    assert problem(await talk(shared_hub.server.port, too_large)) == (413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    "sent", [CHUNKED + b"2\r\n{}\r\n", CHUNKED + b"ff\r\n{", POST + b"Content-Length: 9\r\n\r\n{", GET]
+)
+async def test_who_leaves_in_the_middle_leaves_nothing_behind(shared_hub: Hub, sent: bytes) -> None:
+    assert await talk(shared_hub.server.port, sent, leave=True) == b""
+    await is_well(shared_hub)
+
+
+async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(shared_hub: Hub) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", shared_hub.server.port)
+    writer.write(POST + b"Expect: 100-continue\r\nContent-Length: 65537\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.transport.abort()
+
+
+async def test_another_protocol_is_not_switched_to_and_the_connection_goes_on(shared_hub: Hub) -> None:
+    wished = GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    heard = await talk(shared_hub.server.port, wished, GET + b"Connection: close\r\n\r\n")
+    assert heard.count(b"HTTP/1.1 200 OK") == 2
+    await is_well(shared_hub)
+
+
+class Impatient(BoundedProtocol):
+    """As the hub's, but it waits no longer than a test would."""
+
+    patience = 0.05
+
+
+async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers when it has the whole body, or the client is gone."""
+    if scope["path"] == "/slow":
+        await asyncio.sleep(5 * Impatient.patience)
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+@pytest.fixture
+async def impatient() -> Any:
+    """The port of a server that cuts off whoever does not go on."""
+    config = uvicorn.Config(
+        read_all, http=Impatient, ws="none", lifespan="off", log_config=None, port=0, timeout_keep_alive=3_600
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    yield server.servers[0].sockets[0].getsockname()[1]
+    await server.shutdown()
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "sent",
+    [b"\r\n", b"GET / HT", GET, POST + b"Content-Length: 9\r\n\r\n{", CHUNKED + b"2\r\n{}\r\n"],
+    ids=["a blank line", "a word", "half a head", "half a body", "chunks"],
+)
+async def test_who_begins_a_request_and_does_not_go_on_is_cut_off(impatient: int, sent: bytes, after: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", impatient)
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(after):
+            writer.write(GET + b"\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        writer.write(sent)
+        # The end of it, and not a timeout, which would be ours.
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_who_says_nothing_at_all_is_cut_off_and_who_is_being_answered_is_not(impatient: int) -> None:
+    assert await talk(impatient) == b""
+    slow = b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert b"200 OK" in await talk(impatient, slow)

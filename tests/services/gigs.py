@@ -1,0 +1,117 @@
+"""Jobs for tests, brought to any state by the units of work that serve real people."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, func, select
+
+from services import bidding, hiring, jobs, moving, users, wallet
+from services.job_moves import Moved
+from services.life import Terms
+from services.outbox import Draft
+from services.shapes import Job, JobStatus, Person, Role
+from services.tables import accounts, transfers
+from services.tables import bids as bid_rows
+from services.tables import jobs as job_rows
+from services.times import DAY
+
+NOW: Final = 1_700_000_000_000
+FUNDS: Final = 100_000
+TERMS: Final = Terms(review_ms=7 * DAY, delivery_ms=30 * DAY)
+
+
+def person(tx: Connection, name: str = "Ann", role: Role = "freelancer", funds: int = 0) -> Person:
+    made = users.create(tx, email=None, password_hash=None, name=name, role=role, now=NOW)
+    if funds:
+        wallet.deposit(tx, user_id=made.id, amount=funds, now=NOW)
+    return Person(id=made.id, name=name)
+
+
+def post(tx: Connection, owner: Person, *, budget: int = 5_000, now: int = NOW, **more: Any) -> Job:
+    return jobs.post(tx, owner=owner, title="Fix it", description="All", budget=budget, currency="USD", now=now, **more)
+
+
+def bid(tx: Connection, job: Job, who: Person, price: int = 4_000) -> str:
+    return bidding.place(tx, job_id=job.id, freelancer=who, message="Me", price=price, now=NOW).id
+
+
+def to(
+    tx: Connection,
+    job: Job,
+    who: Person,
+    target: JobStatus,
+    *,
+    role: Role = "freelancer",
+    note: str | None = None,
+    terms: Terms = TERMS,
+    now: int = NOW,
+) -> Moved:
+    return moving.move(tx, job_id=job.id, user=who, role=role, target=target, note=note, terms=terms, now=now)
+
+
+@dataclass(frozen=True)
+class Gig:
+    """A job, its owner (Olga, a client), the freelancer who was or will be hired, and one who was not."""
+
+    job: Job
+    owner: Person
+    ann: Person
+    bob: Person
+
+
+# How a job gets to each state from `assigned`.
+_PATHS: Final[dict[str, tuple[JobStatus, ...]]] = {
+    "assigned": (),
+    "in_progress": ("in_progress",),
+    "submitted": ("in_progress", "submitted"),
+    "completed": ("in_progress", "submitted", "completed"),
+}
+
+
+def gig(tx: Connection, /, status: str = "open", **more: Any) -> Gig:
+    """A job in this state (open to completed); Ann bid 4,000 of the budget of 5,000, Bob 4,500."""
+    owner, ann, bob = person(tx, "Olga", "client", FUNDS), person(tx, "Ann"), person(tx, "Bob")
+    job = post(tx, owner, **more)
+    hers, _ = bid(tx, job, ann), bid(tx, job, bob, 4_500)
+    if status != "open":
+        hiring.hire(tx, bid_id=hers, owner_id=owner.id, now=NOW)
+        for step in _PATHS[status]:
+            to(tx, job, owner if step == "completed" else ann, step)
+    return Gig(job, owner, ann, bob)
+
+
+def balances(tx: Connection, *who: Person) -> list[tuple[int, int]]:
+    """Available and held of each."""
+    found: dict[str, int] = {row.id: row.balance for row in tx.execute(select(accounts))}
+    return [(found.get(f"available:{one.id}", 0), found.get(f"held:{one.id}", 0)) for one in who]
+
+
+def check_books(tx: Connection, /) -> None:
+    """Every account is what its transfers make it, all of them sum to zero, and what is held is held for jobs."""
+    moved: dict[str, int] = {}
+    for row in tx.execute(select(transfers)):
+        moved[row.from_account] = moved.get(row.from_account, 0) - row.amount
+        moved[row.to_account] = moved.get(row.to_account, 0) + row.amount
+    assert {row.id: row.balance for row in tx.execute(select(accounts))} == moved
+    assert sum(moved.values()) == 0
+    owed = select(job_rows.c.owner_id, func.sum(job_rows.c.held).label("total")).group_by("owner_id")
+    held = {f"held:{row.owner_id}": row.total for row in tx.execute(owed)}
+    assert {name: amount for name, amount in moved.items() if name.startswith("held:")} == held
+
+
+def bids_of(tx: Connection, job: Job) -> dict[str, str]:
+    """The status of each freelancer's bid, by their id; the newest of each."""
+    rows = tx.execute(select(bid_rows).where(bid_rows.c.job_id == job.id).order_by(bid_rows.c.id))
+    return {row.freelancer_id: row.status for row in rows}
+
+
+def events(told: list[Draft]) -> list[tuple[str, dict[str, Any]]]:
+    """What the channel `jobs` hears: type and data."""
+    return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel == "jobs"]
+
+
+def letters(told: list[Draft], who: Person) -> list[dict[str, Any]]:
+    """The notifications somebody hears of."""
+    mine = (draft for draft in told if draft.channel == f"user:{who.id}" and draft.type == "notification")
+    return [msgspec.json.decode(draft.data) for draft in mine]

@@ -1,0 +1,52 @@
+"""Times: RFC 3339 in, milliseconds inside, RFC 3339 out."""
+
+import pytest
+
+from services import times
+from services.errors import InvalidField
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"),
+        ("2026-01-31T12:00:00.001Z", "2026-01-31T12:00:00.001Z"),
+        ("2026-01-31T12:00:00.9999+01:30", "2026-01-31T10:30:00.999Z"),
+        ("2024-02-29T23:59:59.123456789-12:00", "2024-03-01T11:59:59.123Z"),
+        ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_a_time_is_read_to_the_millisecond_and_shown_in_utc(text: str, shown: str) -> None:
+    assert times.render(times.parse(text, "/at")) == shown
+    assert times.parse(shown, "/at") == times.parse(text, "/at")
+
+
+def test_no_millisecond_is_lost_on_the_way() -> None:
+    for milliseconds in range(1_700_000_000_000, 1_700_000_001_000):
+        assert times.parse(times.render(milliseconds), "/at") == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "type"),
+        ("tomorrow", "type"),
+        ("2026-01-31", "type"),
+        ("2026-01-31T12:00:00", "type"),
+        ("2026-01-31T12:00Z", "type"),
+        ("2026-W05-6T12:00:00Z", "type"),
+        ("20260131T120000Z", "type"),
+        ("2026-02-30T12:00:00Z", "type"),
+        ("2026-01-31T24:00:01Z", "type"),
+        ("2026-01-31T12:00:00+25:00", "type"),
+        ("٢٠٢٦-01-31T12:00:00Z", "type"),
+        ("2026-01-31T12:00:00Z\n", "type"),
+        ("1969-12-31T23:59:59Z", "range"),
+        ("0001-01-01T00:00:00+23:59", "range"),
+        ("9999-12-31T23:59:59-23:59", "range"),
+    ],
+)
+def test_what_is_no_time_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        times.parse(text, "/at")
+    assert refused.value.details == {"pointer": "/at", "reason": reason}
