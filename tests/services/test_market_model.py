@@ -348,7 +348,7 @@ class Marketplace(RuleBasedStateMachine):
     # What the hub does by itself
 
     def wait(self) -> None:
-        self.market.now += self.pick([1, 400, 1_000, 1_001, DAY, 7 * DAY, 30 * DAY])
+        self.market.now += self.pick([1, 400, 999, 1_000, 1_001, DAY, 7 * DAY, 7 * DAY - 1, 30 * DAY])
 
     def see_to_what_is_due(self) -> None:
         with self.tx.begin():
@@ -358,6 +358,9 @@ class Marketplace(RuleBasedStateMachine):
         for job_id in found:
             self.do(partial(self.market.settle, waiting[job_id]), due.settle, found=[job_id])
             self.compare_told()
+        # What is not due, whoever found it, stays as it is.
+        early = [job.id for job in self.market.jobs if job.id not in waiting and not self.market.frozen]
+        self.do(lambda: None, due.settle, found=early)
 
     def tell_late(self) -> None:
         with self.tx.begin():
