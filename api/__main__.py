@@ -15,7 +15,7 @@ import services
 from api.commands.refusal import refusals
 
 # In the order of `hub --help`: each is `command` in the module of its name.
-COMMANDS: Final = ("serve", "demo", "migrate", "keys", "users", "send", "tail", "backup", "restore")
+COMMANDS: Final = ("serve", "demo", "migrate", "keys", "users", "send", "tail", "verify", "backup", "restore")
 
 
 class Commands(click.Group):

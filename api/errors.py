@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from services.errors import DomainError, RateLimited
+from services.errors import BooksFrozen, DomainError, RateLimited
 
 STATUS: Mapping[str, int] = {
     "BID_NOT_FOUND": 404,
@@ -37,6 +37,8 @@ STATUS: Mapping[str, int] = {
 
 # When to come back after OVERLOADED or STORAGE_UNAVAILABLE.
 RETRY_AFTER_SECONDS = 1
+# And when money is frozen: somebody has to look into it first.
+FROZEN_RETRY_AFTER_SECONDS = 60
 
 _encoder = msgspec.json.Encoder()
 
@@ -107,6 +109,8 @@ def _headers(error: DomainError, status: int) -> dict[str, str]:
         headers["ratelimit-policy"] = f"{name};q={error.count};w={round(error.window)}"
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
+    elif isinstance(error, BooksFrozen):
+        headers["retry-after"] = str(FROZEN_RETRY_AFTER_SECONDS)
     elif status == 503:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     elif status == 401:

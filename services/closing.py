@@ -11,7 +11,8 @@ from services.shapes import Job
 
 
 def complete(tx: Connection, job: Standing, *, now: int) -> Job:
-    """The hired freelancer is paid what is held. Raises Conflict."""
+    """The hired freelancer is paid what is held. Raises Conflict and BooksFrozen."""
+    wallet.require_moving(tx)
     shown = job_moves.move(tx, job, "completed", held=0, accepted_at=job.accepted_at, now=now)
     wallet.pay(tx, owner_id=job.owner.id, freelancer_id=job.worker.id, job_id=job.id, amount=job.held, now=now)
     mail = [(job.owner.id, job_letters.completed(job)), (job.worker.id, job_letters.paid(job))]
@@ -22,7 +23,11 @@ def complete(tx: Connection, job: Standing, *, now: int) -> Job:
 
 
 def end(tx: Connection, job: Standing, end: End, *, now: int) -> Job:
-    """The owner gets back what is held; who was hired or has a pending bid is told. Raises Conflict."""
+    """The owner gets back what is held; who was hired or has a pending bid is told.
+
+    Raises Conflict and BooksFrozen.
+    """
+    wallet.require_moving(tx)
     shown = job_moves.move(tx, job, end, held=0, accepted_at=job.accepted_at, now=now)
     sorry = bidding.reject_pending(tx, job_id=job.id, now=now) if job.status == "open" else [job.worker.id]
     wallet.refund(tx, owner_id=job.owner.id, job_id=job.id, amount=job.held, now=now)

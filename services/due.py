@@ -3,21 +3,22 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, exists, select
 
 from services import closing, job_moves, life
 from services.errors import NotFound
 from services.job_moves import Moved
-from services.tables import jobs
+from services.tables import freezes, jobs
 
 _j = jobs.c
 
 # Rows a job's end costs beside one for each bid on it.
 _ROWS: Final = 8
 
+# While no money moves, all of them wait: each end is a payment or a refund.
 _DUE = (
     select(_j.id, _j.bid_count)
-    .where(_j.due_at.is_not(None), _j.due_at <= bindparam("at"))
+    .where(_j.due_at.is_not(None), _j.due_at <= bindparam("at"), ~exists(select(freezes.c.id)))
     .order_by(_j.due_at)
     .limit(bindparam("most"))
 )

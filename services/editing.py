@@ -56,7 +56,7 @@ class Edit(Struct, frozen=True, kw_only=True):
 def edit(tx: Connection, *, job_id: str, owner_id: str, edit: Edit, now: int) -> Job:
     """Change one's own open job. The hold follows the budget; bids stay as they are.
 
-    Raises NotFound, Forbidden, Conflict (not open), InvalidField and InsufficientFunds.
+    Raises NotFound, Forbidden, Conflict (not open), InvalidField, InsufficientFunds and BooksFrozen.
     """
     job = jobs.one(tx, job_id=job_id)
     if job.owner.id != owner_id:
@@ -68,7 +68,8 @@ def edit(tx: Connection, *, job_id: str, owner_id: str, edit: Edit, now: int) ->
         return job
     new = {**tx.execute(_AS_IT_IS, {"which": job_id}).mappings().one(), **given}
     more = new["budget"] - job.budget
-    wallet.require(tx, user_id=owner_id, amount=more)
+    if more:
+        wallet.require(tx, user_id=owner_id, amount=more)
     asked = {f"new_{name}": value for name, value in new.items()}
     row = tx.execute(
         _EDIT, {"which": job_id, "old_budget": job.budget, **asked, **job_events.changed_at(now)}

@@ -149,6 +149,10 @@ class StorageUnavailable(DomainError):
     code = "STORAGE_UNAVAILABLE"
 
 
+class BooksFrozen(StorageUnavailable):
+    """The books do not add up, so no money moves until an operator has seen to it; nothing was written."""
+
+
 class StorageFull(DomainError):
     """The disk is full: nothing was written. Reads and live streams go on."""
 

@@ -37,5 +37,6 @@ def put(
 
 
 def _open(tx: Connection, user_id: str, amount: int, now: int) -> None:
-    if amount:
+    # While no money moves people may still join; they begin with nothing.
+    if amount and not wallet.is_frozen(tx):
         wallet.deposit(tx, user_id=user_id, amount=amount, now=now)

@@ -9,6 +9,7 @@ Category = Literal["job", "bid", "hire", "message", "comment", "payment", "syste
 Priority = Literal["low", "normal", "high", "urgent"]
 JobStatus = Literal["open", "assigned", "in_progress", "submitted", "completed", "cancelled", "expired"]
 BidStatus = Literal["pending", "hired", "rejected", "withdrawn"]
+EntryKind = Literal["deposit", "hold", "release", "payment", "refund", "withdrawal"]
 
 
 class Shape(Struct, frozen=True, rename="camel", kw_only=True):
@@ -31,6 +32,17 @@ class Self(Shape, frozen=True):
     role: Role
     skills: list[str]
     created_at: str
+
+
+class Profile(Shape, frozen=True):
+    """A user as others see them."""
+
+    id: str
+    name: str
+    role: Role
+    skills: list[str]
+    jobs_done: int
+    member_since: str
 
 
 class ListedUser(Shape, frozen=True):
@@ -152,4 +164,33 @@ class Bid(Shape, frozen=True):
     status: BidStatus
     hired_at: str | None
     rejected_at: str | None
+    created_at: str
+
+
+class Comment(Shape, frozen=True):
+    """What somebody says about a job."""
+
+    id: str
+    job_id: str
+    author: Person
+    text: str
+    created_at: str
+
+
+class Wallet(Shape, frozen=True):
+    """A user's money in minor units: what can be spent, and what is held for their jobs."""
+
+    available: int
+    held: int
+    currency: str
+
+
+class Entry(Shape, frozen=True):
+    """A line of a user's statement; `balance` is what could be spent after it."""
+
+    id: str
+    kind: EntryKind
+    amount: int
+    balance: int
+    job_id: str | None
     created_at: str

@@ -21,14 +21,24 @@ READER_WAIT_SECONDS = 5.0
 # Both kinds keep temporary tables in memory: a full disk or a want of file descriptors then cannot touch them.
 _BOTH = (
     "PRAGMA foreign_keys=ON",
-    "PRAGMA trusted_schema=OFF",
     "PRAGMA temp_store=MEMORY",
     f"PRAGMA busy_timeout={BUSY_MS}",
 )
-# FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut.
-_WRITER: tuple[str, ...] = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_BOTH)
+# FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut. The schema is trusted where its triggers run: they
+# keep the search index, and SQLite lets no trigger write to FTS5 otherwise.
+_WRITER: tuple[str, ...] = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA trusted_schema=ON",
+    *_BOTH,
+)
 # Only the writer checkpoints: two that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
-_READER: tuple[str, ...] = (*_BOTH, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
+_READER: tuple[str, ...] = (
+    *_BOTH,
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA query_only=ON",
+    "PRAGMA wal_autocheckpoint=0",
+)
 
 _STORAGE = frozenset(
     {
@@ -78,6 +88,27 @@ def reader_engine(path: Path) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _prepare(_READER, _READER_HAS))
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+@contextmanager
+def lone_reader(path: Path) -> Iterator[Connection]:
+    """A reader of a command's own, beside the hub or while nobody serves; each `begin()` of it is one snapshot.
+
+    It cannot write, so it brings nothing from the log into the file either. Raises CannotOpen.
+    """
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True),
+        poolclass=StaticPool,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare(_READER, _READER_HAS))
+    event.listen(engine, "begin", _begin)
+    try:
+        with opening(path), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def require_file(path: Path) -> None:

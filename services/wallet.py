@@ -1,75 +1,164 @@
-"""The wallet: every movement of money is one transfer between two accounts, checked first, then written."""
+"""The wallet: what is in it, its statement, and every movement of money, each one transfer between two accounts."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Row, bindparam, case, desc, exists, insert, select, union_all
 
-from services.errors import InsufficientFunds
+from services import pages
+from services.errors import BooksFrozen, Conflict, InsufficientFunds
 from services.ids import new_id
-from services.tables import accounts, transfers
-
-Kind = Literal["deposit", "hold", "release", "payment", "refund", "withdrawal"]
+from services.pages import Page
+from services.shapes import Entry, EntryKind, Wallet
+from services.tables import accounts, freezes, transfers
+from services.times import render
 
 # The world that money comes from and goes to; its balance is what it has given, below zero.
 OUTSIDE: Final = "outside"
+# What can have come in altogether, and so what can be on one account: the whole numbers of every JSON reader.
+MOST: Final = 2**53 - 1
 
-_a = accounts.c
+_a, _t = accounts.c, transfers.c
+_source, _target = accounts.alias("source"), accounts.alias("target")
 
-_BALANCE = select(_a.balance).where(_a.id == bindparam("which"))
-_TAKE = (
-    update(accounts)
-    .where(_a.id == bindparam("which"), or_(_a.kind == "outside", _a.balance >= bindparam("amount")))
-    .values(balance=_a.balance - bindparam("amount"))
-    .returning(_a.balance)
+_BALANCES = select(_a.kind, _a.balance).where(_a.id.in_([bindparam("available"), bindparam("held")]))
+_SPENDABLE = select(
+    select(_a.balance).where(_a.id == bindparam("which")).scalar_subquery().label("balance"),
+    exists(select(freezes.c.id)).label("frozen"),
 )
-_GIVE = upsert(accounts)
-_GIVE_TO = _GIVE.on_conflict_do_update(
-    index_elements=[_a.id], set_={"balance": _a.balance + _GIVE.excluded.balance}
-).returning(_a.balance)
-_WRITE = insert(transfers)
+_OPEN = insert(accounts)
+# All that a transfer asks for, in one statement; the balances themselves are moved by the database when it is there.
+_AMOUNT = bindparam("amount", type_=_t.amount.type)
+_LEFT = _source.c.balance - _AMOUNT
+_MOVE = (
+    insert(transfers)
+    .from_select(
+        (
+            _t.id,
+            _t.kind,
+            _t.amount,
+            _t.from_account,
+            _t.from_balance,
+            _t.to_account,
+            _t.to_balance,
+            _t.job_id,
+            _t.payment_id,
+            _t.created_at,
+        ),
+        select(
+            bindparam("which", type_=_t.id.type),
+            bindparam("named", type_=_t.kind.type),
+            _AMOUNT,
+            _source.c.id,
+            _LEFT,
+            _target.c.id,
+            _target.c.balance + _AMOUNT,
+            bindparam("job", type_=_t.job_id.type),
+            bindparam("payment", type_=_t.payment_id.type),
+            bindparam("at", type_=_t.created_at.type),
+        )
+        .select_from(_source.join(_target, _target.c.id == bindparam("target")))
+        .where(
+            _source.c.id == bindparam("source"),
+            case((_source.c.kind == "outside", -MOST), else_=0) <= _LEFT,
+            ~exists(select(freezes.c.id)),
+        ),
+    )
+    .returning(_t.from_balance, _t.to_balance)
+)
+
+_ENTRY = (_t.seq, _t.id, _t.kind, _t.job_id, _t.created_at)
+_OUT = (*_ENTRY, (-_t.amount).label("amount"), _t.from_balance.label("balance"))
+_IN = (*_ENTRY, _t.amount, _t.to_balance.label("balance"))
+_BELOW = bindparam("below", type_=_t.seq.type)
+# Each half comes in the order of its index, so the two are merged as far as the page goes and no further.
+_STATEMENT = (
+    union_all(
+        select(*_OUT).where(_t.from_account == bindparam("which"), _t.seq < _BELOW),
+        select(*_IN).where(_t.to_account == bindparam("which"), _t.seq < _BELOW),
+    )
+    .order_by(desc("seq"))
+    .limit(bindparam("most"))
+)
+_DEPOSIT = select(*_IN, _t.to_account).where(_t.payment_id == bindparam("which"))
 
 
-def available_of(tx: Connection, *, user_id: str) -> int:
-    """What a user can spend, in minor units."""
-    return tx.execute(_BALANCE, {"which": _available(user_id)}).scalar_one_or_none() or 0
+def one(tx: Connection, *, user_id: str, currency: str) -> Wallet:
+    """What a user can spend, and what is held for their jobs."""
+    found = tx.execute(_BALANCES, {"available": _available(user_id), "held": _held(user_id)})
+    balances = {row.kind: row.balance for row in found}
+    return Wallet(available=balances.get("available", 0), held=balances.get("held", 0), currency=currency)
+
+
+def entries(tx: Connection, *, user_id: str, limit: int = pages.USUAL, after: str | None = None) -> Page[Entry]:
+    """A page of the statement of what a user can spend, the newest first. Raises InvalidField.
+
+    The amounts add up to `available`; what is spent for a job leaves it when it is held.
+    """
+    asked = {"which": _available(user_id), "below": pages.seq_before(after), "most": limit + 1}
+    return pages.page(tx.execute(_STATEMENT, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
+
+
+def is_frozen(tx: Connection) -> bool:
+    """Whether no money moves, because the books did not add up."""
+    return bool(tx.execute(_SPENDABLE, {"which": OUTSIDE}).one().frozen)
+
+
+def require_moving(tx: Connection) -> None:
+    """See that money moves at all, before anything is written. Raises BooksFrozen."""
+    if is_frozen(tx):
+        raise BooksFrozen
 
 
 def require(tx: Connection, *, user_id: str, amount: int) -> None:
-    """See that a user can spend `amount`, before anything is written. Raises InsufficientFunds."""
-    available = available_of(tx, user_id=user_id)
+    """See that money moves and that a user can spend `amount`, before anything is written.
+
+    Raises BooksFrozen and InsufficientFunds.
+    """
+    found = tx.execute(_SPENDABLE, {"which": _available(user_id)}).one()
+    if found.frozen:
+        raise BooksFrozen
+    available = found.balance or 0
     if available < amount:
         raise InsufficientFunds(available)
 
 
-def deposit(tx: Connection, *, user_id: str, amount: int, payment_id: str | None = None, now: int) -> str:
-    """Bring money in from the outside; returns the transfer's id. A `payment_id` must be new."""
-    return _transfer(tx, "deposit", OUTSIDE, _available(user_id), amount, payment_id=payment_id, now=now)
+def deposited(tx: Connection, *, payment_id: str) -> tuple[str, Entry] | None:
+    """Whose deposit a payment already is, and its entry."""
+    row = tx.execute(_DEPOSIT, {"which": payment_id}).one_or_none()
+    return None if row is None else (row.to_account.partition(":")[2], _show(row))
 
 
-def withdraw(tx: Connection, *, user_id: str, amount: int, now: int) -> str:
-    """Let money go to the outside; returns the transfer's id. Raises InsufficientFunds."""
-    return _transfer(tx, "withdrawal", _available(user_id), OUTSIDE, amount, now=now)
+def deposit(tx: Connection, *, user_id: str, amount: int, payment_id: str | None = None, now: int) -> Entry:
+    """Bring money in from the outside; a `payment_id` must be new. Raises BooksFrozen, and Conflict: it is too much."""
+    return _moved(tx, "deposit", OUTSIDE, _available(user_id), amount, payment_id=payment_id, now=now)[1]
+
+
+def withdraw(tx: Connection, *, user_id: str, amount: int, now: int) -> Entry:
+    """Let money go to the outside. Raises BooksFrozen and InsufficientFunds."""
+    return _moved(tx, "withdrawal", _available(user_id), OUTSIDE, amount, now=now)[0]
 
 
 def hold(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
-    """Set money of a job's owner aside for the job. Raises InsufficientFunds."""
-    _transfer(tx, "hold", _available(owner_id), _held(owner_id), amount, job_id=job_id, now=now)
+    """Set money of a job's owner aside for the job. Raises BooksFrozen and InsufficientFunds."""
+    _moved(tx, "hold", _available(owner_id), _held(owner_id), amount, job_id=job_id, now=now)
 
 
 def release(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
-    """Give a job's owner back what the job does not need: it was hired, or edited, for less than was held."""
-    _transfer(tx, "release", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
+    """Give a job's owner back what the job does not need: it was hired, or edited, for less than was held.
+
+    Raises BooksFrozen.
+    """
+    _moved(tx, "release", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
 
 
 def refund(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
-    """Give a job's owner back what was held for a job that comes to nothing."""
-    _transfer(tx, "refund", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
+    """Give a job's owner back what was held for a job that comes to nothing. Raises BooksFrozen."""
+    _moved(tx, "refund", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
 
 
 def pay(tx: Connection, *, owner_id: str, freelancer_id: str, job_id: str, amount: int, now: int) -> None:
-    """Pay the freelancer what was held for a job."""
-    _transfer(tx, "payment", _held(owner_id), _available(freelancer_id), amount, job_id=job_id, now=now)
+    """Pay the freelancer what was held for a job. Raises BooksFrozen."""
+    _moved(tx, "payment", _held(owner_id), _available(freelancer_id), amount, job_id=job_id, now=now)
 
 
 def _available(user_id: str) -> str:
@@ -80,9 +169,9 @@ def _held(user_id: str) -> str:
     return f"held:{user_id}"
 
 
-def _transfer(
+def _moved(
     tx: Connection,
-    kind: Kind,
+    kind: EntryKind,
     source: str,
     target: str,
     amount: int,
@@ -90,27 +179,47 @@ def _transfer(
     job_id: str | None = None,
     payment_id: str | None = None,
     now: int,
-) -> str:
-    """Move money and write it down. The account it leaves comes first: if there is too little, nothing is written."""
-    left = tx.execute(_TAKE, {"which": source, "amount": amount}).scalar_one_or_none()
-    if left is None:
-        raise InsufficientFunds(tx.execute(_BALANCE, {"which": source}).scalar_one_or_none() or 0)
-    row = {
-        "id": new_id(),
-        "kind": kind,
+) -> tuple[Entry, Entry]:
+    """Move money: what the one it leaves and the one it reaches read in their statements."""
+    asked = {
+        "which": new_id(),
+        "named": kind,
         "amount": amount,
-        "from_account": source,
-        "from_balance": left,
-        "to_account": target,
-        "to_balance": tx.execute(_GIVE_TO, _account(target, amount)).scalar_one(),
-        "job_id": job_id,
-        "payment_id": payment_id,
-        "created_at": now,
+        "source": source,
+        "target": target,
+        "job": job_id,
+        "payment": payment_id,
+        "at": now,
     }
-    tx.execute(_WRITE, row)
-    return str(row["id"])
+    moved = tx.execute(_MOVE, asked).one_or_none()
+    if moved is None:
+        _prepare(tx, source, target, amount)
+        moved = tx.execute(_MOVE, asked).one()
+    common: dict[str, Any] = {"id": asked["which"], "kind": kind, "job_id": job_id, "created_at": render(now)}
+    left = Entry(amount=-amount, balance=moved.from_balance, **common)
+    return left, Entry(amount=amount, balance=moved.to_balance, **common)
 
 
-def _account(account_id: str, balance: int) -> dict[str, Any]:
-    kind, _, user_id = account_id.partition(":")
-    return {"id": account_id, "kind": kind, "user_id": user_id or None, "balance": balance}
+def _prepare(tx: Connection, source: str, target: str, amount: int) -> None:
+    """Open the account that money reaches for the first time; if there is another reason why it stays, raise that."""
+    found = tx.execute(_SPENDABLE, {"which": source}).one()
+    balance = found.balance or 0
+    if found.frozen:
+        raise BooksFrozen
+    if source == OUTSIDE and balance - amount < -MOST:
+        raise Conflict("The books can hold no more money.")
+    if source != OUTSIDE and balance < amount:
+        raise InsufficientFunds(balance)
+    kind, _, user_id = target.partition(":")
+    tx.execute(_OPEN, {"id": target, "kind": kind, "user_id": user_id or None, "balance": 0})
+
+
+def _show(row: Row[*tuple[Any, ...]]) -> Entry:
+    return Entry(
+        id=row.id,
+        kind=row.kind,
+        amount=row.amount,
+        balance=row.balance,
+        job_id=row.job_id,
+        created_at=render(row.created_at),
+    )

@@ -1,7 +1,7 @@
-"""The books: accounts, and the transfers between them, which nobody can change.
+"""The books: accounts, and the transfers between them, which nobody can change; the database itself moves the money.
 
 A transfer is both entries at once: one amount that leaves one account and reaches another, so no transfer can fail to
-sum to zero.
+sum to zero. Writing one moves the balances, and nothing else can: a trigger does it, and others refuse all the rest.
 """
 
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    Text,
     UniqueConstraint,
     event,
     text,
@@ -24,6 +25,17 @@ from services.tables.columns import ID, TIME, metadata
 # `available:<user>` and `held:<user>`, made when first needed; `outside` is where money comes from and goes to.
 _ACCOUNT = String(48)
 
+# From where to where each kind of transfer goes.
+_PATH = """CASE kind
+        WHEN 'deposit' THEN from_account = 'outside' AND to_account LIKE 'available:%'
+        WHEN 'withdrawal' THEN from_account LIKE 'available:%' AND to_account = 'outside'
+        WHEN 'hold' THEN to_account LIKE 'held:%' AND from_account = 'available:' || substr(to_account, 6)
+        WHEN 'release' THEN from_account LIKE 'held:%' AND to_account = 'available:' || substr(from_account, 6)
+        WHEN 'refund' THEN from_account LIKE 'held:%' AND to_account = 'available:' || substr(from_account, 6)
+        WHEN 'payment' THEN from_account LIKE 'held:%' AND to_account LIKE 'available:%'
+            AND substr(from_account, 6) <> substr(to_account, 11)
+        ELSE 1 = 0 END"""
+
 accounts = Table(
     "accounts",
     metadata,
@@ -32,7 +44,12 @@ accounts = Table(
     Column("kind", String(16), CheckConstraint("kind IN ('available','held','outside')", name="kind"), nullable=False),
     Column("balance", BigInteger, nullable=False),
     CheckConstraint("(kind = 'outside') = (user_id IS NULL)", name="owner"),
-    CheckConstraint("kind = 'outside' OR balance >= 0", name="balance"),
+    # All that is in the house came from outside, so no account can pass what every JSON reader holds: 2**53 - 1.
+    CheckConstraint(
+        "CASE kind WHEN 'outside' THEN balance BETWEEN -9007199254740991 AND 0 "
+        "ELSE balance BETWEEN 0 AND 9007199254740991 END",
+        name="balance",
+    ),
     CheckConstraint("id = CASE WHEN user_id IS NULL THEN kind ELSE kind || ':' || user_id END", name="id"),
 )
 
@@ -40,10 +57,21 @@ transfers = Table(
     "transfers",
     metadata,
     # The order of the books: each balance follows from the one before it.
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column(
+        "seq",
+        BigInteger().with_variant(Integer, "sqlite"),
+        CheckConstraint("seq > 0", name="seq"),
+        primary_key=True,
+    ),
     Column("id", ID, nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("amount", BigInteger, CheckConstraint("amount > 0", name="amount"), nullable=False),
+    # The cast refuses what SQLite would otherwise keep in a column of whole numbers: fractions and words.
+    Column(
+        "amount",
+        BigInteger,
+        CheckConstraint("amount BETWEEN 1 AND 1000000000000 AND amount = CAST(amount AS BIGINT)", name="amount"),
+        nullable=False,
+    ),
     Column("from_account", _ACCOUNT, ForeignKey("accounts.id"), nullable=False),
     Column("from_balance", BigInteger, nullable=False),
     Column("to_account", _ACCOUNT, ForeignKey("accounts.id"), nullable=False),
@@ -52,10 +80,7 @@ transfers = Table(
     # What the payment's own system calls it: a payment is deposited once.
     Column("payment_id", String(128)),
     Column("created_at", TIME, nullable=False),
-    CheckConstraint("kind IN ('deposit','hold','release','payment','refund','withdrawal')", name="kind"),
-    CheckConstraint("from_account <> to_account", name="two_accounts"),
-    CheckConstraint("(kind = 'deposit') = (from_account = 'outside')", name="deposit"),
-    CheckConstraint("(kind = 'withdrawal') = (to_account = 'outside')", name="withdrawal"),
+    CheckConstraint(_PATH, name="kind"),
     CheckConstraint("(kind IN ('deposit','withdrawal')) = (job_id IS NULL)", name="job"),
     CheckConstraint("payment_id IS NULL OR kind = 'deposit'", name="payment_id"),
     UniqueConstraint("payment_id"),
@@ -64,12 +89,53 @@ transfers = Table(
     Index("ix_transfers_job_id", "job_id", sqlite_where=text("job_id IS NOT NULL")),
 )
 
-for _verb in ("UPDATE", "DELETE"):
-    event.listen(
-        transfers,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]
-            f"CREATE TRIGGER transfers_no_{_verb.lower()} BEFORE {_verb} ON transfers "
-            "BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END"
-        ),
-    )
+# At most one row, and while it is there no money moves: the books did not add up when they were verified.
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("since", TIME, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+# A trigger says what it guards in its name. Those that refuse an INSERT are there for REPLACE, which removes rows
+# without a word to the triggers on DELETE.
+_TRIGGERS = {
+    transfers: (
+        """transfers_no_update BEFORE UPDATE ON transfers
+            BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END""",
+        """transfers_no_delete BEFORE DELETE ON transfers
+            BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END""",
+        """transfers_no_replace BEFORE INSERT ON transfers
+            WHEN EXISTS (SELECT 1 FROM transfers WHERE seq = NEW.seq OR payment_id = NEW.payment_id)
+            BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END""",
+        """transfers_frozen BEFORE INSERT ON transfers
+            WHEN EXISTS (SELECT 1 FROM freezes)
+            BEGIN SELECT RAISE(ABORT, 'the books are frozen'); END""",
+        # The look at what came of it is for OR IGNORE, which would pass over a balance that may not be.
+        """transfers_move AFTER INSERT ON transfers BEGIN
+            UPDATE accounts SET balance = balance - NEW.amount WHERE id = NEW.from_account;
+            UPDATE accounts SET balance = balance + NEW.amount WHERE id = NEW.to_account;
+            SELECT RAISE(ABORT, 'a transfer says what its accounts hold after it') WHERE 2 <> (
+                SELECT count(*) FROM accounts WHERE id = NEW.from_account AND balance = NEW.from_balance
+                OR id = NEW.to_account AND balance = NEW.to_balance);
+            END""",
+    ),
+    accounts: (
+        """accounts_open BEFORE INSERT ON accounts
+            WHEN NEW.balance <> 0 OR EXISTS (SELECT 1 FROM accounts WHERE id = NEW.id)
+            BEGIN SELECT RAISE(ABORT, 'an account opens once, with nothing'); END""",
+        """accounts_no_delete BEFORE DELETE ON accounts
+            BEGIN SELECT RAISE(ABORT, 'an account stays'); END""",
+        # A balance becomes what the newest transfer says, from what it was before it: by that one, and only once.
+        """accounts_follow BEFORE UPDATE ON accounts
+            WHEN NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NEW.user_id IS NOT OLD.user_id OR NOT EXISTS (
+                SELECT 1 FROM transfers WHERE seq = (SELECT max(seq) FROM transfers) AND (
+                    from_account = OLD.id AND from_balance = NEW.balance AND OLD.balance - amount = NEW.balance
+                    OR to_account = OLD.id AND to_balance = NEW.balance AND OLD.balance + amount = NEW.balance))
+            BEGIN SELECT RAISE(ABORT, 'a balance follows from a transfer'); END""",
+    ),
+}
+for _table, _triggers in _TRIGGERS.items():
+    for _trigger in _triggers:
+        event.listen(_table, "after_create", DDL(f"CREATE TRIGGER {_trigger}"))  # type: ignore[no-untyped-call]

@@ -4,6 +4,9 @@ import uuid_utils
 from alembic import op
 from sqlalchemy import Connection, text
 
+from services.migrations.m0002_books import BOOKS, MOVE, OPEN
+from services.migrations.m0002_search import COUNTED, SEARCH
+
 revision = "0002"
 down_revision = "0001"
 
@@ -12,6 +15,7 @@ _JOBS = (
     "ALTER TABLE jobs RENAME TO jobs_0001",
     """
     CREATE TABLE jobs (
+        seq INTEGER NOT NULL,
         id VARCHAR(36) NOT NULL,
         owner_id VARCHAR(36) NOT NULL,
         title VARCHAR(120) NOT NULL,
@@ -33,7 +37,7 @@ _JOBS = (
         updated_at BIGINT NOT NULL,
         quiet_until BIGINT DEFAULT '0' NOT NULL,
         untold BIGINT NOT NULL CONSTRAINT ck_jobs_untold CHECK (untold IN (0, 1)),
-        CONSTRAINT pk_jobs PRIMARY KEY (id),
+        CONSTRAINT pk_jobs PRIMARY KEY (seq),
         CONSTRAINT ck_jobs_status CHECK (status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired','deleted')),
         CONSTRAINT ck_jobs_open_holds_budget CHECK (status <> 'open' OR held = budget),
         CONSTRAINT ck_jobs_at_work_holds_price CHECK (status NOT IN ('assigned','in_progress','submitted') OR held > 0),
@@ -44,125 +48,51 @@ _JOBS = (
         CONSTRAINT ck_jobs_open_has_no_bid CHECK (status NOT IN ('open','expired','deleted') OR hired_bid_id IS NULL),
         CONSTRAINT fk_jobs_id_hired_bid_id FOREIGN KEY(id, hired_bid_id) REFERENCES bids (job_id, id),
         CONSTRAINT uq_jobs_id_hired_bid_id UNIQUE (id, hired_bid_id),
+        CONSTRAINT uq_jobs_id UNIQUE (id),
         CONSTRAINT fk_jobs_owner_id FOREIGN KEY(owner_id) REFERENCES users (id)
     )
     """,
+    *SEARCH,
     """
     INSERT INTO jobs
-    SELECT id, owner_id, title, description, budget, currency, category, skills, status, bid_count, hired_bid_id,
+    SELECT NULL, id, owner_id, title, description, budget, currency, category, skills, status, bid_count, hired_bid_id,
         hired_at, expires_at, instant_accept,
         CASE WHEN status = 'open' THEN budget
             WHEN status IN ('assigned','in_progress','submitted')
             THEN (SELECT price FROM bids WHERE bids.id = hired_bid_id) ELSE 0 END,
         NULL, NULL, created_at, updated_at, quiet_until, untold
-    FROM jobs_0001
+    FROM jobs_0001 ORDER BY id
     """,
     "DROP TABLE jobs_0001",
     "PRAGMA legacy_alter_table=OFF",
     """
-    CREATE INDEX ix_jobs_category_id ON jobs (category, id)
-    """,
-    """
-    CREATE INDEX ix_jobs_category_status_id ON jobs (category, status, id)
-    """,
-    """
     CREATE INDEX ix_jobs_due_at ON jobs (due_at) WHERE due_at IS NOT NULL
     """,
     """
-    CREATE INDEX ix_jobs_owner_id_id ON jobs (owner_id, id)
-    """,
-    """
-    CREATE INDEX ix_jobs_status_id ON jobs (status, id)
+    CREATE INDEX ix_jobs_owner_id_status ON jobs (owner_id, status)
     """,
     """
     CREATE INDEX ix_jobs_untold ON jobs (quiet_until) WHERE untold = 1
     """,
+    """
+    CREATE INDEX ix_bids_freelancer_id_hired ON bids (freelancer_id) WHERE status = 'hired'
+    """,
 )
-_BOOKS = (
-    """
-    CREATE TABLE accounts (
-        id VARCHAR(48) NOT NULL,
-        user_id VARCHAR(36),
-        kind VARCHAR(16) NOT NULL CONSTRAINT ck_accounts_kind CHECK (kind IN ('available','held','outside')),
-        balance BIGINT NOT NULL,
-        CONSTRAINT pk_accounts PRIMARY KEY (id),
-        CONSTRAINT ck_accounts_owner CHECK ((kind = 'outside') = (user_id IS NULL)),
-        CONSTRAINT ck_accounts_balance CHECK (kind = 'outside' OR balance >= 0),
-        CONSTRAINT ck_accounts_id CHECK (id = CASE WHEN user_id IS NULL THEN kind ELSE kind || ':' || user_id END),
-        CONSTRAINT fk_accounts_user_id FOREIGN KEY(user_id) REFERENCES users (id)
-    )
-    """,
-    """
-    CREATE TABLE transfers (
-        seq INTEGER NOT NULL,
-        id VARCHAR(36) NOT NULL,
-        kind VARCHAR(16) NOT NULL,
-        amount BIGINT NOT NULL CONSTRAINT ck_transfers_amount CHECK (amount > 0),
-        from_account VARCHAR(48) NOT NULL,
-        from_balance BIGINT NOT NULL,
-        to_account VARCHAR(48) NOT NULL,
-        to_balance BIGINT NOT NULL,
-        job_id VARCHAR(36),
-        payment_id VARCHAR(128),
-        created_at BIGINT NOT NULL,
-        CONSTRAINT pk_transfers PRIMARY KEY (seq),
-        CONSTRAINT ck_transfers_kind CHECK (kind IN ('deposit','hold','release','payment','refund','withdrawal')),
-        CONSTRAINT ck_transfers_two_accounts CHECK (from_account <> to_account),
-        CONSTRAINT ck_transfers_deposit CHECK ((kind = 'deposit') = (from_account = 'outside')),
-        CONSTRAINT ck_transfers_withdrawal CHECK ((kind = 'withdrawal') = (to_account = 'outside')),
-        CONSTRAINT ck_transfers_job CHECK ((kind IN ('deposit','withdrawal')) = (job_id IS NULL)),
-        CONSTRAINT ck_transfers_payment_id CHECK (payment_id IS NULL OR kind = 'deposit'),
-        CONSTRAINT uq_transfers_payment_id UNIQUE (payment_id),
-        CONSTRAINT fk_transfers_from_account FOREIGN KEY(from_account) REFERENCES accounts (id),
-        CONSTRAINT fk_transfers_to_account FOREIGN KEY(to_account) REFERENCES accounts (id),
-        CONSTRAINT fk_transfers_job_id FOREIGN KEY(job_id) REFERENCES jobs (id)
-    )
-    """,
-    """
-    CREATE INDEX ix_transfers_from_account_seq ON transfers (from_account, seq)
-    """,
-    """
-    CREATE INDEX ix_transfers_job_id ON transfers (job_id) WHERE job_id IS NOT NULL
-    """,
-    """
-    CREATE INDEX ix_transfers_to_account_seq ON transfers (to_account, seq)
-    """,
-    """
-    CREATE TRIGGER transfers_no_update BEFORE UPDATE ON transfers
-    BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END
-    """,
-    """
-    CREATE TRIGGER transfers_no_delete BEFORE DELETE ON transfers
-    BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END
-    """,
-    "INSERT INTO accounts (id, user_id, kind, balance) VALUES ('outside', NULL, 'outside', 0)",
-)
-_OPEN = "INSERT OR IGNORE INTO accounts (id, user_id, kind, balance) VALUES (:kind || ':' || :owner, :owner, :kind, 0)"
-_MOVE = "UPDATE accounts SET balance = balance + :amount WHERE id = :account RETURNING balance"
-_WRITE = """
-    INSERT INTO transfers (id, kind, amount, from_account, from_balance, to_account, to_balance, job_id, created_at)
-    VALUES (:id, :kind, :amount, :from_account, :from_balance, :to_account, :to_balance, :job_id, :at)
-"""
 
 
 def upgrade() -> None:
     """Make the books. Jobs posted before there was money are paid for by a deposit, so that each can be finished."""
-    for statement in (*_JOBS, *_BOOKS):
+    for statement in (*_JOBS, *BOOKS, *COUNTED):
         op.execute(statement)
     tx = op.get_bind()
     for job in tx.execute(text("SELECT id, owner_id, held, created_at FROM jobs WHERE held > 0 ORDER BY id")).all():
         available, held = f"available:{job.owner_id}", f"held:{job.owner_id}"
         for kind in ("available", "held"):
-            tx.execute(text(_OPEN), {"owner": job.owner_id, "kind": kind})
+            tx.execute(text(OPEN), {"owner": job.owner_id, "kind": kind})
         _transfer(tx, "deposit", "outside", available, job.held, None, job.created_at)
         _transfer(tx, "hold", available, held, job.held, job.id, job.created_at)
 
 
 def _transfer(tx: Connection, kind: str, source: str, target: str, amount: int, job_id: str | None, at: int) -> None:
-    balances = [
-        tx.execute(text(_MOVE), {"account": account, "amount": signed}).scalar_one()
-        for account, signed in ((source, -amount), (target, amount))
-    ]
     row = {"id": str(uuid_utils.uuid7()), "kind": kind, "amount": amount, "job_id": job_id, "at": at}
-    sides = {"from_account": source, "from_balance": balances[0], "to_account": target, "to_balance": balances[1]}
-    tx.execute(text(_WRITE), row | sides)
+    tx.execute(text(MOVE), row | {"source": source, "target": target})

@@ -1,0 +1,56 @@
+"""`hub verify`: adds the books up again; money is frozen where they do not add up, and let go where they do."""
+
+import click
+import msgspec
+
+from api.commands.output import print_json
+from api.commands.progress import progress
+from api.commands.store import now_ms, perform_act
+from api.control import Looked
+from api.settings import Settings
+from services import sqlite
+from services.books import Look
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What `--json` prints: rows looked at, and what does not add up (`frozen` while there is anything)."""
+
+    ok: bool
+    frozen: bool
+    accounts: int
+    jobs: int
+    transfers: int
+    faults: list[str]
+
+
+@click.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was found.")
+def command(as_json: bool) -> None:
+    """Add up the books again, account by account, job by job, transfer by transfer; the hub may be serving.
+
+    Where they do not add up, exit code 1, and no money moves until they do and this has seen it.
+    """
+    settings = Settings.read()
+    # Brings an older store to its present form, too, where nobody serves.
+    perform_act(settings, "books.why_frozen", answer=object)
+    look = _look(settings)
+    perform_act(settings, "books.settle", Looked(look.began, look.faults), answer=type(None))
+    why = perform_act(settings, "books.why_frozen", answer=object)
+    if as_json:
+        print_json(Verdict(not look.faults, why is not None, **look.rows, faults=look.faults))
+    if look.faults:
+        more = f" And {len(look.faults) - 1} more." if len(look.faults) > 1 else ""
+        raise click.ClickException(f"The books do not add up, money is frozen. {look.faults[0]}{more}")
+    if not as_json:
+        counts = ", ".join(f"{count:,} {part}" for part, count in look.rows.items())
+        click.echo(f"The books add up: {counts}.")
+
+
+def _look(settings: Settings) -> Look:
+    look = Look(began=now_ms())
+    with progress("Adding up") as told, sqlite.lone_reader(settings.database_file) as tx:
+        while look.place is not None:
+            with tx.begin():
+                look.go_on(tx)
+            told(sum(look.rows.values()), 0)
+    return look

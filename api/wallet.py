@@ -1,0 +1,65 @@
+"""Wallets over HTTP: one's own, its statement, and what services pay in and people take out."""
+
+from msgspec import UNSET, UnsetType
+
+from api.bodies import Amount, Body, Id, Line200, PageLimit, Query
+from api.call import Call
+from services import banking, pages, wallet
+from services.errors import InvalidField
+from services.pages import Page
+from services.shapes import Entry, Wallet
+from services.users import Ref
+
+
+class Deposit(Body, frozen=True):
+    """A payment that a service has received; `amount` is in minor units of the hub's currency."""
+
+    amount: Amount
+    payment_id: Id
+    user_id: Id | None = None
+    external_id: Id | None = None
+
+
+class Withdrawal(Body, frozen=True):
+    """What to take out, in minor units of the hub's currency."""
+
+    amount: Amount
+
+
+class Statement(Query, frozen=True):
+    """Which page of one's statement."""
+
+    limit: PageLimit = pages.USUAL
+    after: Line200 | UnsetType = UNSET
+
+
+async def show(call: Call[None, None]) -> Wallet:
+    """Show one's wallet: what can be spent, and what is held for one's jobs."""
+    return await call.read(wallet.one, user_id=call.user.id, currency=call.hub.settings.currency)
+
+
+async def entries(call: Call[None, Statement]) -> Page[Entry]:
+    """List what came into and left what one can spend, the newest first."""
+    return await call.read(wallet.entries, user_id=call.user.id, limit=call.query.limit, after=call.query.after or None)
+
+
+async def deposit(call: Call[Deposit, None]) -> Entry | bytes:
+    """Put a payment into a user's wallet; the same paymentId again is the first deposit again."""
+    body = call.body
+    if (body.user_id is None) == (body.external_id is None):
+        raise InvalidField("/userId", "type", "Name the user by userId or by externalId.")
+    user = Ref("/externalId" if body.user_id is None else "/userId", body.user_id, body.external_id)
+    return await call.create(
+        banking.deposit,
+        user=user,
+        amount=body.amount,
+        payment_id=body.payment_id,
+        currency=call.hub.settings.currency,
+    )
+
+
+async def withdraw(call: Call[Withdrawal, None]) -> Entry | bytes:
+    """Take money out of one's wallet."""
+    return await call.create(
+        banking.withdraw, user_id=call.user.id, amount=call.body.amount, currency=call.hub.settings.currency
+    )

@@ -1,0 +1,118 @@
+"""A store from before there was money: each of its jobs can be finished, and its books add up from the first day."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, select
+
+from services import closing as ends
+from services import hiring, job_moves, migrate, outbox, sqlite
+from services.books import Look
+from services.shapes import Person
+from services.tables import jobs, transfers
+from tests.services.gigs import NOW, balances
+
+OWNER, OTHER, ANN = (Person(id=f"{number:036d}", name=name) for number, name in enumerate(("Olga", "Otto", "Ann")))
+# Each status that revision 0001 knew, with the owner.
+OLD = {
+    "open": OWNER,
+    "assigned": OWNER,
+    "in_progress": OWNER,
+    "submitted": OTHER,
+    "completed": OWNER,
+    "cancelled": OTHER,
+    "expired": OWNER,
+}
+
+
+@pytest.fixture
+def old_store(tmp_path: Path) -> Path:
+    """A store of revision 0001 with a job of 5,000 in every state, and a bid of 4,000 on it."""
+    path = tmp_path / "hub.db"
+    engine = sqlite.writer_engine(path)
+    with engine.connect() as connection, connection.begin():
+        config = migrate.configuration()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("PRAGMA foreign_keys=ON")
+        for person in (OWNER, OTHER, ANN):
+            store.execute(
+                "INSERT INTO users (id, name, role, skills, created_at) VALUES (?, ?, 'client', '[]', 0)",
+                (person.id, person.name),
+            )
+        for status, owner in OLD.items():
+            hired = status in ("assigned", "in_progress", "submitted", "completed")
+            store.execute(
+                "INSERT INTO jobs (id, owner_id, title, description, budget, currency, status, instant_accept, "
+                "created_at, updated_at, untold) VALUES (?, ?, 'T', 'D', 5000, 'USD', 'open', 0, ?, 0, 0)",
+                (status, owner.id, NOW),
+            )
+            store.execute(
+                "INSERT INTO bids (id, job_id, freelancer_id, message, price, status, created_at) "
+                "VALUES (?, ?, ?, 'Me', 4000, 'pending', 0)",
+                (f"bid-{status}", status, ANN.id),
+            )
+            bid = f"bid-{status}" if hired else None
+            store.execute(
+                "UPDATE jobs SET status = ?, hired_bid_id = ?, hired_at = ? WHERE id = ?",
+                (status, bid, 1 if hired else None, status),
+            )
+            if hired:
+                store.execute("UPDATE bids SET status = 'hired', hired_at = 1 WHERE id = ?", (bid,))
+        store.commit()
+    return path
+
+
+@pytest.fixture
+def old(old_store: Path) -> Iterator[Connection]:
+    """An open transaction on that store, migrated."""
+    migrate.upgrade(old_store)
+    engine = sqlite.writer_engine(old_store)
+    with engine.connect() as connection, connection.begin():
+        outbox.begin(connection)
+        yield connection
+    engine.dispose()
+
+
+def faults(tx: Connection) -> list[str]:
+    look = Look(began=0)
+    while look.place is not None:
+        look.go_on(tx, most=2)
+    assert look.rows["jobs"] == len(OLD)
+    return look.faults
+
+
+def test_every_job_that_is_not_over_is_paid_for_and_the_books_add_up(old: Connection) -> None:
+    assert faults(old) == []
+    held = {row.id: row.held for row in old.execute(select(jobs))}
+    assert held == {
+        "open": 5_000,
+        **dict.fromkeys(("assigned", "in_progress", "submitted"), 4_000),
+        **dict.fromkeys(("completed", "cancelled", "expired"), 0),
+    }
+    assert balances(old, OWNER, OTHER, ANN) == [(0, 13_000), (0, 4_000), (0, 0)]
+    moved = [(row.kind, row.job_id, row.amount) for row in old.execute(select(transfers).order_by("seq"))]
+    assert moved[:2] == [("deposit", None, 4_000), ("hold", "assigned", 4_000)]
+    assert len(moved) == 8
+    assert {row.created_at for row in old.execute(select(transfers))} == {NOW}
+
+
+def test_every_job_can_be_finished_and_the_books_still_add_up(old: Connection) -> None:
+    hiring.hire(old, bid_id="bid-open", owner_id=OWNER.id, now=NOW)
+    assert balances(old, OWNER) == [(1_000, 12_000)]
+    ends.complete(old, job_moves.standing(old, job_id="submitted"), now=NOW)
+    for status in ("open", "assigned", "in_progress"):
+        ends.end(old, job_moves.standing(old, job_id=status), "cancelled", now=NOW)
+    assert balances(old, OWNER, OTHER, ANN) == [(13_000, 0), (0, 0), (4_000, 0)]
+    assert faults(old) == []
+
+
+def test_the_guards_of_the_books_are_there_after_it(old: Connection) -> None:
+    with pytest.raises(Exception, match="follows from a transfer"):
+        old.exec_driver_sql("UPDATE accounts SET balance = balance + 1 WHERE kind = 'held'")
