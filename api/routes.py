@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and what comes out; the marketplace's own are in `api.market`."""
+"""Every URL, who may call it, what goes in and out; the marketplace's are in `api.market`, conversations in `api.talk`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from api import (
     openapi,
     realtime,
     stream,
+    talk,
     tickets,
     users,
 )
@@ -185,6 +186,9 @@ _OPERATIONS: Sequence[Operation] = (
         answer=Self,
         slashes=True,
     ),
+    # Conversations
+    *talk.OPERATIONS,
+    # The marketplace
     *market.OPERATIONS,
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
