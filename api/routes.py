@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and out; the marketplace's are in `api.market`, conversations in `api.talk`."""
+"""Every URL, who may call it, what goes in and out; `api.market` and `api.talk` hold those of their rooms."""
 
 from collections.abc import Sequence
 from typing import Any
