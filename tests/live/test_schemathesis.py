@@ -105,6 +105,17 @@ class World:
             "GET /api/jobs/{id}": Asked({"id": self._job}),
             "POST /api/jobs/{id}/bids": Asked({"id": await self._new_job()}, body={"message": "m", "price": 1}),
             "GET /api/jobs/{id}/bids": Asked({"id": self._job}),
+            "GET /api/jobs/suggest": Asked(query={"q": "t"}),
+            "PATCH /api/jobs/{id}": Asked({"id": self._job}, body={"title": "u"}),
+            "DELETE /api/jobs/{id}": Asked({"id": self._job}),
+            "PATCH /api/jobs/{id}/status": Asked({"id": self._job}, body={"status": "cancelled"}),
+            "POST /api/jobs/{id}/comments": Asked({"id": self._job}, body={"text": "t"}),
+            "GET /api/jobs/{id}/comments": Asked({"id": self._job}),
+            "GET /api/users/{id}": Asked({"id": self._callers.freelancer.id}),
+            "POST /api/wallet/deposits": Asked(
+                body={"userId": self._callers.client.id, "amount": 1, "paymentId": secrets.token_hex(6)}
+            ),
+            "POST /api/wallet/withdrawals": Asked(body={"amount": 1}),
             "GET /api/bids": Asked(query={"mine": "true"}),
             "DELETE /api/bids/{id}": Asked({"id": self._bid}),
             "PATCH /api/bids/{bidId}/hire": Asked({"bidId": self._bid}),
