@@ -92,7 +92,6 @@ class Marketplace(RuleBasedStateMachine):
         # What went wrong in the last act is to be told, and not what came of it.
         if self.sound:
             self.everybody_can_account_for_their_money()
-            self.seen.update(f"a job that is {job.status}" for job in self.market.jobs)
         self.tx.close()
         self.engine.dispose()
 
@@ -133,7 +132,8 @@ class Marketplace(RuleBasedStateMachine):
 
     def compare_told(self) -> None:
         """What the act told, by the model and by the hub; once every id is known."""
-        self.seen.update(type for type, *_ in self.market.events)
+        for type, _, (status, *_) in self.market.events:
+            self.seen.update((type, f"a job that is {status}"))
         self.seen.update(type for _, type in self.market.letters)
         events = [
             (type, job.id, (status, budget, count, hired and hired.id))
@@ -276,7 +276,8 @@ class Marketplace(RuleBasedStateMachine):
             bid.id = made.id
 
     def withdraw_bid(self) -> None:
-        bid = self.pick(self.market.bids[-5:])
+        pending = [bid for bid in self.market.bids if bid.status == "pending"]
+        bid = self.pick(pending or self.market.bids)
         self.withdraw_bid_by(bid, bid.who)
 
     def withdraw_bid_by(self, bid: Bid, user: User) -> None:
@@ -433,7 +434,7 @@ class Marketplace(RuleBasedStateMachine):
 
 # Unless all of this has happened, the walk was not worth much.
 WORTH = (
-    *(f"a job that is {status}" for status in ("completed", "cancelled", "expired", "deleted")),
+    *(f"a job that is {status}" for status in (*STATUSES, "deleted")),
     *("job_created", "job_updated", "job_accepted", "job_completed", "job_refunded", "job_deleted"),
     *("bid_received", "hired", "bid_rejected", "job_submitted", "changes_requested", "payment_released"),
     *("job_cancelled", "deposit", "withdrawal"),
