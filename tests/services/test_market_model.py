@@ -68,7 +68,7 @@ ACTS = {
     "deposit": 2,
     "withdraw": 2,
     "wait": 4,
-    "see_to_what_is_due": 3,
+    "see_to_what_is_due": 5,
     "tell_late": 2,
     "freeze": 1,
 }
@@ -232,7 +232,7 @@ class Marketplace(RuleBasedStateMachine):
 
     def post(self) -> None:
         owner, budget, instant = self.pick(self.market.users[:2]), self.pick(AMOUNTS), self.pick([False, True])
-        expires = self.pick([None, None, 1_000, 3 * DAY])
+        expires = self.pick([None, 1_000, 1_000, 3 * DAY])
         at = None if expires is None else self.market.now + expires
         asked = {"title": "T", "description": "D", "budget": budget, "currency": "USD"}
         job, made = self.do(
