@@ -30,6 +30,7 @@ Line64 = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_CONTROL)]
 Line80 = Annotated[str, Meta(min_length=1, max_length=80, pattern=_NO_CONTROL)]
 Line120 = Annotated[str, Meta(min_length=1, max_length=120, pattern=_NO_CONTROL)]
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_CONTROL)]
+Line1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL)]
 Text1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL_BUT_BREAKS)]
 Text2000 = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=_NO_CONTROL_BUT_BREAKS)]
 Text5000 = Annotated[str, Meta(min_length=1, max_length=5_000, pattern=_NO_CONTROL_BUT_BREAKS)]
@@ -41,6 +42,7 @@ Skills = Annotated[list[Line40], Meta(max_length=30)]
 JobSkills = Annotated[list[Line40], Meta(max_length=20)]
 # Money in minor units: at least one, at most what still adds up a million times within 63 bits.
 Amount = Annotated[int, Meta(ge=1, le=10**12)]
+AmountBound = Annotated[int, Meta(ge=0, le=10**12)]
 PageLimit = Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -159,7 +161,9 @@ def _check(value: Any, pointer: str, depth: int) -> None:
         for key, inner in pairs:
             if isinstance(key, str):
                 _check_text(key, pointer)
-            _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
+            # Most values are such texts, and a pointer costs more to make than they to check.
+            if not (isinstance(inner, str) and inner.isascii()):
+                _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
 
 
 def _check_text(text: str, pointer: str) -> None:

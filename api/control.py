@@ -8,15 +8,19 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, books, demo, joining, keys, sending, times, users
+from services import access, books, demo, demo_steps, joining, keys, sending, times, users
 from services.callers import Caller
 from services.database import Database
+from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
 from services.letters import Action, Letter
 from services.sending import Parcel
 from services.shapes import Category, Priority, Role
 from services.tables import users as accounts
 from services.users import Ref
+
+# Steps of the demo in one unit of work, which takes some 15 ms.
+STEPS_AT_ONCE: Final = 25
 
 _ANYBODY = (
     select(accounts.c.id)
@@ -123,6 +127,13 @@ class Looked(Arguments, frozen=True):
     faults: list[str]
 
 
+class DemoSteps(Arguments, frozen=True):
+    """Some of what the demo's crowd does, and the ids of what earlier steps made."""
+
+    steps: list[Step]
+    known: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where acts are done: an open store, and the hub that serves from it if there is one. `now` gives ms."""
@@ -201,6 +212,15 @@ async def _ticket(place: Place, told: Listener) -> str:
     return hub.identities.ticket_for(user_id, Caller("service", service="hub tail"))
 
 
+async def _play(place: Place, told: DemoSteps) -> dict[str, str]:
+    """A few steps in a unit, so that others who write need not wait for all of them."""
+    made: dict[str, str] = {}
+    for start in range(0, len(told.steps), STEPS_AT_ONCE):
+        part = told.steps[start : start + STEPS_AT_ONCE]
+        made |= await place.database.write(demo_steps.play, steps=part, known=told.known | made, now=place.now())
+    return made
+
+
 def _serving(place: Place) -> Hub:
     if place.hub is None:
         raise Conflict("No hub is serving from this data folder.")
@@ -211,7 +231,9 @@ ACTS: Final[Mapping[str, Act]] = {
     "books.settle": _writes(Looked, books.settle),
     "books.why_frozen": _reads(NoArguments, books.why_frozen),
     "demo.fill": _writes(DemoFill, demo.fill),
+    "demo.has_crowd": _reads(NoArguments, demo_steps.is_there),
     "demo.is_filled": _reads(NoArguments, demo.is_filled),
+    "demo.play": Act(DemoSteps, _play),
     "hub.address": Act(NoArguments, _address),
     "hub.ticket": Act(Listener, _ticket),
     "keys.create": _writes(NewKey, keys.create),

@@ -6,14 +6,34 @@ from msgspec import UNSET, UnsetType, field
 from sqlalchemy import Connection
 
 from api import job_log
-from api.bodies import Amount, Body, JobSkills, Line40, Line120, Line200, PageLimit, Query, Text1000, Text10000
+from api.bodies import (
+    Amount,
+    AmountBound,
+    Body,
+    JobSkills,
+    Line40,
+    Line120,
+    Line200,
+    Line1000,
+    PageLimit,
+    Query,
+    Text1000,
+    Text10000,
+)
 from api.call import Call
-from services import closing, editing, jobs, moving, pages, times
+from services import closing, editing, job_lists, jobs, moving, pages, times
 from services.editing import Edit
+from services.errors import InvalidField
+from services.job_lists import Suggestions
 from services.job_moves import Moved
+from services.job_search import Wanted
 from services.life import Terms
 from services.pages import Page
 from services.shapes import Job, JobStatus, Person, Role
+
+# As many as a job can name.
+MOST_SKILLS = 20
+SKILL_LENGTH = 40
 
 
 class NewJob(Body, frozen=True):
@@ -48,13 +68,28 @@ class NextStatus(Body, frozen=True):
 
 
 class JobList(Query, frozen=True):
-    """Which jobs to list; `mine` are those one has posted."""
+    """Which jobs to list.
+
+    `skills` are separated by commas, and a job has any of them; budgets are in minor units, both bounds included;
+    `q` are words of title, description or skills, the last of which may be cut off after three letters; `mine` are
+    those one has posted.
+    """
 
     status: JobStatus | UnsetType = UNSET
     category: Line40 | UnsetType = UNSET
+    skills: Line1000 | UnsetType = UNSET
+    min_budget: AmountBound | UnsetType = UNSET
+    max_budget: AmountBound | UnsetType = UNSET
+    q: Line200 | UnsetType = UNSET
     mine: bool = False
     limit: PageLimit = pages.USUAL
     after: Line200 | UnsetType = UNSET
+
+
+class JobSearch(Query, frozen=True):
+    """What somebody has typed so far."""
+
+    q: Line200
 
 
 async def post(call: Call[NewJob, None]) -> Job | bytes:
@@ -76,14 +111,22 @@ async def post(call: Call[NewJob, None]) -> Job | bytes:
 
 async def page(call: Call[None, JobList]) -> Page[Job]:
     """List jobs, the newest first."""
-    return await call.read(
-        jobs.page,
-        status=call.query.status or None,
-        category=call.query.category or None,
-        owner_id=call.user.id if call.query.mine else None,
-        limit=call.query.limit,
-        after=call.query.after or None,
+    asked = call.query
+    wanted = Wanted(
+        status=asked.status or None,
+        category=asked.category or None,
+        owner_id=call.user.id if asked.mine else None,
+        skills=_split(asked.skills) if asked.skills else (),
+        min_budget=None if asked.min_budget is UNSET else asked.min_budget,
+        max_budget=None if asked.max_budget is UNSET else asked.max_budget,
+        text=asked.q or None,
     )
+    return await call.read(job_lists.page, wanted=wanted, limit=asked.limit, after=asked.after or None)
+
+
+async def suggest(call: Call[None, JobSearch]) -> Suggestions:
+    """Suggest titles and skills that begin like what was typed."""
+    return await call.read(job_lists.suggest, text=call.query.q)
 
 
 async def show(call: Call[None, None]) -> Job:
@@ -156,3 +199,10 @@ def _log(call: Call[Any, None], moved: Moved, began: float) -> None:
 
 def _time(text: str | None) -> int | None:
     return None if text is None else times.parse(text, "/expiresAt")
+
+
+def _split(text: str) -> list[str]:
+    skills = [skill for part in text.split(",") if (skill := part.strip())]
+    if not skills or len(skills) > MOST_SKILLS or max(map(len, skills)) > SKILL_LENGTH:
+        raise InvalidField("skills", "length", f"Name 1 to {MOST_SKILLS} skills of at most {SKILL_LENGTH} characters.")
+    return skills

@@ -1,36 +1,35 @@
-"""Every URL, who may call it, what goes in and what comes out."""
+"""Every URL, who may call it, what goes in and out; `api.market` and `api.talk` hold those of their rooms."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from api import (
     announcements,
     auth,
-    bids,
     broadcast,
     demo,
     health,
     inbox,
-    jobs,
+    market,
     notifications,
     openapi,
     realtime,
     stream,
+    talk,
     tickets,
     users,
-    wallet,
 )
 from api.operation import Operation
-from api.policy import ADMIN, ANYBODY, CLIENT, FREELANCER, USER, service
+from api.policy import ADMIN, ANYBODY, USER, service
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
-from services.hiring import Hired
 from services.inbox_acts import Verb
 from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
 from services.pages import Page
 from services.sending import Sent
-from services.shapes import Announcement, Bid, Entry, Job, Logins, Notification, Self, SignIn, Ticket, Wallet
+from services.shapes import Announcement, Logins, Notification, Self, SignIn, Ticket
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),
@@ -187,79 +186,10 @@ _OPERATIONS: Sequence[Operation] = (
         answer=Self,
         slashes=True,
     ),
+    # Conversations
+    *talk.OPERATIONS,
     # The marketplace
-    Operation(
-        method="POST",
-        path="/api/jobs",
-        handler=jobs.post,
-        who=CLIENT,
-        body=jobs.NewJob,
-        answer=Job,
-        status=201,
-        sends=True,
-    ),
-    Operation(method="GET", path="/api/jobs", handler=jobs.page, who=ANYBODY, query=jobs.JobList, answer=Page[Job]),
-    Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, who=ANYBODY, answer=Job),
-    Operation(method="PATCH", path="/api/jobs/{id}", handler=jobs.edit, who=USER, body=jobs.JobChanges, answer=Job),
-    Operation(method="DELETE", path="/api/jobs/{id}", handler=jobs.delete, who=USER),
-    Operation(
-        method="PATCH",
-        path="/api/jobs/{id}/status",
-        handler=jobs.move,
-        who=USER,
-        body=jobs.NextStatus,
-        answer=Job,
-    ),
-    Operation(
-        method="POST",
-        path="/api/jobs/{id}/bids",
-        handler=bids.place,
-        who=FREELANCER,
-        body=bids.NewBid,
-        answer=Bid,
-        status=201,
-        sends=True,
-    ),
-    Operation(
-        method="GET",
-        path="/api/jobs/{id}/bids",
-        handler=bids.page_of_job,
-        who=USER,
-        query=bids.BidList,
-        answer=Page[Bid],
-    ),
-    Operation(
-        method="GET", path="/api/bids", handler=bids.page_of_mine, who=FREELANCER, query=bids.OwnBids, answer=Page[Bid]
-    ),
-    Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
-    Operation(method="PATCH", path="/api/bids/{bidId}/hire", handler=bids.hire, who=USER, answer=Hired),
-    Operation(method="GET", path="/api/wallet", handler=wallet.show, who=USER, answer=Wallet),
-    Operation(
-        method="GET",
-        path="/api/wallet/entries",
-        handler=wallet.entries,
-        who=USER,
-        query=wallet.Statement,
-        answer=Page[Entry],
-    ),
-    Operation(
-        method="POST",
-        path="/api/wallet/deposits",
-        handler=wallet.deposit,
-        who=service("deposit"),
-        body=wallet.Deposit,
-        answer=Entry,
-        status=201,
-    ),
-    Operation(
-        method="POST",
-        path="/api/wallet/withdrawals",
-        handler=wallet.withdraw,
-        who=USER,
-        body=wallet.Withdrawal,
-        answer=Entry,
-        status=201,
-    ),
+    *market.OPERATIONS,
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),
@@ -268,5 +198,7 @@ _OPERATIONS: Sequence[Operation] = (
 
 OPERATIONS: Sequence[Operation] = (
     *_OPERATIONS,
-    Operation(method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY),
+    Operation(
+        method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY, answer=dict[str, Any]
+    ),
 )

@@ -1,13 +1,13 @@
-"""Users that another system keeps: made and brought up to date by their id there."""
+"""Users: their public profiles, and those that another system keeps, by their id there."""
 
 from typing import Literal
 
 from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
-from services import joining, texts
+from services import joining, profiles, texts
 from services.errors import InvalidField
-from services.shapes import Self
+from services.shapes import Profile, Self
 
 EXTERNAL_ID_LENGTH = 128
 # What the server writes where a path is not UTF-8; two such ids would be one.
@@ -36,3 +36,8 @@ async def put_by_external_id(call: Call[ExternalUser, None]) -> Self:
         email=call.body.email,
         opening_balance=call.hub.settings.opening_balance,
     )
+
+
+async def show(call: Call[None, None]) -> Profile:
+    """Show what everybody may know of a user."""
+    return await call.read(profiles.one, user_id=call.path("id"))

@@ -1,17 +1,14 @@
-"""Jobs: posted by clients, read and listed by anybody."""
+"""Jobs: posted by clients, read by anybody."""
 
 from collections.abc import Iterable
-from itertools import combinations
-from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
-from services import job_events, pages, wallet
+from services import job_events, wallet
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.pages import Page
-from services.shapes import Job, JobStatus, Person
+from services.shapes import Job, Person
 from services.tables import jobs, users
 
 _j = jobs.c
@@ -23,19 +20,6 @@ _SHOWN = (
     .where(_j.status != "deleted")
 )
 _ONE = _SHOWN.where(_j.id == bindparam("which"))
-
-# What a list can be narrowed by; each has an index that also has the order of the list.
-_FILTERS: Final = {"status": _j.status, "category": _j.category, "owner_id": _j.owner_id}
-
-
-def _list(names: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
-    narrowed = _SHOWN.where(_j.id < bindparam("below"), *(_FILTERS[name] == bindparam(name) for name in names))
-    return narrowed.order_by(_j.id.desc()).limit(bindparam("most"))
-
-
-_LISTS = {
-    frozenset(names): _list(names) for count in range(len(_FILTERS) + 1) for names in combinations(_FILTERS, count)
-}
 
 
 def post(
@@ -104,20 +88,3 @@ def check_expiry(expires_at: int | None, now: int) -> None:
 def skills_column(skills: Iterable[str]) -> str:
     """Skills as a row keeps them: each once, in the order given."""
     return msgspec.json.encode(list(dict.fromkeys(skills))).decode()
-
-
-def page(
-    tx: Connection,
-    *,
-    status: JobStatus | None = None,
-    category: str | None = None,
-    owner_id: str | None = None,
-    limit: int = pages.USUAL,
-    after: str | None = None,
-) -> Page[Job]:
-    """A page of jobs, the newest first: all, or those of a status, a category, an owner. Raises InvalidField."""
-    wanted = {"status": status, "category": category, "owner_id": owner_id}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    asked = {**given, "below": pages.id_before(after), "most": limit + 1}
-    rows = tx.execute(_LISTS[frozenset(given)], asked).all()
-    return pages.page(rows, limit=limit, show=lambda row: job_events.show(row, row.owner_name), key=lambda row: row.id)

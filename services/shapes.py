@@ -34,6 +34,17 @@ class Self(Shape, frozen=True):
     created_at: str
 
 
+class Profile(Shape, frozen=True):
+    """A user as others see them."""
+
+    id: str
+    name: str
+    role: Role
+    skills: list[str]
+    jobs_done: int
+    member_since: str
+
+
 class ListedUser(Shape, frozen=True):
     """A user as an operator sees them; `external_id` is what another system calls them."""
 
@@ -153,6 +164,16 @@ class Bid(Shape, frozen=True):
     status: BidStatus
     hired_at: str | None
     rejected_at: str | None
+    created_at: str
+
+
+class Comment(Shape, frozen=True):
+    """What somebody says about a job."""
+
+    id: str
+    job_id: str
+    author: Person
+    text: str
     created_at: str
 
 

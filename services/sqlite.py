@@ -21,14 +21,24 @@ READER_WAIT_SECONDS = 5.0
 # Both kinds keep temporary tables in memory: a full disk or a want of file descriptors then cannot touch them.
 _BOTH = (
     "PRAGMA foreign_keys=ON",
-    "PRAGMA trusted_schema=OFF",
     "PRAGMA temp_store=MEMORY",
     f"PRAGMA busy_timeout={BUSY_MS}",
 )
-# FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut.
-_WRITER: tuple[str, ...] = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_BOTH)
+# FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut. The schema is trusted where its triggers run: they
+# keep the search index, and SQLite lets no trigger write to FTS5 otherwise.
+_WRITER: tuple[str, ...] = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA trusted_schema=ON",
+    *_BOTH,
+)
 # Only the writer checkpoints: two that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
-_READER: tuple[str, ...] = (*_BOTH, "PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0")
+_READER: tuple[str, ...] = (
+    *_BOTH,
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA query_only=ON",
+    "PRAGMA wal_autocheckpoint=0",
+)
 
 _STORAGE = frozenset(
     {

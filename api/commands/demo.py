@@ -1,6 +1,7 @@
 """`hub demo`: users, jobs and bids to look at."""
 
 import secrets
+from typing import Final
 
 import anyio
 import click
@@ -8,18 +9,30 @@ import click
 from api import demo
 from api.commands.output import print_json, print_table, say
 from api.commands.progress import progress
-from api.commands.store import perform_act
-from api.control import DemoFill
+from api.commands.store import now_ms, perform_act
+from api.control import DemoFill, DemoSteps
 from api.demo import DemoUser
 from api.settings import Settings
 from services.demo_story import PEOPLE
 from services.passwords import Passwords
 
+# Steps of the crowd in one request, which must fit through the hub's socket.
+STEPS_AT_ONCE: Final = 250
+
 
 @click.command("demo")
 @click.option("--once", is_flag=True, help="Change nothing where there is a demo already; the table is printed anyway.")
 @click.option("--json", "as_json", is_flag=True, help="Print the users as JSON, not as a table.")
-def command(once: bool, as_json: bool) -> None:
+@click.option("--live", is_flag=True, help="Then keep the market going on the hub that serves, until Ctrl-C.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.01, max=100),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="With --live, how many things happen in a second.",
+)
+def command(once: bool, as_json: bool, live: bool, rate: float) -> None:
     """Fill the store with demo users, jobs and bids, and print the users with their passwords.
 
     What is there already stays. Only in development: the sign-in page then offers these users.
@@ -29,10 +42,14 @@ def command(once: bool, as_json: bool) -> None:
         raise click.ClickException("There is no demo in production: anybody could sign in.")
     people = demo.read(settings.data_dir)
     known = [person.email for person in people] == [someone.email for someone in PEOPLE]
-    if not (once and known and perform_act(settings, "demo.is_filled", answer=bool)):
+    if not ((once or live) and known and perform_act(settings, "demo.is_filled", answer=bool)):
         people = people if known else _with_passwords()
         _fill(settings, people, renew=not known)
-    if as_json:
+    if live:
+        from api.commands.live import run  # only here: see `_bring_crowd`
+
+        run(settings, people, rate)
+    elif as_json:
         print_json(people)
     else:
         print_table(
@@ -49,11 +66,29 @@ def _with_passwords() -> list[DemoUser]:
 
 
 def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
+    if not perform_act(settings, "demo.has_crowd", answer=bool):
+        _bring_crowd(settings)
     hashes = anyio.run(_hash, settings, people)
     posted = perform_act(settings, "demo.fill", DemoFill(hashes, renew, settings.currency), answer=int)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     demo.write(settings.data_dir, people)
     say(f"The demo has {len(people)} users; {posted} jobs were posted.")
+
+
+def _bring_crowd(settings: Settings) -> None:
+    """The months before: hundreds of people nobody can sign in as. First, so that what they did sorts first."""
+    try:
+        from services import demo_plan  # only here: it takes a while to load, and a hub without demos has no mimesis
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"The demo needs {error.name}: pip install 'gigwire[demo]'.") from error
+    steps = demo_plan.steps(now=now_ms(), currency=settings.currency)
+    known: dict[str, str] = {}
+    with progress("Filling the market") as told:
+        for start in range(0, len(steps), STEPS_AT_ONCE):
+            told(start, len(steps))
+            part = steps[start : start + STEPS_AT_ONCE]
+            named = {key: known[key] for step in part for key in (step.by, step.on) if key in known}
+            known |= perform_act(settings, "demo.play", DemoSteps(part, named), answer=dict[str, str])
 
 
 async def _hash(settings: Settings, people: list[DemoUser]) -> dict[str, str]:

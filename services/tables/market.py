@@ -1,4 +1,4 @@
-"""Jobs and bids: one hired bid a job; status, hired bid and what is held for it always agree."""
+"""Jobs, bids and comments: one hired bid a job; status, hired bid and what is held for it always agree."""
 
 from sqlalchemy import (
     BigInteger,
@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     String,
     Table,
     Text,
@@ -24,7 +25,9 @@ _OVER = "('completed','cancelled','expired','deleted')"
 jobs = Table(
     "jobs",
     metadata,
-    id_column(),
+    # The order of the lists, and the row of the search index: it must stay what it is when the file is copied.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", ID, nullable=False, unique=True),
     user_column("owner_id"),
     Column("title", String(120), nullable=False),
     Column("description", Text, nullable=False),
@@ -69,10 +72,8 @@ jobs = Table(
     # The hired bid is one of this job's own (the bid says the rest: see `hired_for`).
     ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
     UniqueConstraint("id", "hired_bid_id"),
-    Index("ix_jobs_status_id", "status", "id"),
-    Index("ix_jobs_owner_id_id", "owner_id", "id"),
-    Index("ix_jobs_category_id", "category", "id"),
-    Index("ix_jobs_category_status_id", "category", "status", "id"),
+    # Lists are read from the search index, whatever they are narrowed by.
+    Index("ix_jobs_owner_id_status", "owner_id", "status"),
     Index("ix_jobs_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("ix_jobs_untold", "quiet_until", sqlite_where=text("untold = 1")),
 )
@@ -98,6 +99,19 @@ bids = Table(
     ForeignKeyConstraint(["hired_for", "id"], ["jobs.id", "jobs.hired_bid_id"]),
     UniqueConstraint("job_id", "id"),
     Index("ix_bids_freelancer_id_id", "freelancer_id", "id"),
+    Index("ix_bids_freelancer_id_hired", "freelancer_id", sqlite_where=text("status = 'hired'")),
     Index("uq_bids_one_hired", "job_id", unique=True, sqlite_where=text("status = 'hired'")),
     Index("uq_bids_one_pending", "job_id", "freelancer_id", unique=True, sqlite_where=text("status = 'pending'")),
+)
+
+comments = Table(
+    "comments",
+    metadata,
+    id_column(),
+    Column("job_id", ID, ForeignKey("jobs.id"), nullable=False),
+    user_column("author_id"),
+    Column("text", String(2000), nullable=False),
+    Column("created_at", TIME, nullable=False),
+    # The author is there so that those who commented before are found without their comments.
+    Index("ix_comments_job_id_id_author_id", "job_id", "id", "author_id"),
 )

@@ -84,6 +84,10 @@ def bidding(who: str, state: str) -> Answer:
     return 201 if state in OPEN and who == "freelancer" else "CONFLICT"
 
 
+def commenting(who: str, state: str) -> Answer:
+    return "NOT_FOUND" if state in GONE else 201
+
+
 def withdrawing(who: str, state: str) -> Answer:
     if state == "missing" or who != "worker":
         return "NOT_FOUND"
@@ -137,6 +141,7 @@ NEW_JOB: Final = {"title": "T", "description": "D", "budget": 1}
 EXPECTED: Final[Mapping[str, list[Asked]]] = {
     "POST /api/jobs": [Asked(lambda g: "/api/jobs", only("owner", "client", rule=lambda *_: 201), NEW_JOB)],
     "GET /api/jobs": [Asked(lambda g: "/api/jobs", anybody)],
+    "GET /api/jobs/suggest": [Asked(lambda g: "/api/jobs/suggest?q=fix", anybody)],
     "GET /api/jobs/{id}": [Asked(lambda g: f"/api/jobs/{g.id}", reading)],
     "PATCH /api/jobs/{id}": [Asked(lambda g: f"/api/jobs/{g.id}", changing(200), {"title": "New"})],
     "DELETE /api/jobs/{id}": [Asked(lambda g: f"/api/jobs/{g.id}", changing(204))],
@@ -151,6 +156,12 @@ EXPECTED: Final[Mapping[str, list[Asked]]] = {
     "GET /api/bids": [Asked(lambda g: "/api/bids?mine=true", only(*FREELANCERS, rule=anybody))],
     "DELETE /api/bids/{id}": [Asked(lambda g: f"/api/bids/{g.bid}", only(*FREELANCERS, rule=withdrawing))],
     "PATCH /api/bids/{bidId}/hire": [Asked(lambda g: f"/api/bids/{g.bid}/hire", users_only(hiring))],
+    "POST /api/jobs/{id}/comments": [
+        Asked(lambda g: f"/api/jobs/{g.id}/comments", users_only(commenting), {"text": "When?"})
+    ],
+    "GET /api/jobs/{id}/comments": [Asked(lambda g: f"/api/jobs/{g.id}/comments", reading)],
+    "GET /api/stats": [Asked(lambda g: "/api/stats", anybody)],
+    "GET /api/users/{id}": [Asked(lambda g: f"/api/users/{g.owner.id}", anybody)],
     "GET /api/wallet": [Asked(lambda g: "/api/wallet", users_only(anybody))],
     "GET /api/wallet/entries": [Asked(lambda g: "/api/wallet/entries", users_only(anybody))],
     # The service here has another scope than `deposit`.

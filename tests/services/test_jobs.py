@@ -4,8 +4,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services import hiring, jobs
+from services import hiring, job_lists, jobs
 from services.errors import InvalidField, NotFound
+from services.job_search import Wanted
 from services.outbox import Draft
 from services.shapes import Job
 from tests.services.market import NOW, bid, heard, people, post
@@ -52,25 +53,25 @@ def test_every_narrowing_of_the_list_and_all_of_them_together(tx: Connection) ->
     hired = post(tx, olga, category="Web")
     hiring.hire(tx, bid_id=bid(tx, hired, ann).id, owner_id=olga.id, now=NOW)
     everything = [hired.id, plain.id, his.id, art.id, web.id]
-    assert ids(jobs.page(tx).items) == everything
-    assert ids(jobs.page(tx, status="open").items) == everything[1:]
-    assert ids(jobs.page(tx, status="assigned").items) == [hired.id]
-    assert ids(jobs.page(tx, status="completed").items) == []
-    assert ids(jobs.page(tx, category="Web").items) == [hired.id, his.id, web.id]
-    assert ids(jobs.page(tx, owner_id=olga.id).items) == [hired.id, art.id, web.id]
-    assert ids(jobs.page(tx, status="open", category="Web").items) == [his.id, web.id]
-    assert ids(jobs.page(tx, status="open", owner_id=olga.id).items) == [art.id, web.id]
-    assert ids(jobs.page(tx, category="Web", owner_id=olga.id).items) == [hired.id, web.id]
-    assert ids(jobs.page(tx, status="open", category="Web", owner_id=olga.id).items) == [web.id]
+    assert ids(job_lists.page(tx).items) == everything
+    assert ids(job_lists.page(tx, wanted=Wanted(status="open")).items) == everything[1:]
+    assert ids(job_lists.page(tx, wanted=Wanted(status="assigned")).items) == [hired.id]
+    assert ids(job_lists.page(tx, wanted=Wanted(status="completed")).items) == []
+    assert ids(job_lists.page(tx, wanted=Wanted(category="Web")).items) == [hired.id, his.id, web.id]
+    assert ids(job_lists.page(tx, wanted=Wanted(owner_id=olga.id)).items) == [hired.id, art.id, web.id]
+    assert ids(job_lists.page(tx, wanted=Wanted(status="open", category="Web")).items) == [his.id, web.id]
+    assert ids(job_lists.page(tx, wanted=Wanted(status="open", owner_id=olga.id)).items) == [art.id, web.id]
+    assert ids(job_lists.page(tx, wanted=Wanted(category="Web", owner_id=olga.id)).items) == [hired.id, web.id]
+    assert ids(job_lists.page(tx, wanted=Wanted(status="open", category="Web", owner_id=olga.id)).items) == [web.id]
 
 
 def test_pages_follow_one_another_while_jobs_are_posted(tx: Connection) -> None:
     (olga,) = people(tx, "Olga")
     posted = [post(tx, olga).id for _ in range(5)]
-    first = jobs.page(tx, limit=2)
+    first = job_lists.page(tx, limit=2)
     post(tx, olga)
-    second = jobs.page(tx, limit=2, after=first.next)
-    third = jobs.page(tx, limit=2, after=second.next)
+    second = job_lists.page(tx, limit=2, after=first.next)
+    third = job_lists.page(tx, limit=2, after=second.next)
     assert ids(first.items) + ids(second.items) + ids(third.items) == posted[::-1]
     assert third.next is None
 
@@ -79,16 +80,16 @@ def test_a_full_last_page_says_that_nothing_follows(tx: Connection) -> None:
     (olga,) = people(tx, "Olga")
     for _ in range(2):
         post(tx, olga)
-    assert jobs.page(tx, limit=2).next is None
+    assert job_lists.page(tx, limit=2).next is None
 
 
 def test_a_mark_of_no_list_is_refused(tx: Connection) -> None:
     with pytest.raises(InvalidField):
-        jobs.page(tx, after="nonsense")
+        job_lists.page(tx, after="nonsense")
 
 
 def test_a_list_shows_a_job_as_reading_it_does(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
     hiring.hire(tx, bid_id=bid(tx, job, ann).id, owner_id=olga.id, now=NOW)
-    assert jobs.page(tx).items == [jobs.one(tx, job_id=job.id)]
+    assert job_lists.page(tx).items == [jobs.one(tx, job_id=job.id)]

@@ -46,7 +46,9 @@ def test_the_migrations_make_the_tables_that_the_code_declares(template: Path, t
 
 
 def test_alembic_sees_no_difference_either(tx: Connection) -> None:
-    assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+    # Virtual tables, and the tables that SQLite keeps them in, are none that SQLAlchemy can declare.
+    options = {"include_name": lambda name, *_: not str(name).startswith(("job_index", "job_terms"))}
+    assert compare_metadata(MigrationContext.configure(tx, opts=options), metadata) == []
 
 
 def test_the_revision_that_the_code_asks_for_is_the_last_one() -> None:

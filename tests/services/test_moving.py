@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from services import bidding, closing, due, hiring, job_events, job_moves, jobs, working
+from services import bidding, closing, due, hiring, job_events, job_lists, job_moves, jobs, working
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
 from services.life import Terms
 from services.outbox import Draft
@@ -247,7 +247,7 @@ def test_a_deleted_job_is_gone_refunded_and_told(tx: Connection, told: list[Draf
     ):
         with pytest.raises(NotFound):
             read()
-    assert jobs.page(tx).items == []
+    assert job_lists.page(tx).items == []
 
 
 def test_a_hire_of_a_bid_on_a_deleted_job_finds_no_gig(tx: Connection) -> None:

@@ -1,0 +1,86 @@
+"""`hub demo --live`: keeps a market going at a chosen rate, as the demo's users and through the public interface."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+import httpx2
+
+from api.commands.address import SECONDS, hub_address, jittered, sentence, through_proxy
+from api.commands.live_market import Actor, Market, Refused
+from api.commands.output import say
+from api.commands.store import perform_act
+from api.control import KeyName, NewKey
+from api.demo import DemoUser
+from api.settings import Settings
+from services import keys
+from services.shapes import ApiKey
+
+
+def run(settings: Settings, people: Sequence[DemoUser], rate: float) -> None:
+    """Act `rate` times a second, until Ctrl-C; a line on standard output for everything that was done."""
+    base = hub_address(settings, None)
+    deposits = _Deposits(settings)
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_run(base, people, rate, deposits))
+    finally:
+        deposits.close()
+
+
+async def _run(base: str, people: Sequence[DemoUser], rate: float, deposits: "_Deposits") -> None:
+    async with httpx2.AsyncClient(base_url=base, timeout=SECONDS, trust_env=through_proxy(base)) as client:
+        try:
+            actors = [await _sign_in(client, person) for person in people if person.role != "admin"]
+        except httpx2.TransportError as error:
+            raise click.ClickException(f"No hub answers at {base}: start it with hub serve or make run.") from error
+        say(f"A market at {base}, {rate:g} acts a second; Ctrl-C ends it.")
+        market = Market(client, actors, deposits.headers, random.Random())  # noqa: S311  # no secret
+        failures = 0
+        while True:
+            await asyncio.sleep(market.dice.expovariate(rate))
+            try:
+                click.echo(await market.act())
+                failures = 0
+            except Refused as refused:
+                say(str(refused))
+                await asyncio.sleep(refused.wait)
+            except httpx2.TransportError as error:
+                say(f"{str(error).rstrip('.') or 'The hub did not answer'}; trying again.")
+                failures += 1
+                await asyncio.sleep(jittered(1.0, failures))
+
+
+async def _sign_in(client: httpx2.AsyncClient, person: DemoUser) -> Actor:
+    answer = await client.post("/api/auth/login", json={"email": person.email, "password": person.password})
+    if answer.is_error:
+        raise click.ClickException(f"{person.name} cannot sign in: {sentence(answer)}")
+    signed: Any = answer.json()
+    return Actor(person.name, person.role, signed["user"]["id"], {"authorization": f"Bearer {signed['token']}"})
+
+
+class _Deposits:
+    """An API key to pay money in with, made when first needed and revoked at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = f"demo-live-{secrets.token_hex(4)}"
+        self._key: str | None = None
+
+    async def headers(self) -> dict[str, str]:
+        """What a deposit is authorized with."""
+        if self._key is None:
+            key = keys.PREFIX + secrets.token_urlsafe(32)
+            told = NewKey(self._name, ["deposit"], keys.hash_of(key))
+            await asyncio.to_thread(perform_act, self._settings, "keys.create", told, answer=ApiKey)
+            self._key = key
+        return {"authorization": f"Bearer {self._key}"}
+
+    def close(self) -> None:
+        """Revoke it."""
+        if self._key is not None:
+            perform_act(self._settings, "keys.revoke", KeyName(self._name), answer=type(None))

@@ -1,0 +1,116 @@
+"""The marketplace's URLs, who may call them, what goes in and what comes out."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from api import bids, comments, jobs, stats, users, wallet
+from api.operation import Operation
+from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
+from services.hiring import Hired
+from services.job_lists import Suggestions
+from services.pages import Page
+from services.shapes import Bid, Comment, Entry, Job, Profile, Wallet
+from services.stats import Stats
+
+OPERATIONS: Final[Sequence[Operation]] = (
+    Operation(
+        method="POST",
+        path="/api/jobs",
+        handler=jobs.post,
+        who=CLIENT,
+        body=jobs.NewJob,
+        answer=Job,
+        status=201,
+        sends=True,
+    ),
+    Operation(method="GET", path="/api/jobs", handler=jobs.page, who=ANYBODY, query=jobs.JobList, answer=Page[Job]),
+    Operation(
+        method="GET",
+        path="/api/jobs/suggest",
+        handler=jobs.suggest,
+        who=ANYBODY,
+        query=jobs.JobSearch,
+        answer=Suggestions,
+    ),
+    Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, who=ANYBODY, answer=Job),
+    Operation(method="PATCH", path="/api/jobs/{id}", handler=jobs.edit, who=USER, body=jobs.JobChanges, answer=Job),
+    Operation(method="DELETE", path="/api/jobs/{id}", handler=jobs.delete, who=USER),
+    Operation(
+        method="PATCH",
+        path="/api/jobs/{id}/status",
+        handler=jobs.move,
+        who=USER,
+        body=jobs.NextStatus,
+        answer=Job,
+    ),
+    Operation(
+        method="POST",
+        path="/api/jobs/{id}/bids",
+        handler=bids.place,
+        who=FREELANCER,
+        body=bids.NewBid,
+        answer=Bid,
+        status=201,
+        sends=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/jobs/{id}/bids",
+        handler=bids.page_of_job,
+        who=USER,
+        query=bids.BidList,
+        answer=Page[Bid],
+    ),
+    Operation(
+        method="GET", path="/api/bids", handler=bids.page_of_mine, who=FREELANCER, query=bids.OwnBids, answer=Page[Bid]
+    ),
+    Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
+    Operation(method="PATCH", path="/api/bids/{bidId}/hire", handler=bids.hire, who=USER, answer=Hired),
+    Operation(
+        method="POST",
+        path="/api/jobs/{id}/comments",
+        handler=comments.add,
+        who=USER,
+        body=comments.NewComment,
+        answer=Comment,
+        status=201,
+        sends=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/jobs/{id}/comments",
+        handler=comments.page,
+        who=ANYBODY,
+        query=comments.CommentList,
+        answer=Page[Comment],
+    ),
+    Operation(method="GET", path="/api/stats", handler=stats.show, who=ANYBODY, answer=Stats),
+    Operation(method="GET", path="/api/users/{id}", handler=users.show, who=ANYBODY, answer=Profile),
+    Operation(method="GET", path="/api/wallet", handler=wallet.show, who=USER, answer=Wallet),
+    Operation(
+        method="GET",
+        path="/api/wallet/entries",
+        handler=wallet.entries,
+        who=USER,
+        query=wallet.Statement,
+        answer=Page[Entry],
+    ),
+    Operation(
+        method="POST",
+        path="/api/wallet/deposits",
+        handler=wallet.deposit,
+        who=service("deposit"),
+        body=wallet.Deposit,
+        answer=Entry,
+        status=201,
+    ),
+    Operation(
+        method="POST",
+        path="/api/wallet/withdrawals",
+        handler=wallet.withdraw,
+        who=USER,
+        body=wallet.Withdrawal,
+        answer=Entry,
+        status=201,
+    ),
+)

@@ -1,0 +1,92 @@
+"""Plays steps of the demo's crowd, each by the unit of work that serves real people, at its own time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select
+
+from services import bidding, comments, hiring, jobs, moving, users, wallet
+from services import tables as t
+from services.life import Terms
+from services.shapes import Person
+from services.times import DAY
+
+# Nobody has an address at this domain (RFC 2606), nor a password: they are there to be seen.
+DOMAIN: Final = "crowd.example"
+
+REVIEW_MS: Final = 7 * DAY
+DELIVERY_MS: Final = 30 * DAY
+
+_CROWD: Final = select(t.users.c.id).where(t.users.c.email == bindparam("which"))
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Who does what, when (ms), to the user, job or bid that an earlier step made under that key."""
+
+    at: int
+    act: Literal["join", "post", "bid", "hire", "move", "comment"]
+    by: str
+    on: str = ""
+    makes: str = ""
+    about: dict[str, Any] = {}
+
+
+def play(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str], now: int) -> dict[str, str]:
+    """Play steps in their order; `known` are the ids of earlier ones by key. Returns the ids of what they made.
+
+    Every review begins `now`, or the hub would at once complete what was handed in long ago, before its owner does.
+    """
+    made: dict[str, str] = {}
+    ids = {**known}
+    names = users.names(tx, ids=list({ids[step.by] for step in steps if step.by in ids}))
+    for step in steps:
+        if step.act == "join":
+            new = _join(tx, step)
+            names[new] = step.about["name"]
+        else:
+            by = Person(id=ids[step.by], name=names[ids[step.by]])
+            new = _act(tx, step, by, ids.get(step.on, ""), now)
+        if step.makes:
+            made[step.makes] = ids[step.makes] = new
+    return made
+
+
+def is_there(tx: Connection) -> bool:
+    """Whether there is a crowd already."""
+    return tx.execute(_CROWD, {"which": f"client-0@{DOMAIN}"}).first() is not None
+
+
+def _join(tx: Connection, step: Step) -> str:
+    about = step.about
+    made = users.create(
+        tx,
+        email=f"{step.by}@{DOMAIN}",
+        password_hash=None,
+        name=about["name"],
+        role=about["role"],
+        skills=about["skills"],
+        now=step.at,
+    )
+    if about["money"]:
+        wallet.deposit(tx, user_id=made.id, amount=about["money"], now=step.at)
+    return made.id
+
+
+def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
+    """What somebody who is there does to `on`; the id of what came of it."""
+    at, about = step.at, step.about
+    match step.act:
+        case "post":
+            return jobs.post(tx, owner=by, **about, now=at).id
+        case "bid":
+            return bidding.place(tx, job_id=on, freelancer=by, **about, now=at).id
+        case "comment":
+            return comments.add(tx, job_id=on, author=by, **about, now=at).id
+        case "hire":
+            hiring.hire(tx, bid_id=on, owner_id=by.id, now=at)
+        case _:
+            terms = Terms(review_ms=now - at + REVIEW_MS, delivery_ms=DELIVERY_MS)
+            # Whose move it is follows from who owns the job and who is hired.
+            moving.move(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
+    return on

@@ -1,0 +1,83 @@
+"""Lists of jobs, the newest first, narrowed by anything; and what somebody who types a search may mean."""
+
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from services import job_events, job_search, pages
+from services.job_search import Wanted
+from services.pages import Page
+from services.shapes import Job, Shape
+from services.tables import job_index, jobs, skills, users
+
+# Suggestions of each kind; how many new jobs are looked at for different titles, and how many skills for popular ones.
+SUGGESTED: Final = 5
+_TITLES: Final = 50
+_SKILLS: Final = 500
+
+_EVERY = Wanted()
+_j, _found = jobs.c, job_index.c
+
+_MATCH = _found.job_index.op("MATCH")(bindparam("expression"))
+_PAGE = (
+    select(_j.seq, *job_events.COLUMNS, users.c.name.label("owner_name"))
+    .select_from(job_index)
+    .join(jobs, _j.seq == _found.rowid)
+    .join(users, users.c.id == _j.owner_id)
+    .where(_MATCH, _found.rowid < bindparam("below"))
+    .order_by(_found.rowid.desc())
+    .limit(bindparam("most"))
+)
+_NEWEST_TITLES = (
+    select(_j.title)
+    .select_from(job_index)
+    .join(jobs, _j.seq == _found.rowid)
+    .where(_MATCH)
+    .order_by(_found.rowid.desc())
+    .limit(_TITLES)
+)
+_BEGINNING = (
+    select(skills.c.name, skills.c.jobs)
+    .where(skills.c.name >= bindparam("least"), skills.c.name < bindparam("beyond"))
+    .limit(_SKILLS)
+    .subquery()
+)
+_POPULAR = select(_BEGINNING.c.name).order_by(_BEGINNING.c.jobs.desc(), _BEGINNING.c.name).limit(SUGGESTED)
+
+
+class Suggestions(Shape, frozen=True):
+    """Titles of open jobs and names of skills that begin like what was typed, at most five of each."""
+
+    titles: list[str]
+    skills: list[str]
+
+
+def page(tx: Connection, *, wanted: Wanted = _EVERY, limit: int = pages.USUAL, after: str | None = None) -> Page[Job]:
+    """A page of the jobs wanted, in the order in which they came, the newest first. Raises InvalidField."""
+    below = pages.seq_before(after)
+    expression = job_search.expression(tx, wanted)
+    if expression is None:
+        return Page(items=[], next=None)
+    rows = tx.execute(_PAGE, {"expression": expression, "below": below, "most": limit + 1}).all()
+    return pages.page(rows, limit=limit, show=lambda row: job_events.show(row, row.owner_name), key=lambda row: row.seq)
+
+
+def suggest(tx: Connection, *, text: str) -> Suggestions:
+    """What the person who has typed `text` so far may be looking for."""
+    typed = " ".join(text.split())
+    return Suggestions(titles=_titles(tx, typed), skills=_popular(tx, typed))
+
+
+def _titles(tx: Connection, typed: str) -> list[str]:
+    words = job_search.in_words(tx, typed)
+    if words is None:
+        return []
+    found = tx.execute(_NEWEST_TITLES, {"expression": job_search.open_and(words, "title")}).scalars()
+    return list(dict.fromkeys(found))[:SUGGESTED]
+
+
+def _popular(tx: Connection, typed: str) -> list[str]:
+    if not typed:
+        return []
+    asked = {"least": typed, "beyond": typed + chr(0x10FFFF)}
+    return list(tx.execute(_POPULAR, asked).scalars())

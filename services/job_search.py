@@ -1,0 +1,143 @@
+"""How lists of jobs are found: what is wanted, as one expression of the FTS5 index, which nothing typed gets out of.
+
+The seam for PostgreSQL: there, `expression` makes a tsquery over a tsvector with the same words and facets.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sqlalchemy import Connection, bindparam, select
+
+from services.shapes import JobStatus
+from services.tables import job_terms
+
+# The largest amount of money there is, in minor units.
+LARGEST: Final = 10**12
+
+# What the index's tokenizer makes words of. Where the two disagree, a word is a phrase to FTS5, and found all the same.
+_WORD: Final = re.compile(r"[^\W_]+")
+# The length of the beginnings that the index keeps: shorter ones are whole words.
+_KEPT: Final = 3
+# A longer beginning is looked up as the words that begin so, if they are few; each of them costs 30 µs.
+_FEW: Final = 64
+
+_NEXT_TERM = select(job_terms.c.term).where(job_terms.c.term >= bindparam("least")).limit(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a list is narrowed by: a job has any of `skills`, every word of `text`; budgets are in minor units."""
+
+    status: JobStatus | None = None
+    category: str | None = None
+    owner_id: str | None = None
+    skills: Sequence[str] = ()
+    min_budget: int | None = None
+    max_budget: int | None = None
+    text: str | None = None
+
+
+def expression(tx: Connection, wanted: Wanted) -> str | None:
+    """The FTS5 expression that finds the jobs wanted, deleted ones never; None where nothing can be found."""
+    facets = [_quoted("all")]
+    if wanted.status is not None:
+        facets.append(_quoted("s" + wanted.status.replace("_", "")))
+    if wanted.category is not None:
+        facets.append(_quoted("c" + _hex(wanted.category)))
+    if wanted.owner_id is not None:
+        facets.append(_quoted("o" + wanted.owner_id.replace("-", "")))
+    if wanted.skills:
+        facets.append(_any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(skill)))
+    if wanted.min_budget is not None or wanted.max_budget is not None:
+        budgets = list(_budgets(max(1, wanted.min_budget or 1), _least(wanted.max_budget)))
+        if not budgets:
+            return None
+        facets.append(_any(budgets))
+    found = f"facets : ({' AND '.join(facets)})"
+    if wanted.text is None:
+        return found
+    words = in_words(tx, wanted.text)
+    return None if words is None else f"{{title description skills}} : ({words}) AND {found}"
+
+
+def in_words(tx: Connection, text: str) -> str | None:
+    """Every word of `text`, the last one as a beginning too; None where there is no word in it."""
+    words = _WORD.findall(unicodedata.normalize("NFC", text))
+    if not words:
+        return None
+    return " AND ".join([*(_quoted(word) for word in words[:-1]), _beginning(tx, words[-1])])
+
+
+def open_and(words: str, column: Literal["title"]) -> str:
+    """The open jobs that have these words in a column."""
+    return f'{column} : ({words}) AND facets : "sopen"'
+
+
+def _beginning(tx: Connection, word: str) -> str:
+    """Words that begin so. FTS5 itself would read and sort all their jobs, which takes long where there are many."""
+    if len(word) < _KEPT:
+        return _quoted(word)
+    if len(word) > _KEPT and word.isascii():
+        terms = _terms(tx, word.lower())
+        if 0 < len(terms) <= _FEW:
+            return _any(terms)
+    return _quoted(word) + "*"
+
+
+def _terms(tx: Connection, beginning: str) -> list[str]:
+    """The index's words that begin so, one more than `_FEW` at most. One seek each: there is no list of them alone."""
+    terms: list[str] = []
+    least = beginning
+    while len(terms) <= _FEW:
+        term = tx.execute(_NEXT_TERM, {"least": least}).scalar_one_or_none()
+        if term is None or not term.startswith(beginning):
+            break
+        terms.append(term)
+        least = term + "\x01"
+    return terms
+
+
+def _budgets(least: int, most: int) -> Iterator[str]:
+    """The facets that the budgets from `least` to `most` have and no others, some ten for each octal digit."""
+    for length in range(len(f"{least:o}"), len(f"{most:o}") + 1):
+        low, high = max(least, 8 ** (length - 1)), min(most, 8**length - 1)
+        letter = chr(96 + length)
+        if (low, high) == (8 ** (length - 1), 8**length - 1):
+            yield f"b{letter}"
+            continue
+        while low <= high:
+            spare = 0
+            while low % 8 ** (spare + 1) == 0 and low + 8 ** (spare + 1) - 1 <= high:
+                spare += 1
+            yield f"b{letter}{low:o}"[: 2 + length - spare]
+            low += 8**spare
+
+
+def _least(most: int | None) -> int:
+    return LARGEST if most is None else min(most, LARGEST)
+
+
+def _spellings(skill: str) -> Iterable[str]:
+    """What the index may have of a skill, whose `lower` knows the 26 letters; of others, the usual spellings."""
+    spellings = (skill, skill.lower(), skill.upper(), skill.title(), skill.capitalize())
+    return dict.fromkeys(_lower(spelling) for spelling in spellings)
+
+
+def _lower(text: str) -> str:
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
+
+
+def _hex(text: str) -> str:
+    return text.encode().hex()
+
+
+def _any(words: Iterable[str]) -> str:
+    return "(" + " OR ".join(_quoted(word) for word in words) + ")"
+
+
+def _quoted(word: str) -> str:
+    """A word as an FTS5 string; what is used here has no quotation marks in it, and would do no harm."""
+    return '"' + word.replace('"', '""') + '"'

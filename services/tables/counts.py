@@ -1,0 +1,44 @@
+"""What has happened on the market so far, as one row that triggers keep: exact, and read at no cost."""
+
+from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, Table, event
+
+from services.tables.columns import metadata
+from services.tables.market import jobs
+from services.tables.money import transfers
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("open_jobs", BigInteger, nullable=False),
+    Column("hires", BigInteger, nullable=False),
+    Column("completed", BigInteger, nullable=False),
+    # Minor units.
+    Column("paid_out", BigInteger, nullable=False),
+)
+
+_TRIGGERS = (
+    (
+        jobs,
+        """CREATE TRIGGER jobs_counted AFTER INSERT ON jobs BEGIN
+        UPDATE totals SET open_jobs = open_jobs + (NEW.status = 'open'),
+            hires = hires + (NEW.hired_bid_id IS NOT NULL), completed = completed + (NEW.status = 'completed');
+        END""",
+    ),
+    (
+        jobs,
+        """CREATE TRIGGER jobs_counted_anew AFTER UPDATE OF status, hired_bid_id ON jobs BEGIN
+        UPDATE totals SET open_jobs = open_jobs + (NEW.status = 'open') - (OLD.status = 'open'),
+            hires = hires + (NEW.hired_bid_id IS NOT NULL) - (OLD.hired_bid_id IS NOT NULL),
+            completed = completed + (NEW.status = 'completed') - (OLD.status = 'completed');
+        END""",
+    ),
+    (
+        transfers,
+        """CREATE TRIGGER transfers_counted AFTER INSERT ON transfers WHEN NEW.kind = 'payment' BEGIN
+        UPDATE totals SET paid_out = paid_out + NEW.amount;
+        END""",
+    ),
+)
+for _table, _trigger in _TRIGGERS:
+    event.listen(_table, "after_create", DDL(_trigger))  # type: ignore[no-untyped-call]
