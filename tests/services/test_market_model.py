@@ -256,8 +256,8 @@ class Marketplace(RuleBasedStateMachine):
         self.do(lambda: self.market.edit(job, user, budget), editing.edit, **asked)
 
     def end_open(self) -> None:
-        job = self.pick(self.jobs("open"))
-        if self.pick([True, False]):
+        job = self.pick([job for job in self.jobs("open") if job.bids] or self.jobs("open"))
+        if self.pick([True, True, False]):
             self.delete_by(job, job.owner)
         else:
             self.bring(job, job.owner, "cancelled")
