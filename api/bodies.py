@@ -161,7 +161,9 @@ def _check(value: Any, pointer: str, depth: int) -> None:
         for key, inner in pairs:
             if isinstance(key, str):
                 _check_text(key, pointer)
-            _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
+            # Most values are such texts, and a pointer costs more to make than they to check.
+            if not (isinstance(inner, str) and inner.isascii()):
+                _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
 
 
 def _check_text(text: str, pointer: str) -> None:

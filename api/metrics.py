@@ -22,6 +22,7 @@ class Metrics:
         self._requests = Counter(
             "hub_http_requests", "Requests answered.", ("method", "route", "status"), registry=self._registry
         )
+        self._counts: dict[tuple[str, str, int], Counter] = {}
         self._seconds = Histogram(
             "hub_http_request_seconds", "Time to the end of an answer.", registry=self._registry, buckets=BUCKETS
         )
@@ -29,7 +30,10 @@ class Metrics:
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is the path's template."""
-        self._requests.labels(method, route, str(status)).inc()
+        count = self._counts.get((method, route, status))
+        if count is None:
+            count = self._counts[method, route, status] = self._requests.labels(method, route, str(status))
+        count.inc()
         self._seconds.observe(seconds)
 
     def render(self) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from api.call import Call
+from api.errors import STATUS
 from api.operation import Operation
 from api.realtime import VERSION
 
@@ -19,7 +20,7 @@ _PROBLEM = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string"},
+        "code": {"type": "string", "enum": sorted(STATUS)},
         "message": {"type": "string"},
         "requestId": {"type": "string"},
     },
@@ -32,7 +33,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The whole document for these operations."""
     types = [kind for op in operations for kind in (op.body, op.answer) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
-    found = iter(schemas)
+    components, found = _in_javascript(components), iter(_in_javascript(schemas))
     paths: dict[str, dict[str, Any]] = {}
     for op in operations:
         body = next(found) if op.body is not None else None
@@ -108,9 +109,19 @@ def _parameters(op: Operation) -> list[dict[str, Any]]:
     schema = msgspec.json.schema_components([op.query], ref_template=_REF)[1][op.query.__name__]
     required = set(schema.get("required", ()))
     return path + [
-        {"name": name, "in": "query", "required": name in required, "schema": _plain(inner)}
+        {"name": name, "in": "query", "required": name in required, "schema": _plain(_in_javascript(inner))}
         for name, inner in schema["properties"].items()
     ]
+
+
+def _in_javascript(schema: Any) -> Any:
+    """The same with patterns as JSON Schema has them (ECMA-262), where `$` is the very end and there is no `\\Z`."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace(r"\Z", "$") if key == "pattern" and isinstance(value, str) else _in_javascript(value)
+            for key, value in schema.items()
+        }
+    return [_in_javascript(item) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

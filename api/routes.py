@@ -1,6 +1,7 @@
 """Every URL, who may call it, what goes in and what comes out; the marketplace's own are in `api.market`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from api import (
     announcements,
@@ -193,5 +194,7 @@ _OPERATIONS: Sequence[Operation] = (
 
 OPERATIONS: Sequence[Operation] = (
     *_OPERATIONS,
-    Operation(method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY),
+    Operation(
+        method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY, answer=dict[str, Any]
+    ),
 )

@@ -7,7 +7,9 @@ import platform
 import sqlite3
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 from rich.console import Console
@@ -28,24 +30,36 @@ MARK = b"~bench~"
 Row = tuple[str, str, str, str]
 
 
-async def publish(url: str, path: str, token: str | None, users: Sequence[str], count: int) -> float:
-    """Durable notifications a second with so many callers."""
-    bodies = [
-        json.dumps(
-            {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
-        ).encode()
-        for user in users
+@dataclass(frozen=True)
+class Load:
+    """What one run of durable notifications gave: a second, of the server's processor (ms each), and in wait (ms)."""
+
+    rate: float
+    cpu_ms: float
+    p50: float
+
+
+def publish(server: Server, path: str, token: str | None, users: Sequence[str], count: int) -> Load:
+    """Durable notifications by so many callers."""
+    notes = [
+        {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120} for user in users
     ]
-    asks = [wire.request("POST", url, path, token=token, body=body) for body in bodies]
-    turn = iter(range(10**9))
+    asks = [wire.request("POST", server.url, path, token=token, body=json.dumps(note).encode()) for note in notes]
+    before = server.cpu_seconds()
+    rate, times = wire.hammer(server.url, asks, count, SECONDS)
+    return Load(rate, (server.cpu_seconds() - before) / len(times) * 1_000, wire.percentile(times, 0.5))
 
-    async def one(caller: wire.Caller) -> bool:
-        answer = await caller.ask(asks[next(turn) % len(asks)])
-        decode(answer, 201)
-        return True
 
-    rate, _ = await wire.flat_out(await wire.callers(url, count), SECONDS, one)
-    return rate
+def fsync_ms(folder: Path) -> float:
+    """What the disk itself needs for a few pages that must be safe."""
+    times = []
+    with (folder / "fsync").open("wb", buffering=0) as file:
+        for _ in range(200):
+            file.write(bytes(8 * 4_096))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return wire.percentile(times, 0.5)
 
 
 async def sign_up(url: str, role: str, count: int) -> list[tuple[str, str]]:
@@ -165,9 +179,27 @@ async def paced(server: Server, key: str, user: tuple[str, str]) -> list[float]:
     return seconds
 
 
-async def median_of(rounds: int, one: Callable[[], Awaitable[float]]) -> float:
-    """The median of several runs."""
-    return statistics.median([await one() for _ in range(rounds)])
+def durable(ours: Server, naive: Server, key: str, ids: Sequence[str], count: int) -> list[Row]:
+    """Both servers in turn: the medians of what each gave, and of the ratios."""
+    pairs = []
+    for _ in range(ROUNDS):
+        mine = publish(ours, "/api/realtime/notifications/send", key, ids, count)
+        pairs.append((mine, publish(naive, "/notify", None, ids, count)))
+    rate, their_rate = (statistics.median(pair[at].rate for pair in pairs) for at in (0, 1))
+    cpu, their_cpu = (statistics.median(pair[at].cpu_ms for pair in pairs) for at in (0, 1))
+    faster = statistics.median(mine.rate / theirs.rate for mine, theirs in pairs)
+    lighter = statistics.median(theirs.cpu_ms / mine.cpu_ms for mine, theirs in pairs)
+    callers = f"{count} caller{'s' * (count > 1)}"
+    rows = [
+        (f"durable notifications/s, {callers}", f"{rate:,.0f}", f"{their_rate:,.0f}", f"{faster:.1f} ×"),
+        ("  server CPU ms each", f"{cpu:.3f}", f"{their_cpu:.3f}", f"÷ {lighter:.1f}"),
+    ]
+    if count == 1:
+        p50, their_p50 = (statistics.median(pair[at].p50 for pair in pairs) for at in (0, 1))
+        disk = fsync_ms(ours.folder)
+        times = f"{p50 / disk:.1f} and {their_p50 / disk:.1f} × fsync ({disk:.2f} ms)"
+        rows.append(("  p50 ms", f"{p50:.2f}", f"{their_p50:.2f}", times))
+    return rows
 
 
 async def measure(ours: Server, naive: Server) -> list[Row]:
@@ -177,13 +209,7 @@ async def measure(ours: Server, naive: Server) -> list[Row]:
     users = await sign_up(ours.url, "freelancer", 50)
     ids = [user for user, _ in users]
     for count in (1, 32, 256):
-        pairs = []
-        for _ in range(ROUNDS):
-            mine = await publish(ours.url, "/api/realtime/notifications/send", key, ids, count)
-            theirs = await publish(naive.url, "/notify", None, ids, count)
-            pairs.append((mine / theirs, mine, theirs))
-        ratio, mine, theirs = sorted(pairs)[len(pairs) // 2]
-        rows.append((f"durable notifications/s, {count} callers", f"{mine:,.0f}", f"{theirs:,.0f}", f"{ratio:.1f} ×"))
+        rows += durable(ours, naive, key, ids, count)
     rate, times = await hires(ours)
     p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
     rows.append(("hires/s, 32 callers", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))

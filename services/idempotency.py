@@ -7,14 +7,17 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from services.errors import IdempotencyKeyReused
+from services.prepared import Prepared
 from services.tables import answers
 
 _encoder = msgspec.json.Encoder()
 
-_FIND = select(answers.c.digest, answers.c.body).where(
-    answers.c.caller == bindparam("who"), answers.c.key == bindparam("which")
+_FIND = Prepared(
+    select(answers.c.digest, answers.c.body).where(
+        answers.c.caller == bindparam("who"), answers.c.key == bindparam("which")
+    )
 )
-_KEEP = insert(answers)
+_KEEP = Prepared(insert(answers))
 _OLD = (
     select(answers.c.caller, answers.c.key)
     .where(answers.c.created_at < bindparam("before"))
@@ -30,13 +33,12 @@ def once(tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act:
     `digest` is the SHA-256 of what was asked (method, path, body). Raises IdempotencyKeyReused when the key came
     with another digest, and whatever `act` raises, of which nothing is kept.
     """
-    kept = tx.execute(_FIND, {"who": caller, "which": key}).one_or_none()
-    if kept is not None:
-        if kept.digest != digest:
+    for kept_digest, kept in _FIND.rows(tx, {"who": caller, "which": key}):
+        if kept_digest != digest:
             raise IdempotencyKeyReused
-        return bytes(kept.body)
+        return bytes(kept)
     body = _encoder.encode(act(tx))
-    tx.execute(_KEEP, {"caller": caller, "key": key, "digest": digest, "body": body, "created_at": now})
+    _KEEP.run(tx, [{"caller": caller, "key": key, "digest": digest, "body": body, "created_at": now}])
     return body
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
-_NAMED = dialect(paramstyle="named")
+_SQLITE = dialect()
 
 
 class Prepared:
@@ -17,26 +18,30 @@ class Prepared:
     values go in and come out as SQLite has them, and errors are sqlite3's own.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_names", "_text")
 
     def __init__(self, statement: ClauseElement) -> None:
-        self._text = str(statement.compile(dialect=_NAMED))
+        compiled = statement.compile(dialect=_SQLITE)
+        assert isinstance(compiled, SQLCompiler)
+        self._text = compiled.string
+        # In place of names: sqlite3 looks a name up in each row anew.
+        self._names = tuple(compiled.positiontup or ())
 
     def rows(self, tx: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         """Run it once; all rows, as tuples."""
         cursor = _cursor(tx)
         try:
-            cursor.execute(self._text, parameters)
+            cursor.execute(self._text, [parameters[name] for name in self._names])
             found: list[Any] = cursor.fetchall()
             return found
         finally:
             cursor.close()
 
-    def run(self, tx: Connection, parameters: Sequence[Mapping[str, Any]]) -> None:
+    def run(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each of these; it returns no rows."""
         cursor = _cursor(tx)
         try:
-            cursor.executemany(self._text, parameters)
+            cursor.executemany(self._text, [[row[name] for name in self._names] for row in rows])
         finally:
             cursor.close()
 

@@ -2,6 +2,7 @@
 
 import { Fresh, attempt, cents, copy, money, onSubmit, part, showAll, words, write } from "/static/dom.js";
 import { cardOf, makeJob, showJob, writeStatus } from "/static/jobs.js";
+import { showSteps } from "/static/steps.js";
 
 export class Client {
   /** @type {any[]} */
@@ -52,8 +53,9 @@ export class Client {
   }
 
   /** @param {Record<string, string>} values */
-  async #post({ title, description, budget, skills }) {
-    await this.api.post("/api/jobs", { title, description, budget: cents(budget), skills: words(skills) });
+  async #post({ title, description, budget, skills, instant }) {
+    const job = { title, description, budget: cents(budget), skills: words(skills), instantAccept: instant === "on" };
+    await this.api.post("/api/jobs", job);
     part(this.root, "form").reset();
     await this.fresh.ask();
   }
@@ -74,6 +76,7 @@ export class Client {
     const bids = this.#bids.get(job.id) ?? [];
     showJob(card, job, job.bidCount === 1 ? "1 bid" : `${job.bidCount} bids`);
     showAll(part(card, "bids"), bids, (bid) => this.#makeBid(job, bid), (element, bid) => showBid(element, bid, job));
+    showSteps(card, job, "owner", this.api, () => this.#reload(job.id));
   }
 
   /** @param {any} job @param {any} bid */

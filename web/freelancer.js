@@ -2,6 +2,7 @@
 
 import { Fresh, attempt, cents, copy, money, onSubmit, part, showAll, write } from "/static/dom.js";
 import { makeJob, showJob, writeStatus } from "/static/jobs.js";
+import { showSteps } from "/static/steps.js";
 
 /** What anybody does to a job reaches every freelancer's page at once; they do not all ask at once. */
 const SPREAD = 400;
@@ -86,6 +87,7 @@ export class Freelancer {
     showJob(card, job, `by ${job.owner.name}`);
     part(card, "place").hidden = bidding || job.status !== "open";
     own.hidden = !bid;
+    showSteps(card, job, bid?.status === "hired" ? "worker" : "anybody", this.api, () => this.fresh.ask());
     if (!bid) return;
     writeStatus(own, bid.status);
     write(own, { words: `Your bid: ${money(bid.price, job.currency)}` });

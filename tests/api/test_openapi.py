@@ -1,5 +1,6 @@
 """The interface's own description: valid OpenAPI 3.1, and the README names every route in it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ def test_what_a_service_names_by_its_own_id_and_what_may_be_left_out_is_describe
     assert ticket["required"] is False
     assert ticket["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TicketFor"}
     assert all(body["required"] for body in _bodies(paths) if body is not ticket)
+
+
+def test_patterns_are_such_as_a_browser_knows() -> None:
+    text = json.dumps(document(OPERATIONS))
+    assert '"pattern"' in text
+    assert "\\\\Z" not in text
 
 
 def _bodies(paths: dict[str, Any]) -> list[dict[str, Any]]:

@@ -133,6 +133,14 @@ async def test_who_leaves_in_the_middle_leaves_nothing_behind(shared_hub: Hub, s
     await is_well(shared_hub)
 
 
+async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(shared_hub: Hub) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", shared_hub.server.port)
+    writer.write(POST + b"Expect: 100-continue\r\nContent-Length: 65537\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.transport.abort()
+
+
 async def test_another_protocol_is_not_switched_to_and_the_connection_goes_on(shared_hub: Hub) -> None:
     wished = GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     heard = await talk(shared_hub.server.port, wished, GET + b"Connection: close\r\n\r\n")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from services import outbox, sqlite
 from services.database import Database
 from services.migrate import upgrade
-from services.writer import Batch
+from services.writer import Batch, Joint
 
 Together = Callable[..., Awaitable[list[Any]]]
 
@@ -60,7 +60,12 @@ def together(database: Database) -> Together:
 
         occupied = asyncio.create_task(database.write(occupy))
         await asyncio.to_thread(entered.wait, 20)
-        answers = [asyncio.create_task(database.write(unit)) for unit in units]
+        answers = [
+            asyncio.create_task(
+                database.write_joint(unit.each, unit.item) if isinstance(unit, Joint) else database.write(unit)
+            )
+            for unit in units
+        ]
         while database.waiting < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
             await asyncio.sleep(0)
         leave.set()

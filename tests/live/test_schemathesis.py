@@ -1,0 +1,197 @@
+"""The hub keeps what /openapi.json says: schemathesis asks every operation, as every kind of caller, good and bad."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio.to_thread
+import httpx2
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core import NOT_SET
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from api.errors import STATUS
+from api.operation import Operation
+from api.routes import OPERATIONS
+from tests.callers import KINDS, Callers, allowed
+from tests.hub import PASSWORD, Hub, Person
+
+# A stream has no end, and the document is not described in itself.
+LEFT_OUT: Final = ("/api/realtime/connect", "/openapi.json")
+# The same ones each time: what one run finds, every run finds.
+SAME: Final = settings(
+    max_examples=30,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+CHECKS: Final = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operation answers with something good, for whoever `allowed` names."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    body: Any = NOT_SET
+
+
+class World:
+    """A few things that there are, and how each operation is asked for something that is there."""
+
+    def __init__(self, hub: Hub, callers: Callers) -> None:
+        self._hub, self._callers = hub, callers
+        self._job = self._bid = self._note = self._undo = self._login = ""
+
+    async def make(self) -> None:
+        """A job with a bid, a notification with a button, something to undo, a session to end."""
+        client = self._hub.client(self._callers.client)
+        self._job = await self._new_job()
+        bid = await self._hub.client(self._callers.freelancer).post(
+            f"/api/jobs/{self._job}/bids", json={"message": "m", "price": 1}
+        )
+        self._bid = bid.json()["id"]
+        service = self._hub.client(self._callers.service)
+        sent = await service.post("/api/realtime/notifications/send", json=self._letter())
+        self._note = sent.json()["id"]
+        archived = await client.post("/api/realtime/notifications/archive", json={"ids": [self._note]})
+        self._undo = archived.json()["undo"]
+        await self._hub.login(self._callers.client.email)
+        sessions = (await client.get("/api/auth/sessions")).json()["items"]
+        self._login = next(session["id"] for session in sessions if not session["current"])
+
+    async def good(self, op: Operation) -> Asked:
+        """How to ask it."""
+        which = Asked(body={"ids": [self._note]})
+        known = {
+            "POST /api/realtime/tickets": Asked(body={"userId": self._callers.client.id}),
+            "POST /api/realtime/notifications/send": Asked(body=self._letter()),
+            "POST /api/realtime/notifications/send/batch": Asked(body=[self._letter(), self._letter()]),
+            "POST /api/realtime/notifications/retract": which,
+            "POST /api/realtime/broadcast": Asked(body={"type": "sale", "data": {"off": 10}}),
+            "POST /api/announcements": Asked(body={"title": "t", "body": "b", "expiresAt": "2999-01-01T00:00:00Z"}),
+            "POST /api/notifications/{id}/actions/{actionId}": Asked({"id": self._note, "actionId": "yes"}),
+            "POST /api/realtime/notifications/undo": Asked(body={"undo": self._undo}),
+            "POST /api/auth/signup": Asked(body=self._somebody()),
+            "POST /api/auth/login": Asked(body={"email": self._callers.client.email, "password": PASSWORD}),
+            "PATCH /api/auth/me": Asked(body={"skills": ["sql"]}),
+            "POST /api/auth/password": Asked(body={"currentPassword": PASSWORD, "newPassword": PASSWORD}),
+            "DELETE /api/auth/sessions/{id}": Asked({"id": self._login}),
+            "PUT /api/users/by-external-id/{externalId}": Asked({"externalId": "acme/42"}, body={"name": "n"}),
+            "POST /api/jobs": Asked(body={"title": "t", "description": "d", "budget": 1}),
+            "GET /api/jobs/{id}": Asked({"id": self._job}),
+            "POST /api/jobs/{id}/bids": Asked({"id": await self._new_job()}, body={"message": "m", "price": 1}),
+            "GET /api/jobs/{id}/bids": Asked({"id": self._job}),
+            "GET /api/bids": Asked(query={"mine": "true"}),
+            "DELETE /api/bids/{id}": Asked({"id": self._bid}),
+            "PATCH /api/bids/{bidId}/hire": Asked({"bidId": self._bid}),
+        }
+        changes = ("read", "unread", "seen", "archive", "unarchive")
+        known |= {f"POST /api/realtime/notifications/{verb}": which for verb in changes}
+        return known.get(name(op), Asked())
+
+    async def _new_job(self) -> str:
+        job = {"title": "t", "description": "d", "budget": 1}
+        return str((await self._hub.client(self._callers.client).post("/api/jobs", json=job)).json()["id"])
+
+    def _letter(self) -> dict[str, Any]:
+        letter = {"userId": self._callers.client.id, "type": "note", "category": "system", "title": "t", "body": "b"}
+        return letter | {"actions": [{"id": "yes", "label": "Yes"}]}
+
+    def _somebody(self) -> dict[str, str]:
+        email = f"{secrets.token_hex(6)}@example.org"
+        return {"email": email, "password": PASSWORD, "name": "n", "role": "client"}
+
+
+def name(op: Operation) -> str:
+    return f"{op.method} {op.path}"
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    """Connections that are kept; nothing of the machine's own settings."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture
+async def world(unlimited_hub: Hub, callers: Callers) -> World:
+    world = World(unlimited_hub, callers)
+    await world.make()
+    return world
+
+
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if op.path not in LEFT_OUT], ids=name)
+async def test_every_answer_is_what_the_document_says(
+    unlimited_hub: Hub, callers: Callers, world: World, session: requests.Session, op: Operation
+) -> None:
+    served = (await unlimited_hub.client().get("/openapi.json")).json()
+    operation = schemathesis.openapi.from_dict(served)[op.path][op.method]
+    good = await world.good(op)
+
+    def ask(case: Case[Any], kind: str) -> int:
+        who = callers.credentials(kind)
+        token = who.token if isinstance(who, Person) else who
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        response = case.call(base_url=unlimited_hub.url, session=session, headers=headers)
+        case.validate_response(response, checks=CHECKS)
+        if response.status_code >= 400:
+            assert STATUS[response.json()["code"]] == response.status_code
+        return response.status_code
+
+    @SAME
+    @given(data=st.data())
+    def ask_anything(data: st.DataObject) -> None:
+        # Half of the time it is somebody who may, and a path that leads somewhere.
+        kind = data.draw(st.one_of(st.just(allowed(op.who)), st.sampled_from(KINDS)))
+        path = data.draw(st.sampled_from([good.path or None, None]))
+        ask(data.draw(operation.as_strategy(data.draw(st.sampled_from(GenerationMode)), path_parameters=path)), kind)
+
+    def ask_all() -> None:
+        case = operation.Case(
+            path_parameters=dict(good.path), query=dict(good.query), body=good.body, media_type="application/json"
+        )
+        assert ask(case, allowed(op.who)) in (200, 201, 202, 204)
+        ask_anything()
+
+    # In a thread, for it waits for each answer.
+    await anyio.to_thread.run_sync(ask_all)
+
+
+async def test_the_head_of_a_stream_is_as_documented(unlimited_hub: Hub, callers: Callers) -> None:
+    described = (await unlimited_hub.client().get("/openapi.json")).json()["paths"]["/api/realtime/connect"]["get"]
+    for kind in KINDS:
+        answer = await unlimited_hub.client(callers.credentials(kind)).head("/api/realtime/connect")
+        expected = {"anonymous": 401, "service": 403}.get(kind, 200)
+        assert (answer.status_code, _media_type(answer)) == (
+            expected,
+            *described["responses"]["200" if expected == 200 else "default"]["content"],
+        )
+
+
+def _media_type(answer: httpx2.Response) -> str:
+    return str(answer.headers["content-type"].partition(";")[0])

@@ -1,0 +1,178 @@
+"""Units that wait beside each other and run in one call: each is whole, in its order, and answers for itself."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, bindparam, insert, select
+
+from services import inbox, notifications, outbox, sending, users
+from services.database import Database
+from services.errors import DomainError, InvalidField
+from services.letters import Letter
+from services.prepared import Prepared
+from services.sending import Sent, Single
+from services.tables import announcements
+from services.times import render
+from services.users import Ref
+from services.writer import Batch, Joint
+
+Together = Callable[..., Awaitable[list[Any]]]
+NOW = 1_000_000
+_ROW = {"title": "T", "body": "B", "priority": "low", "created_at": 0}
+_ADD = Prepared(insert(announcements).values({name: bindparam(name) for name in ("id", *_ROW)}))
+_IDS = Prepared(select(announcements.c.id).order_by(announcements.c.id))
+
+
+class Refused(DomainError):
+    """No."""
+
+
+def add(tx: Connection, name: str | None) -> str | None:
+    """A row, where the store allows it (no name, no row), and an event."""
+    outbox.append(tx, "jobs", "added", {"name": name}, now=0)
+    _ADD.run(tx, [{"id": name, **_ROW}])
+    return name
+
+
+def add_each(tx: Connection, names: Sequence[str | None]) -> list[str | DomainError | None]:
+    if "everybody" in names:
+        raise ZeroDivisionError
+    return [Refused() if name == "no" else add(tx, name) for name in names]
+
+
+def joint(name: str | None) -> Joint:
+    return Joint(add_each, name)
+
+
+def told(batches: list[Batch]) -> list[str]:
+    return [msgspec.json.decode(event.data)["name"] for batch in batches for event in batch.events]
+
+
+def ids(tx: Connection) -> list[str]:
+    return [id for (id,) in _IDS.rows(tx, {})]
+
+
+async def test_those_who_wait_run_in_one_call_and_each_has_its_own_answer(
+    together: Together, batches: list[Batch]
+) -> None:
+    calls = []
+
+    def each(tx: Connection, names: Sequence[str]) -> list[str | None]:
+        calls.append(list(names))
+        return [add(tx, name) for name in names]
+
+    assert await together(*(Joint(each, name) for name in "abc")) == ["a", "b", "c"]
+    assert (calls, told(batches)) == ([["a", "b", "c"]], ["a", "b", "c"])
+
+
+async def test_one_alone_is_as_any_unit(database: Database, batches: list[Batch]) -> None:
+    assert await database.write_joint(add_each, "a") == "a"
+    with pytest.raises(Refused):
+        await database.write_joint(add_each, "no")
+    assert (await database.read(ids), told(batches)) == (["a"], ["a"])
+
+
+async def test_none_overtakes_a_unit_of_another_kind(together: Together, batches: list[Batch]) -> None:
+    def other(tx: Connection) -> list[str]:
+        return ids(tx)
+
+    def third(tx: Connection, names: Sequence[str]) -> list[str | None]:
+        return [add(tx, name.upper()) for name in names]
+
+    found = await together(joint("a"), joint("b"), other, joint("c"), Joint(third, "d"), joint("e"))
+    assert found == ["a", "b", ["a", "b"], "c", "D", "e"]
+    assert told(batches) == ["a", "b", "c", "D", "e"]
+
+
+async def test_one_who_is_refused_keeps_nobody_back(
+    database: Database, together: Together, batches: list[Batch]
+) -> None:
+    await together(joint("a"), joint("no"), joint("b"))
+    (batch,) = [batch for batch in batches if batch.events]
+    assert [(work.result, type(work.error)) for work in batch.works] == [
+        ("a", type(None)),
+        (None, Refused),
+        ("b", type(None)),
+    ]
+    assert (await database.read(ids), told(batches)) == (["a", "b"], ["a", "b"])
+
+
+async def test_they_do_not_hear_of_a_unit_beside_them_that_fails_late(
+    database: Database, together: Together, batches: list[Batch]
+) -> None:
+    def late(tx: Connection) -> None:
+        add(tx, "never")
+        raise Refused
+
+    answers = await together(joint("a"), joint("b"), late, joint("c"), joint("d"))
+    assert isinstance(answers.pop(2), Refused)
+    assert answers == await database.read(ids) == told(batches) == ["a", "b", "c", "d"]
+    assert not database.in_doubt
+
+
+@pytest.mark.parametrize(("name", "error"), [(None, sqlite3.IntegrityError), ("everybody", ZeroDivisionError)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_what_breaks_the_call_is_the_fault_of_one(
+    database: Database, together: Together, batches: list[Batch], name: str | None, error: type[Exception], place: int
+) -> None:
+    units = [joint("a"), joint("b")]
+    units.insert(place, joint(name))
+    answers = await together(*units)
+    assert isinstance(answers.pop(place), error)
+    assert (answers, await database.read(ids), told(batches)) == (["a", "b"], ["a", "b"], ["a", "b"])
+
+
+def letter(title: str, **more: Any) -> Letter:
+    return Letter(type="note", category="system", title=title, body="Body", **more)
+
+
+def people(tx: Connection) -> list[str]:
+    def person(name: str) -> str:
+        return users.create(tx, email=None, password_hash=None, name=name, role="client", external_id=name, now=NOW).id
+
+    return [person("ann"), person("bob")]
+
+
+def titles(tx: Connection, user_id: str) -> list[str]:
+    return [item.title for item in inbox.page(tx, user_id=user_id).items]
+
+
+def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told: list[outbox.Draft]) -> None:
+    ann, bob = people(tx)
+    singles = [
+        Single(letter("1"), Ref("/userId", ann), NOW),
+        Single(letter("2", collapse_key="k"), Ref("/externalId", None, "bob"), NOW + 1),
+        Single(letter("3", collapse_key="k"), Ref("/userId", bob), NOW),
+        Single(letter("4"), Ref("/userId", ann), NOW),
+    ]
+    sent = [one.id for one in sending.send_each(tx, singles) if isinstance(one, Sent)]
+    assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
+    assert notifications.counts_of(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
+    events = [msgspec.json.decode(draft.data) for draft in told if draft.type == "notification"]
+    assert [event["id"] for event in events] == sent
+    # None is dated before it was asked for.
+    assert {event["createdAt"] for event in events} == {render(NOW + 1)}
+    assert [(event["title"], event["unread"]) for event in events] == [("1", 1), ("2", 1), ("3", 1), ("4", 2)]
+
+
+def test_a_single_that_is_refused_keeps_only_itself_back(tx: Connection) -> None:
+    ann, _ = people(tx)
+    results = sending.send_each(
+        tx,
+        [
+            Single(letter("1"), Ref("/userId", "nobody"), NOW),
+            Single(letter("2"), Ref("/userId", ann), NOW),
+            Single(letter("3", expires_at=NOW), Ref("/userId", ann), NOW),
+            Single(letter("4"), Ref("/externalId", None, "nobody"), NOW),
+        ],
+    )
+    faults = [result.details for result in results if isinstance(result, InvalidField)]
+    assert [(fault["pointer"], fault["reason"]) for fault in faults] == [
+        ("/userId", "unknown user"),
+        ("/expiresAt", "range"),
+        ("/externalId", "unknown user"),
+    ]
+    assert titles(tx, ann) == ["2"]
