@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and what comes out; the marketplace's own are in `api.market`."""
+"""Every URL, who may call it, what goes in and out; the marketplace is in `api.market`, conversations in `api.talk`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +15,12 @@ from api import (
     openapi,
     realtime,
     stream,
+    talk,
     tickets,
     users,
 )
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
-from api.routes_messages import MESSAGE_OPERATIONS
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
@@ -187,7 +187,8 @@ _OPERATIONS: Sequence[Operation] = (
         slashes=True,
     ),
     # Conversations
-    *MESSAGE_OPERATIONS,
+    *talk.OPERATIONS,
+    # The marketplace
     *market.OPERATIONS,
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),

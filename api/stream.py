@@ -84,7 +84,7 @@ async def connect(call: Call[None, Connect]) -> Response:
     asked = None if call.query.channels is None else call.query.channels.split(",")
     heard, own = channels.readable(user.id, user.role, asked), channels.of_user(user.id)
     cursor, malformed = _cursor(call)
-    if cursor is not None:
+    if cursor is not None and own in heard:
         call.hub.deliveries.report(user.id, cursor, manager.head)
     verdict = await manager.judge(cursor, malformed, heard, own)
     counts = await _counts(call.hub, user.id, own)

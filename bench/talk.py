@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import uuid_utils
 import uvloop
 from sqlalchemy import Connection, insert, update
 
@@ -86,7 +87,7 @@ def fill(tx: Connection) -> tuple[str, str, list[str]]:
         users.create(tx, email=None, password_hash=None, name=name, role="client", now=0).id for name in ("Ann", "Bob")
     ]
     place = membership.make(tx, maker_id=ann, member_ids=[bob], now=0).id
-    ids = [f"{n:036d}" for n in range(LONG)]
+    ids = [str(uuid_utils.uuid7()) for n in range(LONG)]
     row = {"conversation_id": place, "type": "text", "content": "x" * 120, "created_at": 0}
     rows = [row | {"id": id, "seq": n + 10, "sender_id": (ann, bob)[n % 2]} for n, id in enumerate(ids)]
     tx.execute(insert(tables.messages), rows)

@@ -14,8 +14,8 @@ from services.attachment_files import AttachmentFiles
 
 
 def folder_of(store: Path) -> Path:
-    """Where a store's files are, also those of a copy: `hub.db` has `hub.files`, `copy` has `copy.files`."""
-    return store.with_suffix(".files")
+    """Where a store's files are, also those of a copy: `hub.db` has `hub.files`, any other name gets `.files` added."""
+    return store.with_suffix(".files") if store.suffix == ".db" else store.with_name(f"{store.name}.files")
 
 
 def copy(store: Path, target: Path) -> int:
@@ -30,6 +30,15 @@ def copy(store: Path, target: Path) -> int:
             with suppress(FileNotFoundError):
                 _again(source, place)
     return sum(1 for _ in copies.all())
+
+
+def keep(store: Path, kept: Path) -> None:
+    """Keep the files of a store that was set aside as `kept`, or they would go as those that no row names.
+
+    What was set aside before it is replaced. Raises OSError.
+    """
+    shutil.rmtree(folder_of(kept), ignore_errors=True)
+    copy(store, kept)
 
 
 def bring_back(source: Path, store: Path) -> int:

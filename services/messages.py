@@ -116,9 +116,11 @@ def page(
     """
     if before is not None and after is not None:
         raise InvalidField("after", "type", "Ask for what is before a message or after one, not both.")
+    named, pointer = (after, "after") if after is not None else (before, "before")
+    if named is not None:
+        pages.check_id(named, pointer)
     member = standing.of(tx, conversation_id=conversation_id, user_id=user_id)
     asked = {"place": conversation_id, "past": member.from_seq, "below": pages.LAST_SEQ, "most": limit + 1}
-    named, pointer = (after, "after") if after is not None else (before, "before")
     if named is not None:
         seq = place_of(tx, message_id=named, conversation_id=conversation_id, past=member.from_seq, pointer=pointer)
         asked |= {"past": seq} if after is not None else {"below": seq}

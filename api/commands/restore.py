@@ -26,6 +26,8 @@ def command(file: Path, as_json: bool) -> None:
         # Before the rows that name them.
         attachment_copies.bring_back(file, path)
         kept = backups.restore(file, path, told)
+        if kept is not None:
+            attachment_copies.keep(path, kept)
     if as_json:
         print_json({"file": str(path), "kept": None if kept is None else str(kept)})
     else:

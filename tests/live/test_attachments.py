@@ -401,3 +401,12 @@ async def test_a_backup_has_the_files_and_a_restore_brings_them_back(hub: Hub, t
     client = hub.client(bob)
     assert (await client.get(f"{PATH}/{file['id']}")).content == PDF
     assert (await client.get(f"{PATH}/{image['id']}", params={"size": "thumb"})).status_code == 200
+    # What is set aside keeps its files, too, and can be brought back.
+    newer = await uploaded(hub, ann, PDF + b"newer")
+    await hub.stop()
+    assert (await hub.cli("restore", str(copy))).returncode == 0
+    for path in (hub.data_dir / "hub.files").glob("*/*"):
+        path.unlink()
+    assert (await hub.cli("restore", str(hub.data_dir / "hub.before-restore"))).returncode == 0
+    await hub.restart()
+    assert (await hub.client(ann).get(f"{PATH}/{newer['id']}")).content == PDF + b"newer"
