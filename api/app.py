@@ -21,20 +21,26 @@ from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
 from api.crossorigin import CrossOrigin
+from api.deliveries import Deliveries
 from api.edge import Edge
 from api.errors import Internal, MethodNotAllowed, problem
+from api.file_collector import FileCollector
 from api.hub import Hub
 from api.identity import Identities
 from api.metrics import Metrics
 from api.operation import routes
+from api.paces import Paces
 from api.pages import page_routes
+from api.presence_teller import PresenceTeller
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
 from api.settings import Settings
+from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services import audit, notifications
+from services.attachment_files import AttachmentFiles
 from services.chores import Keep, all_chores
 from services.database import Database
 from services.epoch import stored_epoch
@@ -45,6 +51,7 @@ from services.job_moves import Moved
 from services.lookup import Lookup
 from services.passwords import Passwords
 from services.retention import Retention
+from services.thumbnails import Thumbnails
 from services.times import DAY
 from services.tokens import Tickets, Tokens
 from services.writer import Batch
@@ -98,6 +105,12 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         passwords=Passwords(settings.password_cost),
         attempts=Attempts(settings, time.monotonic),
         recipients=Recipients(settings.service_rate_limit, time.monotonic),
+        paces=Paces(settings, time.monotonic),
+        deliveries=Deliveries(database, manager.options.epoch, clock),
+        presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
+        files=AttachmentFiles(settings.files_dir),
+        thumbnails=Thumbnails(),
+        upload_places=UploadPlaces(),
         counts=Lookup(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
@@ -143,8 +156,10 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         )
         await retention.start()
         stack.push_async_callback(retention.stop)
-        await hub.identities.start()
-        stack.push_async_callback(hub.identities.stop)
+        collector = FileCollector(hub.files, hub.database)
+        for part in (hub.identities, hub.deliveries, hub.presence_teller, collector):
+            await part.start()
+            stack.push_async_callback(part.stop)
         yield
 
 

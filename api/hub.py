@@ -4,15 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.attempts import Attempts
+from api.deliveries import Deliveries
 from api.identity import Identities
 from api.metrics import Metrics
+from api.paces import Paces
+from api.presence_teller import PresenceTeller
 from api.recipients import Recipients
 from api.settings import Settings
+from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
+from services.attachment_files import AttachmentFiles
 from services.database import Database
 from services.inbox_events import Counts
 from services.lookup import Lookup
 from services.passwords import Passwords
+from services.thumbnails import Thumbnails
 from services.tokens import Tickets, Tokens
 
 
@@ -29,6 +35,12 @@ class Hub:
     passwords: Passwords
     attempts: Attempts
     recipients: Recipients
+    paces: Paces
+    deliveries: Deliveries
+    presence_teller: PresenceTeller
+    files: AttachmentFiles
+    thumbnails: Thumbnails
+    upload_places: UploadPlaces
     counts: Lookup[Counts]
     metrics: Metrics
     clock: Callable[[], int]

@@ -25,6 +25,12 @@ _PROBLEM = {
         "requestId": {"type": "string"},
     },
 }
+# RFC 7578; `contentMediaType` is how OpenAPI 3.1 says that a part is a file.
+_FILE = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+}
 _PARAMETER = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
 
@@ -81,6 +87,8 @@ def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
             "required": not op.body_optional,
             "content": {"application/json": {"schema": body}},
         }
+    if op.uploads:
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
     return described
 
 

@@ -27,8 +27,9 @@ class Operation:
     """One line of the route table.
 
     `body` and `query` are struct types; `answer` the type of a good answer (None: no content); `sends` counts
-    against the caller's sends. A `body_optional` that is left out is None. `slashes`: the last parameter of the path
-    is somebody else's id, and may hold slashes (sent as `%2F`).
+    against the caller's sends. A `body_optional` that is left out is None. `uploads` takes one file as
+    multipart/form-data, which the handler reads itself. `slashes`: the last parameter of the path is somebody else's
+    id, and may hold slashes (sent as `%2F`).
     """
 
     method: str
@@ -41,6 +42,7 @@ class Operation:
     answer: Any = None
     status: int = 200
     sends: bool = False
+    uploads: bool = False
     body_bytes: int = bodies.BODY_BYTES
     media_type: str = "application/json"
     also: tuple[int, ...] = ()
@@ -85,7 +87,7 @@ class Operation:
         if isinstance(answer, Response):
             return answer
         if answer is None:
-            return Response(status_code=204)
+            return Response(status_code=204 if self.status == 200 else self.status)
         content = answer if isinstance(answer, bytes) else _encoder.encode(answer)
         headers = {"cache-control": "no-store"}
         return Response(content, self.status, headers=headers, media_type=self.media_type)

@@ -20,6 +20,7 @@ from api import (
 )
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
+from api.routes_messages import MESSAGE_OPERATIONS
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
@@ -185,6 +186,8 @@ _OPERATIONS: Sequence[Operation] = (
         answer=Self,
         slashes=True,
     ),
+    # Conversations
+    *MESSAGE_OPERATIONS,
     *market.OPERATIONS,
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),

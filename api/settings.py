@@ -28,6 +28,7 @@ from api.knobs import (
 )
 from api.secret_keys import MIN_SECRET, weakness
 from realtime.limiter import Limit
+from services.attachment_copies import folder_of
 from services.life import Terms
 from services.times import DAY
 
@@ -76,6 +77,7 @@ class Settings:
     )
     rate_limit: Limit | None = knob(limit, "100/minute", "sends of a user (message, comment, bid, job); 0 is off")
     service_rate_limit: Limit | None = knob(limit, "0", "notifications to one recipient by services; 0 is off")
+    pair_rate_limit: Limit | None = knob(limit, "1000/hour", "direct messages from one user to another; 0 is off")
     connect_rate_limit: Limit | None = knob(limit, "60/minute", "streams opened by a user; 0 is off")
     login_rate_limit: Limit | None = knob(limit, "10/minute", "failed log-ins to an account; 0 is off")
     login_address_rate_limit: Limit | None = knob(limit, "100/minute", "failed log-ins from an address; 0 is off")
@@ -93,6 +95,8 @@ class Settings:
     log_events: int = knob(whole(0, 10_000_000), "10000", "events kept for replay, a channel; 0 is no such bound")
     log_days: float = knob(number(0, 3_650), "7", "days that events are kept for replay; 0 is no such bound")
     inbox_days: float = knob(number(0, 36_500), "365", "days that inbox rows are kept; 0 keeps them for ever")
+    attachment_mb: int = knob(whole(1, 1_024), "25", "MiB of one attachment")
+    attachment_quota_mb: int = knob(whole(0, 10_000_000), "1024", "MiB of all attachments of a user; 0 is off")
     wal_mb: int = knob(whole(1, 65_536), "64", "MiB of SQLite's write-ahead log past which the writer truncates it")
     metrics_token: str | None = knob(
         lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
@@ -141,6 +145,11 @@ class Settings:
         """The SQLite file."""
         given = urlsplit(self.database_url).path[1:]
         return Path(given) if given else self.data_dir / "hub.db"
+
+    @property
+    def files_dir(self) -> Path:
+        """The folder of uploaded files, beside the store they belong to."""
+        return folder_of(self.database_file)
 
     @property
     def origin(self) -> str:

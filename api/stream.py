@@ -83,7 +83,10 @@ async def connect(call: Call[None, Connect]) -> Response:
         raise Forbidden("A stream can only be opened for yourself.")
     asked = None if call.query.channels is None else call.query.channels.split(",")
     heard, own = channels.readable(user.id, user.role, asked), channels.of_user(user.id)
-    verdict = await manager.judge(*_cursor(call), heard, own)
+    cursor, malformed = _cursor(call)
+    if cursor is not None and own in heard:
+        call.hub.deliveries.report(user.id, cursor, manager.head)
+    verdict = await manager.judge(cursor, malformed, heard, own)
     counts = await _counts(call.hub, user.id, own)
     sink = PortableSink(asyncio.get_running_loop(), call.request.scope.get("hub.cut", _cannot_cut))
 

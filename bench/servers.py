@@ -17,6 +17,7 @@ START_SECONDS = 60.0
 # No limits and no empty wallets that would stop the load itself, no log lines, as the naive server writes none.
 _OPEN = {
     "HUB_RATE_LIMIT": "0",
+    "HUB_PAIR_RATE_LIMIT": "0",
     "HUB_CONNECT_RATE_LIMIT": "0",
     "HUB_MAX_STREAMS_PER_USER": "0",
     "HUB_MAX_STREAMS_PER_ADDRESS": "0",

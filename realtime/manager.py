@@ -14,6 +14,7 @@ from realtime.flow import Flow
 from realtime.limiter import Verdict as LimiterVerdict
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
+from realtime.presence import Presence
 from realtime.registry import Registry, Snapshot
 from realtime.session import Session
 from realtime.stalls import Stalls
@@ -47,6 +48,7 @@ class RealtimeManager:
         self._wheel = Wheel(self._flow, options, random, wall, partial(self.end, reason="rotate"))
         self._stalls = Stalls(options.stall_seconds)
         self._registry = Registry()
+        self.presence = Presence()
         self._admission = Admission(options, self._registry)
         self._upkeep = Upkeep(options, self._wheel, self._stalls, self._registry, self._admission, self.close)
         self._started_at = clock()
@@ -162,6 +164,7 @@ class RealtimeManager:
         first = confirm(session, cursor)
         self._registry.add(session)
         self._wheel.add(session, self._clock())
+        self.presence.came(user_id, self._clock())
         if verdict.reason:
             self._catch_up.start_over(session, verdict.reason, first)
         else:
@@ -202,6 +205,8 @@ class RealtimeManager:
         session.state = "closed"
         self._wheel.remove(session)
         self._registry.remove(session, self._clock())
+        if not self._registry.of_user(session.user_id):
+            self.presence.left(session.user_id, self._clock())
 
     def stands_at(self, session: Session) -> Cursor:
         """How far a stream has been given everything."""

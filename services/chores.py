@@ -6,7 +6,17 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import due, idempotency, inbox_removals, inbox_undo, job_events, logins, outbox
+from services import (
+    attachments,
+    due,
+    idempotency,
+    inbox_removals,
+    inbox_undo,
+    job_events,
+    logins,
+    message_notices,
+    outbox,
+)
 from services.retention import STEP_ROWS, Chore, Find
 from services.tables import answers
 from services.tables import logins as login_rows
@@ -19,6 +29,8 @@ EXPIRY_SECONDS = 1.0
 LOG_SECONDS = 1.0
 # Bids placed or withdrawn in a job's quiet second are told about this soon after it.
 TELL_SECONDS = 0.25
+# Who looked at a conversation and has not read on is notified this much after they were to be.
+NOTICE_SECONDS = 1.0
 # A job that is due has expired, or is completed, about this soon.
 DUE_SECONDS = 1.0
 UNDO_SECONDS = 30.0
@@ -64,9 +76,11 @@ def all_chores(keep: Keep) -> list[Chore]:
     return [
         Chore("due jobs", DUE_SECONDS, due.find, due.settle, singly=True),
         Chore("job updates", TELL_SECONDS, job_events.due, job_events.tell),
+        Chore("message notices", NOTICE_SECONDS, message_notices.due, message_notices.tell),
         Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),
         Chore("expiry", EXPIRY_SECONDS, inbox_removals.expired, _expire),
         Chore("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
+        Chore("unsent attachments", SWEEP_SECONDS, attachments.unsent, attachments.drop_unsent),
         Chore("undos", UNDO_SECONDS, inbox_undo.due, _drop_undos),
         Chore("answers", SWEEP_SECONDS, _any_before(answers.c.created_at, ANSWERS_MS), _sweep_answers),
         Chore("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),

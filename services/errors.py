@@ -157,3 +157,18 @@ class StorageFull(DomainError):
     """The disk is full: nothing was written. Reads and live streams go on."""
 
     code = "STORAGE_FULL"
+
+
+class QuotaExceeded(DomainError):
+    """Your attachments take all the room they may; delete messages with files you do not need."""
+
+    code = "BODY_TOO_LARGE"
+
+    def __init__(self, quota: int) -> None:
+        super().__init__(quota=quota)
+
+
+class FileNotAllowed(DomainError):
+    """Files of this kind cannot be sent, or it is not what it seems."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"

@@ -124,8 +124,8 @@ class Outbox:
 
     drafts: list[Draft] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
-    # (subject, how many drafts there were): those drafts are not to be told if they are about it.
-    cuts: list[tuple[str, int]] = field(default_factory=list)
+    # (subject, or channel and subject; how many drafts there were): those are not to be told if they are about it.
+    cuts: list[tuple[str | tuple[str, str], int]] = field(default_factory=list)
 
     def mark(self) -> tuple[int, int, int]:
         """Where the next unit of work begins."""
@@ -141,7 +141,8 @@ class Outbox:
         return [
             (at, draft)
             for at, draft in enumerate(self.drafts)
-            if draft.subject is None or at >= until.get(draft.subject, 0)
+            if draft.subject is None
+            or at >= max(until.get(draft.subject, 0), until.get((draft.channel, draft.subject), 0))
         ]
 
 

@@ -48,6 +48,12 @@ def mark(key: str | int) -> str:
     return base64.urlsafe_b64encode(str(key).encode()).rstrip(b"=").decode()
 
 
+def check_id(text: str, pointer: str) -> None:
+    """Raises InvalidField at `pointer` for what has not the form of an id."""
+    if not _ID.fullmatch(text):
+        raise InvalidField(pointer, "type", "That is not an id.")
+
+
 def id_before(after: str | None) -> str:
     """The id that the next page's items are all below (as text). Raises InvalidField for a mark that is none."""
     return LAST_ID if after is None else _key(after, _ID)

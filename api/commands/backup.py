@@ -7,7 +7,7 @@ import click
 from api.commands.output import print_json, say
 from api.commands.progress import progress
 from api.settings import Settings
-from services import backups
+from services import attachment_copies, backups
 
 
 @click.command("backup")
@@ -16,12 +16,16 @@ from services import backups
 def command(file: Path, as_json: bool) -> None:
     """Copy the store to FILE, as it is at one moment; the hub may be serving.
 
-    FILE must not exist. It holds everything but the signing keys (secret.key or HUB_SECRET_KEYS).
+    FILE must not exist. It holds everything but the signing keys (secret.key or HUB_SECRET_KEYS) and what people have
+    attached to messages: that is beside it, in a folder of the same name that ends in .files.
     """
+    store = Settings.read().database_file
     with progress("Copying") as told:
-        backups.backup(Settings.read().database_file, file, told)
+        backups.backup(store, file, told)
+        files = attachment_copies.copy(store, file)
     size = file.stat().st_size
     if as_json:
-        print_json({"file": str(file), "bytes": size})
+        print_json({"file": str(file), "bytes": size, "files": files})
     else:
-        say(f"{file}: {size / 1_000_000:.1f} MB.")
+        beside = f", and {files} attached files in {attachment_copies.folder_of(file)}" if files else ""
+        say(f"{file}: {size / 1_000_000:.1f} MB{beside}.")

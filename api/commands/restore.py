@@ -7,7 +7,7 @@ import click
 from api.commands.output import print_json, say
 from api.commands.progress import progress
 from api.settings import Settings
-from services import backups
+from services import attachment_copies, backups
 from services.lock import DataLock
 
 
@@ -23,7 +23,11 @@ def command(file: Path, as_json: bool) -> None:
     path = Settings.read().database_file
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataLock(path.parent), progress("Copying") as told:
+        # Before the rows that name them.
+        attachment_copies.bring_back(file, path)
         kept = backups.restore(file, path, told)
+        if kept is not None:
+            attachment_copies.keep(path, kept)
     if as_json:
         print_json({"file": str(path), "kept": None if kept is None else str(kept)})
     else:

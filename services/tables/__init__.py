@@ -5,6 +5,7 @@ from services.tables.counts import totals
 from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
 from services.tables.market import bids, comments, jobs
+from services.tables.messages import attachments, blocks, conversations, members, messages, presences
 from services.tables.money import accounts, freezes, transfers
 from services.tables.people import api_keys, logins, users
 from services.tables.search import job_index, job_terms, skills
@@ -14,8 +15,11 @@ __all__ = [
     "announcements",
     "answers",
     "api_keys",
+    "attachments",
     "bids",
+    "blocks",
     "comments",
+    "conversations",
     "counter",
     "events",
     "freezes",
@@ -24,8 +28,11 @@ __all__ = [
     "job_terms",
     "jobs",
     "logins",
+    "members",
+    "messages",
     "metadata",
     "notifications",
+    "presences",
     "skills",
     "totals",
     "transfers",

@@ -38,6 +38,15 @@ GOOD: Final[dict[str, Any]] = {
     "PATCH /api/jobs/{id}": {"title": "t"},
     "PATCH /api/jobs/{id}/status": {"status": "submitted"},
     "POST /api/jobs/{id}/bids": {"message": "m", "price": 1},
+    "POST /api/realtime/messages/send": {"recipientId": "USER", "type": "text", "content": "c"},
+    "POST /api/realtime/messages/read": {"conversationId": "x", "upTo": "x"},
+    "POST /api/realtime/messages/typing": {"conversationId": "x", "typing": True},
+    "POST /api/conversations": {"memberIds": ["USER"]},
+    "PATCH /api/conversations/{id}": {"muted": True},
+    "POST /api/conversations/{id}/members": {"userIds": ["USER"], "history": True},
+    "PATCH /api/messages/{id}": {"content": "c"},
+    "POST /api/presence": {"active": True},
+    "PUT /api/presence/visibility": {"invisible": False},
 }
 
 _JSON: Final = {"content-type": "application/json"}
@@ -179,7 +188,7 @@ class Attacker:
 
 
 def _filled(path: str, segment: str) -> str:
-    for parameter in ("{id}", "{bidId}", "{actionId}", "{externalId}"):
+    for parameter in ("{id}", "{bidId}", "{actionId}", "{externalId}", "{userId}"):
         path = path.replace(parameter, segment)
     assert "{" not in path.replace(segment, "")
     return path

@@ -1,0 +1,61 @@
+"""Gathers what browsers say they have stored, so that a storm of reports costs one look-up a moment."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from realtime.cursor import Cursor
+from services import receipts
+from services.database import Database
+
+TURN_SECONDS = 0.5
+# Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.
+TURN_USERS = 100
+WAITING_USERS = 100_000
+
+
+class Deliveries:
+    """A report is a hint that a browser repeats, so it is kept in memory until its turn. `clock` gives wall ms."""
+
+    def __init__(self, database: Database, epoch: str, clock: Callable[[], int]) -> None:
+        self._database, self._epoch, self._clock = database, epoch, clock
+        self._waiting: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger("deliveries")
+
+    def report(self, user_id: str, cursor: Cursor, head: int) -> None:
+        """A browser of this user has stored everything up to `cursor`; one that cannot be is no report."""
+        if cursor.epoch != self._epoch or cursor.position > head or len(self._waiting) >= WAITING_USERS:
+            return
+        self._waiting[user_id] = max(cursor.position, self._waiting.get(user_id, 0))
+
+    async def start(self) -> None:
+        """From here on, write reports down; the database must run."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="deliveries")
+
+    async def stop(self) -> None:
+        """Stop; what waits is reported again by who comes back."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def turn(self) -> None:
+        """Write down some of the reports. Raises DomainError."""
+        reports = {each: self._waiting.pop(each) for each in list(self._waiting)[:TURN_USERS]}
+        if not reports:
+            return
+        behind = await self._database.read(receipts.undelivered, reports=reports)
+        if behind:
+            some = {each: reports[each] for each in behind}
+            await self._database.write(receipts.deliver, reports=some, now=self._clock())
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(TURN_SECONDS)
+            try:
+                await self.turn()
+            except Exception as error:
+                # One bad turn must not end it.
+                self._log.warning("deliveries_not_noted", error=repr(error))

@@ -1,0 +1,57 @@
+"""Removes uploaded files that no row names any more: their message was deleted, or they were never sent."""
+
+import asyncio
+
+import structlog
+from anyio import to_thread
+
+from services import attachments
+from services.attachment_files import AttachmentFiles
+from services.database import Database
+
+# Between two rounds over all shelves, and between two shelves, so that nobody notices.
+ROUND_SECONDS = 3_600.0
+SHELF_SECONDS = 0.2
+SHELVES = 256
+AT_ONCE = 500
+
+
+class FileCollector:
+    """One round at the start, for what a crash has left, then one every hour."""
+
+    def __init__(self, files: AttachmentFiles, database: Database) -> None:
+        self._files, self._database = files, database
+        self._task: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger("files")
+
+    async def start(self) -> None:
+        """Make the folder and begin; the database must run."""
+        await to_thread.run_sync(self._files.prepare)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="file-collector")
+
+    async def stop(self) -> None:
+        """End after the step that is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def collect(self, shelf: int) -> int:
+        """Remove what nobody needs on one shelf; returns how many. Raises DomainError and OSError."""
+        old, dropped = await to_thread.run_sync(self._files.old, shelf), 0
+        for start in range(0, len(old), AT_ONCE):
+            part = old[start : start + AT_ONCE]
+            known = await self._database.read(attachments.known, hashes=part)
+            dropped += await to_thread.run_sync(self._files.drop, [each for each in part if each not in known])
+        return dropped
+
+    async def _run(self) -> None:
+        while True:
+            for shelf in range(SHELVES):
+                try:
+                    await self.collect(shelf)
+                except Exception as error:
+                    # One bad shelf must not end it.
+                    self._log.warning("files_not_collected", error=repr(error))
+                await asyncio.sleep(SHELF_SECONDS)
+            await asyncio.sleep(ROUND_SECONDS)

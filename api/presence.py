@@ -1,0 +1,99 @@
+"""Presence and typing over HTTP: what a page reports of its user, and what it may know of others."""
+
+from typing import Final
+
+import msgspec
+
+from api.bodies import Body, Id, Line64, Query
+from api.call import Call
+from realtime.cursor import Cursor
+from realtime.event import Event
+from services import channels, presences, standing
+from services.errors import InvalidField
+from services.message_shapes import Presences
+from services.shapes import Shape
+
+# Somebody stops typing this many seconds after they were last said to.
+TYPING_SECONDS: Final = 8
+ASKED: Final = 100
+
+
+class Report(Body, frozen=True):
+    """Whether there was input lately, and the cursor that this browser has stored."""
+
+    active: bool
+    cursor: Line64 | None = None
+
+
+class Visibility(Body, frozen=True):
+    """Whether to be seen by nobody."""
+
+    invisible: bool
+
+
+class Typing(Body, frozen=True):
+    """That one is writing something in a conversation, or is not any more."""
+
+    conversation_id: Id
+    typing: bool
+
+
+class Who(Query, frozen=True):
+    """Whom to look at: a comma list of at most 100 ids."""
+
+    user_ids: str
+
+
+class Typed(Shape, frozen=True):
+    """The `typing` event; it is over by itself after `expires_in` seconds."""
+
+    conversation_id: str
+    user_id: str
+    typing: bool
+    expires_in: int
+
+
+async def report(call: Call[Report, None]) -> None:
+    """Say whether one is active, and what this browser has stored: the proof of delivery."""
+    hub, user_id = call.hub, call.user.id
+    hub.paces.presence.count(user_id)
+    if call.body.active:
+        hub.manager.presence.active(user_id, hub.monotonic())
+    if call.body.cursor is not None:
+        hub.deliveries.report(user_id, _cursor(call.body.cursor), hub.manager.head)
+
+
+async def set_visibility(call: Call[Visibility, None]) -> None:
+    """Be seen by nobody, or again by those one shares a conversation or a hire with."""
+    call.hub.paces.change.count(call.user.id)
+    await call.write(presences.hide, user_id=call.user.id, invisible=call.body.invisible)
+    await call.hub.presence_teller.tell_now(call.user.id)
+
+
+async def show(call: Call[None, Who]) -> Presences:
+    """Who of these users is there; those one shares neither a conversation nor a hire with are left out."""
+    asked = list(dict.fromkeys(call.query.user_ids.split(",")))
+    if len(asked) > ASKED:
+        raise InvalidField("userIds", "length", f"Ask about {ASKED} users at most.")
+    found = await call.read(presences.visible, ids=asked, user_id=call.user.id)
+    teller = call.hub.presence_teller
+    return Presences(items=[teller.show(each, found[each]) for each in asked if each in found])
+
+
+async def typing(call: Call[Typing, None]) -> None:
+    """Say that one is typing; told at most once in 3 seconds, and kept nowhere."""
+    hub, user_id, place = call.hub, call.user.id, call.body.conversation_id
+    pace = hub.paces.typing if call.body.typing else hub.paces.stopped
+    if not pace.allows(f"{user_id}:{place}"):
+        return
+    others = await call.read(standing.others_in, conversation_id=place, user_id=user_id)
+    event = Typed(conversation_id=place, user_id=user_id, typing=call.body.typing, expires_in=TYPING_SECONDS)
+    data = msgspec.json.encode(event)
+    hub.manager.publish([Event.ephemeral(channels.of_user(each), "typing", data) for each in others])
+
+
+def _cursor(text: str) -> Cursor:
+    try:
+        return Cursor.parse(text)
+    except ValueError:
+        raise InvalidField("/cursor", "type", "That is no cursor.") from None

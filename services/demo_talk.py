@@ -1,0 +1,157 @@
+"""Conversations for the demo, by the same units of work that serve real people: two about a job, and a group."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image
+from sqlalchemy import Connection, bindparam, select
+
+from services import attachments, membership, messaging, receipts, standing
+from services import tables as t
+from services.attachment_files import AttachmentFiles
+from services.attachments import File
+from services.shapes import Person
+from services.thumbnails import look
+from services.times import DAY, HOUR, MINUTE
+from services.words import To, Words
+
+_TALKED = select(t.conversations.c.id).where(t.conversations.c.pair == bindparam("pair"))
+_GROUP = select(t.conversations.c.id).where(
+    t.conversations.c.maker_id == bindparam("maker"), t.conversations.c.title == bindparam("called")
+)
+TEAM: Final = "Launch week"
+NOTES: Final = "notes.txt"
+SKETCH: Final = "sketch.png"
+
+_NOTES = """Notes from the call
+
+- The list should load without a spinner
+- Keep the old addresses working
+- Staging is fine until Thursday; then live
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the `who`-th of those who talk says, `ago` milliseconds before now; `file` goes along."""
+
+    who: int
+    ago: int
+    words: str
+    file: str | None = None
+
+
+HIRED: Final = (
+    Line(0, 2 * DAY, "Hi! Thanks for the bid. Could you start on Monday?"),
+    Line(1, 2 * DAY - 4 * MINUTE, "Monday works. I would begin with the import, then the pages."),
+    Line(0, 2 * DAY - 6 * MINUTE, "Good. Here is what we said on the phone.", NOTES),
+    Line(1, 2 * DAY - 20 * MINUTE, "Got it, thank you. One question: do the old links have to keep working?"),
+    Line(0, DAY, "Yes please, we have them printed on the boxes 😅"),
+    Line(1, 3 * HOUR, "Then I will redirect them. First sketch of the start page:", SKETCH),
+    Line(1, 3 * HOUR - 2 * MINUTE, "The colours are only a guess."),
+)
+ASKING: Final = (
+    Line(1, 5 * HOUR, "Hello, I saw your job and have a question before I bid."),
+    Line(1, 5 * HOUR - MINUTE, "Is the text already written, or is that part of it?"),
+    Line(0, 4 * HOUR, "It is written, about 20 pages. It only needs a second pair of eyes."),
+    Line(1, 40 * MINUTE, "Perfect, then I can do it this week."),
+)
+GROUP: Final = (
+    Line(0, DAY, "Welcome, everybody! Let us keep what concerns all of us in here."),
+    Line(1, DAY - 10 * MINUTE, "👋"),
+    Line(2, DAY - 12 * MINUTE, "Hi all. Who has the logins for staging?"),
+    Line(0, DAY - 30 * MINUTE, "I will send them to each of you, not in here."),
+    Line(1, 2 * HOUR, "Staging is up. Please have a look before tomorrow noon."),
+    Line(2, 25 * MINUTE, "Looks good. Two typos on the second page, I will fix them."),
+)
+
+
+def make_files(files: AttachmentFiles) -> dict[str, File]:
+    """Put the files that go along on disk, for `fill`. Blocks."""
+    files.prepare()
+    notes, sketch = files.draft(), files.draft()
+    try:
+        notes.write(_NOTES.encode())
+        notes.finish()
+        files.keep(notes, None)
+        sketch.write(_sketch())
+        sketch.finish()
+        looked = look(sketch.path, "image/png")
+        files.keep(sketch, looked.thumbnail)
+    finally:
+        notes.discard()
+        sketch.discard()
+    text = File(hash=notes.hash, name=NOTES, type="text/plain", size=notes.size)
+    image = File(
+        hash=sketch.hash,
+        name=SKETCH,
+        type="image/png",
+        size=sketch.size,
+        width=looked.width,
+        height=looked.height,
+        thumbnail=True,
+    )
+    return {NOTES: text, SKETCH: image}
+
+
+def fill(tx: Connection, *, owner: Person, hired: Person, asking: Person, files: Mapping[str, File], now: int) -> int:
+    """Let an owner talk with whom they hired, with somebody who asks, and with both; returns how many were made.
+
+    What is there already stays as it is. `files` are those of `make_files`; without them nothing goes along.
+    """
+    made = 0
+    for other, lines in ((hired, HIRED), (asking, ASKING)):
+        pair = standing.pair_of(owner.id, other.id)
+        if tx.execute(_TALKED, {"pair": pair}).first() is None:
+            _talk(tx, (owner, other), lines, None, files, now)
+            made += 1
+    if tx.execute(_GROUP, {"maker": owner.id, "called": TEAM}).first() is None:
+        began = now - DAY - HOUR
+        ids = [hired.id, asking.id]
+        group = membership.make(tx, maker_id=owner.id, member_ids=ids, title=TEAM, now=began)
+        _talk(tx, (owner, hired, asking), GROUP, group.id, files, now)
+        made += 1
+    return made
+
+
+def _talk(
+    tx: Connection,
+    people: Sequence[Person],
+    lines: Sequence[Line],
+    place: str | None,
+    files: Mapping[str, File],
+    now: int,
+) -> None:
+    """All of it; whoever hears a line reads it before the next, so that only what was said last is unread."""
+    last = None
+    for line in lines:
+        at, sender = now - line.ago, people[line.who]
+        if last is not None:
+            for other in people:
+                receipts.read(tx, conversation_id=str(place), user_id=other.id, up_to=last, now=at - MINUTE)
+        to = To(recipient_id=people[1 - line.who].id) if place is None else To(conversation_id=place)
+        sent = messaging.send(tx, sender=sender, to=to, words=_words(tx, sender, line, files, at), now=at).message
+        place, last = sent.conversation_id, sent.id
+
+
+def _words(tx: Connection, sender: Person, line: Line, files: Mapping[str, File], at: int) -> Words:
+    file = files.get(line.file or "")
+    if file is None:
+        return Words(content=line.words)
+    added = attachments.add(tx, owner_id=sender.id, file=file, quota=0, now=at)
+    return Words(content=line.words, type="image" if file.thumbnail else "file", attachment_ids=[added.id])
+
+
+def _sketch() -> bytes:
+    made = io.BytesIO()
+    page = Image.new("RGB", (960, 600), "#f6f4ef")
+    page.paste("#2f4b7c", (0, 0, 960, 84))
+    for column in range(3):
+        left = 48 + column * 296
+        page.paste("#ffa600", (left, 132, left + 272, 300))
+        page.paste("#d9d4c7", (left, 324, left + 272, 348))
+        page.paste("#d9d4c7", (left, 364, left + 200, 388))
+    page.save(made, "PNG")
+    return made.getvalue()

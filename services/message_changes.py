@@ -1,0 +1,95 @@
+"""Editing and deleting a message: everybody who sees it hears of it, and what it said before is nowhere any more."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
+
+from services import message_events, message_notices, messages, outbox, standing, texts
+from services.errors import Conflict, Forbidden, InvalidField
+from services.message_events import Changed
+from services.message_shapes import Message
+from services.standing import Counts
+from services.tables import attachments, members
+from services.tables import messages as rows
+from services.words import CONTENT
+
+_s, _m = rows.c, members.c
+
+_EDIT = (
+    update(rows)
+    .where(_s.id == bindparam("which"))
+    .values(content=bindparam("words"), edited_at=bindparam("now"))
+    .returning(*messages.COLUMNS)
+)
+_DELETE = (
+    update(rows)
+    .where(_s.id == bindparam("which"))
+    .values(content="", deleted_at=bindparam("now"))
+    .returning(*messages.COLUMNS)
+)
+_DROP_FILES = delete(attachments).where(attachments.c.message_id == bindparam("which"))
+_SEE_IT = _m.conversation_id == bindparam("place"), _m.from_seq < bindparam("seq")
+_READERS = select(_m.user_id, _m.unread).where(*_SEE_IT)
+_ONE_LESS = (
+    update(members)
+    .where(*_SEE_IT, _m.read_seq < bindparam("seq"), _m.user_id != bindparam("sender"))
+    .values(unread=_m.unread - 1)
+    .returning(_m.user_id, _m.unread)
+)
+
+
+def edit(tx: Connection, *, message_id: str, user_id: str, content: str, now: int) -> Message:
+    """Give one's own message other words. Raises NotFound, Forbidden, Conflict (it was deleted) and InvalidField."""
+    if content:
+        texts.long(content, "/content", CONTENT)
+    row = _own(tx, message_id, user_id)
+    if not content and row.type == "text":
+        raise InvalidField("/content", "length", "A text cannot be empty; it can be deleted.")
+    if row.deleted_at is not None:
+        raise Conflict("This message was deleted.")
+    changed = row
+    if row.content != content:
+        changed = tx.execute(_EDIT, {"which": message_id, "words": content, "now": now}).one()
+    files = messages.files_of(tx, ids=[message_id]).get(message_id, [])
+    message = messages.show(changed, row.sender_name, files)
+    if changed is not row:
+        _tell(tx, row, message, "edited", now)
+    return message
+
+
+def remove(tx: Connection, *, message_id: str, user_id: str, now: int) -> None:
+    """Delete one's own message: words, files and events of it; its place stays. Raises NotFound and Forbidden."""
+    row = _own(tx, message_id, user_id)
+    if row.deleted_at is not None:
+        return
+    gone = tx.execute(_DELETE, {"which": message_id, "now": now}).one()
+    tx.execute(_DROP_FILES, {"which": message_id})
+    fewer = tx.execute(_ONE_LESS, {"place": row.conversation_id, "seq": row.seq, "sender": user_id}).all()
+    outbox.forget(tx, message_id)
+    _tell(tx, row, messages.show(gone, row.sender_name), "deleted", now)
+    for reader in fewer:
+        if not reader.unread:
+            message_notices.read(tx, user_id=reader.user_id, conversation_id=row.conversation_id, now=now)
+
+
+def _own(tx: Connection, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
+    row = messages.visible(tx, message_id=message_id, user_id=user_id)
+    if row.sender_id != user_id:
+        raise Forbidden("Only who wrote a message can change it.")
+    return row
+
+
+def _tell(tx: Connection, row: Row[*tuple[Any, ...]], message: Message, kind: Any, now: int) -> None:
+    readers = _readers(tx, row)
+    event = Changed(conversation_id=message.conversation_id, kind=kind, message=message)
+    message_events.changed(tx, event, readers, now=now)
+    message_notices.withdraw(
+        tx, conversation_id=message.conversation_id, message_id=message.id, user_ids=list(readers), now=now
+    )
+
+
+def _readers(tx: Connection, row: Row[*tuple[Any, ...]]) -> Mapping[str, Counts]:
+    found = tx.execute(_READERS, {"place": row.conversation_id, "seq": row.seq}).all()
+    totals = standing.totals(tx, ids=[each.user_id for each in found])
+    return {each.user_id: Counts(each.unread, totals.get(each.user_id, 0)) for each in found}

@@ -1,0 +1,147 @@
+"""Notifications for messages: one inbox row a conversation, put off while somebody is looking, gone when it is read."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
+
+from services import inbox_removals, notifications
+from services.letters import Letter
+from services.message_shapes import Message
+from services.tables import conversations, members, messages, users
+from services.tables import notifications as notices
+from services.times import SECOND
+from services.users import Ref
+
+# Who read or said something in a conversation this lately is taken to be looking at it. They are notified after this
+# time of what they have not read by then: nothing is swallowed, and nobody is buzzed for what is before their eyes.
+LOOKING_MS: Final = 30 * SECOND
+# Of a message, so much stands in its notification.
+PREVIEW: Final = 140
+
+_m, _s, _c = members.c, messages.c, conversations.c
+
+_DUE = (
+    select(_m.conversation_id, _m.user_id)
+    .where(
+        # Or further away than ever put off: the clock was set back.
+        or_(_m.notify_at <= bindparam("now"), _m.notify_at > bindparam("until"))
+    )
+    .limit(bindparam("most"))
+)
+_SETTLE = (
+    update(members)
+    .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"), _m.notify_at.is_not(None))
+    .values(notify_at=None)
+    .returning(_m.unread, _m.muted)
+)
+_LAST_BY_OTHERS = (
+    select(_s.id, _s.sender_id, users.c.name, _s.type, _s.content, _c.kind, _c.title)
+    .join(users, users.c.id == _s.sender_id)
+    .join(conversations, _c.id == _s.conversation_id)
+    .where(_s.conversation_id == bindparam("which"), _s.sender_id != bindparam("who"), _s.deleted_at.is_(None))
+    .order_by(_s.seq.desc())
+    .limit(1)
+)
+_SHOWING = select(notices.c.id, notices.c.data).where(
+    notices.c.user_id.in_(bindparam("owners", expanding=True)), notices.c.collapse_key == bindparam("key")
+)
+
+
+def key_of(conversation_id: str) -> str:
+    """The collapse key of a conversation's notification."""
+    return f"message/{conversation_id}"
+
+
+def letter(message: Message, *, kind: str, title: str | None, unread: int) -> Letter:
+    """The notification for somebody who has not read `unread` messages, this one the last of them."""
+    return _letter(
+        message.conversation_id,
+        message.id,
+        (message.sender.id, message.sender.name),
+        (message.type, message.content),
+        (kind, title),
+        unread,
+    )
+
+
+def read(tx: Connection, *, user_id: str, conversation_id: str, now: int) -> None:
+    """Take a user's notification of a conversation back: they have read it, on whatever device."""
+    inbox_removals.retract_key(tx, user=Ref("", user_id), collapse_key=key_of(conversation_id), now=now)
+
+
+def withdraw(tx: Connection, *, conversation_id: str, message_id: str, user_ids: Sequence[str], now: int) -> None:
+    """Take back the notifications that show the words of a message that has others now, or none."""
+    rows = tx.execute(_SHOWING, {"owners": list(user_ids), "key": key_of(conversation_id)})
+    showing = [row.id for row in rows if msgspec.json.decode(row.data).get("messageId") == message_id]
+    if showing:
+        inbox_removals.retract(tx, ids=showing, now=now)
+
+
+def due(tx: Connection, /, *, now: int, limit: int) -> Sequence[tuple[str, str]]:
+    """At most `limit` (conversation, member) who were looking, and are not any more."""
+    rows = tx.execute(_DUE, {"now": now, "until": now + LOOKING_MS, "most": limit})
+    return [(conversation_id, user_id) for conversation_id, user_id in rows]
+
+
+def tell(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int) -> None:
+    """Notify these members of what they have still not read."""
+    mail: list[tuple[str, Letter]] = []
+    for conversation_id, user_id in found:
+        asked = {"which": conversation_id, "who": user_id}
+        member = tx.execute(_SETTLE, asked).one_or_none()
+        last = tx.execute(_LAST_BY_OTHERS, asked).one_or_none()
+        if member is not None and member.unread and not member.muted and last is not None:
+            mail.append((user_id, _of_row(conversation_id, last, member.unread)))
+    if mail:
+        notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+
+
+def _of_row(conversation_id: str, row: Row[*tuple[Any, ...]], unread: int) -> Letter:
+    return _letter(
+        conversation_id,
+        row.id,
+        (row.sender_id, row.name),
+        (row.type, row.content),
+        (row.kind, row.title),
+        unread,
+    )
+
+
+def _letter(
+    conversation_id: str,
+    message_id: str,
+    sender: tuple[str, str],
+    said: tuple[str, str],
+    place: tuple[str, str | None],
+    unread: int,
+) -> Letter:
+    kind, title = place
+    what = "New message" if unread == 1 else f"{unread:,} new messages"
+    where = f"in {title}" if title else f"from {sender[1]}" if kind == "direct" or unread == 1 else "in a group"
+    words = _preview(*said)
+    return Letter(
+        type="message",
+        category="message",
+        title=f"{what} {where}",
+        body=words if kind == "direct" else f"{sender[1]}: {words}",
+        data={
+            "conversationId": conversation_id,
+            "messageId": message_id,
+            "kind": kind,
+            "title": title,
+            "sender": {"id": sender[0], "name": sender[1]},
+            "unread": unread,
+        },
+        url=f"/messages/{conversation_id}",
+        icon="✉️",
+        collapse_key=key_of(conversation_id),
+        invalidates=["conversations", f"conversation/{conversation_id}"],
+    )
+
+
+def _preview(type: str, content: str) -> str:
+    if not content:
+        return "Sent an image." if type == "image" else "Sent a file."
+    return content if len(content) <= PREVIEW else content[: PREVIEW - 1] + "…"

@@ -1,0 +1,115 @@
+"""Who may see whether somebody is there, who wants not to be seen, and when those who left were last seen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, or_, select, union
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.sql.expression import literal_column
+
+from services.tables import bids, blocks, jobs, members, presences
+
+# Pairs of one who is seen and one who sees that one look-up goes through.
+MOST_PAIRS = 20_000
+
+_p = presences.c
+_mine, _theirs = members.alias("mine"), members.alias("theirs")
+
+# As text, because the index on hired bids is used for exactly this condition.
+_IS_HIRED = bids.c.status == literal_column("'hired'")
+
+
+def _pairs(*narrowed: Any) -> Any:
+    """(seen, sees) of all who share a conversation or a hire."""
+    together = (
+        select(_mine.c.user_id.label("seen"), _theirs.c.user_id.label("sees"))
+        .join(_theirs, _theirs.c.conversation_id == _mine.c.conversation_id)
+        .where(_mine.c.user_id != _theirs.c.user_id)
+    )
+    owners = select(jobs.c.owner_id.label("seen"), bids.c.freelancer_id.label("sees")).join(
+        bids, bids.c.job_id == jobs.c.id
+    )
+    workers = select(bids.c.freelancer_id.label("seen"), jobs.c.owner_id.label("sees")).join(
+        jobs, jobs.c.id == bids.c.job_id
+    )
+    seen, sees = narrowed
+    return union(
+        together.where(seen(_mine.c.user_id), sees(_theirs.c.user_id)),
+        owners.where(_IS_HIRED, seen(jobs.c.owner_id), sees(bids.c.freelancer_id)),
+        workers.where(_IS_HIRED, seen(bids.c.freelancer_id), sees(jobs.c.owner_id)),
+    ).limit(bindparam("most"))
+
+
+def _among(column: Any) -> Any:
+    return column.in_(bindparam("ids", expanding=True))
+
+
+_SEES = _pairs(_among, lambda column: column.is_not(None))
+_SEEN_BY = _pairs(_among, lambda column: column == bindparam("who"))
+_APART = select(blocks.c.user_id, blocks.c.blocked_id).where(or_(_among(blocks.c.user_id), _among(blocks.c.blocked_id)))
+_FIND = select(_p.user_id, _p.invisible, _p.last_seen_at).where(_among(_p.user_id))
+_put = insert(presences)
+_HIDE = _put.on_conflict_do_update(
+    index_elements=[_p.user_id], set_={"invisible": _put.excluded.invisible, "last_seen_at": _put.excluded.last_seen_at}
+)
+# Of somebody who hides, it stays unknown when they were last here.
+_SEE = _put.on_conflict_do_update(
+    index_elements=[_p.user_id], set_={"last_seen_at": _put.excluded.last_seen_at}, where=_p.invisible == 0
+)
+
+
+class Kept(NamedTuple):
+    """What is kept of somebody: whether they hide, and when they were last seen (ms), if ever."""
+
+    invisible: bool
+    last_seen_at: int | None
+
+
+NOTHING = Kept(False, None)
+
+
+class Watched(NamedTuple):
+    """Who sees each of some users, and what is kept of these."""
+
+    watchers: Mapping[str, Sequence[str]]
+    kept: Mapping[str, Kept]
+
+
+def watched(tx: Connection, *, ids: Sequence[str]) -> Watched:
+    """Who may see these users: who shares a conversation or a hire with them, without those apart by a block."""
+    apart = _apart(tx, ids)
+    found: dict[str, list[str]] = {}
+    for seen, sees in tx.execute(_SEES, {"ids": list(ids), "most": MOST_PAIRS}):
+        if (seen, sees) not in apart:
+            found.setdefault(seen, []).append(sees)
+    return Watched(found, _kept(tx, ids))
+
+
+def visible(tx: Connection, *, ids: Sequence[str], user_id: str) -> Mapping[str, Kept]:
+    """What is kept of those of these users whom this one may see."""
+    apart = _apart(tx, [user_id])
+    pairs = tx.execute(_SEEN_BY, {"ids": list(ids), "who": user_id, "most": MOST_PAIRS})
+    seen = [each for each, sees in pairs if (each, sees) not in apart]
+    kept = _kept(tx, seen)
+    return {each: kept.get(each, NOTHING) for each in seen}
+
+
+def hide(tx: Connection, *, user_id: str, invisible: bool, now: int) -> None:
+    """Be seen by nobody from now on, or by those who may again."""
+    tx.execute(_HIDE, {"user_id": user_id, "invisible": int(invisible), "last_seen_at": now})
+
+
+def note(tx: Connection, *, seen: Mapping[str, int], now: int) -> None:
+    """Note when these users were last seen (ms)."""
+    if seen:
+        tx.execute(_SEE, [{"user_id": each, "invisible": 0, "last_seen_at": at} for each, at in seen.items()])
+
+
+def _apart(tx: Connection, ids: Sequence[str]) -> set[tuple[str, str]]:
+    rows = tx.execute(_APART, {"ids": list(ids)}).all()
+    return {(one, other) for one, other in rows} | {(other, one) for one, other in rows}
+
+
+def _kept(tx: Connection, ids: Sequence[str]) -> dict[str, Kept]:
+    rows = tx.execute(_FIND, {"ids": list(ids)}) if ids else ()
+    return {row.user_id: Kept(bool(row.invisible), row.last_seen_at) for row in rows}

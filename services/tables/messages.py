@@ -1,0 +1,125 @@
+"""Conversations: who is in them, what was said and sent, who does not want to hear of whom, who was seen when."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from services.tables.columns import ID, TIME, flag_column, id_column, metadata, user_column
+
+conversations = Table(
+    "conversations",
+    metadata,
+    id_column(),
+    Column("kind", String(8), CheckConstraint("kind IN ('direct','group')", name="kind"), nullable=False),
+    Column("title", String(80)),
+    # `<id>:<id>` of a direct one, the smaller id first: there is one for each pair.
+    Column("pair", String(73), unique=True),
+    user_column("maker_id"),
+    # The order (`seq`) of its last message, 0 while there is none.
+    Column("last_seq", BigInteger, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    CheckConstraint("(kind = 'direct') = (pair IS NOT NULL)", name="pair"),
+    CheckConstraint("kind = 'group' OR title IS NULL", name="title"),
+)
+
+# Everything with `seq` in its name is a place in the order of messages, which is the hub's order of events.
+members = Table(
+    "members",
+    metadata,
+    Column("conversation_id", ID, ForeignKey("conversations.id"), primary_key=True),
+    user_column(primary_key=True),
+    # Sees what comes after this; has read, and been given, up to these.
+    Column("from_seq", BigInteger, nullable=False),
+    Column("read_seq", BigInteger, nullable=False),
+    Column("delivered_seq", BigInteger, nullable=False),
+    # Where the conversation stands in this member's list: the place of what moved it last.
+    Column("activity", BigInteger, nullable=False),
+    # What others said past `from_seq` and `read_seq`, without what was deleted.
+    Column("unread", BigInteger, CheckConstraint("unread >= 0", name="unread"), nullable=False),
+    flag_column("muted"),
+    # When this member last read or said something here, and when they are to be notified of what they have not read.
+    Column("looked_at", TIME, nullable=False),
+    Column("notify_at", TIME),
+    Column("joined_at", TIME, nullable=False),
+    Index("ix_members_user_id_activity", "user_id", "activity"),
+    Index("ix_members_unread", "user_id", "unread", sqlite_where=text("unread > 0 AND muted = 0")),
+    Index("ix_members_notify_at", "notify_at", sqlite_where=text("notify_at IS NOT NULL")),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    id_column(),
+    Column("conversation_id", ID, ForeignKey("conversations.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    user_column("sender_id"),
+    Column("type", String(8), CheckConstraint("type IN ('text','image','file')", name="type"), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("reply_to", ID, ForeignKey("messages.id")),
+    Column("client_message_id", String(64)),
+    Column("created_at", TIME, nullable=False),
+    Column("edited_at", TIME),
+    Column("deleted_at", TIME),
+    CheckConstraint("deleted_at IS NULL OR content = ''", name="deleted"),
+    UniqueConstraint("conversation_id", "seq"),
+    # For ever: a message that is sent again, whenever that is, is the same one.
+    Index(
+        "uq_messages_client_message_id",
+        "conversation_id",
+        "sender_id",
+        "client_message_id",
+        unique=True,
+        sqlite_where=text("client_message_id IS NOT NULL"),
+    ),
+)
+
+# A file that was uploaded, and the one message it was sent with. Files with the same content share it on disk.
+attachments = Table(
+    "attachments",
+    metadata,
+    id_column(),
+    user_column("owner_id"),
+    # SHA-256 of the content, in hexadecimal: its name on disk.
+    Column("hash", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("type", String(100), nullable=False),
+    Column("size", BigInteger, CheckConstraint("size > 0", name="size"), nullable=False),
+    Column("width", BigInteger),
+    Column("height", BigInteger),
+    flag_column("thumbnail"),
+    Column("message_id", ID, ForeignKey("messages.id")),
+    Column("place", BigInteger, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Index("ix_attachments_hash", "hash"),
+    Index("ix_attachments_owner_id_size", "owner_id", "size"),
+    Index("ix_attachments_message_id_place", "message_id", "place", sqlite_where=text("message_id IS NOT NULL")),
+    Index("ix_attachments_unsent", "created_at", sqlite_where=text("message_id IS NULL")),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    user_column(primary_key=True),
+    user_column("blocked_id", primary_key=True),
+    Column("created_at", TIME, nullable=False),
+    CheckConstraint("user_id <> blocked_id", name="another"),
+    Index("ix_blocks_blocked_id", "blocked_id"),
+)
+
+presences = Table(
+    "presences",
+    metadata,
+    user_column(primary_key=True),
+    flag_column("invisible"),
+    Column("last_seen_at", TIME),
+)

@@ -1,0 +1,44 @@
+"""What is said and to whom, before it is in any conversation; words that exist keep the rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services import texts
+from services.errors import InvalidField
+from services.message_shapes import MessageType
+
+# Characters of a message. They are at most 20,000 bytes of UTF-8, which is its limit in bytes.
+CONTENT: Final = 5_000
+FILES: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class To:
+    """Where a message goes: to somebody, or into a conversation; exactly one of them."""
+
+    recipient_id: str | None = None
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What is said. Raises InvalidField."""
+
+    type: MessageType = "text"
+    content: str = ""
+    attachment_ids: Sequence[str] = ()
+    reply_to: str | None = None
+    client_message_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the store."""
+        if self.content or self.type == "text":
+            texts.long(self.content, "/content", CONTENT)
+        if self.client_message_id is not None:
+            texts.line(self.client_message_id, "/clientMessageId", 64)
+        if (self.type == "text") == bool(self.attachment_ids):
+            why = "A text has no attachments." if self.attachment_ids else "Without an attachment it is a text."
+            raise InvalidField("/attachmentIds", "length", why)
+        if len(set(self.attachment_ids)) < len(self.attachment_ids) or len(self.attachment_ids) > FILES:
+            raise InvalidField("/attachmentIds", "length", f"A message has at most {FILES} attachments, each once.")

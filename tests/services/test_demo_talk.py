@@ -1,0 +1,31 @@
+"""The demo's conversations: made once, read but for what was said last, with their files."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from services import conversations, demo_talk, messages, users
+from services.attachment_files import AttachmentFiles
+from services.shapes import Person
+from services.times import DAY
+
+NOW = 100 * DAY
+
+
+def test_the_demo_talks_once_and_believably(tx: Connection, tmp_path: Path) -> None:
+    store = AttachmentFiles(tmp_path / "hub.files")
+    files = demo_talk.make_files(store)
+    people = [
+        Person(users.create(tx, email=None, password_hash=None, name=name, role="client", now=0).id, name)
+        for name in ("Ann", "Bob", "Eve")
+    ]
+    cast = {"owner": people[0], "hired": people[1], "asking": people[2], "files": files, "now": NOW}
+    assert demo_talk.fill(tx, **cast) == 3  # type: ignore[arg-type]  # by name
+    assert demo_talk.fill(tx, **cast) == 0  # type: ignore[arg-type]
+    listed = conversations.page(tx, user_id=people[0].id)
+    assert [each.title for each in listed.items] == [demo_talk.TEAM, None, None]
+    assert [each.unread for each in listed.items] == [1, 1, 1]
+    sent = [m for each in listed.items for m in messages.page(tx, conversation_id=each.id, user_id=people[0].id).items]
+    attached = [file for message in sent for file in message.attachments]
+    assert {file.name for file in attached} == {demo_talk.NOTES, demo_talk.SKETCH}
+    assert all(store.path(file.hash).exists() for file in files.values())

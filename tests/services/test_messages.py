@@ -1,0 +1,168 @@
+"""What is said in conversations: whose notifications come, wait and go, and who hears of what."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, select
+
+from services import (
+    conversations,
+    inbox,
+    membership,
+    message_changes,
+    message_notices,
+    messaging,
+    outbox,
+    receipts,
+    tables,
+    users,
+)
+from services.errors import Forbidden, InvalidField
+from services.message_notices import LOOKING_MS
+from services.message_shapes import Message
+from services.shapes import Person
+from services.standing import MOST_MEMBERS
+from services.words import To, Words
+
+NOW = 1_000_000
+
+
+def person(tx: Connection, name: str = "Ann") -> Person:
+    made = users.create(tx, email=None, password_hash=None, name=name, role="client", now=NOW)
+    return Person(made.id, name)
+
+
+def say(tx: Connection, sender: Person, to: Person | str, content: str = "Hello", now: int = NOW) -> Message:
+    place = To(conversation_id=to) if isinstance(to, str) else To(recipient_id=to.id)
+    return messaging.send(tx, sender=sender, to=place, words=Words(content=content), now=now).message
+
+
+def notices(tx: Connection, who: Person) -> list[tuple[str, str, int]]:
+    return [(each.title, each.body, each.count) for each in inbox.page(tx, user_id=who.id).items]
+
+
+def heard(told: list[outbox.Draft], who: Person, type: str) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(d.data) for d in told if d.channel == f"user:{who.id}" and d.type == type]
+
+
+def test_a_conversation_has_one_notification_that_counts(tx: Connection) -> None:
+    ann, bob, eve = person(tx), person(tx, "Bob"), person(tx, "Eve")
+    say(tx, ann, bob, "x" * 200)
+    assert notices(tx, bob) == [("New message from Ann", "x" * 139 + "…", 1)]
+    say(tx, ann, bob, "two")
+    say(tx, eve, bob, "three")
+    assert notices(tx, bob) == [("New message from Eve", "three", 1), ("2 new messages from Ann", "two", 2)]
+    team = membership.make(tx, maker_id=ann.id, member_ids=[bob.id, eve.id], title="Team", now=NOW).id
+    say(tx, ann, team)
+    say(tx, eve, team, "four", now=NOW + LOOKING_MS)
+    assert notices(tx, bob)[0] == ("2 new messages in Team", "Eve: four", 2)
+    assert notices(tx, ann) == [("New message in Team", "Eve: four", 1)]
+
+
+def test_who_looks_is_notified_later_and_only_of_what_they_have_not_read(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    place = say(tx, bob, ann).conversation_id
+    last = say(tx, ann, bob, now=NOW + 1_000)
+    assert notices(tx, bob) == []
+    assert message_notices.due(tx, now=NOW + LOOKING_MS, limit=10) == []
+    due = message_notices.due(tx, now=NOW + 1_000 + LOOKING_MS, limit=10)
+    assert due == [(place, bob.id)]
+    receipts.read(tx, conversation_id=place, user_id=bob.id, up_to=last.id, now=NOW + 2_000)
+    assert message_notices.due(tx, now=NOW + 2 * LOOKING_MS, limit=10) == []
+    message_notices.tell(tx, found=due, now=NOW + 2 * LOOKING_MS)
+    assert notices(tx, bob) == []
+    say(tx, ann, bob, "Still there?", now=NOW + 3_000)
+    say(tx, ann, bob, "Bob?", now=NOW + 4_000)
+    message_notices.tell(tx, found=message_notices.due(tx, now=NOW + 90_000, limit=10), now=NOW + 90_000)
+    assert notices(tx, bob) == [("2 new messages from Ann", "Bob?", 1)]
+    assert message_notices.due(tx, now=NOW + 90_000, limit=10) == []
+
+
+def test_a_clock_that_was_set_back_delays_no_notification_for_hours(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    place = say(tx, bob, ann).conversation_id
+    say(tx, ann, bob, now=NOW + 1)
+    assert message_notices.due(tx, now=NOW - 10 * LOOKING_MS, limit=10) == [(place, bob.id)]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_notification_does_not_keep_words_that_were_taken_back(tx: Connection, gone: bool) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    say(tx, ann, bob, "one")
+    secret = say(tx, ann, bob, "my password")
+    if gone:
+        message_changes.remove(tx, message_id=secret.id, user_id=ann.id, now=NOW)
+    else:
+        message_changes.edit(tx, message_id=secret.id, user_id=ann.id, content="nothing", now=NOW)
+    assert notices(tx, bob) == []
+    left = tx.execute(select(tables.notifications.c.body)).scalars().all()
+    assert left == []
+    assert conversations.page(tx, user_id=bob.id).unread == (1 if gone else 2)
+
+
+def test_deleting_all_that_was_unread_takes_the_notification_of_what_was_before(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    first, second = say(tx, ann, bob, "one"), say(tx, ann, bob, "two")
+    message_changes.remove(tx, message_id=first.id, user_id=ann.id, now=NOW)
+    assert len(notices(tx, bob)) == 1
+    message_changes.remove(tx, message_id=second.id, user_id=ann.id, now=NOW)
+    assert (notices(tx, bob), conversations.page(tx, user_id=bob.id).unread) == ([], 0)
+
+
+@pytest.mark.parametrize(("others", "told_to_all"), [(receipts.TOLD_MEMBERS - 1, True), (receipts.TOLD_MEMBERS, False)])
+def test_in_a_large_group_reading_is_told_to_the_reader_alone(
+    tx: Connection, told: list[outbox.Draft], others: int, told_to_all: bool
+) -> None:
+    ann, rest = person(tx), [person(tx) for _ in range(others)]
+    team = membership.make(tx, maker_id=ann.id, member_ids=[each.id for each in rest], now=NOW).id
+    last = say(tx, ann, team)
+    told.clear()
+    receipts.read(tx, conversation_id=team, user_id=rest[0].id, up_to=last.id, now=NOW)
+    assert heard(told, rest[0], "message_state")[0]["unread"] == 0
+    expected = [{"conversationId": team, "kind": "read", "userId": rest[0].id, "upTo": last.id}] if told_to_all else []
+    assert heard(told, ann, "message_state") == expected
+    shown = conversations.one(tx, conversation_id=team, user_id=ann.id).members
+    assert {member.read_up_to for member in shown if member.id == rest[0].id} == {last.id}
+
+
+def test_a_group_is_for_a_hundred(tx: Connection) -> None:
+    ann, rest = person(tx), [person(tx).id for _ in range(MOST_MEMBERS)]
+    with pytest.raises(InvalidField):
+        membership.make(tx, maker_id=ann.id, member_ids=rest, now=NOW)
+    team = membership.make(tx, maker_id=ann.id, member_ids=rest[1:], now=NOW).id
+    with pytest.raises(InvalidField):
+        membership.add(tx, conversation_id=team, by=ann.id, user_ids=rest[:1], history=True, now=NOW)
+    membership.add(tx, conversation_id=team, by=ann.id, user_ids=rest[1:], history=True, now=NOW)
+    assert len(conversations.one(tx, conversation_id=team, user_id=ann.id).members) == MOST_MEMBERS
+
+
+def test_a_group_whose_maker_leaves_is_that_of_its_oldest_member(tx: Connection) -> None:
+    ann, bob, eve = person(tx), person(tx, "Bob"), person(tx, "Eve")
+    team = membership.make(tx, maker_id=ann.id, member_ids=[eve.id], now=NOW).id
+    membership.add(tx, conversation_id=team, by=ann.id, user_ids=[bob.id], history=False, now=NOW + 1)
+    membership.remove(tx, conversation_id=team, by=ann.id, user_id=ann.id, now=NOW + 2)
+    with pytest.raises(Forbidden):
+        membership.change(tx, conversation_id=team, user_id=bob.id, rename=True, title="Bob's", now=NOW + 3)
+    changed = membership.change(tx, conversation_id=team, user_id=eve.id, rename=True, title="Eve's", now=NOW + 3)
+    assert changed.title == "Eve's"
+
+
+def test_the_message_event_is_the_message_with_the_counts(tx: Connection, told: list[outbox.Draft]) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    say(tx, ann, bob)
+    sent = say(tx, ann, bob, 'quotes " and \\ and 🎉')
+    shown = msgspec.to_builtins(sent)
+    assert heard(told, bob, "message")[-1] == shown | {"unread": 2, "unreadTotal": 2}
+    assert heard(told, ann, "message")[-1] == shown | {"unread": 0, "unreadTotal": 0}
+    assert {draft.subject for draft in told if draft.type == "message"} >= {sent.id}
+
+
+def test_the_order_of_messages_is_that_of_their_events(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    sent = [say(tx, ann if n % 2 else bob, bob if n % 2 else ann, now=NOW - n) for n in range(6)]
+    seqs = {id: seq for id, seq in tx.execute(select(tables.messages.c.id, tables.messages.c.seq))}  # noqa: C416
+    events = outbox.seal(tx)
+    for message in sent:
+        own = [e.position for e in events if e.type == "message" and message.id.encode() in e.data[:60]]
+        assert min(position or 0 for position in own) == seqs[message.id]
