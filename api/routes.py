@@ -21,6 +21,7 @@ from api import (
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
 from api.routes_messages import MESSAGE_OPERATIONS
+from api.routes_ways import WAY_OPERATIONS
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
@@ -186,6 +187,8 @@ _OPERATIONS: Sequence[Operation] = (
         answer=Self,
         slashes=True,
     ),
+    # The ways out
+    *WAY_OPERATIONS,
     # Conversations
     *MESSAGE_OPERATIONS,
     *market.OPERATIONS,
