@@ -1,37 +1,84 @@
-"""The files of web/: the one page at /, the interface at /docs, and what they load."""
+"""What is served to people and not to programs: the app at / and its pages, the interface at /docs, and their files."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
-WEB = Path(__file__).resolve().parent.parent / "web"
-# The files change with the release and have no hash in their names: ask each time, answer 304.
-_HEADERS = {"cache-control": "no-cache"}
+from api.assets import Asset, Assets, read
+from services.errors import NotFound
+
+WEB: Final = Path(__file__).resolve().parent.parent / "web"
+
+# Every address of the app is the same page, which shows what the address names.
+APP: Final = (
+    "/",
+    "/jobs",
+    "/jobs/{id}",
+    "/post",
+    "/work",
+    "/messages",
+    "/messages/{id}",
+    "/wallet",
+    "/settings",
+    "/people/{id}",
+    "/sign-in",
+)
+# A file under its hash never changes; one without is asked for each time, and answered 304.
+_FOREVER: Final = "public, max-age=31536000, immutable"
+_EACH_TIME: Final = "no-cache"
+
+_Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes() -> list[BaseRoute]:
-    """What is served to people and not to programs."""
+    """The files are read once, here."""
+    assets = read(WEB)
     return [
-        Route("/", _page("index.html")),
-        Route("/docs", _page("docs.html")),
-        Mount("/static", _Static(directory=WEB)),
+        *(Route(path, _one(assets.files["index.html"])) for path in APP),
+        Route("/docs", _one(assets.files["docs.html"])),
+        # A service worker rules the folder it is in, so it is not among the others.
+        Route("/sw.js", _one(assets.files["sw.js"])),
+        Route("/manifest.webmanifest", _one(assets.files["manifest.webmanifest"])),
+        Route("/static/{name:path}", _static(assets)),
     ]
 
 
-class _Static(StaticFiles):
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        """Files that a browser asks for again each time."""
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
-        response.headers.update(_HEADERS)
-        return response
-
-
-def _page(name: str) -> Callable[[Request], Awaitable[Response]]:
+def _one(asset: Asset) -> _Handler:
     async def page(request: Request) -> Response:
-        return FileResponse(WEB / name, headers=_HEADERS)
+        return _answer(request, asset, _EACH_TIME)
 
     return page
+
+
+def _static(assets: Assets) -> _Handler:
+    async def static(request: Request) -> Response:
+        name = request.path_params["name"]
+        release, _, rest = name.partition("/")
+        hashed = release == assets.release
+        asset = assets.files.get(rest if hashed else name)
+        if asset is None:
+            raise NotFound
+        return _answer(request, asset, _FOREVER if hashed else _EACH_TIME)
+
+    return static
+
+
+def _answer(request: Request, asset: Asset, cache: str) -> Response:
+    """The file, packed where the browser can unpack it; these are public, and other origins may import them."""
+    headers = {
+        "cache-control": cache,
+        "etag": asset.etag,
+        "vary": "Accept-Encoding",
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
+    }
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    content = asset.plain
+    if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        content, headers["content-encoding"] = asset.packed, "gzip"
+    return Response(content, headers=headers, media_type=asset.media_type)

@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and what comes out; the marketplace's own are in `api.market`."""
+"""Every URL, who may call it, what goes in and out; `api.market`, `api.talk` and `api.ways` hold those of their rooms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from api import (
     openapi,
     realtime,
     stream,
+    talk,
     tickets,
     users,
+    ways,
 )
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
-from api.routes_messages import MESSAGE_OPERATIONS
-from api.routes_ways import WAY_OPERATIONS
 from services import inbox as inboxes
 from services.broadcasts import Accepted
 from services.channels import ROLES
@@ -187,10 +187,11 @@ _OPERATIONS: Sequence[Operation] = (
         answer=Self,
         slashes=True,
     ),
-    # The ways out
-    *WAY_OPERATIONS,
     # Conversations
-    *MESSAGE_OPERATIONS,
+    *talk.OPERATIONS,
+    # The ways out
+    *ways.OPERATIONS,
+    # The marketplace
     *market.OPERATIONS,
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),

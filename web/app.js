@@ -1,190 +1,210 @@
-/** Where the parts of the page meet: who is signed in, what they see, and what each event does. */
+/** The demo app: a marketplace on the elements; who is here, which page they are on, and the frame around it. */
 
-import { Api, Problem } from "/static/api.js";
-import { Client } from "/static/client.js";
-import { ago, attempt, copy, money, part, sentence, write } from "/static/dom.js";
-import { door } from "/static/door.js";
-import { Freelancer } from "/static/freelancer.js";
-import { Inbox, iconOf } from "/static/inbox.js";
-import { cardOf } from "/static/jobs.js";
-import { Stream } from "/static/stream.js";
-import { Toasts } from "/static/toasts.js";
+import { connect } from "./client.js";
+import { h, set } from "./element.js";
+import "./elements.js";
+import { door } from "./door.js";
+import { findJobs } from "./find.js";
+import { jobPage } from "./job.js";
+import { messagesPage } from "./messages.js";
+import { personPage } from "./person.js";
+import { postJob } from "./post.js";
+import { renewPush } from "./push.js";
+import { settingsPage } from "./settings.js";
+import { actButton, face, link } from "./ui.js";
+import { walletPage } from "./wallet.js";
+import { Wire } from "./wire.js";
+import { workPage } from "./work.js";
 
-const STATES = { live: "Live", connecting: "Connecting…", offline: "Offline" };
-const SIGNED_OUT = "You were signed out. Sign in again to go on.";
-const CLOCK = 30_000;
-/** Announcements this browser has toasted already. */
-const HEARD = "gigwire-announcements";
-const HEARD_AT_MOST = 50;
+const page = document.getElementById("page");
 
-const page = /** @type {HTMLElement} */ (document.getElementById("page"));
-const toasts = new Toasts(/** @type {HTMLElement} */ (document.getElementById("toasts")));
-/** @type {Desk | null} */
-let desk = null;
-const api = new Api(() => leave(SIGNED_OUT));
+const NAV = [
+  { href: "/jobs", label: "Find work", icon: "M4 7h16M4 12h10M4 17h7M18 15a3 3 0 1 0 .01 0M20.5 19.5 22 21", who: "all" },
+  { href: "/work", label: "Dashboard", icon: "M4 4h7v7H4zM13 4h7v4h-7zM13 11h7v9h-7zM4 14h7v6H4z", who: "user" },
+  { href: "/post", label: "Post a job", icon: "M12 5v14M5 12h14", who: "client" },
+  { href: "/messages", label: "Messages", icon: "M4 5h16v11H9l-5 4z", who: "user" },
+  { href: "/wallet", label: "Wallet", icon: "M4 7h14a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2zM4 7V6a2 2 0 0 1 2-2h10M16 13h.01", who: "user" },
+  { href: "/settings", label: "Settings", icon: "M4 7h10M18 7h2M4 17h4M12 17h8M14 4.500v5M8 14.500v5", who: "user" },
+];
 
-class Desk {
-  /** How far the hub's clock is ahead of this one, ms. */
-  #skew = 0;
-  /** @type {Stream | null} */
-  #stream = null;
-  #left = false;
-  leaving = false;
+/** What a page gets: the client, who is here, and how to go elsewhere. */
+const app = {
+  client: connect(),
+  get user() {
+    return this.client.getSnapshot().user ?? null;
+  },
+  request(method, path, body) {
+    return this.client.request(method, path, body);
+  },
+  go(url, replace = false) {
+    const { pathname, search, hash } = new URL(url, location.href);
+    history[replace ? "replaceState" : "pushState"](null, "", pathname + search + hash);
+    show();
+  },
+  /** Draw now and after each change, as long as the page is shown. */
+  watch(live, draw) {
+    ends.push(live.subscribe(() => draw(live.getSnapshot())));
+    draw(live.getSnapshot());
+  },
+  /** What the page is called, now that it is known. */
+  rename(title) {
+    app.title = title;
+    drawTitle();
+  },
+  /** Run this when the page is left. */
+  end(act) {
+    ends.push(act);
+  },
+};
 
-  /** @param {any} user */
-  constructor(user) {
-    this.user = user;
-    this.root = copy("desk");
-    const work = part(this.root, "work");
-    const View = { client: Client, freelancer: Freelancer }[/** @type {string} */ (user.role)];
-    if (View) this.view = new View(work, api, user);
-    else work.textContent = "As an admin you post no jobs and place no bids; what concerns you is in your notifications.";
-    this.inbox = new Inbox(this.root, api, (jobId) => this.#reveal(jobId));
-    write(this.root, { name: user.name, role: user.role });
-    const bar = part(this.root, "bar");
-    const button = part(bar, "send");
-    button.addEventListener("click", () => attempt(bar, () => this.#logOut(), button));
-  }
+/** @type {Array<() => void>} */
+let ends = [];
+let frame = null;
+let shownFor = undefined;
+let notice = "";
 
-  /** Fetch everything, then listen from where the inbox was read: nothing falls between. */
-  async begin() {
-    await this.#refetch();
-    if (this.#left) return;
-    this.#stream = new Stream(this.inbox.cursor, {
-      hear: (name, data) => this.#hear(name, data),
-      state: (state) => this.#state(state),
-      refused: () => void api.get("/api/auth/me").catch(() => {}),
-    });
-  }
+const wire = new Wire(app.client);
+let frameEnd = () => {};
 
-  end() {
-    this.#left = true;
-    this.#stream?.close();
-    toasts.clear();
-    document.title = "Gigwire";
-  }
+const ROUTES = [
+  [/^\/jobs$/, findJobs],
+  [/^\/jobs\/([^/]+)$/, jobPage],
+  [/^\/people\/([^/]+)$/, personPage],
+  [/^\/post$/, postJob, "user"],
+  [/^\/work$/, workPage, "user"],
+  [/^\/messages(?:\/([^/]+))?$/, messagesPage, "user"],
+  [/^\/wallet$/, walletPage, "user"],
+  [/^\/settings$/, settingsPage, "user"],
+];
 
-  /** @param {string} name @param {any} data */
-  #hear(name, data) {
-    if (data.serverTime) this.#skew = Date.parse(data.serverTime) - Date.now();
-    if (name === "connection_confirmed") this.#confirmed(data);
-    else if (name === "reset") this.#refetch();
-    else if (name === "bye" && ["logout", "revoked"].includes(data.reason)) leave(SIGNED_OUT);
-    else if (name === "notification") this.#notify(data);
-    else if (name === "notification_state") this.inbox.apply(data);
-    else if (name === "announcement") this.#announce(data);
-    else if (name === "job_created" && this.#isForMe(data)) this.#newJob(data);
-    if (data.invalidates) this.view?.invalidate(data.invalidates, data);
-  }
-
-  /** @param {any} confirmation */
-  #confirmed({ unread }) {
-    this.inbox.count(unread);
-    for (const part of [this.inbox, this.view]) if (part?.fresh.broken) part.fresh.ask();
-  }
-
-  #refetch() {
-    return Promise.all([this.inbox.fresh.ask(), this.view?.fresh.ask(), this.#announcements()]);
-  }
-
-  /** @param {any} notification */
-  #notify(notification) {
-    this.inbox.add(notification);
-    const { title, body, actions, createdAt } = notification;
-    const toast = { icon: iconOf(notification), title, body, actions };
-    toasts.arrive(toast, this.#age(createdAt), (action) => this.inbox.act(notification, action));
-  }
-
-  /** A job is news to a freelancer if a skill matches; where either side names none, all match. @param {any} job */
-  #isForMe(job) {
-    const mine = new Set(this.user.skills.map((/** @type {string} */ skill) => skill.toLowerCase()));
-    const match = job.skills.some((/** @type {string} */ skill) => mine.has(skill.toLowerCase()));
-    return this.user.role === "freelancer" && (match || !mine.size || !job.skills.length);
-  }
-
-  /** @param {any} job */
-  #newJob({ title, budget, currency, category, createdAt }) {
-    const body = [title, money(budget, currency), category].filter(Boolean).join(" · ");
-    toasts.arrive({ icon: "💼", title: "New Job Posted!", body }, this.#age(createdAt));
-  }
-
-  /** What is said to everybody and still in force; nothing of it is worth an error. */
-  async #announcements() {
-    const { items } = await api.get("/api/announcements").catch(() => ({ items: [] }));
-    if (!this.#left) for (const announcement of items.reverse()) this.#announce(announcement);
-  }
-
-  /** Toast it once in this browser. @param {any} announcement */
-  #announce({ id, title, body }) {
-    const heard = (localStorage.getItem(HEARD) ?? "").split(" ");
-    if (heard.includes(id)) return;
-    localStorage.setItem(HEARD, [id, ...heard].slice(0, HEARD_AT_MOST).join(" "));
-    toasts.show({ icon: iconOf({ type: "announcement" }), title, body });
-  }
-
-  /** How long ago that was, ms, by the hub's clock. @param {string} time */
-  #age(time) {
-    return Date.now() + this.#skew - Date.parse(time);
-  }
-
-  /** Show a job where it is on this page. @param {string} id */
-  #reveal(id) {
-    const card = cardOf(this.root, id);
-    card?.scrollIntoView({ block: "center" });
-    card?.focus({ preventScroll: true });
-    return Boolean(card);
-  }
-
-  /** @param {import("/static/stream.js").State} state */
-  #state(state) {
-    const element = part(this.root, "state");
-    if (element.dataset.state === state) return;
-    element.dataset.state = state;
-    element.textContent = STATES[state];
-  }
-
-  async #logOut() {
-    this.leaving = true;
-    await api.post("/api/auth/logout").catch((error) => {
-      this.leaving = false;
-      throw error;
-    });
-    leave("");
-  }
+/** Show the page that the address names. */
+function show() {
+  for (const end of ends) end();
+  ends = [];
+  const { user } = app;
+  if (user === undefined) return;
+  let path = location.pathname;
+  if (path === "/") path = user ? (user.role === "client" ? "/work" : "/jobs") : "/sign-in";
+  const route = ROUTES.map(([pattern, make, who]) => ({ match: pattern.exec(path), make, who })).find(({ match }) => match);
+  if (!route || (route.who && !user)) return showDoor();
+  if (!frame) page.replaceChildren((frame = makeFrame()));
+  const { title, element } = route.make(app, ...route.match.slice(1));
+  const main = frame.querySelector("main");
+  main.replaceChildren(element);
+  main.className = route.make === messagesPage ? "wide" : "";
+  for (const each of frame.querySelectorAll("nav a")) set(each, { ariaCurrent: path.startsWith(each.getAttribute("href")) ? "page" : null });
+  scrollTo(0, 0);
+  app.title = title;
+  drawTitle();
 }
 
-/** @param {any} user */
-function enter(user) {
-  desk = new Desk(user);
-  page.replaceChildren(desk.root);
-  desk.begin();
+function leave() {
+  for (const end of ends) end();
+  ends = [];
+  showDoor();
 }
 
-/** Back to the door; somebody who asked to leave needs no reason. @param {string} notice */
-function leave(notice) {
-  if (!desk) return;
-  const reason = desk.leaving ? "" : notice;
-  desk.end();
-  desk = null;
-  page.replaceChildren(door(api, reason, enter));
+function showDoor() {
+  frame = null;
+  page.replaceChildren(door(app, notice));
+  notice = "";
+  app.title = "Sign in";
+  drawTitle();
 }
 
-function tick() {
-  for (const time of document.querySelectorAll("time")) time.textContent = ago(time.dateTime);
+function drawTitle() {
+  const { unread } = app.client.getSnapshot().inbox;
+  document.title = `${app.user && unread ? `(${unread > 99 ? "99+" : unread}) ` : ""}${app.title ? `${app.title} · ` : ""}Gigwire`;
 }
 
-async function start() {
-  setInterval(tick, CLOCK);
-  try {
-    enter(await api.get("/api/auth/me"));
-  } catch (error) {
-    page.replaceChildren(door(api, isSignedOut(error) ? "" : sentence(error), enter));
-  }
+function makeFrame() {
+  const { user } = app;
+  const items = NAV.filter(({ who }) => who === "all" || (user && (who === "user" || who === user.role)));
+  const nav = h("nav", { ariaLabel: "Main" }, ...items.map(({ href, label, icon }) => link(href, picture(icon), { "data-label": label })));
+  for (const each of nav.children) each.append(h("span", { textContent: each.dataset.label }), ...(each.dataset.label === "Messages" && user ? [unreadMessages()] : []));
+  const who = user
+    ? [h("div", { className: "who" }, face(user.name), h("span", {}, h("b", { textContent: user.name }), h("small", { textContent: user.role }))), actButton("Log out", () => app.client.logout(), "quiet small")]
+    : [link("/sign-in", "Sign in", { className: "button primary" })];
+  const bell = user ? [h("notification-bell", { id: "bell" })] : [];
+  return h("div", { className: "frame" },
+    h("a", { className: "skip", href: "#main", textContent: "Skip to content" }),
+    h("aside", { className: "rail" }, brand(), nav, h("div", { className: "foot" }, wire.button, h("a", { href: "/docs", className: "faint", textContent: "API" }))),
+    h("header", { className: "bar" }, brand(), h("connection-status", {}), h("span", { className: "space" }), ...bell, h("div", { className: "me" }, ...who)),
+    h("main", { id: "main", tabIndex: -1 }),
+    ...(user ? [h("notification-center", { id: "center" })] : []),
+    wire.drawer);
 }
 
-/** @param {unknown} error */
-function isSignedOut(error) {
-  return error instanceof Problem && error.status === 401;
+const brand = () => link("/", h("img", { src: markUrl(), alt: "", width: 28, height: 28 }), { className: "brand", ariaLabel: "Gigwire, home" });
+
+/** Beside this file, wherever it is served from. */
+export const markUrl = () => new URL("./mark.svg", import.meta.url).href;
+
+function picture(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
 }
 
-start();
+/** How many messages are unread, in the navigation. */
+function unreadMessages() {
+  const badge = h("i", { className: "count", hidden: true });
+  const live = app.client.live("/api/conversations?limit=50", ["conversations"]);
+  const draw = () => {
+    const { data } = live.getSnapshot();
+    const unread = data?.unread ?? 0;
+    set(badge, { hidden: !unread, textContent: unread > 99 ? "99+" : String(unread), ariaLabel: `${unread} unread` });
+  };
+  frameEnd();
+  frameEnd = live.subscribe(draw);
+  draw();
+  return badge;
+}
+
+// Who is here decides what there is to see.
+function follow() {
+  const { user } = app.client.getSnapshot();
+  drawTitle();
+  if (user === undefined) return;
+  const now = user?.id ?? null;
+  if (now === shownFor) return;
+  const left = shownFor && !user;
+  shownFor = now;
+  frameEnd();
+  frame = null;
+  if (user && location.pathname === "/sign-in") history.replaceState(null, "", "/");
+  // Who was signed out comes back to where they were; who left on purpose begins at the beginning.
+  if (left && !notice) history.replaceState(null, "", "/");
+  if (left) leave();
+  else show();
+  if (user) renewPush(app.client).catch(() => {});
+}
+
+app.client.on("signed-out", ({ data }) => {
+  if (data.own) return;
+  notice = "You were signed out. Sign in again to go on.";
+  if (shownFor === null) leave();
+});
+app.client.subscribe(follow);
+addEventListener("popstate", show);
+document.addEventListener("click", (event) => {
+  const anchor = event.composedPath().find((each) => each instanceof HTMLAnchorElement);
+  if (!anchor || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || anchor.target) return;
+  const to = new URL(anchor.href, location.href);
+  if (to.origin !== location.origin || !(to.pathname === "/" || to.pathname === "/sign-in" || ROUTES.some(([pattern]) => pattern.test(to.pathname)))) return;
+  if (to.hash && to.pathname === location.pathname) return;
+  event.preventDefault();
+  app.go(to.href);
+});
+document.addEventListener("hub-navigate", (event) => {
+  const to = new URL(event.detail.url);
+  if (to.origin !== location.origin) return;
+  event.preventDefault();
+  app.go(to.href);
+});
+navigator.serviceWorker?.register("/sw.js").catch(() => {});
+follow();

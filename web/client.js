@@ -1,107 +1,238 @@
-/** What a client sees: a form to post a job, their jobs, who bids on them, and a button to hire. */
+/**
+ * The client library: `connect()` gives a store of what a signed-in user hears from the hub, and the acts on it.
+ * However many tabs are open, a browser has one stream. It needs no document and draws nothing.
+ */
 
-import { Fresh, attempt, cents, copy, money, onSubmit, part, showAll, words, write } from "/static/dom.js";
-import { cardOf, makeJob, showJob, writeStatus } from "/static/jobs.js";
-import { showSteps } from "/static/steps.js";
+import { Core } from "./core.js";
+import { Conversation } from "./conversation.js";
+import { Live } from "./live.js";
+import { Host, Mirror, elect, isVisible } from "./link.js";
+import { newKey, requester } from "./request.js";
+
+export { FILTERS, listed } from "./inbox.js";
+export { Problem } from "./request.js";
+
+/** Before anything is known, and on a server. */
+export const NOBODY = Object.freeze({
+  status: "connecting", user: undefined, announcements: [], outbox: [], undo: null, heartbeat: null,
+  inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
+});
+/** Anything somebody does is told to the Core at most this often, ms. */
+const ACTIVE_EVERY = 20_000;
+
+/** @typedef {import("./client.d.ts").Options} Options */
 
 export class Client {
-  /** @type {any[]} */
-  #jobs = [];
-  /** @type {Map<string, any[]>} by job */
-  #bids = new Map();
+  #listeners = new Set();
+  #hearers = new Map();
+  #invalidators = new Set();
+  #lives = new Map();
+  #conversations = new Map();
+  #link;
+  #end = () => {};
+  #last = NOBODY;
+  #ready = Promise.resolve();
 
-  /** @param {HTMLElement} work where to show it @param {import("/static/api.js").Api} api @param {any} user */
-  constructor(work, api, user) {
-    this.api = api;
-    this.user = user;
-    this.root = copy("client");
-    this.fresh = new Fresh(() => this.#load(), part(this.root, "section"));
-    work.append(this.root);
-    onSubmit(part(this.root, "form"), (values) => this.#post(values));
+  /** @param {Options} [options] */
+  constructor(options = {}) {
+    this.options = options;
+    this.url = options.url ?? "";
+    this.random = options.random ?? Math.random;
+    this.tab = newKey();
+    this.request = requester({ url: this.url, fetch: options.fetch, token: options.token });
+    this.#begin(options.sharing ?? best(options));
+    if (globalThis.document) this.#watchPage();
+  }
+
+  // ---- The store
+
+  /** @param {() => void} listener called after a change @returns {() => void} stops it */
+  subscribe = (listener) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** What is known now; the same object as long as nothing changed. */
+  getSnapshot = () => {
+    const state = this.#link?.getSnapshot();
+    // A tab that has just begun to lead goes on showing what it knew until the disk is read.
+    if (state && (state.user !== undefined || this.#last === NOBODY)) this.#last = state;
+    return this.#last;
+  };
+
+  /** On a server nobody is signed in. */
+  getServerSnapshot = () => NOBODY;
+
+  /**
+   * Hear events as they come, once each: `on("notification", …)`, `on("*", …)` for all of them.
+   * @param {string} name @param {(event: {name: string, data: any, id: string, late: boolean, show: boolean}) => void} hearer
+   */
+  on(name, hearer) {
+    if (!this.#hearers.has(name)) this.#hearers.set(name, new Set());
+    this.#hearers.get(name).add(hearer);
+    if (/^[a-z][a-z0-9_]*$/.test(name)) this.#call("hearAlso", name);
+    return () => this.#hearers.get(name).delete(hearer);
+  }
+
+  /** The keys of what an event made old: "jobs", "job/…"; "*" after a reset. @param {(keys: string[]) => void} listener */
+  onInvalidate(listener) {
+    this.#invalidators.add(listener);
+    return () => this.#invalidators.delete(listener);
   }
 
   /**
-   * Refetch what an event made old. @param {string[]} keys @param {any} data
+   * Something fetched by REST that stays fresh: fetched again when an event names one of its keys.
+   * @param {string} path @param {string[]} keys @returns {Live}
    */
-  async invalidate(keys, data) {
-    const mine = this.#jobs.filter((job) => keys.includes(`job/${job.id}`));
-    if (keys.includes("my-jobs") || (data.owner?.id === this.user.id && !mine.length)) return this.fresh.ask();
-    this.fresh.touch();
-    await Promise.all(mine.map((job) => this.#reload(job.id)));
+  live(path, keys) {
+    if (!this.#lives.has(path)) this.#lives.set(path, new Live(this, path, keys));
+    return this.#lives.get(path);
   }
 
-  async #load() {
-    const page = await this.api.get("/api/jobs?mine=true&limit=50");
-    const told = page.items.filter((/** @type {any} */ job) => job.bidCount || job.hiredBidId);
-    this.#bids = new Map(await Promise.all(told.map(async (/** @type {any} */ job) => [job.id, await this.#bidsOf(job.id)])));
-    this.#jobs = page.items;
-    this.#render();
+  /** A conversation with its messages. @param {string} id @returns {Conversation} */
+  conversation(id) {
+    if (!this.#conversations.has(id)) this.#conversations.set(id, new Conversation(this, id));
+    return this.#conversations.get(id);
   }
 
-  /** @param {string} id @returns {Promise<any[]>} */
-  async #bidsOf(id) {
-    return (await this.api.get(`/api/jobs/${id}/bids?limit=100`)).items;
+  // ---- Acts; each resolves when the hub has answered, and rejects with a Problem
+
+  /** @param {any} user as the hub's answer to signing in has it */
+  signedIn = (user) => this.#call("signedIn", user);
+  logout = () => this.#call("logout");
+  refresh = () => this.#call("refresh");
+  /** @param {string} [filter] */
+  more = (filter = "all") => this.#call("more", filter);
+  /** @param {...string} ids */
+  read = (...ids) => this.#call("read", ids);
+  unread = (...ids) => this.#call("unread", ids);
+  seen = (...ids) => this.#call("seen", ids);
+  archive = (...ids) => this.#call("archive", ids);
+  unarchive = (...ids) => this.#call("unarchive", ids);
+  readAll = () => this.#call("readAll");
+  undo = () => this.#call("undo");
+  forgetUndo = () => this.#call("forgetUndo");
+  /** @param {string} id of a notification @param {string} action */
+  act = (id, action) => this.#call("act", id, action);
+  /** @param {any} message @returns {Promise<string>} its clientMessageId; it is sent when that is possible */
+  sendMessage = (message) => this.#call("send", { clientMessageId: newKey(), ...message });
+  resend = (clientMessageId) => this.#call("resend", clientMessageId);
+  discard = (clientMessageId) => this.#call("discard", clientMessageId);
+  /** @param {string} conversationId @param {boolean} typing */
+  typing = (conversationId, typing) => this.request("POST", "/api/realtime/messages/typing", { conversationId, typing }).catch(() => {});
+
+  /** Leave; the stream ends when the last tab has left. */
+  close() {
+    this.#end();
+    this.#link = null;
   }
 
-  /** @param {string} id */
-  async #reload(id) {
-    const [job, bids] = await Promise.all([this.api.get(`/api/jobs/${id}`), this.#bidsOf(id)]).catch(() => []);
-    if (!job) return this.fresh.ask();
-    this.#bids.set(id, bids);
-    this.#jobs = this.#jobs.map((old) => (old.id === id ? job : old));
-    this.#render();
+  // ---- Where the Core is
+
+  #begin(sharing) {
+    const listener = { changed: () => this.#changed(), event: (event) => this.#hear(event) };
+    if (sharing === "worker") return this.#useWorker(listener);
+    if (sharing === "lock") return this.#useLock(listener);
+    const core = new Core(this.options);
+    this.#use(core, listener);
+    this.#ready = core.start();
+    this.#end = () => core.close();
   }
 
-  /** @param {Record<string, string>} values */
-  async #post({ title, description, budget, skills, instant }) {
-    const job = { title, description, budget: cents(budget), skills: words(skills), instantAccept: instant === "on" };
-    await this.api.post("/api/jobs", job);
-    part(this.root, "form").reset();
-    await this.fresh.ask();
+  #useWorker(listener) {
+    const worker = new SharedWorker(this.options.worker ?? new URL("./worker.js", import.meta.url), { type: "module", name: "gigwire" });
+    // A browser that has shared workers but not of modules, or whose policy forbids them.
+    worker.onerror = () => this.#link?.getSnapshot() || this.#useLock(listener);
+    const { port } = worker;
+    const mirror = new Mirror(this.tab, (message) => port.postMessage(message), listener);
+    port.onmessage = ({ data }) => mirror.take(data);
+    this.#link = mirror;
+    this.#end = () => port.postMessage({ bye: this.tab });
   }
 
-  /** @param {any} job @param {any} bid */
-  async #hire(job, bid) {
-    await this.api.send("PATCH", `/api/bids/${bid.id}/hire`).finally(() => this.#reload(job.id));
-    cardOf(this.root, job.id)?.focus();
+  #useLock(listener) {
+    this.#end = elect({
+      name: `gigwire ${this.url}`,
+      tab: this.tab,
+      listener,
+      follow: (mirror) => (this.#link = mirror),
+      lead: (mirror) => {
+        const core = new Core(this.options);
+        const stop = this.#use(core, listener);
+        this.#ready = core.start();
+        for (const { message, resolve, reject } of mirror.leftOver()) this.#link.call(message.call, message.args).then(resolve, reject);
+        return { core, stop: () => (stop(), core.close()) };
+      },
+    });
   }
 
-  #render() {
-    part(this.root, "empty").hidden = this.#jobs.length > 0;
-    showAll(part(this.root, "jobs"), this.#jobs, makeCard, (card, job) => this.#show(card, job));
+  #use(core, listener) {
+    const ends = [core.subscribe(listener.changed), core.onEvent((event) => listener.event({ ...event, front: this.tab }))];
+    this.#link = { getSnapshot: () => core.getSnapshot(), call: async (name, args) => core[name](...args), post: (message) => message.visible && core.wake() };
+    return () => ends.forEach((end) => end());
   }
 
-  /** @param {HTMLElement} card @param {any} job */
-  #show(card, job) {
-    const bids = this.#bids.get(job.id) ?? [];
-    showJob(card, job, job.bidCount === 1 ? "1 bid" : `${job.bidCount} bids`);
-    showAll(part(card, "bids"), bids, (bid) => this.#makeBid(job, bid), (element, bid) => showBid(element, bid, job));
-    showSteps(card, job, "owner", this.api, () => this.#reload(job.id));
+  #call(name, ...args) {
+    return this.#link ? this.#link.call(name, args) : Promise.resolve();
   }
 
-  /** @param {any} job @param {any} bid */
-  #makeBid(job, bid) {
-    const element = copy("bid");
-    const hire = part(element, "hire");
-    hire.setAttribute("aria-label", `Hire ${bid.freelancer.name}`);
-    hire.addEventListener("click", () => attempt(element, () => this.#hire(job, bid), hire));
-    return element;
+  #changed() {
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  #hear({ front, ...event }) {
+    const told = { ...event, show: isVisible() || front === this.tab };
+    const keys = keysOf(told);
+    if (keys.length) for (const listener of [...this.#invalidators]) listener(keys);
+    for (const name of [told.name, "*"]) for (const hearer of [...(this.#hearers.get(name) ?? [])]) hearer(told);
+  }
+
+  /** What the page notices and the Core cannot: being looked at, coming back, somebody at the keys. */
+  #watchPage() {
+    const wake = () => this.#call("wake");
+    const seen = () => this.#link?.post({ tab: this.tab, visible: isVisible() });
+    document.addEventListener("visibilitychange", seen);
+    addEventListener("focus", seen);
+    addEventListener("online", wake);
+    document.addEventListener("resume", wake);
+    addEventListener("pagehide", () => this.#link?.post({ bye: this.tab }));
+    addEventListener("pageshow", (event) => {
+      if (!event.persisted) return;
+      this.#link?.hello?.();
+      wake();
+    });
+    let last = 0;
+    const active = () => {
+      if (Date.now() - last < ACTIVE_EVERY) return;
+      last = Date.now();
+      this.#call("active");
+    };
+    for (const name of ["pointerdown", "pointermove", "keydown", "scroll"]) addEventListener(name, active, { passive: true, capture: true });
   }
 }
 
-function makeCard() {
-  const card = makeJob("");
-  const bids = document.createElement("ul");
-  bids.dataset.part = "bids";
-  bids.className = "bids";
-  bids.ariaLabel = "Bids";
-  part(card, "below").append(bids);
-  return card;
+/** @param {any} event */
+function keysOf({ name, data }) {
+  if (name === "reset") return ["*"];
+  if (name === "message" || name === "message_state") return ["conversations", `conversation/${data.conversationId}`];
+  return data?.invalidates ?? [];
 }
 
-/** @param {HTMLElement} element @param {any} bid @param {any} job */
-function showBid(element, bid, job) {
-  write(element, { name: bid.freelancer.name, price: money(bid.price, job.currency), message: bid.message });
-  writeStatus(element, bid.status);
-  part(element, "hire").hidden = bid.status !== "pending" || job.status !== "open";
+/** One stream a browser where that can be had. @param {Options} options */
+function best({ url, token, EventSource }) {
+  if (!globalThis.document || EventSource) return "tab";
+  // Another origin's script cannot be a shared worker here, and a function cannot be sent to one.
+  if (globalThis.SharedWorker && !token && !url) return "worker";
+  return globalThis.BroadcastChannel && navigator.locks ? "lock" : "tab";
+}
+
+/** @type {Map<string, Client>} */
+const clients = new Map();
+
+/** A client of the hub at `url`, or of the page's own; the same one for everybody who asks. @param {Options} [options] */
+export function connect(options = {}) {
+  const key = options.url ?? "";
+  if (options.EventSource) return new Client(options);
+  if (!clients.has(key)) clients.set(key, new Client(options));
+  return clients.get(key);
 }

@@ -1,61 +1,83 @@
-/** The page of somebody who is not signed in: demo users where there are some, a form, and its longer form to sign up. */
+/** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
-import { Problem } from "/static/api.js";
-import { attempt, copy, onSubmit, part, words, write } from "/static/dom.js";
+import { h, set, showAll } from "./element.js";
+import { ago } from "./texts.js";
+import { actButton, face, field, form, money, words } from "./ui.js";
 
-/**
- * @param {import("/static/api.js").Api} api @param {string} notice why one is here, in a sentence
- * @param {(user: any) => void} enter @returns {HTMLElement}
- */
-export function door(api, notice, enter) {
-  const page = copy("sign-in");
-  const form = part(page, "form");
-  write(page, { notice });
+/** @param {any} app @param {string} notice why one is here, in a sentence */
+export function door(app, notice) {
   let joining = false;
-  part(form, "switch").addEventListener("click", () => switchTo(form, (joining = !joining)));
-  onSubmit(form, async (values) => {
-    const { user } = await (joining ? join(api, values) : api.post("/api/auth/login", values));
-    enter(user);
+  const name = h("input", { name: "name", autocomplete: "name", maxLength: 80, required: true });
+  const role = h("select", { name: "role" }, h("option", { value: "freelancer", textContent: "find work" }), h("option", { value: "client", textContent: "hire somebody" }));
+  const more = h("fieldset", { disabled: true, hidden: true }, h("legend", { textContent: "New here" }), field("Name", name), field("I want to", role),
+    field("Skills, separated by commas", h("input", { name: "skills", maxLength: 600, placeholder: "design, python" })));
+  const email = h("input", { name: "email", type: "email", autocomplete: "username", maxLength: 254, required: true });
+  const password = h("input", { name: "password", type: "password", autocomplete: "current-password", maxLength: 128, required: true });
+  const heading = h("h2", { textContent: "Sign in" });
+  const change = h("button", { type: "button", className: "quiet", textContent: "Create an account" });
+  const enter = async (values) => {
+    const { user } = await (joining ? join(app, values) : app.request("POST", "/api/auth/login", { email: values.email, password: values.password }));
+    await app.client.signedIn(user);
+  };
+  const made = form({ className: "card", beside: [change] }, enter, "Sign in", heading, more, field("Email", email), field("Password", password));
+  change.onclick = () => {
+    joining = !joining;
+    set(heading, { textContent: joining ? "Create your account" : "Sign in" });
+    set(made.querySelector(".primary"), { textContent: joining ? "Create account" : "Sign in" });
+    set(change, { textContent: joining ? "I have an account" : "Create an account" });
+    set(more, { disabled: !joining, hidden: !joining });
+    set(password, { autocomplete: joining ? "new-password" : "current-password", minLength: joining ? 8 : -1 });
+    (joining ? name : email).focus();
+  };
+  const people = h("ul", { className: "people" });
+  const demo = h("section", { ariaLabel: "Look around as", className: "demo", hidden: true }, h("h2", { textContent: "Look around as" }), h("p", { className: "soft", textContent: "Demo users, one click each. Open two windows and watch them hear of each other." }), people);
+  showDemo(app, demo, people);
+  return h("div", { className: "door" },
+    h("section", { className: "pitch" },
+      h("p", { className: "brand" }, h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: 36, height: 36 }), "Gigwire"),
+      h("h1", { textContent: "Work that answers the moment it happens." }),
+      h("p", { className: "lead", textContent: "Post a job, bid, hire, get paid. Everybody concerned hears of it at once, in every tab, and never twice." }),
+      numbers(app),
+      newest(app),
+      h("p", {}, h("a", { href: "/jobs", className: "button", textContent: "See the open jobs" }))),
+    h("main", { className: "entry" }, notice ? h("p", { className: "notice", role: "status", textContent: notice }) : "", demo, made));
+}
+
+function numbers(app) {
+  const list = h("dl", { className: "numbers", hidden: true });
+  app.watch(app.client.live("/api/stats", ["stats"]), ({ data }) => {
+    set(list, { hidden: !data });
+    if (!data) return;
+    list.replaceChildren(...[["open jobs", data.openJobs], ["hires", data.hires], ["paid out", money(data.paidOut ?? 0, data.currency)]].map(([label, value]) =>
+      h("div", {}, h("dd", { textContent: String(value) }), h("dt", { textContent: label }))));
   });
-  showDemo(api, part(page, "demo"), enter);
-  return page;
+  return list;
 }
 
-/** @param {import("/static/api.js").Api} api @param {Record<string, string>} values */
-function join(api, { name, role, skills, email, password }) {
-  const known = role === "freelancer" ? { skills: words(skills) } : {};
-  return api.post("/api/auth/signup", { name, role, email, password, ...known });
-}
-
-/** @param {HTMLFormElement} form @param {boolean} joining */
-function switchTo(form, joining) {
-  write(form, { heading: joining ? "Create your account" : "Sign in", error: "" });
-  part(form, "send").textContent = joining ? "Create account" : "Sign in";
-  part(form, "switch").textContent = joining ? "I have an account" : "Create an account";
-  part(form, "more").disabled = part(form, "more").hidden = !joining;
-  const password = /** @type {HTMLInputElement} */ (form.elements.namedItem("password"));
-  password.autocomplete = joining ? "new-password" : "current-password";
-  password.minLength = joining ? 8 : -1;
-  const first = /** @type {HTMLInputElement} */ (form.elements.namedItem(joining ? "name" : "email"));
-  first.focus();
-}
-
-/** @param {import("/static/api.js").Api} api @param {HTMLElement} box @param {(user: any) => void} enter */
-async function showDemo(api, box, enter) {
-  const { items } = await api.get("/api/demo/users").catch((error) => {
-    if (error instanceof Problem) return { items: [] };
-    throw error;
+/** What was posted last, as it is posted. */
+function newest(app) {
+  const list = h("ul", { className: "newest" });
+  const box = h("section", { ariaLabel: "Just posted", hidden: true }, list);
+  app.watch(app.client.live("/api/jobs?status=open&limit=3", ["jobs"]), ({ data }) => {
+    set(box, { hidden: !data?.items.length });
+    showAll(list, data?.items ?? [], () => h("li"), (row, job) => row.replaceChildren(h("a", { href: `/jobs/${job.id}`, textContent: job.title }), h("b", { className: "figure", textContent: money(job.budget, job.currency) }), h("small", { textContent: ago(job.createdAt, "en") })));
   });
-  box.hidden = items.length === 0;
-  part(box, "people").append(...items.map((/** @type {any} */ person) => {
-    const element = copy("person");
-    const button = part(element, "enter");
-    const initials = person.name.split(/\s+/).map((/** @type {string} */ word) => [...word][0]).join("").slice(0, 2);
-    write(element, { name: person.name, role: person.role, initials });
-    button.addEventListener("click", () => attempt(box, async () => {
-      const { user } = await api.post("/api/auth/login", { email: person.email, password: person.password });
-      enter(user);
-    }, button));
-    return element;
+  return box;
+}
+
+function join(app, { name, role, skills, email, password }) {
+  return app.request("POST", "/api/auth/signup", { name, role, email, password, ...(role === "freelancer" ? { skills: words(skills) } : {}) });
+}
+
+async function showDemo(app, box, list) {
+  const { items } = await app.request("GET", "/api/demo/users").catch(() => ({ items: [] }));
+  set(box, { hidden: !items.length });
+  list.replaceChildren(...items.map((person) => {
+    const act = actButton("", async () => {
+      const { user } = await app.request("POST", "/api/auth/login", { email: person.email, password: person.password });
+      await app.client.signedIn(user);
+    }, "person");
+    act.querySelector("button").append(face(person.name), h("span", {}, h("b", { textContent: person.name }), " ", h("small", { textContent: person.role })));
+    return h("li", {}, act);
   }));
 }

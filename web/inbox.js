@@ -1,159 +1,161 @@
-/** The inbox of the signed-in user: badge, list, what is read and what is not. */
+/** The inbox as a value: what the hub said, what is asked for but not yet answered, and what to show of both. */
 
-import { Fresh, attempt, copy, part, sentence, showAll, write, writeTime } from "/static/dom.js";
-import { actionButton } from "/static/toasts.js";
+/** The filters of the notification center, and the categories the hub is asked for. */
+export const FILTERS = {
+  all: { query: "filter=all" },
+  unread: { query: "filter=unread" },
+  jobs: { query: "filter=all&category=job,bid,hire,comment,payment", categories: ["job", "bid", "hire", "comment", "payment"] },
+  messages: { query: "filter=all&category=message", categories: ["message"] },
+  archived: { query: "filter=archived" },
+};
 
-const UNDO_FOR = 30_000;
-const ICONS = /** @type {Record<string, string>} */ ({
-  hired: "🎉", bid_received: "📝", bid_rejected: "📄", job_created: "💼", announcement: "📣",
-});
+const isCounted = (item) => !item.archivedAt;
+const isUnread = (item) => isCounted(item) && !item.readAt;
+const isUnseen = (item) => isCounted(item) && !item.seenAt;
 
-/** @param {{icon?: string | null, type: string}} notification */
-export function iconOf({ icon, type }) {
-  return icon || ICONS[type] || "🔔";
+/** What each change makes of an item that it fits. */
+const CHANGES = {
+  read: (item, at) => (item.readAt ? item : { ...item, readAt: at, seenAt: item.seenAt ?? at }),
+  unread: (item) => (item.readAt ? { ...item, readAt: null } : item),
+  seen: (item, at) => (item.seenAt ? item : { ...item, seenAt: at }),
+  archived: (item, at) => (item.archivedAt ? item : { ...item, archivedAt: at }),
+  unarchived: (item) => (item.archivedAt ? { ...item, archivedAt: null } : item),
+  action: (item, at, change) => ({
+    ...item,
+    actions: item.actions.map((action) => (action.id === change.action ? { ...action, done: true } : action)),
+  }),
+};
+
+/** @typedef {{state: string, ids?: string[], all?: boolean, before?: string, action?: string, seen?: boolean, unsee?: string[], at: string}} Change */
+
+/** @param {any} item @param {Change} change */
+function changed(item, change) {
+  const fits = change.all ? item.id <= change.before && isCounted(item) : change.ids.includes(item.id);
+  if (!fits || !CHANGES[change.state]) return item;
+  const next = CHANGES[change.state](item, change.at, change);
+  const blind = change.seen === false || change.unsee?.includes(item.id);
+  return change.state === "unread" && blind && next.seenAt ? { ...next, seenAt: null } : next;
 }
 
 export class Inbox {
-  /** @type {any[]} newest first */
-  #items = [];
-  #unread = 0;
-  #undo = "";
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #undoEnds;
-  cursor = "";
+  /** @type {Map<string, any>} what the hub said, by id */
+  items = new Map();
+  unread = 0;
+  unseen = 0;
+  /** @type {Record<string, {next: string | null, floor: string}>} how far each filter has been listed */
+  pages = {};
+  /** @type {Set<Change>} asked for, not yet answered */
+  pending = new Set();
+  #shown = new Map();
 
-  /** @param {HTMLElement} desk @param {import("/static/api.js").Api} api @param {(jobId: string) => boolean} reveal */
-  constructor(desk, api, reveal) {
-    this.api = api;
-    this.reveal = reveal;
-    this.bell = part(desk, "bell");
-    this.panel = part(desk, "inbox");
-    this.fresh = new Fresh(() => this.#load(), this.panel);
-    this.bell.addEventListener("click", () => {
-      this.open(this.panel.hidden);
-      this.panel.focus();
-    });
-    this.panel.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-      if (event.key === "Escape") this.open(false);
-    });
-    this.#button("read-all", () => this.#readAll());
-    this.#button("undo", () => this.#putBack());
-    this.open(matchMedia("(min-width: 60rem)").matches);
+  /** What is kept over page loads beside the items. */
+  get kept() {
+    return { unread: this.unread, unseen: this.unseen, pages: this.pages };
   }
 
-  /** @param {boolean} open */
-  open(open) {
-    if (!open && this.panel.contains(document.activeElement)) this.bell.focus();
-    this.panel.hidden = !open;
-    this.bell.setAttribute("aria-expanded", String(open));
+  /** Begin anew with the hub's first page. @param {any} page */
+  replace(page) {
+    this.items = new Map();
+    this.pages = {};
+    this.add("all", page);
+    this.unread = page.unread;
+    this.unseen = page.unseen;
   }
 
-  /** The `notification` event. @param {any} notification */
-  add(notification) {
-    this.#items = [notification, ...this.#items.filter((item) => item.id !== notification.id)];
-    this.fresh.touch();
-    this.count(notification.unread);
-    this.#render();
+  /** One more page of a filter. @param {string} filter @param {any} page */
+  add(filter, page) {
+    for (const item of page.items) this.items.set(item.id, item);
+    this.pages[filter] = { next: page.next, floor: page.next === null ? "" : (page.items.at(-1)?.id ?? "") };
   }
 
-  /** The `notification_state` event: changed in another tab, or by the hub. @param {any} change */
+  /** A `notification` event. @param {any} event @returns {any} the item */
+  arrive({ unread, unseen, invalidates, ...item }) {
+    this.items.set(item.id, item);
+    this.#count({ unread, unseen });
+    return item;
+  }
+
+  /**
+   * A `notification_state` event, or a change that the hub has answered.
+   * @param {Change & {unread?: number, unseen?: number}} change @returns {{touched: string[], removed: string[], unknown: boolean}}
+   */
   apply(change) {
-    this.count(change.unread);
-    if (change.all || !["read", "unread", "retracted"].includes(change.state)) return this.fresh.ask();
-    const ids = new Set(change.ids);
-    if (change.state === "retracted") this.#items = this.#items.filter((item) => !ids.has(item.id));
-    for (const item of this.#items) if (ids.has(item.id)) item.readAt = change.state === "read" ? "now" : null;
-    this.fresh.touch();
-    this.#render();
-  }
-
-  /** @param {number} unread */
-  count(unread) {
-    this.#unread = unread;
-    write(this.bell, { badge: unread > 99 ? "99+" : unread ? String(unread) : "" });
-    this.bell.setAttribute("aria-label", `Notifications, ${unread} unread`);
-    document.title = unread ? `(${unread}) Gigwire` : "Gigwire";
-    part(this.panel, "read-all").disabled = !unread;
-  }
-
-  /** Keep that a button was pressed, then go where it leads. @param {any} item @param {any} action */
-  async act(item, action) {
-    try {
-      await this.api.post(`/api/notifications/${item.id}/actions/${action.id}`);
-      if (action.url) this.#follow(action.url);
-    } catch (error) {
-      write(this.panel, { error: sentence(error) });
+    const touched = [];
+    const removed = [];
+    for (const [id, item] of this.items) {
+      if (change.state === "retracted" && change.ids?.includes(id)) {
+        this.items.delete(id);
+        removed.push(id);
+        continue;
+      }
+      const next = changed(item, change);
+      if (next === item) continue;
+      if (change.unread === undefined) {
+        this.unread += Number(isUnread(next)) - Number(isUnread(item));
+        this.unseen += Number(isUnseen(next)) - Number(isUnseen(item));
+      }
+      this.items.set(id, next);
+      touched.push(id);
     }
+    this.#count(change);
+    const comesBack = change.state === "unarchived" && (change.all || change.ids?.some((id) => !this.items.has(id)));
+    return { touched, removed, unknown: Boolean(comesBack) };
   }
 
-  async #load() {
-    const page = await this.api.get("/api/notifications");
-    this.#items = page.items;
-    this.cursor = page.cursor;
-    this.count(page.unread);
-    this.#render();
+  /** A change that took effect on the hub, whose event may come before or after. @param {Change} change */
+  settle(change) {
+    const { unread, unseen } = this.view();
+    this.pending.delete(change);
+    const result = this.apply(change);
+    // What lies below what is loaded was counted as read by the view, too.
+    if (change.all) this.#count({ unread, unseen });
+    return result;
   }
 
-  async #readAll() {
-    const { undo } = await this.api.post("/api/realtime/notifications/read", { all: true, before: this.#items[0].id });
-    this.#undo = undo;
-    part(this.panel, "undone").hidden = false;
-    clearTimeout(this.#undoEnds);
-    this.#undoEnds = setTimeout(() => (part(this.panel, "undone").hidden = true), UNDO_FOR);
-    await this.fresh.ask();
+  #count({ unread, unseen }) {
+    this.unread = unread ?? this.unread;
+    this.unseen = unseen ?? this.unseen;
   }
 
-  async #putBack() {
-    part(this.panel, "undone").hidden = true;
-    await this.api.post("/api/realtime/notifications/undo", { undo: this.#undo });
-    await this.fresh.ask();
+  /** What to show: items newest first, and counts that follow from the same items. */
+  view() {
+    const pending = [...this.pending];
+    let { unread, unseen } = this;
+    const shown = new Map();
+    const items = [...this.items.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).map((item) => {
+      let next = item;
+      for (const change of pending) next = changed(next, change);
+      if (next !== item) {
+        unread += Number(isUnread(next)) - Number(isUnread(item));
+        unseen += Number(isUnseen(next)) - Number(isUnseen(item));
+        // The same answer for the same question, so that nobody draws again what has not changed.
+        const before = this.#shown.get(item.id);
+        if (before && JSON.stringify(before) === JSON.stringify(next)) next = before;
+        shown.set(item.id, next);
+      }
+      return next;
+    });
+    this.#shown = shown;
+    const sweep = pending.find((change) => change.all);
+    if (sweep && sweep.state !== "seen") unread = items.filter((item) => item.id > sweep.before && isUnread(item)).length;
+    if (sweep) unseen = items.filter((item) => item.id > sweep.before && isUnseen(item)).length;
+    return { items, unread: Math.max(0, unread), unseen: Math.max(0, unseen) };
   }
+}
 
-  /** @param {any} item */
-  async #read(item) {
-    const { unread } = await this.api.post("/api/realtime/notifications/read", { ids: [item.id] });
-    this.apply({ ids: [item.id], state: "read", unread });
-  }
-
-  /** @param {string} name @param {() => Promise<void>} act */
-  #button(name, act) {
-    const button = part(this.panel, name);
-    button.addEventListener("click", () => attempt(this.panel, act, button).then(() => this.count(this.#unread)));
-  }
-
-  #render() {
-    part(this.panel, "empty").hidden = this.#items.length > 0;
-    showAll(part(this.panel, "list"), this.#items, (item) => this.#make(item), (element, shown) => this.#show(element, shown));
-  }
-
-  /** @param {any} item */
-  #make(item) {
-    const element = copy("notification");
-    const read = part(element, "read");
-    read.addEventListener("click", () => attempt(element, () => this.#read(item), read));
-    part(element, "open").addEventListener("click", () => this.#follow(item.url));
-    return element;
-  }
-
-  /** @param {HTMLElement} element @param {any} item */
-  #show(element, item) {
-    const times = item.count > 1 ? ` (${item.count}×)` : "";
-    write(element, { icon: iconOf(item), title: item.title + times, body: item.body });
-    writeTime(element, item.createdAt);
-    element.classList.toggle("unread", !item.readAt);
-    part(element, "read").hidden = Boolean(item.readAt);
-    part(element, "open").hidden = !item.url;
-    const open = item.actions.filter((/** @type {any} */ action) => !action.done);
-    part(element, "actions").replaceChildren(
-      ...open.map((/** @type {any} */ action) => actionButton(action, () => this.act(item, action))),
-    );
-  }
-
-  /** A job is shown where it is on this page, anything else where it is. @param {string} url */
-  #follow(url) {
-    const { protocol, pathname } = new URL(url, location.href);
-    const isJob = pathname.startsWith("/jobs/");
-    if (isJob && !this.reveal(pathname.slice("/jobs/".length))) write(this.panel, { error: "This job is no longer listed here." });
-    if (!isJob && [location.protocol, "https:"].includes(protocol)) open(url, "_blank", "noopener");
-  }
+/**
+ * What a filter shows of a snapshot's inbox. Older items than its list has reached are left out: others are missing there.
+ * @param {any} inbox @param {string} filter @param {number} now ms @returns {{items: any[], more: boolean}}
+ */
+export function listed(inbox, filter, now = Date.now()) {
+  const { categories } = FILTERS[filter];
+  const floors = [inbox.pages[filter]?.floor, filter === "archived" ? undefined : inbox.pages.all?.floor].filter((floor) => floor !== undefined);
+  const floor = floors.length ? floors.reduce((a, b) => (a < b ? a : b)) : "~";
+  const items = inbox.items.filter((item) =>
+    item.id >= floor &&
+    Boolean(item.archivedAt) === (filter === "archived") &&
+    (filter !== "unread" || !item.readAt) &&
+    (!categories || categories.includes(item.category)) &&
+    (!item.expiresAt || Date.parse(item.expiresAt) > now));
+  return { items, more: floor !== "" };
 }

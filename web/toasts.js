@@ -1,88 +1,129 @@
-/** Toasts: short words in a corner that leave by themselves; the inbox keeps what matters. */
+/** `<toast-region>`: what has just happened, for five seconds; never the only copy. */
 
-import { copy, part, write } from "/static/dom.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, sheet } from "./element.js";
+import { wordsOf } from "./texts.js";
 
-const STAY = 5_000;
-/** What happened longer ago than this was missed, and is summed up. */
-const OLD = 60_000;
-/** A replay comes in one burst; a pause this long ends it. */
-const BURST = 300;
-const AT_ONCE = 4;
+const STAYS = 5_000;
+const MOST = 4;
+const ASSERTIVE = ["hire", "payment"];
 
-/** @typedef {{id: string, label: string, url?: string, style: string, done?: boolean}} Action */
-/** @typedef {{icon: string, title: string, body: string, actions?: Action[]}} Toast */
+export class ToastRegion extends HubElement {
+  static sheet = sheet(`
+  :host { position: fixed; inset-block-start: var(--hub-toast-top, 1rem); inset-inline-end: 1rem; width: min(23rem, calc(100vw - 2rem)); z-index: var(--hub-toast-layer, 60); pointer-events: none; }
+  ol { display: grid; gap: .625rem; }
+  li { pointer-events: auto; display: grid; grid-template-columns: auto 1fr auto; gap: .125rem .75rem; padding: .875rem .625rem .875rem 1rem; background: var(--_card); border: 1px solid var(--_line);
+    border-radius: var(--_radius); box-shadow: var(--_shadow); animation: come .24s cubic-bezier(.2, .8, .2, 1); cursor: pointer; }
+  li.urgent { border-inline-start: 3px solid var(--_spark); }
+  li > i { font: 1.25rem/1.5rem sans-serif; }
+  strong { font-weight: 650; font-size: .9375rem; overflow-wrap: anywhere; }
+  p { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 4; -webkit-box-orient: vertical; overflow: hidden; }
+  .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-top: .5rem; }
+  .actions:empty { display: none; }
+  .icon { width: 1.75rem; min-height: 1.75rem; }
+  @keyframes come { from { opacity: 0; transform: translateY(-.5rem); } }`);
+  /** Said already, by id: however an event comes, it is toasted once. */
+  #said = new Set();
+  #timers = new Map();
 
-export class Toasts {
-  #missed = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #burst;
+  build() {
+    this.list = h("ol", { part: "list" });
+    this.polite = h("div", { className: "unseen", "aria-live": "polite" });
+    this.assertive = h("div", { className: "unseen", "aria-live": "assertive" });
+    this.root.append(h("section", { ariaLabel: this.words.notifications, tabIndex: -1 }, this.list), this.polite, this.assertive);
+    this.list.onpointerenter = () => this.#pause();
+    this.list.onpointerleave = () => this.#resume();
+    this.list.addEventListener("focusin", () => this.#pause());
+    this.list.addEventListener("focusout", () => this.#resume());
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.#resume()));
+    document.addEventListener("keydown", (event) => {
+      if (event.altKey && event.code === "KeyT") this.list.querySelector("button")?.focus();
+      if (event.key === "Escape" && this.list.matches(":focus-within")) this.#drop(this.root.activeElement.closest("li"));
+    });
+  }
 
-  /** @param {HTMLElement} box a live region that is there from the start, or screen readers miss the first one */
-  constructor(box) {
-    this.box = box;
+  hearing() {
+    const { client } = this;
+    const once = (show, act) => (event) => event.show && !event.late && !this.#known(event.data.id) && act(event.data);
+    return [
+      client.on("notification", once(true, (item) => this.show({ ...wordsOf(item, this.language), icon: iconOf(item), item, url: item.url, priority: item.priority, assertive: ASSERTIVE.includes(item.category) }))),
+      client.on("announcement", once(true, ({ title, body, url, priority }) => this.show({ title, body, icon: "📣", url, priority }))),
+      client.on("job_created", once(true, (job) => this.#job(job))),
+      client.on("absence", ({ show, data }) => show && this.show({ title: this.words.away, body: this.words.missed(data.count), icon: "🌙" })),
+      client.on("signed-out", () => this.#clear()),
+    ];
+  }
+
+  #known(id) {
+    if (this.#said.has(id)) return true;
+    this.#said.add(id);
+    if (this.#said.size > 500) this.#said.delete(this.#said.values().next().value);
+    return false;
+  }
+
+  /** A freelancer hears of jobs that ask for a skill of theirs; where either side names none, of all. */
+  #job(job) {
+    const { user } = this.client.getSnapshot();
+    const skills = new Set((user?.skills ?? []).map((skill) => skill.toLowerCase()));
+    const fits = !skills.size || !job.skills.length || job.skills.some((skill) => skills.has(skill.toLowerCase()));
+    if (user?.role !== "freelancer" || !fits) return;
+    const format = new Intl.NumberFormat(this.language, { style: "currency", currency: job.currency, trailingZeroDisplay: "stripIfInteger" });
+    const budget = format.format(job.budget / 10 ** format.resolvedOptions().maximumFractionDigits);
+    this.show({ title: this.words.newJob, body: [job.title, [budget, job.category].filter(Boolean).join(" · ")].join("\n"), icon: "💼", url: job.url });
   }
 
   /**
-   * Show what just happened; sum up what happened more than a minute ago.
-   * @param {Toast} toast @param {number} age ms @param {(action: Action) => void} [act]
+   * Show something of the page's own, too.
+   * @param {{title: string, body?: string, icon?: string, url?: string, item?: any, priority?: string, assertive?: boolean}} toast
    */
-  arrive(toast, age, act) {
-    if (age <= OLD) return this.show(toast, act);
-    this.#missed += 1;
-    clearTimeout(this.#burst);
-    this.#burst = setTimeout(() => this.#sumUp(), BURST);
+  show({ title, body = "", icon = "🔔", url, item, priority, assertive }) {
+    const buttons = item ? actionButtons(this, item) : [];
+    const element = h("li", { part: "toast", "data-testid": "toast", className: priority === "urgent" || priority === "high" ? "urgent" : "" },
+      h("i", { textContent: icon, "aria-hidden": "true" }),
+      h("div", {}, h("strong", { textContent: title }), h("p", { textContent: body }), h("div", { className: "actions" }, ...buttons)),
+      iconButton("close", this.words.dismiss, (event) => {
+        event.stopPropagation();
+        this.#drop(element);
+      }));
+    element.onclick = () => {
+      this.#drop(element);
+      if (item) this.client.read(item.id).catch(() => {});
+      this.navigate(url);
+    };
+    this.list.prepend(element);
+    const passing = [...this.list.children].filter((one) => this.#timers.has(one));
+    if (this.list.children.length > MOST && passing.length) this.#drop(passing.at(-1));
+    const live = assertive ? this.assertive : this.polite;
+    live.append(h("p", { textContent: `${title} ${body}` }));
+    if (live.children.length > 5) live.firstChild.remove();
+    if (!buttons.length) this.#timers.set(element, { left: STAYS, since: 0, timer: 0 });
+    if (!document.hidden && !this.list.matches(":hover, :focus-within")) this.#resume();
   }
 
-  /** @param {Toast} toast @param {(action: Action) => void} [act] */
-  show({ icon, title, body, actions = [] }, act) {
-    const element = copy("toast");
-    write(element, { icon, title, body });
-    part(element, "close").addEventListener("click", () => element.remove());
-    const open = actions.filter((action) => !action.done);
-    for (const action of open) part(element, "actions").append(actionButton(action, () => {
-      element.remove();
-      act?.(action);
-    }));
-    this.box.append(element);
-    element.dataset.stays = String(open.length > 0);
-    if (!open.length) leaveLater(element);
-    const passing = this.box.querySelectorAll('[data-stays="false"]');
-    for (const oldest of [...passing].slice(0, -AT_ONCE)) oldest.remove();
+  #pause() {
+    for (const clock of this.#timers.values()) {
+      if (!clock.timer) continue;
+      clearTimeout(clock.timer);
+      clock.left -= Date.now() - clock.since;
+      clock.timer = 0;
+    }
   }
 
-  clear() {
-    clearTimeout(this.#burst);
-    this.#missed = 0;
-    this.box.replaceChildren();
+  #resume() {
+    for (const [element, clock] of this.#timers) {
+      if (clock.timer) continue;
+      clock.since = Date.now();
+      clock.timer = setTimeout(() => this.#drop(element), Math.max(500, clock.left));
+    }
   }
 
-  #sumUp() {
-    const body = this.#missed === 1 ? "One thing happened." : `${this.#missed} things happened.`;
-    this.#missed = 0;
-    this.show({ icon: "🕓", title: "While you were away", body });
+  #drop(element) {
+    if (!element) return;
+    clearTimeout(this.#timers.get(element)?.timer);
+    this.#timers.delete(element);
+    element.remove();
   }
-}
 
-/** @param {Action} action @param {() => void} act */
-export function actionButton(action, act) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = action.label;
-  button.className = action.style === "primary" ? "small primary" : "small";
-  button.addEventListener("click", act);
-  return button;
-}
-
-/** Five seconds, counted anew after somebody pointed at it or moved the focus into it. @param {HTMLElement} element */
-function leaveLater(element) {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  const stay = () => clearTimeout(timer);
-  const leave = () => {
-    stay();
-    timer = setTimeout(() => element.remove(), STAY);
-  };
-  for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, stay);
-  for (const name of ["pointerleave", "focusout"]) element.addEventListener(name, leave);
-  leave();
+  #clear() {
+    for (const element of [...this.list.children]) this.#drop(element);
+  }
 }

@@ -1,26 +1,41 @@
-"""Badge, list and toasts: what a user is told, once, and what they do with it."""
+"""Bell, center and toasts: what a user is told, once, and what they do with it."""
 
+import json
 import os
+import re
 import signal
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Another, Noise, OpenPage, is_live
+from tests.browser.inbox import item, open_center, press, shows, toasts
 from tests.browser.market import admin, notify
 from tests.hub import Hub
 
 TOAST_MS = 5_000
 # Two and a half heartbeats of 15 s, and a little.
 SILENT_MS = 38_000
-# A handwritten answer of the stream: two old events, as after a night with the lid closed.
-OLD = (
-    'retry: 600000\nevent: connection_confirmed\nid: {cursor}\ndata: {{"heartbeatSeconds": 15, "unread": 2, '
-    '"serverTime": "2031-01-02T08:00:00.000Z"}}\n\n'
-    'event: notification\ndata: {{"id": "n1", "type": "note", "title": "First", "body": "One.", "actions": [], '
-    '"count": 1, "createdAt": "2031-01-01T20:00:00.000Z", "unread": 1, "invalidates": []}}\n\n'
-    'event: notification\ndata: {{"id": "n2", "type": "note", "title": "Second", "body": "Two.", "actions": [], '
-    '"count": 1, "createdAt": "2031-01-01T21:00:00.000Z", "unread": 2, "invalidates": []}}\n\n'
-)
+
+
+def old_events(user_id: str, cursor: str) -> str:
+    """A handwritten answer of the stream: two old events, as after a night with the lid closed."""
+    epoch, _, position = cursor.rpartition(".")
+    confirmation = {
+        "userId": user_id,
+        "heartbeatSeconds": 15,
+        "cursor": cursor,
+        "recovered": True,
+        "unread": 2,
+        "unseen": 2,
+        "serverTime": "2031-01-02T08:00:00.000Z",
+    }
+    frames = [f"retry: 600000\nevent: connection_confirmed\nid: {cursor}\ndata: {json.dumps(confirmation)}\n\n"]
+    for count, title in enumerate(("First", "Second"), 1):
+        row = {"id": f"n{count}", "type": "note", "category": "system", "priority": "normal", "title": title, "body": ""}
+        row |= {"data": {}, "actions": [], "count": 1, "createdAt": "2031-01-01T20:00:00.000Z", "invalidates": []}
+        row |= {"unread": count, "unseen": count}
+        frames.append(f"event: notification\nid: {epoch}.{int(position) + count}\ndata: {json.dumps(row)}\n\n")
+    return "".join(frames)
 
 
 async def test_the_badge_counts_in_every_tab_and_undo_puts_it_back(
@@ -33,79 +48,196 @@ async def test_the_badge_counts_in_every_tab_and_undo_puts_it_back(
         await notify(hub, key, ann, title)
         await shows(page, count)
         await shows(tab, count)
-    await page.get_by_test_id("notification").filter(has_text="Second").get_by_role("button", name="Mark read").click()
+    center = await open_center(page)
+    await press(page, "Second", "Mark as read")
     await shows(page, 2)
     await shows(tab, 2)
-    await page.get_by_role("button", name="Mark all read").click()
+    await center.get_by_role("button", name="Mark all read").click()
     await shows(page, 0)
     await shows(tab, 0)
-    await page.get_by_role("button", name="Undo").click()
+    await center.get_by_role("button", name="Undo").click()
     await shows(page, 2)
     await shows(tab, 2)
     await tab.reload()
     await shows(tab, 2)
+    await open_center(tab)
     await expect(tab.get_by_test_id("notification")).to_have_count(3)
-    await expect(tab.get_by_test_id("toast")).to_have_count(0)
+    await expect(toasts(tab)).to_have_count(0)
 
 
-async def test_text_that_looks_like_markup_is_shown_as_text(hub: Hub, open_page: OpenPage) -> None:
-    evil = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
-    ann, key = await hub.signup("freelancer", name=evil[:80]), await hub.api_key("notify")
+async def test_what_is_archived_leaves_the_list_on_every_device_and_comes_back(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    for title in ("First", "Second"):
+        await notify(hub, key, ann, title)
+    page, phone = await open_page(ann), await open_page(ann, width=390)
+    center = await open_center(page)
+    await open_center(phone)
+    await press(page, "First", "Archive")
+    for each in (page, phone):
+        await expect(item(each, "First")).to_have_count(0)
+    await phone.keyboard.press("Escape")
+    await shows(phone, 1)
+    await center.get_by_role("tab", name="Archived").click()
+    await press(page, "First", "Move back")
+    await shows(phone, 2)
+    await open_center(phone)
+    await expect(item(phone, "First")).to_be_visible()
+
+
+async def test_what_one_device_reads_is_read_on_the_other(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page, phone = await open_page(ann), await open_page(ann, width=390)
+    await notify(hub, key, ann, "First", url="/wallet")
+    await shows(page, 1)
+    await open_center(phone)
+    await item(phone, "First").click()
+    await expect(phone).to_have_url(re.compile("/wallet$"))
+    await shows(phone, 0)
+    await shows(page, 0)
+
+
+async def test_what_is_looked_at_for_a_second_is_seen_and_stays_unread(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page, other = await open_page(ann), await open_page(ann)
+    await notify(hub, key, ann, "First")
+    bell = other.get_by_test_id("bell")
+    await expect(bell).to_have_accessible_name("Notifications, 1 unread, 1 new")
+    await open_center(page)
+    await expect(bell).to_have_accessible_name("Notifications, 1 unread")
+
+
+async def test_filters_show_their_own_and_fetch_what_is_further_down(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    await notify(hub, key, ann, "A job long ago", category="job")
+    batch = [
+        {"userId": ann.id, "type": "note", "category": "system", "title": f"Note {n}", "body": "Words."}
+        for n in range(65)
+    ]
+    async with hub.client(key) as client:
+        assert (await client.post("/api/realtime/notifications/send/batch", json=batch)).status_code == 201
     page = await open_page(ann)
-    await notify(hub, key, ann, evil, body=evil)
-    toast, item = page.get_by_test_id("toast"), page.get_by_test_id("notification")
-    for shown in (toast, item):
-        await expect(shown).to_contain_text(evil)
-        await expect(shown.locator("img, b")).to_have_count(0)
-    await expect(page.get_by_role("banner")).to_contain_text(evil[:80])
-    assert await page.title() == "(1) Gigwire"
+    center = await open_center(page)
+    await expect(item(page, "Note 64")).to_be_visible()
+    await center.get_by_role("tab", name="Jobs").click()
+    await expect(page.get_by_test_id("notification")).to_have_count(1)
+    await expect(item(page, "A job long ago")).to_be_visible()
+    await center.get_by_role("tab", name="All").click()
+    for n in range(5):
+        await page.get_by_test_id("notification").last.scroll_into_view_if_needed()
+        if await item(page, "A job long ago").count():
+            break
+        await expect(page.get_by_test_id("notification")).not_to_have_count(30 * (n + 1))
+    await expect(page.get_by_test_id("notification")).to_have_count(66)
+    await expect(center.get_by_text("That is all.")).to_be_visible()
+
+
+async def test_the_list_is_used_with_the_keyboard_alone(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    for title in ("First", "Second", "Third"):
+        await notify(hub, key, ann, title)
+    page = await open_page(ann)
+    await page.get_by_test_id("bell").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("complementary", name="Notifications")).to_be_focused()
+    await page.keyboard.press("j")
+    await expect(item(page, "Third")).to_be_focused()
+    await page.keyboard.press("j")
+    await page.keyboard.press("u")
+    await shows(page, 2)
+    await expect(item(page, "Second")).to_be_focused()
+    await page.keyboard.press("e")
+    await expect(item(page, "Second")).to_have_count(0)
+    await expect(item(page, "First")).to_be_focused()
+    await page.keyboard.press("k")
+    await expect(item(page, "Third")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("complementary", name="Notifications")).to_be_hidden()
+    await expect(page.get_by_test_id("bell")).to_be_focused()
+
+
+async def test_a_pressed_button_stays_pressed_in_every_tab(
+    hub: Hub, open_page: OpenPage, another_tab: Another
+) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann)
+    tab = await another_tab(page)
+    await notify(hub, key, ann, "Coming?", actions=[{"id": "yes", "label": "Yes", "style": "primary"}])
+    await open_center(page)
+    await item(page, "Coming?").get_by_role("button", name="Yes").click()
+    for each in (page, tab):
+        await open_center(each)
+        await expect(item(each, "Coming?").get_by_role("button", name="✓ Yes")).to_be_disabled()
+
+
+async def test_a_change_that_the_hub_refuses_is_taken_back_and_said(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"status of 503 .*/notifications/archive$")
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    await notify(hub, key, ann, "First")
+    page = await open_page(ann, worker=False)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503, json={"code": "OVERLOADED", "message": "The hub is busy. Try again."})
+
+    await page.route("**/api/realtime/notifications/archive", refuse)
+    center = await open_center(page)
+    await press(page, "First", "Archive")
+    await expect(center.get_by_role("alert")).to_have_text("The hub is busy. Try again.")
+    await expect(item(page, "First")).to_be_visible()
+    await shows(page, 1)
 
 
 async def test_a_toast_leaves_after_five_seconds_and_one_with_buttons_stays(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
-    page = await open_page()
+    page = await open_page(ann)
     await page.clock.install()
     await page.reload()
-    await page.get_by_label("Email").fill(ann.email)
-    await page.get_by_label("Password").fill(ann.password)
-    await page.get_by_role("button", name="Sign in").click()
     await is_live(page)
     await notify(hub, key, ann, "Passing", icon="🚲")
     await notify(hub, key, ann, "Asking", actions=[{"id": "yes", "label": "Yes", "style": "primary"}])
-    toasts = page.get_by_test_id("toast")
-    await expect(toasts).to_have_count(2)
-    await expect(toasts.first).to_contain_text("🚲")
-    await expect(toasts.first).to_contain_text("Words.")
+    await expect(toasts(page)).to_have_count(2)
+    await expect(toasts(page).filter(has_text="Passing")).to_contain_text("🚲")
+    await expect(toasts(page).filter(has_text="Passing")).to_contain_text("Words.")
     await page.clock.fast_forward(TOAST_MS)
-    await expect(toasts).to_have_count(1)
-    await expect(toasts).to_contain_text("Asking")
-    await toasts.get_by_role("button", name="Dismiss").click()
-    await expect(toasts).to_have_count(0)
+    await expect(toasts(page)).to_have_count(1)
+    await expect(toasts(page)).to_contain_text("Asking")
+    await toasts(page).get_by_role("button", name="Dismiss").click()
+    await expect(toasts(page)).to_have_count(0)
     await shows(page, 2)
 
 
-async def test_what_was_missed_is_told_once_after_the_hub_was_away(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
-    noise.expect(r"/api/realtime/connect")
+async def test_a_toast_waits_while_the_pointer_is_on_it(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
-    await notify(hub, key, ann, "Before")
-    await shows(page, 1)
-    await hub.kill()
-    await expect(page.get_by_test_id("connection")).not_to_have_text("Live")
-    await hub.restart()
-    await notify(hub, key, ann, "Meanwhile")
-    await shows(page, 2)
+    await page.clock.install()
+    await page.reload()
     await is_live(page)
-    await notify(hub, key, ann, "After")
-    await shows(page, 3)
-    titles = page.get_by_test_id("notification").get_by_role("heading")
-    await expect(titles).to_have_text(["After", "Meanwhile", "Before"])
-    await expect(page.get_by_test_id("toast").filter(has_text="Meanwhile")).to_have_count(1)
+    await notify(hub, key, ann, "Passing")
+    await toasts(page).hover()
+    await page.clock.fast_forward(3 * TOAST_MS)
+    await expect(toasts(page)).to_have_count(1)
+    await page.mouse.move(10, 400)
+    await page.clock.fast_forward(TOAST_MS)
+    await expect(toasts(page)).to_have_count(0)
+
+
+async def test_a_toast_is_read_out_and_what_is_about_a_hire_at_once(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann)
+    regions = page.locator("toast-region")
+    # They were there before there was anything to say.
+    await expect(regions.locator("[aria-live=polite]")).to_be_attached()
+    await notify(hub, key, ann, "A note")
+    await expect(regions.locator("[aria-live=polite]")).to_contain_text("A note Words.")
+    await notify(hub, key, ann, "You are hired", category="hire")
+    await expect(regions.locator("[aria-live=assertive]")).to_contain_text("You are hired")
 
 
 async def test_a_stream_that_falls_silent_is_opened_anew(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
-    page = await open_page(ann)
+    # The tab has the stream itself, where the clock of the test rules.
+    page = await open_page(ann, worker=False)
     await page.clock.install()
     await page.reload()
     await is_live(page)
@@ -116,57 +248,56 @@ async def test_a_stream_that_falls_silent_is_opened_anew(hub: Hub, open_page: Op
         await expect(page.get_by_test_id("connection")).to_have_text("Connecting…")
     finally:
         os.kill(hub.server.pid, signal.SIGCONT)
+    await page.clock.fast_forward(2_000)
     await is_live(page)
     await notify(hub, key, ann, "Back")
-    await expect(page.get_by_test_id("toast")).to_contain_text("Back")
+    await expect(toasts(page)).to_contain_text("Back")
 
 
 async def test_what_happened_long_ago_is_summed_up_in_one_toast(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
-    page = await open_page(ann)
+    page = await open_page(ann, worker=False)
+    connect = re.compile("/api/realtime/connect")
 
     async def answer(route: Route) -> None:
         cursor = route.request.url.partition("lastEventId=")[2]
-        await route.fulfill(content_type="text/event-stream", body=OLD.format(cursor=cursor))
+        await route.fulfill(content_type="text/event-stream", body=old_events(ann.id, cursor))
 
-    await page.route("**/api/realtime/connect*", answer)
+    await page.route(connect, answer)
     await page.reload()
-    toasts = page.get_by_test_id("toast")
-    await expect(toasts).to_contain_text("While you were away2 things happened.")
-    await expect(toasts).to_have_count(1)
+    await expect(toasts(page)).to_contain_text("While you were away2 things happened.")
+    await expect(toasts(page)).to_have_count(1)
     await shows(page, 2)
 
 
-async def test_an_announcement_is_toasted_once_however_often_it_is_heard(hub: Hub, open_page: OpenPage) -> None:
+async def test_an_announcement_stands_in_the_center_and_is_toasted_once(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
     page = await open_page(ann)
     async with hub.client(await admin(hub)) as client:
         answer = await client.post("/api/announcements", json={"title": "Maintenance at nine", "body": "Ten minutes."})
     assert answer.status_code == 201, answer.text
-    await expect(page.get_by_test_id("toast")).to_contain_text("Maintenance at nine")
+    await expect(toasts(page)).to_contain_text("Maintenance at nine")
     await page.reload()
     await is_live(page)
-    await expect(page.get_by_test_id("toast")).to_have_count(0)
+    await expect(toasts(page)).to_have_count(0)
+    await open_center(page)
+    await expect(item(page, "Maintenance at nine")).to_be_visible()
 
 
 async def test_a_page_that_hears_reset_fetches_everything_and_goes_on(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
-    page = await open_page(ann)
+    page = await open_page(ann, worker=False)
+    asked: list[str] = []
 
     async def forget(route: Route) -> None:
+        asked.append(route.request.url)
         await route.continue_(url=route.request.url.partition("?")[0] + "?lastEventId=nonsense")
 
     await page.route("**/api/realtime/connect*", forget)
     await page.reload()
     await is_live(page)
+    assert asked
     await notify(hub, key, ann, "After the reset")
     await shows(page, 1)
-    await expect(page.get_by_test_id("notification")).to_contain_text("After the reset")
-
-
-async def shows(page: Page, unread: int) -> None:
-    """Wait until badge, title and bell say so."""
-    badge = page.get_by_test_id("badge")
-    await expect(badge).to_have_text(str(unread)) if unread else await expect(badge).to_be_hidden()
-    await expect(page.get_by_test_id("bell")).to_have_accessible_name(f"Notifications, {unread} unread")
-    await expect(page).to_have_title(f"({unread}) Gigwire" if unread else "Gigwire")
+    await open_center(page)
+    await expect(item(page, "After the reset")).to_be_visible()

@@ -1,8 +1,11 @@
-"""Posting, bidding and hiring on the page, seen live by the others."""
+"""The marketplace on the page: from posting to paying, seen live by the others."""
+
+import re
 
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Noise, OpenPage
+from tests.browser.inbox import toasts
 from tests.browser.market import hire, place_bid, post_job
 from tests.hub import Hub
 
@@ -17,31 +20,57 @@ async def test_a_hire_is_toasted_to_winner_and_loser_at_once(hub: Hub, open_page
     for freelancer in (winner, loser):
         await place_bid(hub, freelancer, job)
     client, won, lost = await open_page(carla), await open_page(winner), await open_page(loser)
+    await client.get_by_role("link", name="A booking page").click()
+    for page in (won, lost):
+        await page.goto(f"{hub.url}/work")
+        await expect(own_bid(page, "A booking page")).to_contain_text("Waiting")
     await client.get_by_role("button", name="Hire Wanda").click()
-    toast = won.get_by_test_id("toast").filter(has_text="You have been hired for A booking page!")
+    toast = toasts(won).filter(has_text="You have been hired for A booking page!")
     await expect(toast).to_be_visible(timeout=AT_ONCE_MS)
     await expect(toast).to_contain_text("🎉")
     await expect(toast).to_contain_text("Carla")
-    await expect(lost.get_by_test_id("toast")).to_have_count(1, timeout=AT_ONCE_MS)
+    await expect(toasts(lost)).to_have_count(1, timeout=AT_ONCE_MS)
     await expect(own_bid(won, "A booking page")).to_contain_text("Hired")
     await expect(own_bid(lost, "A booking page")).to_contain_text("Not chosen")
     await expect(hires(client)).to_have_count(0)
 
 
-async def test_a_client_posts_a_job_and_freelancers_see_it_come_and_go(hub: Hub, open_page: OpenPage) -> None:
-    carla, felix = await hub.signup("client"), await hub.signup("freelancer", skills=["design"])
+async def test_a_job_goes_from_the_form_to_the_payment(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
     client, freelancer = await open_page(carla), await open_page(felix)
+    await client.get_by_role("link", name="Post a job").first.click()
     await client.get_by_label("Title").fill("Twelve icons")
     await client.get_by_label("Description").fill("For an app.\nSVG, please.")
-    await client.get_by_label("Budget").fill("99.50")
-    await client.get_by_label("Skills").fill("Design, svg")
+    await client.get_by_label("Budget in dollars").fill("99.50")
+    await client.get_by_label("Skills, separated by commas").fill("Design, svg")
     await client.get_by_role("button", name="Post job").click()
-    await expect(job(client, "Twelve icons")).to_contain_text("$99.50")
-    await expect(job(freelancer, "Twelve icons")).to_contain_text("$99.50")
-    await expect(freelancer.get_by_test_id("toast")).to_contain_text("New Job Posted!")
-    posted = (await listed(hub))[0]
+    await expect(client.get_by_role("heading", name="Twelve icons")).to_be_visible()
+    await expect(toasts(freelancer)).to_contain_text("New Job Posted!")
+    await job(freelancer, "Twelve icons").get_by_role("link").click()
+    await bid(freelancer, "80.25")
+    await expect(freelancer.get_by_test_id("own-bid")).to_contain_text("Your bid: $80.25")
+    await client.get_by_role("button", name="Hire Felix").click()
+    await freelancer.get_by_role("button", name="Accept the job").click()
+    await expect(toasts(client).filter(has_text="Twelve icons").first).to_be_visible()
+    await freelancer.get_by_role("button", name="Submit the work").click()
+    await client.get_by_label("What should change").fill("A darker one.")
+    await client.get_by_role("button", name="Ask for changes").click()
+    await freelancer.get_by_role("button", name="Submit the work").click()
+    await client.get_by_role("button", name="Approve and pay $80.25").click()
+    await expect(freelancer.get_by_text("Done and paid.")).to_be_visible()
+    await expect(client.get_by_text("Done and paid.")).to_be_visible()
+    await freelancer.get_by_role("link", name="Wallet").click()
+    await expect(freelancer.get_by_test_id("entries").get_by_role("listitem").first).to_contain_text("+$80.25")
+
+
+async def test_the_list_is_live_and_a_hired_job_leaves_it(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer")
+    page = await open_page(felix)
+    await expect(page.get_by_text("No jobs match")).to_be_visible()
+    posted = await post_job(hub, carla, "Twelve icons")
+    await expect(job(page, "Twelve icons")).to_contain_text("$1,200")
     await hire(hub, carla, await place_bid(hub, await hub.signup("freelancer"), posted))
-    await expect(job(freelancer, "Twelve icons")).to_have_count(0)
+    await expect(job(page, "Twelve icons")).to_have_count(0)
 
 
 async def test_only_a_job_with_a_skill_of_theirs_is_toasted_to_a_freelancer(hub: Hub, open_page: OpenPage) -> None:
@@ -49,38 +78,52 @@ async def test_only_a_job_with_a_skill_of_theirs_is_toasted_to_a_freelancer(hub:
     page = await open_page(felix)
     for title, skills in (("Welding", ("metal",)), ("Scripts", ("SQL", "Python")), ("Anything", ())):
         await post_job(hub, carla, title, skills=skills)
-    toasts = page.get_by_test_id("toast")
-    await expect(toasts.filter(has_text="Anything")).to_be_visible()
-    await expect(toasts.filter(has_text="Scripts")).to_be_visible()
-    await expect(toasts).to_have_count(2)
+    await expect(toasts(page).filter(has_text="Anything")).to_be_visible()
+    await expect(toasts(page).filter(has_text="Scripts")).to_be_visible()
+    await expect(toasts(page)).to_have_count(2)
 
 
 async def test_a_bid_reaches_the_owner_and_can_be_withdrawn_and_placed_again(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer", name="Felix")
-    await post_job(hub, carla, "A logo")
+    posted = await post_job(hub, carla, "A logo")
     client, freelancer = await open_page(carla), await open_page(felix)
-    await bid(freelancer, "A logo", "850.25")
-    await expect(own_bid(freelancer, "A logo")).to_contain_text("Your bid: $850.25")
-    offer = job(client, "A logo").get_by_test_id("bid")
+    for page in (client, freelancer):
+        await page.goto(f"{hub.url}/jobs/{posted['id']}")
+    await bid(freelancer, "850.25")
+    await expect(freelancer.get_by_test_id("own-bid")).to_contain_text("Your bid: $850.25")
+    offer = client.get_by_test_id("bid")
     await expect(offer).to_contain_text("Felix")
     await expect(offer).to_contain_text("$850.25")
     await expect(client.get_by_test_id("badge")).to_have_text("1")
-    await job(freelancer, "A logo").get_by_role("button", name="Withdraw").click()
-    await expect(own_bid(freelancer, "A logo")).to_contain_text("Withdrawn")
+    await freelancer.get_by_role("button", name="Withdraw").click()
+    await expect(freelancer.get_by_test_id("bid-form")).to_be_visible()
     await expect(hires(client)).to_have_count(0)
-    await bid(freelancer, "A logo", "700")
+    await bid(freelancer, "700")
     await expect(hires(client)).to_have_count(1)
+
+
+async def test_the_first_who_takes_an_instant_job_has_it(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer")
+    async with hub.client(carla) as client:
+        body = {"title": "Now", "description": "Quick.", "budget": 5_000, "instantAccept": True}
+        posted = (await client.post("/api/jobs", json=body)).json()
+    page = await open_page(felix)
+    await page.goto(f"{hub.url}/jobs/{posted['id']}")
+    await page.get_by_role("button", name="Take it for $50").click()
+    await expect(page.get_by_role("button", name="Submit the work")).to_be_visible()
 
 
 async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
-    await post_job(hub, carla, "A logo")
+    posted = await post_job(hub, carla, "A logo")
     page = await open_page(felix)
-    await job(page, "A logo").get_by_text("Place a bid").click()
-    message = job(page, "A logo").get_by_label("Message")
+    await page.goto(f"{hub.url}/jobs/{posted['id']}")
+    message = page.get_by_label("Message")
     await message.fill("I would love")
-    await post_job(hub, carla, "A poster")
-    await expect(job(page, "A poster")).to_be_visible()
+    async with hub.client(carla) as client:
+        answer = await client.patch(f"/api/jobs/{posted['id']}", json={"description": "Two colours at most."})
+    assert answer.status_code == 200, answer.text
+    await expect(page.get_by_text("Two colours at most.")).to_be_visible()
     await expect(message).to_be_focused()
     await expect(message).to_have_value("I would love")
 
@@ -91,16 +134,40 @@ async def test_a_hire_that_came_too_late_says_so_at_the_bid(hub: Hub, open_page:
     carla, first, second = await hub.signup("client"), await hub.signup("freelancer"), await hub.signup("freelancer")
     posted = await post_job(hub, carla, "A logo")
     offers = [await place_bid(hub, freelancer, posted) for freelancer in (first, second)]
-    page = await open_page(carla)
+    page = await open_page(carla, worker=False)
     # A page that no longer hears what happens.
     await page.route("**/api/realtime/connect*", lambda route: route.abort())
-    await page.reload()
+    await page.goto(f"{hub.url}/jobs/{posted['id']}")
     await expect(hires(page)).to_have_count(2)
     await hire(hub, carla, offers[0])
     await page.get_by_role("button", name=f"Hire {second.name}").click()
     late = page.get_by_test_id("bid").filter(has_text=second.name)
-    await expect(late.get_by_role("alert")).to_contain_text("Gig is no longer open (status: assigned).")
     await expect(hires(page)).to_have_count(0)
+    await expect(late).to_contain_text("Not chosen")
+    await expect(toasts(page)).to_contain_text("Gig is no longer open (status: assigned).")
+
+
+async def test_the_address_keeps_search_and_filters(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer")
+    await post_job(hub, carla, "A logo")
+    page = await open_page(felix)
+    await page.get_by_role("combobox", name="Search jobs").fill("logo")
+    await page.get_by_label("Budget").select_option("$1,000 to $2,500")
+    await expect(page).to_have_url(re.compile(r"/jobs\?q=logo&budget=100000-250000$"))
+    await page.reload()
+    await expect(page.get_by_role("combobox", name="Search jobs")).to_have_value("logo")
+    await page.get_by_label("Budget").select_option("Over $2,500")
+    await page.get_by_label("Budget").select_option("Any budget")
+    await expect(page).to_have_url(re.compile(r"/jobs\?q=logo$"))
+
+
+async def test_somebody_who_is_not_signed_in_reads_jobs_and_is_led_to_the_door(hub: Hub, open_page: OpenPage) -> None:
+    carla = await hub.signup("client")
+    posted = await post_job(hub, carla, "A logo")
+    page = await open_page()
+    await page.goto(f"{hub.url}/jobs/{posted['id']}")
+    await page.get_by_role("link", name="Sign in to bid").click()
+    await expect(page.get_by_label("Email")).to_be_visible()
 
 
 def job(page: Page, title: str) -> Locator:
@@ -112,17 +179,11 @@ def hires(page: Page) -> Locator:
 
 
 def own_bid(page: Page, title: str) -> Locator:
-    return job(page, title).get_by_test_id("own-bid")
+    return page.get_by_test_id("own-bid").filter(has_text=title)
 
 
-async def bid(page: Page, title: str, dollars: str) -> None:
-    await job(page, title).get_by_text("Place a bid").click()
-    await job(page, title).get_by_label("Price").fill(dollars)
-    await job(page, title).get_by_label("Message").fill("Two drafts in a week.")
-    await job(page, title).get_by_role("button", name="Send bid").click()
-
-
-async def listed(hub: Hub) -> list[dict[str, object]]:
-    async with hub.client() as client:
-        items: list[dict[str, object]] = (await client.get("/api/jobs")).json()["items"]
-    return items
+async def bid(page: Page, dollars: str) -> None:
+    form = page.get_by_test_id("bid-form")
+    await form.get_by_label("Price").fill(dollars)
+    await form.get_by_label("Message").fill("Two drafts in a week.")
+    await form.get_by_role("button", name="Send bid").click()

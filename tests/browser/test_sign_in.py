@@ -33,7 +33,7 @@ async def test_demo_users_come_in_with_one_click(hub: Hub, open_page: OpenPage) 
     assert made.returncode == 0, made.stderr
     page = await open_page()
     people = page.get_by_role("region", name="Look around as")
-    for role, heading in (("client", "Your jobs"), ("freelancer", "Open jobs")):
+    for role, heading in (("client", "Good to see you"), ("freelancer", "Find work")):
         await people.get_by_role("button", name=re.compile(f" {role}$")).first.click()
         await is_live(page)
         await expect(page.get_by_role("heading", name=heading)).to_be_visible()
@@ -56,18 +56,48 @@ async def test_a_newcomer_signs_up_on_the_page(open_page: OpenPage) -> None:
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Create account").click()
     await is_live(page)
-    await expect(page.get_by_role("heading", name="Post a job")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Good to see you, Nora")).to_be_visible()
 
 
-async def test_logging_out_ends_the_streams_of_every_tab(hub: Hub, open_page: OpenPage, another_tab: Another) -> None:
+async def test_logging_out_in_one_tab_logs_out_all_and_ends_the_stream(
+    hub: Hub, open_page: OpenPage, another_tab: Another
+) -> None:
     page = await open_page(await hub.signup("client"))
     tab = await another_tab(page)
-    assert await streams(hub) == 2
+    assert await streams(hub) == 1
     await page.get_by_role("button", name="Log out").click()
-    await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
-    await expect(page.get_by_text("You were signed out.")).to_be_hidden()
-    await expect(tab.get_by_text("You were signed out. Sign in again to go on.")).to_be_visible()
+    for each in (page, tab):
+        await expect(each.get_by_role("button", name="Sign in")).to_be_visible()
     assert await streams(hub) == 0
+    await page.reload()
+    await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+async def test_a_session_ended_elsewhere_leads_to_the_sign_in_page_with_the_reason(
+    hub: Hub, open_page: OpenPage
+) -> None:
+    ann = await hub.signup("client")
+    page = await open_page(ann)
+    async with hub.client(ann) as client:
+        logins = (await client.get("/api/auth/sessions")).json()["items"]
+        mine = next(login for login in logins if not login["current"])
+        assert (await client.delete(f"/api/auth/sessions/{mine['id']}")).status_code == 204
+    await expect(page.get_by_text("You were signed out. Sign in again to go on.")).to_be_visible()
+
+
+async def test_another_user_who_signs_in_sees_nothing_of_the_one_before(hub: Hub, open_page: OpenPage) -> None:
+    ann, bob = await hub.signup("freelancer", name="Ann"), await hub.signup("freelancer", name="Bob")
+    key = await hub.api_key("notify")
+    async with hub.client(key) as client:
+        body = {"userId": ann.id, "type": "note", "category": "system", "title": "Ann's secret", "body": "Words."}
+        assert (await client.post("/api/realtime/notifications/send", json=body)).status_code == 201
+    page = await open_page(ann)
+    await expect(page.get_by_test_id("badge")).to_have_text("1")
+    await page.get_by_role("button", name="Log out").click()
+    await sign_in(page, bob)
+    await page.get_by_test_id("bell").click()
+    await expect(page.get_by_text("Nothing yet")).to_be_visible()
+    await expect(page.get_by_text("Ann's secret")).to_have_count(0)
 
 
 async def streams(hub: Hub) -> int:

@@ -131,7 +131,7 @@ async def test_what_is_wrong_with_it_is_said_and_nothing_is_sent(hub: Hub) -> No
         (("--action", "y s=Yes"), "action's id"),
         (("--action", "yes="), "characters"),
         (("--action", "yes=Yes=http://example.org"), "link"),
-        (("--expires-at", "tomorrow"), "a time like"),
+        (("--expires-at", "tomorrow"), "an offset or Z"),
         (("--expires-at", "2001-01-01T00:00:00Z"), "expired"),
     ):
         assert said in (await hub.cli(*to, "--title", "t", *more)).stderr

@@ -8,7 +8,7 @@ from api.policy import USER
 from services.delivery import Delivery
 from services.preferences import Preferences
 
-WAY_OPERATIONS: Sequence[Operation] = (
+OPERATIONS: Sequence[Operation] = (
     Operation(
         method="GET", path="/api/notifications/preferences", handler=preferences.show, who=USER, answer=Preferences
     ),

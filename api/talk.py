@@ -1,6 +1,7 @@
-"""The URLs of conversations: messages, members, attachments, presence, blocks."""
+"""The URLs of conversations, who may call them, what goes in and what comes out; presence and attachments too."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from api import attachments, conversations, messages, presence
 from api.operation import Operation
@@ -8,7 +9,7 @@ from api.policy import USER
 from services.message_shapes import Attachment, Blocked, Conversation, Conversations, Message, Messages, Presences, Read
 from services.pages import Page
 
-MESSAGE_OPERATIONS: Sequence[Operation] = (
+OPERATIONS: Final[Sequence[Operation]] = (
     Operation(
         method="POST",
         path="/api/realtime/messages/send",

@@ -1,0 +1,200 @@
+"""Many tabs, one stream: they agree, whoever leads, whatever is cut, killed and started again."""
+
+import asyncio
+import random
+import re
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import Noise, OpenPage, is_live
+from tests.browser.cutter import Wire
+from tests.browser.inbox import item, open_center, shows, toasts
+from tests.browser.market import notify
+from tests.hub import Hub
+
+TABS = 12
+CUTS = 20
+RESTARTS = 8
+# Live again so soon after the hub is back, 95 times of 100.
+BACK_SECONDS = 2.0
+
+
+@pytest.mark.parametrize("worker", [True, False])
+async def test_twelve_tabs_have_one_stream_and_agree(hub: Hub, open_page: OpenPage, worker: bool) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann, worker=worker)
+    tabs = [page, *await more_tabs(page, TABS - 1)]
+    assert await streams(hub) == 1
+    for n in range(3):
+        await notify(hub, key, ann, f"Note {n}")
+    for tab in tabs:
+        await shows(tab, 3)
+    await open_center(tabs[5])
+    await tabs[5].get_by_role("button", name="Mark all read").click()
+    for tab in tabs:
+        await shows(tab, 0)
+    assert await streams(hub) == 1
+
+
+@pytest.mark.parametrize("worker", [True, False])
+async def test_when_the_tab_that_leads_is_closed_another_goes_on_and_nothing_is_lost(
+    hub: Hub, open_page: OpenPage, worker: bool
+) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann, worker=worker)
+    tabs = await more_tabs(page, 3)
+    await notify(hub, key, ann, "Before")
+    for tab in tabs:
+        await shows(tab, 1)
+    closing = asyncio.create_task(page.close())
+    sent = [await notify(hub, key, ann, f"Meanwhile {n}") for n in range(5)]
+    await closing
+    await notify(hub, key, ann, "After")
+    for tab in tabs:
+        await shows(tab, len(sent) + 2)
+        await is_live(tab)
+    assert await streams(hub) == 1
+    await open_center(tabs[0])
+    titles = tabs[0].get_by_test_id("notification").locator(".title")
+    await expect(titles).to_have_text(["After", *[f"Meanwhile {n}" for n in reversed(range(5))], "Before"])
+
+
+async def test_what_was_missed_is_told_once_after_the_hub_was_away(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann)
+    await notify(hub, key, ann, "Before")
+    await shows(page, 1)
+    await hub.kill()
+    await expect(page.get_by_test_id("connection")).not_to_have_text("Live updates active")
+    await expect(page.locator("notification-bell")).to_have_attribute("stale", "")
+    await hub.restart()
+    await notify(hub, key, ann, "Meanwhile")
+    await shows(page, 2)
+    await is_live(page)
+    await notify(hub, key, ann, "After")
+    await shows(page, 3)
+    await open_center(page)
+    await expect(page.get_by_test_id("notification").locator(".title")).to_have_text(["After", "Meanwhile", "Before"])
+    await expect(toasts(page).filter(has_text="Meanwhile")).to_have_count(1)
+
+
+async def test_after_a_restart_the_page_is_live_again_at_once(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
+    noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    pages = [await open_page(await hub.signup("freelancer")) for _ in range(3)]
+    took = []
+
+    async def back(page: Page, since: float) -> float:
+        await expect(page.get_by_test_id("connection")).to_have_text("Live updates active", timeout=20_000)
+        return time.monotonic() - since
+
+    for _ in range(RESTARTS):
+        await hub.kill()
+        for page in pages:
+            await expect(page.get_by_test_id("connection")).not_to_have_text("Live updates active")
+        await hub.restart()
+        since = time.monotonic()
+        took += await asyncio.gather(*[back(page, since) for page in pages])
+    took.sort()
+    assert took[int(len(took) * 0.95)] <= BACK_SECONDS, [round(seconds, 2) for seconds in took]
+
+
+async def test_cut_at_twenty_random_moments_the_list_is_the_hubs_and_each_is_toasted_once(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"net::ERR_")
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    wire = Wire(urlsplit(hub.url).port or 0)
+    page = await open_page(ann, url=await wire.start())
+    await page.evaluate("""() => {
+        window.toasted = [];
+        const region = document.querySelector("toast-region");
+        new MutationObserver((records) => {
+            for (const record of records) for (const node of record.addedNodes) toasted.push(node.querySelector("strong").textContent);
+        }).observe(region.shadowRoot.querySelector("ol"), { childList: true });
+    }""")
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
+        while sent < CUTS * 3:
+            await notify(hub, key, ann, f"Note {sent}")
+            sent += 1
+            await asyncio.sleep(moments.uniform(0, 0.4))
+
+    sending = asyncio.create_task(send())
+    for _ in range(CUTS):
+        await asyncio.sleep(moments.uniform(0, 1.2))
+        wire.cut()
+    await sending
+    await is_live(page)
+    await shows(page, sent)
+    told = await page.evaluate("toasted")
+    assert sorted(told) == sorted({f"Note {n}" for n in range(sent)}), f"seed {seed}"
+    async with hub.client(ann) as client:
+        newest = (await client.get("/api/notifications?limit=30")).json()["items"]
+    await open_center(page)
+    await expect(page.get_by_test_id("notification").locator(".title").first).to_have_text(newest[0]["title"])
+    shown = await page.get_by_test_id("notification").locator(".title").all_text_contents()
+    assert shown[:30] == [row["title"] for row in newest]
+    await wire.close()
+
+
+async def test_a_reload_goes_on_where_the_page_was_and_repeats_nothing(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann)
+    await notify(hub, key, ann, "First")
+    await expect(toasts(page)).to_contain_text("First")
+    await page.goto("about:blank")
+    await notify(hub, key, ann, "Second")
+    await page.goto(hub.url)
+    await expect(toasts(page)).to_have_count(1)
+    await expect(toasts(page)).to_contain_text("Second")
+    await shows(page, 2)
+
+
+async def test_without_a_network_the_app_starts_and_shows_what_was_known(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"net::ERR_")
+    ann, key = await hub.signup("freelancer", name="Ann"), await hub.api_key("notify")
+    page = await open_page(ann)
+    await notify(hub, key, ann, "Known")
+    await shows(page, 1)
+    await page.evaluate("navigator.serviceWorker.ready")
+    await page.reload()
+    await is_live(page)
+    await hub.stop()
+    await page.reload()
+    await expect(page.get_by_test_id("connection")).to_have_text("Offline", timeout=20_000)
+    await expect(page.get_by_role("banner")).to_contain_text("Ann")
+    await shows(page, 1)
+    await open_center(page)
+    await expect(item(page, "Known")).to_be_visible()
+    await expect(page.get_by_text(re.compile(r"Offline. This is what was known at"))).to_be_visible()
+    await hub.restart()
+    await expect(page.get_by_test_id("connection")).to_have_text("Live updates active", timeout=40_000)
+
+
+async def more_tabs(page: Page, count: int) -> list[Page]:
+    context: BrowserContext = page.context
+    tabs = []
+    for _ in range(count):
+        tab = await context.new_page()
+        await tab.goto(page.url)
+        await is_live(tab)
+        tabs.append(tab)
+    return tabs
+
+
+async def streams(hub: Hub) -> int:
+    async with hub.client() as client:
+        return int((await client.get("/api/realtime/status")).json()["connections"])

@@ -1,0 +1,205 @@
+/** What every element of the hub shares: its client, its language, its style, and a way to draw without markup. */
+
+import { connect } from "./client.js";
+import { LANGUAGES, languageOf } from "./texts.js";
+
+/** @param {string} css @returns {CSSStyleSheet} */
+export function sheet(css) {
+  const made = new CSSStyleSheet();
+  made.replaceSync(css);
+  return made;
+}
+
+const BASE = sheet(`
+:host {
+  --_accent: var(--hub-accent, light-dark(#0f766e, #5eead4));
+  --_on-accent: var(--hub-on-accent, light-dark(#fff, #06302b));
+  --_ink: var(--hub-ink, light-dark(#1c2422, #e8eceb));
+  --_soft: var(--hub-soft, light-dark(#5a6662, #9aa8a3));
+  --_line: var(--hub-line, light-dark(#e0ded8, #2c3532));
+  --_card: var(--hub-card, light-dark(#fff, #1a201e));
+  --_tint: var(--hub-tint, light-dark(#e9f3f0, #17322d));
+  --_bad: var(--hub-bad, light-dark(#b3261e, #ffb4ab));
+  --_spark: var(--hub-spark, light-dark(#b45309, #fcd34d));
+  --_on-spark: var(--hub-on-spark, light-dark(#fff, #2b1d00));
+  --_radius: var(--hub-radius, .75rem);
+  --_shadow: var(--hub-shadow, 0 1px 2px rgb(0 0 0 / .08), 0 12px 32px rgb(0 0 0 / .16));
+  color: var(--_ink); font: var(--hub-font, 1rem/1.5 system-ui, sans-serif); text-align: start;
+}
+:host([hidden]), [hidden] { display: none !important; }
+* { box-sizing: border-box; margin: 0; }
+ul, ol { list-style: none; padding: 0; }
+button, input, select, textarea { font: inherit; color: inherit; }
+button { cursor: pointer; border: 1px solid var(--_line); background: none; border-radius: .5rem; padding: .25rem .75rem; min-height: 2.25rem; font-weight: 550; }
+button:hover { border-color: var(--_accent); }
+button:disabled { opacity: .5; cursor: default; }
+.primary { background: var(--_accent); border-color: var(--_accent); color: var(--_on-accent); }
+.quiet { border-color: transparent; color: var(--_accent); }
+.icon { padding: 0; width: 2.25rem; border-color: transparent; display: inline-grid; place-items: center; color: var(--_soft); }
+.icon:hover { color: var(--_ink); background: var(--_tint); }
+.icon svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+:focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
+small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
+.error { color: var(--_bad); font-size: .875rem; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+input, select, textarea { border: 1px solid var(--_line); border-radius: .5rem; background: var(--_card); padding: .375rem .625rem; min-height: 2.25rem; }
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
+`);
+
+/**
+ * An element with properties (`onclick`, `textContent`, …), attributes (`aria-…`, `part`, …) and children.
+ * @param {string} name @param {Record<string, any>} [properties] @param {...(Node | string | null | undefined | false)} children @returns {any}
+ */
+export function h(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  set(made, properties);
+  made.append(...children.filter((child) => child || child === 0));
+  return made;
+}
+
+/** @param {any} element @param {Record<string, any>} properties */
+export function set(element, properties) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined) continue;
+    // A property that is -1 for what cannot have the focus, too.
+    if (name === "tabIndex") element.setAttribute("tabindex", value);
+    else if (name in element && !name.includes("-") && name !== "list") {
+      if (element[name] !== value) element[name] = value;
+    } else if (value === null || value === false) element.removeAttribute(name);
+    else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** @param {string} path @returns {SVGElement} */
+export function drawing(path) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(SVG, "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
+}
+
+export const PATHS = {
+  bell: "M6 10a6 6 0 0 1 12 0c0 5 2 6 2 7H4c0-1 2-2 2-7zM10 20a2.2 2.2 0 0 0 4 0",
+  close: "M6 6l12 12M18 6L6 18", check: "M4 12.5l5 5L20 7", archive: "M4 8h16v11H4zM3 4h18v4H3zM10 12h4", back: "M15 5l-7 7 7 7",
+  clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 5 5l-8.5 8.5a1.7 1.7 0 0 1-2.5-2.5L15 7", send: "M4 12l16-8-6 16-3-7z",
+};
+
+/** @param {string} path of PATHS @param {string} label @param {() => void} onclick @param {object} [more] */
+export const iconButton = (path, label, onclick, more = {}) =>
+  h("button", { type: "button", className: "icon", ariaLabel: label, title: label, onclick, ...more }, drawing(PATHS[path]));
+
+/**
+ * Make the children of `box` show `items` in order. An element stays the same as long as its item does, so that what
+ * somebody is typing into it, or has the focus on, is left alone.
+ * @param {Element} box @param {any[]} items @param {(item: any) => HTMLElement} make @param {(element: any, item: any) => void} update
+ * @param {string} [key]
+ */
+export function showAll(box, items, make, update, key = "id") {
+  const wanted = new Set(items.map((item) => item[key]));
+  const kept = new Map();
+  for (const child of [...box.children]) {
+    if (wanted.has(child.key)) kept.set(child.key, child);
+    else child.remove();
+  }
+  let next = box.firstElementChild;
+  for (const item of items) {
+    const element = kept.get(item[key]) ?? make(item);
+    if (element.item !== item) {
+      element.key = item[key];
+      element.item = item;
+      update(element, item);
+    }
+    if (element === next) next = next.nextElementSibling;
+    else box.insertBefore(element, next);
+  }
+}
+
+/** The base of the elements: `build` once, `draw(state)` after each change. */
+export class HubElement extends HTMLElement {
+  static sheet = null;
+  #client;
+  #end;
+  #built = false;
+
+  constructor() {
+    super();
+    this.root = this.attachShadow({ mode: "open" });
+    this.root.adoptedStyleSheets = [BASE, /** @type {any} */ (this.constructor).sheet].filter(Boolean);
+  }
+
+  /** The client it shows; without one set, that of the hub named by the attribute `hub`, or of the page's own. */
+  get client() {
+    return (this.#client ??= connect({ url: this.getAttribute("hub") ?? undefined }));
+  }
+
+  set client(client) {
+    this.#client = client;
+    if (this.#end) this.#listen();
+  }
+
+  connectedCallback() {
+    this.language = languageOf(this);
+    this.words = LANGUAGES[this.language];
+    if (!this.#built) this.build();
+    this.#built = true;
+    this.#listen();
+  }
+
+  disconnectedCallback() {
+    this.#end?.();
+    this.#end = null;
+  }
+
+  #listen() {
+    this.#end?.();
+    const ends = [this.client.subscribe(() => this.draw(this.client.getSnapshot())), ...this.hearing()];
+    this.#end = () => ends.forEach((end) => end());
+    this.draw(this.client.getSnapshot());
+  }
+
+  build() {}
+  hearing() {
+    return [];
+  }
+  draw(_state) {}
+
+  /** Go to a notification's address: the page may do it itself (`hub-navigate`, cancelable). @param {string | null} url */
+  navigate(url) {
+    if (!url) return;
+    const target = new URL(url, this.client.url || location.href);
+    if (!["https:", location.protocol].includes(target.protocol)) return;
+    if (!this.dispatchEvent(new CustomEvent("hub-navigate", { detail: { url: target.href }, bubbles: true, composed: true, cancelable: true }))) return;
+    if (target.origin === location.origin) location.assign(target.href);
+    else open(target.href, "_blank", "noopener");
+  }
+
+  /** Run an act; what goes wrong is told where the element tells it. @param {Promise<any>} act */
+  attempt(act) {
+    return act.catch((error) => this.failed(error));
+  }
+
+  /** @param {any} _error */
+  failed(_error) {}
+}
+
+/** The picture of a notification. @param {any} item */
+export const iconOf = ({ icon, type }) =>
+  icon || { hired: "🎉", bid_received: "📝", bid_rejected: "📄", job_created: "💼", announcement: "📣", message: "✉️", comment: "💬" }[type] || "🔔";
+
+/** A notification's buttons; those that were pressed say so. @param {HubElement} element @param {any} item */
+export function actionButtons(element, item) {
+  return item.actions.map((action) => h("button", {
+    type: "button", className: action.style === "primary" ? "primary" : "", part: "action", disabled: Boolean(action.done),
+    textContent: action.done ? `✓ ${action.label}` : action.label,
+    onclick: (event) => {
+      event.stopPropagation();
+      element.attempt(element.client.act(item.id, action.id));
+      element.navigate(action.url);
+    },
+  }));
+}

@@ -1,0 +1,114 @@
+/** An answer of the hub that stays fresh: fetched once, patched by what is told of its jobs, fetched again when it is old. */
+
+const UNKNOWN = Object.freeze({ data: undefined, loading: true, error: null });
+/** Many pages hear of the same event: they do not all ask in the same moment. */
+const SOON = 40;
+const SPREAD = 260;
+const JOB = /^job_(created|updated|accepted|completed|refunded)$/;
+
+export class Live {
+  #state = UNKNOWN;
+  #listeners = new Set();
+  #stale = true;
+  #busy = false;
+  #timer;
+  #ends = [];
+
+  /** @param {import("./client.js").Client} client @param {string} path @param {string[]} keys what makes it old */
+  constructor(client, path, keys) {
+    this.client = client;
+    this.path = path;
+    this.keys = keys;
+  }
+
+  /** `{data, loading, error}`; the same object as long as nothing changed. */
+  getSnapshot = () => this.#state;
+
+  /** @param {() => void} listener @returns {() => void} */
+  subscribe = (listener) => {
+    this.#listeners.add(listener);
+    if (this.#listeners.size === 1) this.#begin();
+    return () => {
+      this.#listeners.delete(listener);
+      if (!this.#listeners.size) this.#rest();
+    };
+  };
+
+  /** Ask again now. @returns {Promise<void>} */
+  refetch = async () => {
+    if (this.#busy) {
+      this.#stale = true;
+      return;
+    }
+    this.#busy = true;
+    this.#stale = false;
+    this.#set({ ...this.#state, loading: true });
+    try {
+      this.#set({ data: await this.client.request("GET", this.path), loading: false, error: null });
+    } catch (error) {
+      this.#set({ ...this.#state, loading: false, error });
+      // What could not be fetched now is fetched when the hub is back.
+      this.#stale = true;
+    } finally {
+      this.#busy = false;
+    }
+    if (this.#stale && !this.#state.error) this.#soon();
+  };
+
+  #begin() {
+    const { client } = this;
+    this.#ends = [
+      client.onInvalidate((keys) => (keys.includes("*") || keys.some((key) => this.keys.includes(key))) && this.#soon()),
+      client.on("*", (event) => this.#hear(event)),
+    ];
+    const seen = () => document.visibilityState === "visible" && this.#stale && this.#soon();
+    globalThis.document?.addEventListener("visibilitychange", seen);
+    this.#ends.push(() => globalThis.document?.removeEventListener("visibilitychange", seen));
+    this.refetch();
+  }
+
+  #rest() {
+    for (const end of this.#ends) end();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#stale = true;
+  }
+
+  #hear({ name, data }) {
+    // A stream that begins where the inbox was listed knows nothing of what happened to this before.
+    if (name === "snapshot") this.#soon();
+    if (name === "status" && data.status === "live" && this.#stale) this.#soon();
+    if (JOB.test(name)) this.#patch(data);
+    if (name === "job_deleted") this.#without(data.id);
+  }
+
+  #patch({ url: _url, invalidates: _keys, ...job }) {
+    const { data } = this.#state;
+    if (data?.items?.some((item) => item.id === job.id && item.title !== undefined && item.budget !== undefined)) {
+      this.#set({ ...this.#state, data: { ...data, items: data.items.map((item) => (item.id === job.id ? { ...item, ...job } : item)) } });
+    } else if (data?.id === job.id) {
+      this.#set({ ...this.#state, data: { ...data, ...job } });
+    }
+  }
+
+  #without(id) {
+    const { data } = this.#state;
+    if (data?.items?.some((item) => item.id === id)) {
+      this.#set({ ...this.#state, data: { ...data, items: data.items.filter((item) => item.id !== id) } });
+    }
+  }
+
+  #soon() {
+    this.#stale = true;
+    if (this.#timer || globalThis.document?.visibilityState === "hidden") return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.refetch();
+    }, SOON + this.client.random() * SPREAD);
+  }
+
+  #set(state) {
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener();
+  }
+}

@@ -1,0 +1,92 @@
+/** The service worker: the app's shell without a network, push, and what a click on a notification opens. */
+
+const RELEASE = "{release}";
+const SHELL = "/";
+const FILES = [
+  "/static/app.css", "/static/client.js", "/static/elements.js", "/static/app.js", "/static/worker.js", "/static/mark.svg", "/static/fonts/figtree.woff2",
+  "/static/icons/192.png",
+];
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(RELEASE).then((cache) => cache.addAll([SHELL, ...FILES])).then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil((async () => {
+    for (const name of await caches.keys()) if (name !== RELEASE) await caches.delete(name);
+    await self.clients.claim();
+  })());
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const { origin, pathname } = new URL(request.url);
+  if (request.method !== "GET" || origin !== location.origin || pathname.startsWith("/api/") || pathname === "/docs" || pathname === "/openapi.json") return;
+  if (request.mode === "navigate") event.respondWith(page(request));
+  else if (pathname.startsWith("/static/")) event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
+});
+
+/** The page of now, or the kept one where there is no network; every address of the app is the same page. */
+async function page(request) {
+  try {
+    return await fetch(request);
+  } catch {
+    return (await caches.match(SHELL)) ?? Response.error();
+  }
+}
+
+/** The declarative payload (web_push 8030): newer browsers show it by themselves, here it is read by hand. */
+self.addEventListener("push", (event) => {
+  let told = {};
+  try {
+    told = event.data?.json() ?? {};
+  } catch {
+    told = { notification: { title: event.data?.text() } };
+  }
+  event.waitUntil(tell(told));
+});
+
+async function tell({ notification = {}, app_badge }) {
+  const { title = "Gigwire", navigate = "/", body = "", tag, silent, data = {}, actions = [], app_badge: own } = notification;
+  await self.registration.showNotification(title, {
+    body, tag, silent, actions: actions.slice(0, 2).map(({ action, title: label }) => ({ action, title: label })), icon: "/static/icons/192.png", badge: "/static/icons/192.png",
+    renotify: Boolean(tag), requireInteraction: data.priority === "urgent", data: { navigate, id: data.id, actions },
+  });
+  const badge = Number(app_badge ?? own);
+  if (badge >= 0 && "setAppBadge" in navigator) await navigator.setAppBadge(badge).catch(() => {});
+  if (data.priority !== "low") return;
+  // What is of little weight goes by itself.
+  await new Promise((resolve) => setTimeout(resolve, 8_000));
+  for (const shown of await self.registration.getNotifications({ tag })) shown.close();
+}
+
+self.addEventListener("notificationclick", (event) => {
+  const { navigate, id, actions = [] } = event.notification.data ?? {};
+  event.notification.close();
+  const chosen = actions.find(({ action }) => action === event.action);
+  event.waitUntil(Promise.all([go(chosen?.navigate ?? navigate ?? "/"), read(id)]));
+});
+
+/** A tab that shows it, else any tab of ours, else a new one. */
+async function go(address) {
+  const url = new URL(address, location.origin);
+  const tabs = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const tab = tabs.find((each) => each.url === url.href) ?? tabs[0];
+  if (!tab || url.origin !== location.origin) return self.clients.openWindow(url.href);
+  await tab.focus();
+  return tab.url === url.href ? tab : tab.navigate(url.href).catch(() => self.clients.openWindow(url.href));
+}
+
+async function read(id) {
+  if (!id) return;
+  await fetch("/api/realtime/notifications/read", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ids: [id] }) }).catch(() => {});
+}
+
+self.addEventListener("pushsubscriptionchange", (event) => {
+  const renew = async () => {
+    const { options } = event.oldSubscription ?? {};
+    const subscription = event.newSubscription ?? (options && (await self.registration.pushManager.subscribe(options)));
+    if (subscription) await fetch("/api/push/subscriptions", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(subscription) });
+  };
+  event.waitUntil(renew().catch(() => {}));
+});
