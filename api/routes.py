@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and out; `api.market`, `api.talk` and `api.ways` hold those of their rooms."""
+"""Every URL, who may call it, what goes in and out; `market`, `talk` and `ways` hold those of their rooms."""
 
 from collections.abc import Sequence
 from typing import Any
