@@ -71,7 +71,8 @@ class Endpoints:
             raise _unsafe()
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         shown = f"[{host}]" if ":" in host else host
-        found = Endpoint(parts.scheme, shown, port or {"https": 443, "http": 80}[parts.scheme], target)
+        usual = {"https": 443, "http": 80}[parts.scheme]
+        found = Endpoint(parts.scheme, shown, usual if port is None else port, target)
         if found.origin != self._exempt and (found.scheme, found.port) != ("https", 443):
             raise _unsafe()
         return found

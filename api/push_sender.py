@@ -16,6 +16,7 @@ from services.pushes import Later, Order, Skip
 from services.times import HOUR, SECOND
 
 TURN_SECONDS: Final = 0.5
+STOP_SECONDS: Final = 2.0
 # Under way at once, in all and for one user: nobody's slow browsers keep the others waiting.
 AT_ONCE: Final = 32
 AT_ONCE_PER_USER: Final = 4
@@ -52,13 +53,22 @@ class PushSender:
         self._turns = asyncio.get_running_loop().create_task(self._run(), name="push")
 
     async def stop(self) -> None:
-        """Stop; what is under way is sent again at the next start unless its fate was noted."""
-        tasks = [task for task in (self._turns, *self._under_way.values()) if task is not None]
+        """Stop; what does not end in time is sent again after the next start."""
+        if self._turns is not None:
+            self._turns.cancel()
+            await asyncio.gather(self._turns, return_exceptions=True)
+            self._turns = None
+        await self.finish(STOP_SECONDS)
+        tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._turns = None
         await self._service.stop()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for what is under way, at most so long."""
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=seconds)
 
     async def turn(self) -> bool:
         """Begin to send what is due, as far as there is room; whether there was more than that. Raises DomainError."""

@@ -79,7 +79,7 @@ class PushService:
             async with asyncio.timeout(TOTAL_SECONDS):
                 work = partial(self._sealed, endpoint, p256dh, auth, message.plain, now // 1_000)
                 body, authorization = await self._off_loop(work)
-                return await self._post(endpoint, body, _headers(endpoint, authorization, message))
+                return await self._post(endpoint, body, _headers(endpoint, authorization, message), now)
         except NotPublic:
             raise Unreachable("not public") from None
         except NoSuchHost:
@@ -97,7 +97,7 @@ class PushService:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._endpoints.close()
 
-    async def _post(self, endpoint: Endpoint, body: bytes, headers: list[tuple[str, str]]) -> Answer:
+    async def _post(self, endpoint: Endpoint, body: bytes, headers: list[tuple[str, str]], now: int) -> Answer:
         if self._pool is None:
             context = await self._off_loop(partial(httpx2.create_ssl_context, trust_env=False))
             self._pool = self._pool or httpcore2.AsyncConnectionPool(
@@ -121,7 +121,7 @@ class PushService:
                 read += len(chunk)
                 if read > ANSWER_BYTES:
                     break
-            return Answer(response.status, _retry_after(response.headers))
+            return Answer(response.status, _retry_after(response.headers, now))
 
     def _sealed(self, endpoint: Endpoint, p256dh: str, auth: str, plain: bytes, now: int) -> tuple[bytes, str]:
         from services import sealing
@@ -194,13 +194,13 @@ def _headers(endpoint: Endpoint, authorization: str, message: Message) -> list[t
     return headers if message.topic is None else [*headers, ("Topic", message.topic)]
 
 
-def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+def _retry_after(headers: Iterable[tuple[bytes, bytes]], now: int) -> float | None:
     """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
     given = next((value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"), "")
     if given.isdecimal() and given.isascii() and len(given) < 10:
         return float(given)
     try:
         when = email.utils.parsedate_to_datetime(given)
-        return max(0.0, when.timestamp() - email.utils.localtime().timestamp())
+        return max(0.0, when.timestamp() - now / 1_000)
     except (ValueError, TypeError, OverflowError, OSError):
         return None
