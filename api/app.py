@@ -23,6 +23,7 @@ from api.commits import Commits
 from api.crossorigin import CrossOrigin
 from api.deliveries import Deliveries
 from api.edge import Edge
+from api.endpoints import Endpoints
 from api.errors import Internal, MethodNotAllowed, problem
 from api.file_collector import FileCollector
 from api.hub import Hub
@@ -32,6 +33,9 @@ from api.operation import routes
 from api.paces import Paces
 from api.pages import page_routes
 from api.presence_teller import PresenceTeller
+from api.push_sender import PushSender
+from api.push_service import PushService
+from api.readers import Readers
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
@@ -95,6 +99,10 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
     tickets = Tickets(tokens, _steady_clock)
     identities = Identities(settings, database, tokens, tickets, clock)
     commits: Callable[[Batch], None] = Commits(manager, identities)
+    deliveries = Deliveries(database, manager.options.epoch, clock)
+    endpoints = Endpoints(settings.push_test_origin)
+    push_service = PushService(endpoints, settings.data_dir, settings.contact)
+    readers = Readers(manager, deliveries, time.monotonic)
     hub = Hub(
         settings=settings,
         database=database,
@@ -106,8 +114,11 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         attempts=Attempts(settings, time.monotonic),
         recipients=Recipients(settings.service_rate_limit, time.monotonic),
         paces=Paces(settings, time.monotonic),
-        deliveries=Deliveries(database, manager.options.epoch, clock),
+        deliveries=deliveries,
         presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
+        endpoints=endpoints,
+        push_service=push_service,
+        push_sender=PushSender(database, push_service, readers, origin=settings.origin, clock=clock, random=random),
         files=AttachmentFiles(settings.files_dir),
         thumbnails=Thumbnails(),
         upload_places=UploadPlaces(),
@@ -157,7 +168,7 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         await retention.start()
         stack.push_async_callback(retention.stop)
         collector = FileCollector(hub.files, hub.database)
-        for part in (hub.identities, hub.deliveries, hub.presence_teller, collector):
+        for part in (hub.identities, hub.deliveries, hub.presence_teller, hub.push_sender, collector):
             await part.start()
             stack.push_async_callback(part.stop)
         yield

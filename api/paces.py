@@ -50,3 +50,4 @@ class Paces:
         self.stopped = Pace("typing", Limit(1, 3.0), clock)
         self.presence = Pace("reports of presence", Limit(60, 60.0), clock)
         self.upload = Pace("uploads", Limit(60, 60.0), clock)
+        self.push = Pace("push subscriptions and tests", Limit(30, 60.0), clock)
