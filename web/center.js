@@ -129,7 +129,9 @@ export class NotificationCenter extends HubElement {
     if (!this.state.hidden) this.#say(error);
     set(this.foot, { textContent: nothing || error ? "" : more ? words.more : words.end });
     if (more && this.open) this.#peek();
-    if (!this.offered && globalThis.Notification?.permission === "default") import("./push.js").then(({ offerPush }) => offerPush(this, state));
+    if (!this.offered && status === "live" && items.length && globalThis.Notification?.permission === "default") {
+      import("./push.js").then(({ offerPush }) => offerPush(this, state)).catch(() => {});
+    }
   }
 
   #say(error) {

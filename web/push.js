@@ -47,9 +47,9 @@ export async function renewPush(client) {
 }
 
 /** The row in the center that offers it. @param {any} center @param {any} state */
-export async function offerPush(center, { inbox, status }) {
+export async function offerPush(center, { inbox }) {
   const { words, pushBar: bar, client } = center;
-  if (center.offered || status !== "live" || !hasPush()) return;
+  if (center.offered || !hasPush()) return;
   if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER) return;
   center.offered = true;
   if ((await pushState()) !== "off" || !(await client.request("GET", "/api/push/key").catch(() => null))) return;

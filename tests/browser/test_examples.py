@@ -80,7 +80,10 @@ async def page(browser: Browser, noise: Noise) -> AsyncIterator[Page]:
     await context.close()
 
 
-async def test_the_elements_live_on_a_page_of_another_origin(hub_for: Hub, elsewhere: str, page: Page) -> None:
+async def test_the_elements_live_on_a_page_of_another_origin(
+    hub_for: Hub, elsewhere: str, page: Page, noise: Noise
+) -> None:
+    noise.expect(r"net::ERR_")
     hub = hub_for
     ann, key = await hub.signup("freelancer", name="Ann"), await hub.api_key("notify")
     await page.goto(f"{elsewhere}/plain.html?hub={hub.url}")
