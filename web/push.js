@@ -1,6 +1,6 @@
 /** Push to this device: asked for on a click only, offered after the first thing that mattered, renewed on each load. */
 
-import { h, set } from "./element.js";
+import { h, set, textButton } from "./element.js";
 
 /** Who said "not now" is not asked again for so long, ms. */
 const LATER = 30 * 86_400_000;
@@ -55,10 +55,10 @@ export async function offerPush(center, { inbox }) {
   if ((await pushState()) !== "off" || !(await client.request("GET", "/api/push/key").catch(() => null))) return;
   const close = () => set(bar, { hidden: true });
   bar.replaceChildren(h("span", { textContent: words.alerts }),
-    h("button", { type: "button", className: "primary", textContent: words.turnOn, onclick: () => center.attempt(turnOnPush(client)).then(close) }),
-    h("button", { type: "button", className: "quiet", textContent: words.notNow, onclick: () => {
+    textButton(words.turnOn, () => center.attempt(turnOnPush(client)).then(close), "primary"),
+    textButton(words.notNow, () => {
       localStorage.setItem(ASKED, String(Date.now()));
       close();
-    } }));
+    }, "quiet"));
   set(bar, { hidden: false });
 }
