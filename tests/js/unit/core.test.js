@@ -204,19 +204,23 @@ test("reset: everything is fetched anew, and the stream goes on", async () => {
   assert.deepEqual(ids(core), ["n3", "n2"]);
 });
 
-test("a list that is older than what the stream has told is fetched again", async () => {
+test("what the stream tells while a list is on its way is kept, once", async () => {
   const world = new World();
   const core = await world.live();
   const { answer, release } = held();
   world.answers["GET /api/notifications"] = answer;
   const refreshing = core.refresh();
   await settle();
-  const old = [200, { items: [], next: null, unread: 0, unseen: 0, cursor: world.cursor() }];
   world.arrive("n1");
-  delete world.answers["GET /api/notifications"];
-  release(old);
+  const list = [200, { items: [...world.rows], next: null, ...world.counts(), cursor: world.cursor() }];
+  world.arrive("n2");
+  world.tell("notification_state", { ids: ["n1"], state: "read", unread: 1, unseen: 1 }, "e1.13");
+  release(list);
   await refreshing;
-  assert.deepEqual(ids(core), ["n1"]);
+  assert.deepEqual(ids(core), ["n2", "n1"]);
+  assert.ok(core.getSnapshot().inbox.items[1].readAt);
+  assert.deepEqual(counts(core), [1, 1]);
+  assert.equal(world.requests.filter(({ path }) => path === "/api/notifications").length, 2);
 });
 
 test("an event that the list already has, told later by the stream, changes nothing and is heard", async () => {
