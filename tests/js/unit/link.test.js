@@ -57,6 +57,19 @@ test("a call is answered after the change it made is told, and its error keeps c
   await assert.rejects(tab.mirror.call("archive", [["n1"]]), { code: "CONFLICT", status: 409, message: "No." });
 });
 
+test("the change stands before the answer, for who looks at once", async () => {
+  const world = new World();
+  const core = await world.live();
+  world.arrive("n1");
+  await settle();
+  const order = [];
+  const host = new Host(core, ({ patch }) => patch && order.push(`patch, ${patch.inbox?.unread} unread`));
+  world.answers["POST /api/realtime/notifications/read"] = async () => [200, { unread: 0, unseen: 0, undo: null }];
+  await host.take({ call: "read", args: [["n1"]], number: 1 }, () => order.push("answer"));
+  await settle();
+  assert.deepEqual([order[0], order.at(-1)], ["patch, 0 unread", "answer"]);
+});
+
 test("what comes between two pages is told to the next one, once", async () => {
   const world = new World();
   const { host, add, tabs: [first] } = await join(world, ["a"]);
