@@ -11,6 +11,7 @@ import { personPage } from "./person.js";
 import { postJob } from "./post.js";
 import { renewPush } from "./push.js";
 import { settingsPage } from "./settings.js";
+import { ago } from "./texts.js";
 import { actButton, face, link } from "./ui.js";
 import { walletPage } from "./wallet.js";
 import { Wire } from "./wire.js";
@@ -206,5 +207,8 @@ document.addEventListener("hub-navigate", (event) => {
   event.preventDefault();
   app.go(to.href);
 });
+setInterval(() => {
+  for (const each of page.querySelectorAll("time[datetime]")) set(each, { textContent: ago(each.dateTime, "en") });
+}, 30_000);
 navigator.serviceWorker?.register("/sw.js").catch(() => {});
 follow();

@@ -1,7 +1,7 @@
 /** `<notification-center>`: the inbox; filters, what is new, what is read, undo, offline too. */
 
 import { listed } from "./inbox.js";
-import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll } from "./element.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll, textButton } from "./element.js";
 import { ago, wordsOf } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
@@ -43,10 +43,10 @@ export class NotificationCenter extends HubElement {
   .tools .icon { width: 2rem; min-height: 2rem; }
   .state { padding: 2.5rem 1.5rem; text-align: center; display: grid; gap: .25rem; justify-items: center; }
   .state b { font-weight: 650; }
-  .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: linear-gradient(100deg, var(--_tint) 40%, transparent 50%, var(--_tint) 60%) 0 0 / 300% 100%; animation: shine 1.2s infinite linear; }
+  .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: var(--_tint); animation: shine .8s infinite alternate; }
   .foot { padding: .75rem; text-align: center; min-height: 1px; }
   @keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
-  @keyframes shine { from { background-position: 100% 0; } to { background-position: 0 0; } }`);
+  @keyframes shine { to { opacity: .4; } }`);
   #filter = "all";
   #seen = new Set();
   #watched = new Map();
@@ -60,7 +60,7 @@ export class NotificationCenter extends HubElement {
     this.readAll = iconButton("check", words.markAllRead, () => this.attempt(this.client.readAll()), { part: "read-all" });
     this.undoWords = h("span", { role: "status" });
     this.undoBar = h("div", { className: "bar", part: "undo" }, this.undoWords,
-      h("button", { type: "button", className: "quiet", textContent: words.undo, onclick: () => this.attempt(this.client.undo()) }),
+      textButton(words.undo, () => this.attempt(this.client.undo()), "quiet"),
       iconButton("close", words.dismiss, () => this.client.forgetUndo()));
     this.offlineBar = h("div", { className: "bar", part: "offline", role: "status" });
     this.pushBar = h("div", { className: "bar", part: "push", hidden: true });
@@ -119,6 +119,7 @@ export class NotificationCenter extends HubElement {
     const told = this.#filter === "all" ? announcements.filter((one) => !one.expiresAt || Date.parse(one.expiresAt) > now) : [];
     showAll(this.news, told, () => this.#make(), (element, one) => this.#fill(element, { ...one, type: "announcement", actions: [], count: 1, readAt: "now", seenAt: "now" }));
     showAll(this.feed, items, () => this.#make(), (element, item) => this.#fill(element, item));
+    for (const element of [...this.news.children, ...this.feed.children]) set(element.querySelector("time"), { textContent: ago(element.item.createdAt, this.language) });
     [...this.feed.children].forEach((element, index) => set(element, { ariaPosInSet: String(index + 1), ariaSetSize: more ? "-1" : String(items.length) }));
     set(this.feed, { ariaBusy: String(inbox.loading) });
     this.#rove();
@@ -129,7 +130,9 @@ export class NotificationCenter extends HubElement {
     if (!this.state.hidden) this.#say(error);
     set(this.foot, { textContent: nothing || error ? "" : more ? words.more : words.end });
     if (more && this.open) this.#peek();
-    if (!this.offered && globalThis.Notification?.permission === "default") import("./push.js").then(({ offerPush }) => offerPush(this, state));
+    if (!this.offered && status === "live" && items.length && globalThis.Notification?.permission === "default") {
+      import("./push.js").then(({ offerPush }) => offerPush(this, state)).catch(() => {});
+    }
   }
 
   #say(error) {
@@ -137,7 +140,7 @@ export class NotificationCenter extends HubElement {
     const [title, hint] = error ? [error, ""] : this.#filter === "unread" ? [words.emptyUnread, words.emptyUnreadHint] : [words.empty, words.emptyHint];
     const again = () => this.attempt(this.client.getSnapshot().inbox.loaded ? this.client.more(this.#filter) : this.client.refresh());
     this.state.replaceChildren(h("b", { textContent: title, role: error ? "alert" : null }), h("span", { className: "soft", textContent: hint }),
-      error ? h("button", { type: "button", textContent: words.retry, onclick: again }) : "");
+      error ? textButton(words.retry, again) : "");
   }
 
   #make() {
@@ -163,7 +166,7 @@ export class NotificationCenter extends HubElement {
     set(at("a"), { textContent: item.count > 1 ? `${title} (${words.times(item.count)})` : title, tabIndex: -1 });
     set(at("a"), { href: item.url ? new URL(item.url, this.client.url || location.href).href : null });
     set(at("p"), { textContent: body, hidden: !body });
-    set(at("time"), { textContent: ago(item.createdAt, language), dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
+    set(at("time"), { dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
     const mark = item.type === "announcement" ? words.announcement : item.priority === "urgent" || item.priority === "high" ? words[item.priority] : "";
     set(at(".mark"), { textContent: mark && ` · ${mark}` });
     at(".actions").replaceChildren(...actionButtons(this, item));

@@ -1,6 +1,6 @@
 /** `<chat-panel>`: conversations, their messages, who is typing and who has read; what is written offline waits. */
 
-import { HubElement, PATHS, drawing, h, iconButton, set, sheet, showAll } from "./element.js";
+import { HubElement, PATHS, drawing, h, iconButton, set, sheet, showAll, textButton } from "./element.js";
 import { ago } from "./texts.js";
 
 export class ChatPanel extends HubElement {
@@ -58,7 +58,7 @@ export class ChatPanel extends HubElement {
     this.none = h("p", { className: "state soft", hidden: true }, h("b", { textContent: words.noConversations }), h("span", { textContent: words.noConversationsHint }));
     this.heading = h("b");
     this.about = h("small");
-    this.muting = h("button", { type: "button", className: "quiet", onclick: () => this.#mute() });
+    this.muting = textButton("", () => this.#mute(), "quiet");
     this.log = h("div", { className: "log", role: "log", tabIndex: 0, ariaLabel: words.messages, part: "log", onscroll: () => this.#scrolled() });
     this.pick = h("p", { className: "state soft" }, drawing(PATHS.send), h("span", { textContent: words.pick }));
     this.typing = h("p", { className: "typing soft", role: "status" });
@@ -91,6 +91,10 @@ export class ChatPanel extends HubElement {
       this.client.on("message", ({ data }) => data.clientMessageId && data.clientMessageId === this.first && this.#pick(data.conversationId)),
       () => this.#leave(),
     ];
+  }
+
+  draw() {
+    if (this.hasAttribute("recipient")) this.#drawTalk();
   }
 
   attributeChangedCallback() {
@@ -165,7 +169,8 @@ export class ChatPanel extends HubElement {
   #drawTalk() {
     const { words } = this;
     const recipient = this.getAttribute("recipient");
-    const { conversation, messages, pending, typing, older, error } = this.#talk?.getSnapshot() ?? { messages: [], pending: [], typing: [] };
+    const first = this.client.getSnapshot().outbox.filter((message) => message.recipientId === recipient);
+    const { conversation, messages, pending, typing, older, error } = this.#talk?.getSnapshot() ?? { messages: [], pending: first, typing: [] };
     const open = Boolean(this.#talk || recipient);
     set(this.box, { className: open ? "chat open" : "chat" });
     set(this.form, { hidden: !open });
@@ -204,7 +209,7 @@ export class ChatPanel extends HubElement {
 
   #fill(element, message) {
     const { words } = this;
-    if (message.older) return void element.replaceChildren(h("button", { type: "button", textContent: words.older, onclick: () => this.attempt(this.#talk.more()) }));
+    if (message.older) return void element.replaceChildren(textButton(words.older, () => this.attempt(this.#talk.more())));
     const mine = message.sender.id === this.#me();
     set(element, { className: [mine && "mine", message.first && "first", message.pending && "pending", message.deletedAt && "gone"].filter(Boolean).join(" ") });
     const at = new Date(message.createdAt).toLocaleTimeString(this.language, { hour: "2-digit", minute: "2-digit" });
@@ -212,8 +217,8 @@ export class ChatPanel extends HubElement {
     const facts = [message.first && !mine && message.sender.name, (message.first || message.receipt) && at, message.editedAt && words.edited, mine && state].filter(Boolean);
     element.replaceChildren(h("span", { className: "bubble" }, message.deletedAt ? words.deleted : message.content, ...(message.attachments ?? []).map((file) => this.#file(file))),
       facts.length || message.error ? h("small", {}, h("br"), facts.join(" · "), ...(message.error ? [
-        h("button", { type: "button", textContent: words.retry, onclick: () => this.client.resend(message.clientMessageId) }),
-        h("button", { type: "button", textContent: words.discard, onclick: () => this.client.discard(message.clientMessageId) })] : [])) : "");
+        textButton(words.retry, () => this.client.resend(message.clientMessageId)),
+        textButton(words.discard, () => this.client.discard(message.clientMessageId))] : [])) : "");
   }
 
   #file({ id, name, type, size, thumbnail }) {

@@ -23,6 +23,7 @@ const ACTS = ["signedIn", "logout", "refresh", "more", "readAll", "undo", "forge
 const ROWS = ["read", "unread", "seen", "archive", "unarchive"];
 /** Events kept for a page that is still being built. */
 const EARLY = 100;
+const LIVES = 100;
 /** Anything somebody does is told to the Core at most this often, ms. */
 const ACTIVE_EVERY = 20_000;
 const WAITING_EVERY = 1_000;
@@ -99,6 +100,8 @@ export class Client {
    * @param {string} path @param {string[]} keys @returns {Live}
    */
   live(path, keys) {
+    // What nobody looks at any more is let go when there is much of it.
+    if (this.#lives.size > LIVES) for (const [each, { idle }] of this.#lives) if (idle) this.#lives.delete(each);
     if (!this.#lives.has(path)) this.#lives.set(path, new Live(this, path, keys));
     return this.#lives.get(path);
   }

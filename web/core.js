@@ -75,6 +75,7 @@ export class Core {
   #presenceSoon = false;
   #activeAt = 0;
   #fetching = null;
+  #meanwhile = null;
   #changing = Promise.resolve();
   #asked = {};
 
@@ -317,6 +318,7 @@ export class Core {
     if (!isPast(id, this.#cursor)) return;
     const late = this.#isLate(data);
     if (isPast(id, this.#listedAt)) this.#apply(name, data);
+    this.#meanwhile?.push([name, data, id]);
     this.#moveTo(id);
     this.#say(name, data, id, late);
     if (late && name === "notification") this.#sumUp();
@@ -397,18 +399,19 @@ export class Core {
   }
 
   async #snapshot(life) {
-    this.#fetching ??= this.#fetchInbox(life).finally(() => (this.#fetching = null));
+    this.#fetching ??= this.#fetchInbox(life).finally(() => (this.#fetching = this.#meanwhile = null));
     return this.#fetching;
   }
 
   async #fetchInbox(life) {
     this.#setInbox({ loading: true, error: null });
+    this.#meanwhile = [];
     try {
       const page = await this.request("GET", `/api/notifications?${FILTERS.all.query}&limit=30`);
       if (life !== this.#life) return;
-      // The stream may have run ahead of the list while it was on its way: then the list is old, and is asked for again.
-      if (this.#cursor && isPast(this.#cursor, page.cursor)) return await this.#fetchInbox(life);
       this.#inbox.replace(page);
+      // What the stream told while the list was on its way, and the list does not have yet.
+      for (const [name, data, id] of this.#meanwhile) if (isPast(id, page.cursor)) this.#apply(name, data);
       this.#asked = {};
       this.#clear = true;
       this.#put = new Set(this.#inbox.items.keys());

@@ -1,8 +1,7 @@
 /** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
 import { h, set, showAll } from "./element.js";
-import { ago } from "./texts.js";
-import { actButton, face, field, form, money, words } from "./ui.js";
+import { actButton, face, field, form, money, when, words } from "./ui.js";
 
 /** @param {any} app @param {string} notice why one is here, in a sentence */
 export function door(app, notice) {
@@ -60,7 +59,7 @@ function newest(app) {
   const box = h("section", { ariaLabel: "Just posted", hidden: true }, list);
   app.watch(app.client.live("/api/jobs?status=open&limit=3", ["jobs"]), ({ data }) => {
     set(box, { hidden: !data?.items.length });
-    showAll(list, data?.items ?? [], () => h("li"), (row, job) => row.replaceChildren(h("a", { href: `/jobs/${job.id}`, textContent: job.title }), h("b", { className: "figure", textContent: money(job.budget, job.currency) }), h("small", { textContent: ago(job.createdAt, "en") })));
+    showAll(list, data?.items ?? [], () => h("li"), (row, job) => row.replaceChildren(h("a", { href: `/jobs/${job.id}`, textContent: job.title }), h("b", { className: "figure", textContent: money(job.budget, job.currency) }), h("small", {}, when(job.createdAt))));
   });
   return box;
 }

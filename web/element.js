@@ -43,7 +43,7 @@ small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
 .error { color: var(--_bad); font-size: .875rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 input, select, textarea { border: 1px solid var(--_line); border-radius: .5rem; background: var(--_card); padding: .375rem .625rem; min-height: 2.25rem; }
-@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; } }
 `);
 
 /**
@@ -92,6 +92,9 @@ export const PATHS = {
 /** @param {string} path of PATHS @param {string} label @param {() => void} onclick @param {object} [more] */
 export const iconButton = (path, label, onclick, more = {}) =>
   h("button", { type: "button", className: "icon", ariaLabel: label, title: label, onclick, ...more }, drawing(PATHS[path]));
+
+/** @param {string} label @param {(event: Event) => void} onclick @param {string} [className] */
+export const textButton = (label, onclick, className = "") => h("button", { type: "button", textContent: label, onclick, className });
 
 /**
  * Make the children of `box` show `items` in order. An element stays the same as long as its item does, so that what

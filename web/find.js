@@ -1,8 +1,7 @@
 /** Find work: the list of jobs, live, with search, suggestions and filters that the address remembers. */
 
 import { h, set, showAll } from "./element.js";
-import { ago } from "./texts.js";
-import { chip, counted, link, money, nothing, sentence, skeleton, skillList } from "./ui.js";
+import { chip, counted, link, money, nothing, sentence, skeleton, skillList, when } from "./ui.js";
 
 export const CATEGORIES = ["Design", "Software", "Writing", "Photography", "Video", "Data", "Operations"];
 const BUDGETS = [["Any budget", ""], ["Under $500", "-50000"], ["$500 to $1,000", "50000-100000"], ["$1,000 to $2,500", "100000-250000"], ["Over $2,500", "250000-"]];
@@ -154,7 +153,7 @@ export function fillRow(row, job, app, fresh = false) {
   if (fresh) row.classList.add("fresh");
   at("h2").replaceChildren(link(`/jobs/${job.id}`, job.title));
   const mine = job.owner.id === app.user?.id;
-  at(".facts").replaceChildren(...[mine ? "Your job" : job.owner.name, job.category, ago(job.createdAt, "en"), job.instantAccept && "Instant accept"].filter(Boolean).map((text) => h("span", { textContent: text })));
+  at(".facts").replaceChildren(...[mine ? "Your job" : job.owner.name, job.category, when(job.createdAt), job.instantAccept && "Instant accept"].filter(Boolean).map((text) => h("span", {}, text)));
   if (job.status !== "open") at(".facts").prepend(chip(job.status));
   set(at(".teaser"), { textContent: job.description });
   at(".tags").replaceChildren(job.skills.length ? skillList(job.skills) : "");

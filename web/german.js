@@ -28,7 +28,7 @@ export const DE = {
   categories: { job: "Aufträge", bid: "Angebote", hire: "Zusagen", message: "Nachrichten", comment: "Kommentare", payment: "Zahlungen", system: "Der Dienst selbst" },
   locked: "Zusagen und Zahlungen erscheinen immer in der App: Es geht um Ihre Arbeit und Ihr Geld.",
   quiet: "Ruhezeiten", quietHint: "Push und E-Mail warten bis zu ihrem Ende; Dringendes kommt durch.", from: "Von", to: "Bis", timeZone: "Zeitzone",
-  saved: "Gespeichert.", unavailable: "Dieser Dienst hat noch keine Einstellungen.",
+  saved: "Gespeichert.",
   pushOn: "Auf diesem Gerät einschalten", pushOff: "Auf diesem Gerät ausschalten", pushTest: "Test senden", pushDenied: "Ihr Browser blockiert Mitteilungen dieser Seite. Erlauben Sie sie in den Einstellungen neben der Adresse.",
   pushNone: "Dieser Browser kann keine Push-Mitteilungen empfangen.", pushIos: "Auf iPhone und iPad: erst zum Home-Bildschirm hinzufügen, dann von dort öffnen.", pushTested: "Gesendet. Sie sollte gleich erscheinen.",
   said: {

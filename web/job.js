@@ -1,9 +1,8 @@
 /** One job: what it is, where it stands, who bids, what one may do with it, and what people ask about it. */
 
 import { h, set, showAll } from "./element.js";
-import { ago } from "./texts.js";
 import { jobForm } from "./post.js";
-import { actButton, button, cents, chip, face, field, form, link, money, nothing, sentence, skeleton, skillList } from "./ui.js";
+import { actButton, button, cents, chip, face, field, form, link, money, nothing, sentence, skeleton, skillList, when } from "./ui.js";
 
 const STEPS = [["open", "Posted"], ["assigned", "Hired"], ["in_progress", "In progress"], ["submitted", "Submitted"], ["completed", "Paid"]];
 const OVER = { cancelled: "This job was cancelled.", expired: "This job expired before anybody was hired." };
@@ -45,7 +44,7 @@ function drawHead(head, job) {
   const steps = at < 0 ? h("p", { className: "notice", textContent: OVER[job.status] ?? "" }) : h("ol", { className: "steps", ariaLabel: "Progress" }, ...STEPS.map(([status, label], index) =>
     h("li", { className: index < at || job.status === "completed" ? "past" : index === at ? "here" : "", ariaCurrent: index === at ? "step" : null }, h("span", { textContent: label, "data-status": status }))));
   head.replaceChildren(link("/jobs", "← All jobs", { className: "faint" }), h("h1", { textContent: job.title }),
-    h("p", { className: "facts" }, chip(job.status), h("span", {}, "by ", link(`/people/${job.owner.id}`, job.owner.name)), job.category ? h("span", { textContent: job.category }) : "", h("span", { textContent: ago(job.createdAt, "en") })), steps);
+    h("p", { className: "facts" }, chip(job.status), h("span", {}, "by ", link(`/people/${job.owner.id}`, job.owner.name)), job.category ? h("span", { textContent: job.category }) : "", h("span", {}, when(job.createdAt))), steps);
 }
 
 function drawAbout(about, job, context) {
@@ -151,7 +150,7 @@ function drawOffers(box, list, job, bids, { app, again }) {
   set(box.lastChild, { hidden: bids.length > 0 });
   const best = Math.min(...bids.filter((bid) => bid.status === "pending").map((bid) => bid.price));
   showAll(list, bids.map((bid) => ({ ...bid, open: job.status === "open", best: bids.length > 1 && bid.price === best && job.status === "open" })), () => h("li", { className: "bid", "data-testid": "bid" }), (element, bid) => {
-    element.replaceChildren(face(bid.freelancer.name), h("div", { className: "said" }, h("p", { className: "between" }, h("span", {}, link(`/people/${bid.freelancer.id}`, bid.freelancer.name, { className: "name" }), h("small", { textContent: ` · ${ago(bid.createdAt, "en")}` })), h("b", { className: "figure", textContent: money(bid.price, job.currency) })),
+    element.replaceChildren(face(bid.freelancer.name), h("div", { className: "said" }, h("p", { className: "between" }, h("span", {}, link(`/people/${bid.freelancer.id}`, bid.freelancer.name, { className: "name" }), h("small", {}, " · ", when(bid.createdAt))), h("b", { className: "figure", textContent: money(bid.price, job.currency) })),
       h("p", { className: "prose", textContent: bid.message }),
       h("div", { className: "row" }, bid.status === "pending" && bid.open ? actButton("Hire", async () => {
         // What is true now is shown before what went wrong is said.
@@ -173,7 +172,7 @@ function comments(app, id) {
   app.watch(live, ({ data, error }) => {
     set(box, { hidden: error?.status === 404 });
     set(empty, { textContent: data?.items.length ? "" : data ? "Nobody has asked anything yet." : "", hidden: Boolean(data?.items.length) });
-    showAll(list, [...(data?.items ?? [])].reverse(), (item) => h("li", { "data-testid": "comment" }, face(item.author.name, "small"), h("div", {}, h("p", {}, h("b", { textContent: item.author.name }), h("small", { textContent: ` · ${ago(item.createdAt, "en")}` })), h("p", { className: "prose", textContent: item.text }))), () => {});
+    showAll(list, [...(data?.items ?? [])].reverse(), (item) => h("li", { "data-testid": "comment" }, face(item.author.name, "small"), h("div", {}, h("p", {}, h("b", { textContent: item.author.name }), h("small", {}, " · ", when(item.createdAt))), h("p", { className: "prose", textContent: item.text }))), () => {});
   });
   return box;
 }

@@ -38,8 +38,6 @@ export class Host {
       this.#tabs.delete(message.bye);
     } else if (message.call) {
       const done = await outcome(() => this.core[message.call](...message.args));
-      // What a call changed is told before the call is answered.
-      this.#changed();
       answer({ ...done, done: message.number });
     }
   }

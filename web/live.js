@@ -21,6 +21,11 @@ export class Live {
     this.keys = keys;
   }
 
+  /** Nobody looks at it. */
+  get idle() {
+    return !this.#listeners.size;
+  }
+
   /** `{data, loading, error}`; the same object as long as nothing changed. */
   getSnapshot = () => this.#state;
 

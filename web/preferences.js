@@ -1,6 +1,6 @@
 /** `<notification-preferences>`: category by way, quiet hours, push to this device. */
 
-import { HubElement, h, set, sheet } from "./element.js";
+import { HubElement, h, set, sheet, textButton } from "./element.js";
 
 const WAYS = ["inApp", "push", "email"];
 /** What is about one's work and money cannot be turned off in the app. */
@@ -59,7 +59,7 @@ export class NotificationPreferences extends HubElement {
     } catch (error) {
       this.#asked = error.status === 404;
       set(this.fields, { hidden: error.status === 404 });
-      return set(this.note, { textContent: error.status === 404 ? words.unavailable : error.message });
+      return set(this.note, { textContent: error.message });
     }
     set(this.fields, { disabled: false });
     const { categories = {}, quietHours } = this.kept;
@@ -90,7 +90,7 @@ export class NotificationPreferences extends HubElement {
     const { words, client } = this;
     const { pushState, turnOffPush, turnOnPush } = await import("./push.js");
     const state = await pushState().catch(() => "none");
-    const act = (label, run, className = "") => h("button", { type: "button", className, textContent: label, onclick: () => this.attempt(run().then((now) => this.#drawDevice(now === "tested" ? words.pushTested : ""))) });
+    const act = (label, run, className = "") => textButton(label, () => this.attempt(run().then((now) => this.#drawDevice(now === "tested" ? words.pushTested : ""))), className);
     this.device.replaceChildren(...{
       off: () => [act(words.pushOn, () => turnOnPush(client), "primary")],
       on: () => [act(words.pushTest, () => client.request("POST", "/api/push/test").then(() => "tested")), act(words.pushOff, () => turnOffPush(client), "quiet")],

@@ -19,7 +19,7 @@ export class ToastRegion extends HubElement {
   p { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 4; -webkit-box-orient: vertical; overflow: hidden; }
   .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-top: .5rem; }
   .actions:empty { display: none; }
-  .icon { width: 1.75rem; min-height: 1.75rem; }
+  .icon { width: 1.75rem; min-height: 1.75rem; align-self: start; }
   @keyframes come { from { opacity: 0; transform: translateY(-.5rem); } }`);
   /** Said already, by id: however an event comes, it is toasted once. */
   #said = new Set();

@@ -1,6 +1,7 @@
 /** The few things every page of the app does with the document; data only ever becomes text. */
 
 import { h, set } from "./element.js";
+import { ago } from "./texts.js";
 
 /** "$1,200" for 120000 cents. @param {number} minor @param {string} [currency] */
 export function money(minor, currency = "USD") {
@@ -29,6 +30,9 @@ export function sentence(error) {
 
 /** A picture of somebody: their initials. @param {string} name @param {string} [size] */
 export const face = (name, size = "") => h("span", { className: `face ${size}`, textContent: initials(name), "aria-hidden": "true" });
+
+/** "5 min ago", which goes on being true (see app.js). @param {string} time RFC 3339 */
+export const when = (time) => h("time", { dateTime: time, textContent: ago(time, "en"), title: new Date(time).toLocaleString("en") });
 
 /** A link within the app. @param {string} href @param {any} text @param {object} [more] */
 export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
