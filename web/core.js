@@ -19,10 +19,23 @@ const ACTIVE_FOR = 60_000;
 const EPHEMERAL = ["connection_confirmed", "reset", "heartbeat", "bye", "typing", "presence"];
 
 const EMPTY = {
-  items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null,
+  items: [],
+  unread: 0,
+  unseen: 0,
+  pages: {},
+  loaded: false,
+  loading: false,
+  error: null,
+  asOf: null,
 };
 const START = {
-  status: "connecting", user: undefined, inbox: EMPTY, announcements: [], outbox: [], undo: null, heartbeat: null,
+  status: "connecting",
+  user: undefined,
+  inbox: EMPTY,
+  announcements: [],
+  outbox: [],
+  undo: null,
+  heartbeat: null,
 };
 
 /** @param {string} cursor `<epoch>.<position>` */
@@ -250,7 +263,11 @@ export class Core {
     if (this.#cursor) this.#listedAt = meta.listedAt;
     this.#inbox.items = new Map(items.map((item) => [item.id, item]));
     Object.assign(this.#inbox, { unread: meta.unread, unseen: meta.unseen, pages: meta.pages });
-    this.#set({ user: meta.user, announcements: meta.announcements ?? [], outbox: outbox.sort((a, b) => a.createdAt - b.createdAt) });
+    this.#set({
+      user: meta.user,
+      announcements: meta.announcements ?? [],
+      outbox: outbox.sort((a, b) => a.createdAt - b.createdAt),
+    });
     this.#setInbox({ loaded: true, asOf: meta.at });
   }
 
@@ -265,11 +282,18 @@ export class Core {
   #open(cursor) {
     this.#stream?.close();
     const life = this.#life;
-    const mine = (act) => (...args) => life === this.#life && act(...args);
+    const mine =
+      (act) =>
+      (...args) =>
+        life === this.#life && act(...args);
     this.#stream = new Stream(cursor, {
       open: (at) => this.#source(at),
       once: Boolean(this.token),
-      probe: () => this.request("GET", "/api/auth/me").then(() => 200, (error) => error.status),
+      probe: () =>
+        this.request("GET", "/api/auth/me").then(
+          () => 200,
+          (error) => error.status,
+        ),
       hear: mine((name, data, id) => this.#hear(name, data, id)),
       say: mine((status) => this.#status(status)),
       ended: mine((reason) => this.#leave(reason)),
@@ -494,12 +518,17 @@ export class Core {
     }
     const unsee = before.filter((item) => !item.seenAt && ids.includes(item.id)).map((item) => item.id);
     const undo = { verb, ids, unsee, token: null, until: this.clock.now() + UNDO_FOR };
-    if (verb === "seen" || verb === "unread") return this.#attempt(change, () => this.request("POST", `/api/realtime/notifications/${verb}`, which));
+    if (verb === "seen" || verb === "unread")
+      return this.#attempt(change, () => this.request("POST", `/api/realtime/notifications/${verb}`, which));
     this.#set({ undo });
-    this.#changing = this.#attempt(change, async () => {
-      const { undo: token } = await this.request("POST", `/api/realtime/notifications/${verb}`, which);
-      if (this.#state.undo === undo && token) this.#set({ undo: { ...undo, token } });
-    }, () => this.#state.undo?.until === undo.until && this.#set({ undo: null }));
+    this.#changing = this.#attempt(
+      change,
+      async () => {
+        const { undo: token } = await this.request("POST", `/api/realtime/notifications/${verb}`, which);
+        if (this.#state.undo === undo && token) this.#set({ undo: { ...undo, token } });
+      },
+      () => this.#state.undo?.until === undo.until && this.#set({ undo: null }),
+    );
     return this.#changing;
   }
 
@@ -526,10 +555,14 @@ export class Core {
     this.#inbox.pending.add(change);
     this.#set({ undo: null });
     this.#setInbox();
-    await this.#attempt(change, async () => {
-      const counts = await this.request("POST", "/api/realtime/notifications/undo", { undo: undo.token });
-      if (this.#state.status !== "live") Object.assign(this.#inbox, { unread: counts.unread, unseen: counts.unseen });
-    }, () => this.#set({ undo }));
+    await this.#attempt(
+      change,
+      async () => {
+        const counts = await this.request("POST", "/api/realtime/notifications/undo", { undo: undo.token });
+        if (this.#state.status !== "live") Object.assign(this.#inbox, { unread: counts.unread, unseen: counts.unseen });
+      },
+      () => this.#set({ undo }),
+    );
   }
 
   /** The bar that offers to undo was closed. */
@@ -622,7 +655,8 @@ export class Core {
       const active = this.clock.now() - this.#activeAt < ACTIVE_FOR;
       const said = this.#stored ? { active, cursor: this.#stored } : { active };
       // A hub without presence answers 404: there is nobody to tell.
-      const status = this.#state.status === "live" && (await this.request("POST", "/api/presence", said).catch((error) => error.status));
+      const status =
+        this.#state.status === "live" && (await this.request("POST", "/api/presence", said).catch((error) => error.status));
       if (status !== 404) this.#presence();
     }, wait);
   }
@@ -641,7 +675,14 @@ export class Core {
       const { user, announcements } = this.#state;
       const cursor = this.#cursor;
       const change = {
-        meta: { user, announcements, cursor: this.#listedAt && cursor, listedAt: this.#listedAt, at: this.clock.now(), ...this.#inbox.kept },
+        meta: {
+          user,
+          announcements,
+          cursor: this.#listedAt && cursor,
+          listedAt: this.#listedAt,
+          at: this.clock.now(),
+          ...this.#inbox.kept,
+        },
         put: [...this.#put].map((id) => this.#inbox.items.get(id)).filter(Boolean),
         remove: [...this.#remove],
         clear: this.#clear,
