@@ -4,6 +4,7 @@ import { h, set, showAll } from "./element.js";
 import { jobForm } from "./post.js";
 import {
   actButton,
+  ask,
   button,
   cents,
   chip,
@@ -222,7 +223,7 @@ function ownerActs(box, job, price, to, { app, id, again }) {
     box.append(
       actButton(
         "Cancel the job",
-        () => (confirm("Cancel this job? What is held for it comes back to you.") ? to("cancelled")() : Promise.resolve()),
+        async () => (await ask("Cancel this job? What is held for it comes back to you.", "Cancel the job")) && to("cancelled")(),
         "quiet bad",
       ),
     );
@@ -232,7 +233,7 @@ function ownerActs(box, job, price, to, { app, id, again }) {
       actButton(
         "Delete",
         async () => {
-          if (!confirm("Delete this job? It disappears from every list.")) return;
+          if (!(await ask("Delete this job? It disappears from every list.", "Delete it"))) return;
           await app.request("DELETE", `/api/jobs/${id}`);
           app.go("/work");
         },
@@ -255,7 +256,7 @@ function hiredActs(box, job, to) {
     box.append(
       actButton(
         "Give the job back",
-        () => (confirm("Give this job back? The client is refunded.") ? to("cancelled")() : Promise.resolve()),
+        async () => (await ask("Give this job back? The client is refunded.", "Give it back")) && to("cancelled")(),
         "quiet bad",
       ),
     );

@@ -142,3 +142,26 @@ export const nothing = (title, hint = "", more = "") =>
 /** Grey bars where something is on its way. @param {number} [rows] */
 export const skeleton = (rows = 3) =>
   h("div", { className: "skeleton", role: "status", ariaLabel: "Loading" }, ...Array.from({ length: rows }, () => h("div")));
+
+/** Ask before something that cannot be taken back. @param {string} question @param {string} yes what the button says @returns {Promise<boolean>} */
+export function ask(question, yes) {
+  const dialog = h("dialog", { className: "ask", ariaLabel: question });
+  const answer = new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      resolve(dialog.returnValue === "yes");
+      dialog.remove();
+    });
+  });
+  dialog.append(
+    h("p", { textContent: question }),
+    h(
+      "div",
+      { className: "row" },
+      button(yes, () => dialog.close("yes"), "primary"),
+      button("Keep it", () => dialog.close("no")),
+    ),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return answer;
+}
