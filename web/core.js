@@ -180,6 +180,7 @@ export class Core {
 
   async #enter(life) {
     try {
+      if (this.token && !(await this.token())) return await this.#leave("unauthenticated");
       const user = await this.request("GET", "/api/auth/me");
       if (life !== this.#life) return;
       await this.#welcome(user, life);
