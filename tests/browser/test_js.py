@@ -8,7 +8,7 @@ import pytest
 
 from api.assets import ENTRIES, bundles, read
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 # Client, worker and elements together, gzipped.
 MAX_BYTES = 30 * 1024
