@@ -15,7 +15,12 @@ export class NotificationBell extends HubElement {
 
   build() {
     this.badge = h("span", { part: "badge", "data-testid": "badge", "aria-hidden": "true" });
-    this.button = h("button", { type: "button", part: "bell", "data-testid": "bell", onclick: () => this.center?.toggle(this) }, drawing(PATHS.bell), this.badge);
+    this.button = h(
+      "button",
+      { type: "button", part: "bell", "data-testid": "bell", onclick: () => this.center?.toggle(this) },
+      drawing(PATHS.bell),
+      this.badge,
+    );
     this.root.append(this.button);
   }
 

@@ -123,12 +123,14 @@ export class Inbox {
   view() {
     const pending = [...this.pending];
     const counts = { unread: this.unread, unseen: this.unseen };
-    const items = [...this.items.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).map((item) => {
-      let next = item;
-      for (const change of pending) next = changed(next, change);
-      count(counts, item, next);
-      return next;
-    });
+    const items = [...this.items.values()]
+      .sort((a, b) => (a.id < b.id ? 1 : -1))
+      .map((item) => {
+        let next = item;
+        for (const change of pending) next = changed(next, change);
+        count(counts, item, next);
+        return next;
+      });
     const sweep = pending.find((change) => change.all);
     if (sweep && sweep.state !== "seen") counts.unread = items.filter((item) => item.id > sweep.before && isUnread(item)).length;
     if (sweep) counts.unseen = items.filter((item) => item.id > sweep.before && isUnseen(item)).length;
@@ -142,13 +144,17 @@ export class Inbox {
  */
 export function listed(inbox, filter, now = Date.now()) {
   const { categories } = FILTERS[filter];
-  const floors = [inbox.pages[filter]?.floor, filter === "archived" ? undefined : inbox.pages.all?.floor].filter((floor) => floor !== undefined);
+  const floors = [inbox.pages[filter]?.floor, filter === "archived" ? undefined : inbox.pages.all?.floor].filter(
+    (floor) => floor !== undefined,
+  );
   const floor = floors.length ? floors.reduce((a, b) => (a < b ? a : b)) : "~";
-  const items = inbox.items.filter((item) =>
-    item.id >= floor &&
-    Boolean(item.archivedAt) === (filter === "archived") &&
-    (filter !== "unread" || !item.readAt) &&
-    (!categories || categories.includes(item.category)) &&
-    (!item.expiresAt || Date.parse(item.expiresAt) > now));
+  const items = inbox.items.filter(
+    (item) =>
+      item.id >= floor &&
+      Boolean(item.archivedAt) === (filter === "archived") &&
+      (filter !== "unread" || !item.readAt) &&
+      (!categories || categories.includes(item.category)) &&
+      (!item.expiresAt || Date.parse(item.expiresAt) > now),
+  );
   return { items, more: floor !== "" };
 }

@@ -50,15 +50,22 @@ export async function renewPush(client) {
 export async function offerPush(center, { inbox }) {
   const { words, pushBar: bar, client } = center;
   if (center.offered || !hasPush()) return;
-  if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER) return;
+  if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER)
+    return;
   center.offered = true;
   if ((await pushState()) !== "off" || !(await client.request("GET", "/api/push/key").catch(() => null))) return;
   const close = () => set(bar, { hidden: true });
-  bar.replaceChildren(h("span", { textContent: words.alerts }),
+  bar.replaceChildren(
+    h("span", { textContent: words.alerts }),
     textButton(words.turnOn, () => center.attempt(turnOnPush(client)).then(close), "primary"),
-    textButton(words.notNow, () => {
-      localStorage.setItem(ASKED, String(Date.now()));
-      close();
-    }, "quiet"));
+    textButton(
+      words.notNow,
+      () => {
+        localStorage.setItem(ASKED, String(Date.now()));
+        close();
+      },
+      "quiet",
+    ),
+  );
   set(bar, { hidden: false });
 }

@@ -45,8 +45,8 @@ def test_what_is_sent_says_the_same_as_what_is_written() -> None:
     texts = {path.name: path.read_text() for path in WEB.glob("*.js")}
     sent = re.sub(r"#\w+", "#", "".join(bundles(texts).values()))
     for name, text in texts.items():
-        for line in text.splitlines():
-            code = re.sub(r"#\w+", "#", line.strip())
+        for line in re.sub(r'^(import|export) \{[^}]*\} from "[^"]+";\n', "", text, flags=re.MULTILINE).splitlines():
+            code = re.sub(r"#\w+", "#", line.strip().rstrip(","))
             if code and not code.startswith(("//", "/*", "*", "import ", "export {")) and ":" not in code:
                 assert code in sent, f"{name}: {code}"
 

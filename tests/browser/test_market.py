@@ -114,6 +114,24 @@ async def test_the_first_who_takes_an_instant_job_has_it(hub: Hub, open_page: Op
     await expect(page.get_by_role("button", name="Submit the work")).to_be_visible()
 
 
+async def test_a_job_is_cancelled_after_a_question_and_who_bid_is_told(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer")
+    posted = await post_job(hub, carla, "A logo")
+    await place_bid(hub, felix, posted)
+    client, freelancer = await open_page(carla), await open_page(felix)
+    await client.goto(f"{hub.url}/jobs/{posted['id']}")
+    await client.get_by_role("button", name="Cancel the job").click()
+    question = client.get_by_role("dialog", name="Cancel this job?")
+    await question.get_by_role("button", name="Keep it").click()
+    await expect(question).to_have_count(0)
+    await expect(client.get_by_role("button", name="Cancel the job")).to_be_enabled()
+    await client.get_by_role("button", name="Cancel the job").click()
+    await question.get_by_role("button", name="Cancel the job").click()
+    await expect(client.get_by_text("This job was cancelled.")).to_be_visible()
+    await expect(toasts(freelancer).filter(has_text="A logo")).to_be_visible()
+    await expect(toasts(client).filter(has_text="A logo")).to_be_visible()
+
+
 async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
     hub: Hub, open_page: OpenPage, noise: Noise
 ) -> None:

@@ -30,7 +30,7 @@ async def test_it_is_offered_after_the_first_thing_that_matters_and_asked_for_on
     kept: list[Any] = []
 
     async def subscriptions(route: Route) -> None:
-        kept.append(route.request.post_data_json)
+        kept.append(route.request.post_data_json or {})
         await route.fulfill(status=201, json={})
 
     await page.route("**/api/push/key", lambda route: route.fulfill(json={"key": "KEY"}))

@@ -121,10 +121,16 @@ test("undo puts back exactly what the last change did", async () => {
   world.answers["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
   world.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   const archiving = core.archive(["n2"]);
-  assert.deepEqual(listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id), ["n1"]);
+  assert.deepEqual(
+    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    ["n1"],
+  );
   await archiving;
   await core.undo();
-  assert.deepEqual(listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id), ["n2", "n1"]);
+  assert.deepEqual(
+    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    ["n2", "n1"],
+  );
   assert.deepEqual(counts(core), [1, 1]);
   assert.deepEqual(world.requests.at(-1).body, { undo: "u1" });
 });
@@ -182,7 +188,10 @@ test("a page that is loaded again goes on from the disk, without fetching the li
   await settle();
   assert.equal(world.source.cursor, world.cursor());
   assert.deepEqual(ids(second), ["n1"]);
-  assert.equal(world.requests.some(({ path }) => path === "/api/notifications"), false);
+  assert.equal(
+    world.requests.some(({ path }) => path === "/api/notifications"),
+    false,
+  );
 });
 
 test("items and cursor are kept together: a browser that dies between events misses none", async () => {
@@ -401,7 +410,10 @@ test("a message written offline waits on the disk and goes out once, with its ow
   first.close();
   const second = await world.live();
   assert.equal(second.getSnapshot().outbox[0].clientMessageId, id);
-  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [201, { id: "m1", ...body, sender: { id: "ann", name: "Ann" } }];
+  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+    201,
+    { id: "m1", ...body, sender: { id: "ann", name: "Ann" } },
+  ];
   await world.clock.pass(20_000);
   assert.deepEqual(second.getSnapshot().outbox, []);
   const sent = world.requests.filter(({ path }) => path.endsWith("/messages/send"));
@@ -429,7 +441,12 @@ test("what was missed for long is summed up in one event", async () => {
   for (const id of ["n1", "n2"]) world.arrive(id, { createdAt: old });
   world.arrive("n3");
   await world.clock.pass(300);
-  assert.deepEqual(heard, [["notification", true], ["notification", true], ["notification", false], ["absence", 2]]);
+  assert.deepEqual(heard, [
+    ["notification", true],
+    ["notification", true],
+    ["notification", false],
+    ["absence", 2],
+  ]);
 });
 
 test("counts that differ at the place where we stand make the list be fetched again", async () => {
@@ -492,5 +509,8 @@ test("older pages come by filter, and a filter never shows a list with holes", a
   assert.deepEqual([shown("jobs").items.map(({ id }) => id), shown("jobs").more], [["50"], false]);
   assert.equal(shown("all").items.length, 2, "what lies below the end of the list is not shown in it");
   await core.more("all");
-  assert.deepEqual(shown("all").items.map(({ id }) => id), ["9", "8", "50", "4"]);
+  assert.deepEqual(
+    shown("all").items.map(({ id }) => id),
+    ["9", "8", "50", "4"],
+  );
 });

@@ -47,7 +47,9 @@ test("every tab has the same state, and an unchanged item stays the same object"
 
 test("a call is answered after the change it made is told, and its error keeps code and status", async () => {
   const world = new World();
-  const { tabs: [tab] } = await join(world, ["a"]);
+  const {
+    tabs: [tab],
+  } = await join(world, ["a"]);
   world.arrive("n1");
   await settle();
   world.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
@@ -72,13 +74,20 @@ test("the change stands before the answer, for who looks at once", async () => {
 
 test("what comes between two pages is told to the next one, once", async () => {
   const world = new World();
-  const { host, add, tabs: [first] } = await join(world, ["a"]);
+  const {
+    host,
+    add,
+    tabs: [first],
+  } = await join(world, ["a"]);
   await host.take({ bye: "a" }, () => {});
   world.arrive("n1");
   await settle();
   const next = add("b");
   await settle();
-  assert.deepEqual(next.heard.map(({ name, data, front }) => [name, data.id, front]), [["notification", "n1", "b"]]);
+  assert.deepEqual(
+    next.heard.map(({ name, data, front }) => [name, data.id, front]),
+    [["notification", "n1", "b"]],
+  );
   assert.deepEqual(add("c").heard, []);
   assert.ok(first);
 });
@@ -88,7 +97,12 @@ test("while no tab is visible the one seen last shows what is toasted", async ()
   const { host, tabs } = await join(world, ["a", "b"]);
   const fronts = () => tabs[0].heard.map(({ front }) => front);
   world.arrive("n1");
-  for (const [tab, visible] of [["a", true], ["b", false], ["a", false]]) await host.take({ tab, visible }, () => {});
+  for (const [tab, visible] of [
+    ["a", true],
+    ["b", false],
+    ["a", false],
+  ])
+    await host.take({ tab, visible }, () => {});
   world.arrive("n2");
   await host.take({ tab: "b", visible: true }, () => {});
   world.arrive("n3");
@@ -99,6 +113,9 @@ test("what was asked and not answered is left over for who leads next", async ()
   const mirror = new Mirror("a", () => {}, { changed: () => {}, event: () => {} });
   mirror.call("read", [["n1"]]);
   const left = mirror.leftOver();
-  assert.deepEqual(left.map(({ message }) => [message.call, message.args]), [["read", [["n1"]]]]);
+  assert.deepEqual(
+    left.map(({ message }) => [message.call, message.args]),
+    [["read", [["n1"]]]],
+  );
   assert.deepEqual(mirror.leftOver(), []);
 });

@@ -14,11 +14,23 @@ import { World, settle } from "./world.js";
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;
 const said = [];
 console.error = (...words) => said.push(words.join(" "));
-afterEach(() => assert.deepEqual(said.filter((line) => !line.includes("react-test-renderer is deprecated")), []));
+afterEach(() =>
+  assert.deepEqual(
+    said.filter((line) => !line.includes("react-test-renderer is deprecated")),
+    [],
+  ),
+);
 
 async function open(world = new World()) {
   const { clock } = world;
-  const client = new Client({ clock, fetch: world.fetch, EventSource: world.EventSource, storage: new Storage("", world.indexedDB), random: () => 0, sharing: "tab" });
+  const client = new Client({
+    clock,
+    fetch: world.fetch,
+    EventSource: world.EventSource,
+    storage: new Storage("", world.indexedDB),
+    random: () => 0,
+    sharing: "tab",
+  });
   await settle();
   world.confirm();
   await settle();
@@ -118,10 +130,16 @@ test("useJobs says what went wrong", async () => {
 
 test("useConversation shows a message once: when it is written, when it is sent, when it is told", async () => {
   const world = new World();
-  const people = [{ id: "ann", name: "Ann" }, { id: "bob", name: "Bob" }];
+  const people = [
+    { id: "ann", name: "Ann" },
+    { id: "bob", name: "Bob" },
+  ];
   world.answers["GET /api/conversations/c1"] = [200, { id: "c1", kind: "direct", members: people, unread: 0, muted: false }];
   world.answers["GET /api/conversations/c1/messages"] = [200, { items: [], next: null }];
-  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [201, { id: "m1", ...body, sender: people[0], createdAt: "now", attachments: [] }];
+  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+    201,
+    { id: "m1", ...body, sender: people[0], createdAt: "now", attachments: [] },
+  ];
   const { hooks } = await open(world);
   const shown = await mount(() => hooks.useConversation("c1"));
   let sending;
@@ -156,7 +174,11 @@ test("TanStack Query fetches again what an event made old, and everything after 
   const { world, client } = await open();
   const queries = new QueryClient();
   let fetched = 0;
-  const observer = new QueryObserver(queries, { queryKey: ["job", "j1"], queryFn: async () => (fetched += 1), staleTime: Infinity });
+  const observer = new QueryObserver(queries, {
+    queryKey: ["job", "j1"],
+    queryFn: async () => (fetched += 1),
+    staleTime: Infinity,
+  });
   const leave = observer.subscribe(() => {});
   await settle();
   const stop = followInvalidations(client, queries);
