@@ -20,6 +20,8 @@ from api.knobs import (
     knob,
     limit,
     listing,
+    mail_sender,
+    mail_server,
     network,
     number,
     origin,
@@ -105,6 +107,15 @@ class Settings:
     push_test_origin: str | None = knob(
         test_origin, "", "for tests: the one push service that may be on this machine (http, a loopback address)"
     )
+    smtp_url: str = knob(
+        mail_server,
+        "",
+        "mail server, `smtp://` or `smtps://` with user, password and port; unset sends no e-mail",
+        secret=True,
+    )
+    mail_from: str = knob(
+        mail_sender, "", "whom e-mails are from, `Gigwire <hub@example.org>`; unset means hub@ the public host"
+    )
     wal_mb: int = knob(whole(1, 65_536), "64", "MiB of SQLite's write-ahead log past which the writer truncates it")
     metrics_token: str | None = knob(
         lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
@@ -173,6 +184,11 @@ class Settings:
         if self.push_contact:
             return self.push_contact
         return self.origin if self.origin.startswith("https://") else f"mailto:hub@{urlsplit(self.origin).hostname}"
+
+    @property
+    def sender(self) -> str:
+        """Whom e-mails are from."""
+        return self.mail_from or f"Gigwire <hub@{urlsplit(self.origin).hostname}>"
 
     @property
     def terms(self) -> Terms:
