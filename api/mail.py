@@ -8,6 +8,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from api import bodies
+from api.addresses import group
 from api.auth import Email, Password
 from api.bodies import Body, Query
 from api.call import Call
@@ -53,7 +54,7 @@ async def forgot(call: Call[Forgotten, None]) -> None:
     """Have a link sent to one's address with which to choose a new password; the answer is the same for anybody."""
     _must_be_on(call)
     email = call.body.email.lower()
-    call.hub.paces.mail_address.count(str(call.request.scope["hub.address"]))
+    call.hub.paces.mail_address.count(group(str(call.request.scope["hub.address"])))
     account = await call.read(users.by_email, email=email)
     if account is None or account.disabled or account.password_hash is None:
         return

@@ -85,7 +85,9 @@ class Settings:
     connect_rate_limit: Limit | None = knob(limit, "60/minute", "streams opened by a user; 0 is off")
     login_rate_limit: Limit | None = knob(limit, "10/minute", "failed log-ins to an account; 0 is off")
     login_address_rate_limit: Limit | None = knob(limit, "100/minute", "failed log-ins from an address; 0 is off")
-    signup_rate_limit: Limit | None = knob(limit, "100/hour", "sign-ups from an address; 0 is off")
+    signup_rate_limit: Limit | None = knob(
+        limit, "100/hour", "sign-ups, and e-mails asked for, from an address; 0 is off"
+    )
     backlog: int = knob(whole(0, 100_000), "100", "missed events of a user that are replayed, else `reset`; 0 is off")
     shared_backlog: int = knob(
         whole(0, 100_000), "1000", "missed events of shared channels that are replayed, else `reset`; 0 is off"
