@@ -7,6 +7,7 @@ from api.attempts import Attempts
 from api.deliveries import Deliveries
 from api.endpoints import Endpoints
 from api.identity import Identities
+from api.mail_post import MailPost
 from api.metrics import Metrics
 from api.paces import Paces
 from api.presence_teller import PresenceTeller
@@ -42,6 +43,7 @@ class Hub:
     deliveries: Deliveries
     presence_teller: PresenceTeller
     endpoints: Endpoints
+    mail_post: MailPost
     push_service: PushService
     push_sender: PushSender
     files: AttachmentFiles

@@ -8,6 +8,8 @@ from typing import Final
 
 import structlog
 
+from api.mail_post import MailPost
+from api.mailer import Refused, Unsent
 from api.push_service import Answer, Message, PushService, Unreachable
 from api.readers import Readers
 from services import push_words, pushes, subscriptions
@@ -35,13 +37,14 @@ class PushSender:
         self,
         database: Database,
         service: PushService,
+        post: MailPost,
         readers: Readers,
         *,
         origin: str,
         clock: Callable[[], int],
         random: Random,
     ) -> None:
-        self._database, self._service, self._readers = database, service, readers
+        self._database, self._service, self._post, self._readers = database, service, post, readers
         self._origin, self._clock, self._random = origin, clock, random
         self._turns: asyncio.Task[None] | None = None
         self._under_way: dict[str, asyncio.Task[None]] = {}
@@ -124,12 +127,25 @@ class PushSender:
             await self._settle(order, "skipped", verdict.reason)
         elif isinstance(verdict, Later):
             await self._later(order, verdict.until, verdict.reason, looked=verdict.looked)
-        elif order.way == "email":
-            await self._settle(order, "skipped", "nowhere")
         elif push_words.gone_at(order) <= now:
             await self._settle(order, "failed", "too late")
+        elif order.way == "email":
+            await self._mail(order, now)
         else:
             await self._push(order, now)
+
+    async def _mail(self, order: Order, now: int) -> None:
+        if not self._post.is_on:
+            return await self._settle(order, "skipped", "nowhere")
+        try:
+            await self._post.send(order, now=now)
+        except Refused as error:
+            await self._settle(order, "failed", str(error))
+        except Unsent as error:
+            await self._again(order, str(error), None)
+        else:
+            await self._settle(order, "sent", None)
+        return None
 
     async def _push(self, order: Order, now: int) -> None:
         message = Message(

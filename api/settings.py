@@ -20,6 +20,8 @@ from api.knobs import (
     knob,
     limit,
     listing,
+    mail_sender,
+    mail_server,
     network,
     number,
     origin,
@@ -83,7 +85,9 @@ class Settings:
     connect_rate_limit: Limit | None = knob(limit, "60/minute", "streams opened by a user; 0 is off")
     login_rate_limit: Limit | None = knob(limit, "10/minute", "failed log-ins to an account; 0 is off")
     login_address_rate_limit: Limit | None = knob(limit, "100/minute", "failed log-ins from an address; 0 is off")
-    signup_rate_limit: Limit | None = knob(limit, "100/hour", "sign-ups from an address; 0 is off")
+    signup_rate_limit: Limit | None = knob(
+        limit, "100/hour", "sign-ups, and e-mails asked for, from an address; 0 is off"
+    )
     backlog: int = knob(whole(0, 100_000), "100", "missed events of a user that are replayed, else `reset`; 0 is off")
     shared_backlog: int = knob(
         whole(0, 100_000), "1000", "missed events of shared channels that are replayed, else `reset`; 0 is off"
@@ -104,6 +108,15 @@ class Settings:
     )
     push_test_origin: str | None = knob(
         test_origin, "", "for tests: the one push service that may be on this machine (http, a loopback address)"
+    )
+    smtp_url: str = knob(
+        mail_server,
+        "",
+        "mail server, `smtp://` or `smtps://` with user, password and port; unset sends no e-mail",
+        secret=True,
+    )
+    mail_from: str = knob(
+        mail_sender, "", "whom e-mails are from, `Gigwire <hub@example.org>`; unset means hub@ the public host"
     )
     wal_mb: int = knob(whole(1, 65_536), "64", "MiB of SQLite's write-ahead log past which the writer truncates it")
     metrics_token: str | None = knob(
@@ -173,6 +186,11 @@ class Settings:
         if self.push_contact:
             return self.push_contact
         return self.origin if self.origin.startswith("https://") else f"mailto:hub@{urlsplit(self.origin).hostname}"
+
+    @property
+    def sender(self) -> str:
+        """Whom e-mails are from."""
+        return self.mail_from or f"Gigwire <hub@{urlsplit(self.origin).hostname}>"
 
     @property
     def terms(self) -> Terms:

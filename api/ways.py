@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from api import preferences, push
+from api import mail, preferences, push
 from api.operation import Operation
-from api.policy import USER
+from api.policy import ANYBODY, USER
 from services.delivery import Delivery
 from services.preferences import Preferences
 from services.pushes import Tested
@@ -43,4 +43,31 @@ OPERATIONS: Sequence[Operation] = (
         body=push.Which,
     ),
     Operation(method="POST", path="/api/push/test", handler=push.test, who=USER, answer=Tested, status=202),
+    # The links in e-mails
+    Operation(method="POST", path="/api/auth/email/confirmation", handler=mail.ask_to_confirm, who=USER, status=202),
+    Operation(
+        method="POST",
+        path="/api/auth/password/forgot",
+        handler=mail.forgot,
+        who=ANYBODY,
+        body=mail.Forgotten,
+        status=202,
+    ),
+    Operation(method="POST", path="/api/auth/password/reset", handler=mail.reset, who=ANYBODY, body=mail.Reset),
+    *(
+        Operation(
+            method=method,
+            path=f"/api/mail/{name}",
+            handler=handler,
+            who=ANYBODY,
+            query=mail.Link,
+            media_type="text/html",
+        )
+        for name, page, act in (
+            ("confirm", mail.confirm_page, mail.confirm),
+            ("unsubscribe", mail.unsubscribe_page, mail.unsubscribe),
+            ("reset", mail.reset_page, mail.reset_by_form),
+        )
+        for method, handler in (("GET", page), ("POST", act))
+    ),
 )

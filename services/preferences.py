@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from services.errors import InvalidField
 from services.quiet import Quiet
 from services.shapes import Category, Shape
-from services.tables import preferences
+from services.tables import addresses, preferences, users
 
 CATEGORIES: Final[tuple[Category, ...]] = ("job", "bid", "hire", "message", "comment", "payment", "system")
 
@@ -22,6 +22,9 @@ LOCKED: Final[Mapping[Category, str]] = {
 
 _p = preferences.c
 _FIND = select(_p.choices, _p.quiet).where(_p.user_id == bindparam("who"))
+_CONFIRMED = select(addresses.c.confirmed_at).where(
+    addresses.c.user_id == bindparam("who"), addresses.c.user_id == users.c.id, addresses.c.email == users.c.email
+)
 _put = insert(preferences)
 _PUT = _put.on_conflict_do_update(
     index_elements=[_p.user_id], set_={name: _put.excluded[name] for name in ("choices", "quiet", "updated_at")}
@@ -53,22 +56,26 @@ class Preferences(Shape, frozen=True):
     categories: Choices
     quiet_hours: Quiet | None
     locked: dict[str, dict[str, str]]
+    # E-mail goes to an address only when its owner has shown that it is theirs.
+    email_confirmed: bool
 
 
-def of_row(choices: str | None, quiet: str | None) -> Preferences:
+def of_row(choices: str | None, quiet: str | None, *, confirmed: bool = False) -> Preferences:
     """What two columns hold, or the defaults where there is no row."""
     chosen = {} if choices is None else _choices.decode(choices)
     return Preferences(
         categories=DEFAULTS | chosen,
         quiet_hours=None if quiet is None else _quiet.decode(quiet),
         locked={category: {"inApp": why} for category, why in LOCKED.items()},
+        email_confirmed=confirmed,
     )
 
 
 def get(tx: Connection, *, user_id: str) -> Preferences:
     """A user's preferences."""
     row = tx.execute(_FIND, {"who": user_id}).one_or_none()
-    return of_row(None, None) if row is None else of_row(row.choices, row.quiet)
+    confirmed = tx.execute(_CONFIRMED, {"who": user_id}).one_or_none() is not None
+    return of_row(*((None, None) if row is None else (row.choices, row.quiet)), confirmed=confirmed)
 
 
 def put(tx: Connection, *, user_id: str, categories: Choices, quiet_hours: Quiet | None, now: int) -> Preferences:
