@@ -11,6 +11,7 @@ from api.paces import Paces
 from api.presence_teller import PresenceTeller
 from api.recipients import Recipients
 from api.settings import Settings
+from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from services.attachment_files import AttachmentFiles
@@ -29,6 +30,7 @@ class Hub:
     settings: Settings
     database: Database
     manager: RealtimeManager
+    takeover: Takeover
     identities: Identities
     tokens: Tokens
     tickets: Tickets

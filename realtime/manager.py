@@ -175,8 +175,7 @@ class RealtimeManager:
     def end(self, session: Session, reason: Bye) -> None:
         """Say goodbye to a stream, and why; no harm if it is closed."""
         if session.state != "closed":
-            session.push(self.farewell(reason))
-            session.sink.end()
+            session.sink.end(self.farewell(reason))
             self._stalls.leave(session.sink, self._clock())
             self.close(session)
 

@@ -24,6 +24,7 @@ class RealtimeOptions:
     queue_bytes: int = 256 * 1024
     # One page: what a reader that catches up is given before its sink is looked at again.
     page_events: int = 100
+    max_streams: int = 50_000
     max_streams_per_user: int = 10
     max_streams_per_address: int = 100
     connect_limit: Limit | None = _CONNECTS
