@@ -62,7 +62,9 @@ async def test_when_the_tab_that_leads_is_closed_another_goes_on_and_nothing_is_
     await expect(titles).to_have_text(["After", *[f"Meanwhile {n}" for n in reversed(range(5))], "Before"])
 
 
-async def test_what_was_missed_is_told_once_after_the_hub_was_away(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
+async def test_what_was_missed_is_told_once_after_the_hub_was_away(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
     noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
