@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Modules that are asked for by name; each is sent with what it imports, unless that is in one before it.
-ENTRIES = ("client.js", "worker.js", "react.js", "elements.js", "app.js", "docs.js")
+ENTRIES = ("client.js", "worker.js", "react.js", "elements.js", "push.js", "app.js", "docs.js")
 # Where a page writes the address of a file, the hash is put in.
 _PLAIN, _RELEASE = "/static/", "{release}"
 # Already compressed, or too small to gain.
@@ -22,6 +22,8 @@ _DENSE = (".png", ".woff2")
 _IMPORT = re.compile(r'^import (?:(?P<names>\{[^}]*\}) from )?"\./(?P<file>[\w.-]+)";\n', re.MULTILINE)
 _PASS_ON = re.compile(r'^export \{[^}]*\} from "\./(?P<file>[\w.-]+)";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
+_STYLE = re.compile(r"\bsheet\(`[^`]*`\)")
+_AROUND = re.compile(r"\s*([{};])\s*|(?<=:) ")
 _MARGIN = re.compile(r"^[ \t]+|\n(?=\n)", re.MULTILINE)
 
 
@@ -99,7 +101,8 @@ def _bundle(entry: str, modules: Sequence[str], texts: Mapping[str, str], home: 
         if home[found["file"]] != entry
     ]
     bodies = [_PASS_ON.sub("", _IMPORT.sub("", texts[name])) for name in modules]
-    return _MARGIN.sub("", _COMMENT.sub("", "".join([*imports, *passed, *bodies])))
+    code = _COMMENT.sub("", "".join([*imports, *passed, *bodies]))
+    return _MARGIN.sub("", _STYLE.sub(lambda style: _AROUND.sub(r"\1", style[0]), code))
 
 
 def _import(names: Sequence[str], file: str) -> str:

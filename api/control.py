@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from api.hub import Hub
 from services import access, books, demo, demo_steps, joining, keys, sending, times, users
+from services.attachments import File
 from services.callers import Caller
 from services.database import Database
 from services.demo_steps import Step
@@ -113,11 +114,13 @@ class Notice(Arguments, frozen=True, kw_only=True):
 
 
 class DemoFill(Arguments, frozen=True):
-    """Password hashes of all demo users by e-mail address, whether they go to those who exist too, the currency."""
+    """Password hashes of all demo users by e-mail address, whether they go to those who exist too, the currency, and
+    the files that people send each other, already in their place."""
 
     password_hashes: dict[str, str]
     renew: bool
     currency: str
+    files: dict[str, File]
 
 
 class Looked(Arguments, frozen=True):

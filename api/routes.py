@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and out; `api.market` and `api.talk` hold those of their rooms."""
+"""Every URL, who may call it, what goes in and out; the marketplace is in `api.market`, conversations in `api.talk`."""
 
 from collections.abc import Sequence
 from typing import Any

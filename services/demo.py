@@ -5,9 +5,10 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import access, bidding, hiring, jobs, users, wallet
+from services import access, bidding, demo_talk, hiring, jobs, users, wallet
 from services import tables as t
-from services.demo_story import PEOPLE, WORKS, Someone, Work
+from services.attachments import File
+from services.demo_story import PEOPLE, TALKERS, WORKS, Someone, Work
 from services.shapes import Person
 from services.times import HOUR
 
@@ -19,11 +20,19 @@ _HAS_JOB = (
 )
 
 
-def fill(tx: Connection, *, password_hashes: Mapping[str, str], renew: bool, currency: str, now: int) -> int:
+def fill(
+    tx: Connection,
+    *,
+    password_hashes: Mapping[str, str],
+    renew: bool,
+    currency: str,
+    files: Mapping[str, File],
+    now: int,
+) -> int:
     """Make what is missing of the demo; what is there already stays as it is. Returns how many jobs were posted.
 
     `password_hashes` by e-mail address, of all of `PEOPLE`; `renew` gives them to those who exist, too. Each job is
-    as old as the story says, counted back from `now`.
+    as old as the story says, counted back from `now`. `files` (`demo_talk.make_files`) go along with what people say.
     """
     known = {someone.name.partition(" ")[0]: _person(tx, someone, password_hashes, renew, now) for someone in PEOPLE}
     posted = 0
@@ -32,6 +41,8 @@ def fill(tx: Connection, *, password_hashes: Mapping[str, str], renew: bool, cur
         if tx.execute(_HAS_JOB, {"owner": owner.id, "titled": work.title}).first() is None:
             _post(tx, work, known, currency, now)
             posted += 1
+    owner, hired, asking = (known[name] for name in TALKERS)
+    demo_talk.fill(tx, owner=owner, hired=hired, asking=asking, files=files, now=now)
     return posted
 
 

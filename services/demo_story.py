@@ -61,6 +61,9 @@ PEOPLE = (
     Someone("Robin Ekström", "admin"),
 )
 
+# Who talks: an owner, whom they hired, and somebody who asks; by first name.
+TALKERS = ("Tomás", "Hana", "Luca")
+
 WORKS = (
     Work(
         "Tomás",

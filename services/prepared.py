@@ -1,5 +1,6 @@
 """Statements of the hot paths: Core compiles each once, and SQLite's driver runs the text with nothing in between."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ class Prepared:
             cursor.execute(self._text, [parameters[name] for name in self._names])
             found: list[Any] = cursor.fetchall()
             return found
+        except sqlite3.Error as error:
+            self._name(error)
+            raise
         finally:
             cursor.close()
 
@@ -42,8 +46,15 @@ class Prepared:
         cursor = _cursor(tx)
         try:
             cursor.executemany(self._text, [[row[name] for name in self._names] for row in rows])
+        except sqlite3.Error as error:
+            self._name(error)
+            raise
         finally:
             cursor.close()
+
+    def _name(self, error: sqlite3.Error) -> None:
+        """Say which statement failed, as SQLAlchemy does, and without its parameters too."""
+        error.add_note(f"[SQL: {self._text}]")
 
 
 def _cursor(tx: Connection) -> Any:

@@ -128,7 +128,7 @@ function makeFrame() {
   const bell = user ? [h("notification-bell", { id: "bell" })] : [];
   return h("div", { className: "frame" },
     h("a", { className: "skip", href: "#main", textContent: "Skip to content" }),
-    h("aside", { className: "rail" }, brand(), nav, h("div", { className: "foot" }, wire.button, h("a", { href: "/docs", className: "faint", textContent: "API" }))),
+    h("aside", { className: "rail", ariaLabel: "Gigwire" }, brand(), nav, h("div", { className: "foot" }, wire.button, h("a", { href: "/docs", className: "faint", textContent: "API" }))),
     h("header", { className: "bar" }, brand(), h("connection-status", {}), h("span", { className: "space" }), ...bell, h("div", { className: "me" }, ...who)),
     h("main", { id: "main", tabIndex: -1 }),
     ...(user ? [h("notification-center", { id: "center" })] : []),

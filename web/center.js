@@ -2,7 +2,6 @@
 
 import { listed } from "./inbox.js";
 import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll } from "./element.js";
-import { offerPush } from "./push.js";
 import { ago, wordsOf } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
@@ -17,6 +16,7 @@ export class NotificationCenter extends HubElement {
   .panel { background: var(--_card); border: 1px solid var(--_line); border-radius: calc(var(--_radius) * 1.25); display: flex; flex-direction: column; max-height: var(--hub-center-height, min(44rem, calc(100dvh - 5.5rem))); overflow: hidden; }
   :host([open]:not([inline])) .panel { box-shadow: var(--_shadow); animation: come .16s ease-out; }
   @media (max-width: 34rem) { :host([open]:not([inline])) { inset: 0; width: auto; } :host([open]:not([inline])) .panel { max-height: none; height: 100dvh; border-radius: 0; border: 0; } }
+  .panel:focus { outline: 0; }
   header { display: flex; align-items: center; gap: .25rem; padding: .75rem .75rem .25rem 1.25rem; }
   h2 { font-size: 1.125rem; font-weight: 650; flex: 1; letter-spacing: -.01em; }
   [role=tablist] { display: flex; gap: .125rem; padding: 0 .75rem; border-block-end: 1px solid var(--_line); overflow-x: auto; scrollbar-width: none; flex: none; }
@@ -92,7 +92,7 @@ export class NotificationCenter extends HubElement {
   }
 
   attributeChangedCallback() {
-    if (this.isConnected && this.panel) this.draw(this.client.getSnapshot());
+    if (this.isConnected && this.built) this.draw(this.client.getSnapshot());
   }
 
   /** Open or close it. @param {HTMLElement} [opener] gets the focus back */
@@ -129,7 +129,7 @@ export class NotificationCenter extends HubElement {
     if (!this.state.hidden) this.#say(error);
     set(this.foot, { textContent: nothing || error ? "" : more ? words.more : words.end });
     if (more && this.open) this.#peek();
-    offerPush(this, state);
+    if (!this.offered && globalThis.Notification?.permission === "default") import("./push.js").then(({ offerPush }) => offerPush(this, state));
   }
 
   #say(error) {

@@ -21,7 +21,7 @@ export class ChatPanel extends HubElement {
   .face.idle::after { background: var(--_spark); }
   .count { background: var(--_accent); color: var(--_on-accent); font-size: .75rem; font-weight: 700; border-radius: 1rem; padding: 0 .4375rem; }
   .count:empty { display: none; }
-  main { display: grid; grid-template-rows: auto 1fr auto auto; min-width: 0; min-height: 0; }
+  section { display: grid; grid-template-rows: auto 1fr auto auto; min-width: 0; min-height: 0; }
   header { display: flex; gap: .75rem; align-items: center; padding: .625rem 1rem; border-block-end: 1px solid var(--_line); }
   header > span { flex: 1; display: grid; line-height: 1.3; min-width: 0; }
   .log { overflow-y: auto; padding: 1rem; display: flex; flex-direction: column; gap: .1875rem; overscroll-behavior: contain; outline-offset: -2px; }
@@ -42,8 +42,8 @@ export class ChatPanel extends HubElement {
   form .primary { border-radius: 50%; width: 2.5rem; min-height: 2.5rem; color: var(--_on-accent); }
   .state { place-content: center; justify-items: center; text-align: center; display: grid; gap: .5rem; padding: 2rem; }
   .state svg { width: 2.5rem; fill: none; stroke: currentColor; stroke-width: 1.25; opacity: .6; }
-  main:has(.state:not([hidden])) { grid-template-rows: 1fr; }
-  @media (max-width: 44rem) { .chat { grid-template-columns: 1fr; } .chat.open nav, .chat:not(.open) main { display: none; } }
+  section:has(.state:not([hidden])) { grid-template-rows: 1fr; }
+  @media (max-width: 44rem) { .chat { grid-template-columns: 1fr; } .chat.open nav, .chat:not(.open) section { display: none; } }
   @media (min-width: 44.01rem) { .back { display: none; } }`);
   #list = null;
   #talk = null;
@@ -74,13 +74,14 @@ export class ChatPanel extends HubElement {
     } }, this.file, iconButton("clip", words.attach, () => this.file.click()), this.field, iconButton("send", words.send, () => this.#send(), { className: "icon primary" }));
     this.error = h("p", { className: "error typing", role: "alert", hidden: true });
     this.box = h("div", { className: "chat", part: "panel" }, h("nav", { ariaLabel: words.conversations }, h("h2", { textContent: words.conversations }), this.none, this.people),
-      h("main", { part: "thread" }, h("header", {}, iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }), h("span", {}, this.heading, this.about), this.muting),
+      h("section", { part: "thread" }, h("header", {}, iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }), h("span", {}, this.heading, this.about), this.muting),
         this.pick, this.log, h("div", {}, this.error, this.typing), this.form));
     this.root.append(this.box);
   }
 
   hearing() {
     this.#list = this.client.live("/api/conversations?limit=50", ["conversations"]);
+    queueMicrotask(() => this.#enter());
     return [
       this.#list.subscribe(() => this.#drawList()),
       this.client.on("presence", ({ data }) => {
@@ -93,12 +94,7 @@ export class ChatPanel extends HubElement {
   }
 
   attributeChangedCallback() {
-    if (this.isConnected && this.box) this.#enter();
-  }
-
-  connectedCallback() {
-    super.connectedCallback();
-    this.#enter();
+    if (this.isConnected && this.built) this.#enter();
   }
 
   #me() {

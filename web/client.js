@@ -17,14 +17,23 @@ export const NOBODY = Object.freeze({
   status: "connecting", user: undefined, announcements: [], outbox: [], undo: null, heartbeat: null,
   inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
 });
+/** What is done elsewhere, in the Core; each resolves when the hub has answered, and rejects with a Problem. */
+const ACTS = ["signedIn", "logout", "refresh", "more", "readAll", "undo", "forgetUndo", "act", "resend", "discard"];
+/** The same, for rows named by their ids. */
+const ROWS = ["read", "unread", "seen", "archive", "unarchive"];
+/** Events kept for a page that is still being built. */
+const EARLY = 100;
 /** Anything somebody does is told to the Core at most this often, ms. */
 const ACTIVE_EVERY = 20_000;
+const WAITING_EVERY = 1_000;
 
 /** @typedef {import("./client.d.ts").Options} Options */
 
 export class Client {
   #listeners = new Set();
   #hearers = new Map();
+  /** What came while the page was still being built is told to the first who asks for it. */
+  #early = [];
   #invalidators = new Set();
   #lives = new Map();
   #conversations = new Map();
@@ -40,6 +49,8 @@ export class Client {
     this.random = options.random ?? Math.random;
     this.tab = newKey();
     this.request = requester({ url: this.url, fetch: options.fetch, token: options.token });
+    for (const name of ACTS) this[name] = (...args) => this.#call(name, ...args);
+    for (const name of ROWS) this[name] = (...ids) => this.#call(name, ids);
     this.#begin(options.sharing ?? best(options));
     if (globalThis.document) this.#watchPage();
   }
@@ -68,7 +79,10 @@ export class Client {
    * @param {string} name @param {(event: {name: string, data: any, id: string, late: boolean, show: boolean}) => void} hearer
    */
   on(name, hearer) {
-    if (!this.#hearers.has(name)) this.#hearers.set(name, new Set());
+    if (!this.#hearers.has(name)) {
+      this.#hearers.set(name, new Set());
+      for (const event of this.#early.filter((each) => each.name === name)) queueMicrotask(() => hearer(event));
+    }
     this.#hearers.get(name).add(hearer);
     if (/^[a-z][a-z0-9_]*$/.test(name)) this.#call("hearAlso", name);
     return () => this.#hearers.get(name).delete(hearer);
@@ -95,29 +109,10 @@ export class Client {
     return this.#conversations.get(id);
   }
 
-  // ---- Acts; each resolves when the hub has answered, and rejects with a Problem
+  // ---- Acts: those of the Core by the same names (see ACTS), and these
 
-  /** @param {any} user as the hub's answer to signing in has it */
-  signedIn = (user) => this.#call("signedIn", user);
-  logout = () => this.#call("logout");
-  refresh = () => this.#call("refresh");
-  /** @param {string} [filter] */
-  more = (filter = "all") => this.#call("more", filter);
-  /** @param {...string} ids */
-  read = (...ids) => this.#call("read", ids);
-  unread = (...ids) => this.#call("unread", ids);
-  seen = (...ids) => this.#call("seen", ids);
-  archive = (...ids) => this.#call("archive", ids);
-  unarchive = (...ids) => this.#call("unarchive", ids);
-  readAll = () => this.#call("readAll");
-  undo = () => this.#call("undo");
-  forgetUndo = () => this.#call("forgetUndo");
-  /** @param {string} id of a notification @param {string} action */
-  act = (id, action) => this.#call("act", id, action);
   /** @param {any} message @returns {Promise<string>} its clientMessageId; it is sent when that is possible */
   sendMessage = (message) => this.#call("send", { clientMessageId: newKey(), ...message });
-  resend = (clientMessageId) => this.#call("resend", clientMessageId);
-  discard = (clientMessageId) => this.#call("discard", clientMessageId);
   /** @param {string} conversationId @param {boolean} typing */
   typing = (conversationId, typing) => this.request("POST", "/api/realtime/messages/typing", { conversationId, typing }).catch(() => {});
 
@@ -184,6 +179,7 @@ export class Client {
     const told = { ...event, show: isVisible() || front === this.tab };
     const keys = keysOf(told);
     if (keys.length) for (const listener of [...this.#invalidators]) listener(keys);
+    if (!this.#hearers.has(told.name) && this.#early.length < EARLY) this.#early.push(told);
     for (const name of [told.name, "*"]) for (const hearer of [...(this.#hearers.get(name) ?? [])]) hearer(told);
   }
 
@@ -203,9 +199,12 @@ export class Client {
     });
     let last = 0;
     const active = () => {
-      if (Date.now() - last < ACTIVE_EVERY) return;
+      // Somebody is here and waits: worth a try at once, whatever the wait was to be.
+      const waiting = ["connecting", "offline"].includes(this.getSnapshot().status);
+      if (Date.now() - last < (waiting ? WAITING_EVERY : ACTIVE_EVERY)) return;
       last = Date.now();
       this.#call("active");
+      if (waiting) wake();
     };
     for (const name of ["pointerdown", "pointermove", "keydown", "scroll"]) addEventListener(name, active, { passive: true, capture: true });
   }
@@ -229,10 +228,15 @@ function best({ url, token, EventSource }) {
 /** @type {Map<string, Client>} */
 const clients = new Map();
 
-/** A client of the hub at `url`, or of the page's own; the same one for everybody who asks. @param {Options} [options] */
+/** The hub that this file came from; "" where that is the page's own origin. */
+const home = () => {
+  const { origin } = new URL(import.meta.url);
+  return !globalThis.location || origin === location.origin ? "" : origin;
+};
+
+/** A client of the hub at `url`, or of the one this file came from; the same one for everybody who asks. @param {Options} [options] */
 export function connect(options = {}) {
-  const key = options.url ?? "";
-  if (options.EventSource) return new Client(options);
-  if (!clients.has(key)) clients.set(key, new Client(options));
-  return clients.get(key);
+  const url = options.url ?? home();
+  if (!clients.has(url)) clients.set(url, new Client({ ...options, url }));
+  return clients.get(url);
 }

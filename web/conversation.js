@@ -119,21 +119,12 @@ export class Conversation {
     }
   }
 
-  #note(data) {
+  #note({ kind, userId, upTo, message, members, muted }) {
     const { conversation, messages } = this.#state;
-    if (data.kind === "read" && data.userId && conversation) {
-      const members = conversation.members.map((member) =>
-        member.id === data.userId ? { ...member, readUpTo: data.upTo ?? data.readUpTo } : member);
-      return this.#set({ conversation: { ...conversation, members } });
-    }
-    const changed = data.message ?? data;
-    const id = data.message?.id ?? data.messageId ?? data.id;
-    const known = messages.find((message) => message.id === id);
-    if (known && data.kind === "deleted") return this.#merge([{ ...known, content: "", attachments: [], deletedAt: changed.deletedAt ?? "now" }]);
-    if (known && data.kind === "edited" && changed.content !== undefined) {
-      return this.#merge([{ ...known, content: changed.content, editedAt: changed.editedAt ?? "now" }]);
-    }
-    this.load();
+    if (message) return messages.some((known) => known.id === message.id) && this.#merge([message]);
+    if (!conversation || members) return this.load();
+    const read = kind === "read" && conversation.members.map((member) => (member.id === userId ? { ...member, readUpTo: upTo } : member));
+    return this.#set({ conversation: { ...conversation, members: read || conversation.members, muted: muted ?? conversation.muted } });
   }
 
   #merge(items) {

@@ -430,7 +430,7 @@ export class Core {
   }
 
   /** One more page of a filter. @param {string} filter @returns {Promise<void>} */
-  more(filter) {
+  more(filter = "all") {
     this.#asked[filter] ??= this.#fetchMore(filter, this.#life).finally(() => (this.#asked[filter] = null));
     return this.#asked[filter];
   }
@@ -465,29 +465,11 @@ export class Core {
   // ---- Changes of the inbox: shown at once, taken back when the hub refuses
 
   /** @param {string[]} ids */
-  read(ids) {
-    return this.#change("read", "read", { ids });
-  }
-
-  /** @param {string[]} ids */
-  unread(ids) {
-    return this.#change("unread", "unread", { ids });
-  }
-
-  /** @param {string[]} ids */
-  seen(ids) {
-    return this.#change("seen", "seen", { ids });
-  }
-
-  /** @param {string[]} ids */
-  archive(ids) {
-    return this.#change("archive", "archived", { ids });
-  }
-
-  /** @param {string[]} ids */
-  unarchive(ids) {
-    return this.#change("unarchive", "unarchived", { ids });
-  }
+  read = (ids) => this.#change("read", "read", { ids });
+  unread = (ids) => this.#change("unread", "unread", { ids });
+  seen = (ids) => this.#change("seen", "seen", { ids });
+  archive = (ids) => this.#change("archive", "archived", { ids });
+  unarchive = (ids) => this.#change("unarchive", "unarchived", { ids });
 
   /** Everything that is listed now; what comes while the request is under way stays unread. */
   readAll() {

@@ -32,7 +32,7 @@ export function door(app, notice) {
   const people = h("ul", { className: "people" });
   const demo = h("section", { ariaLabel: "Look around as", className: "demo", hidden: true }, h("h2", { textContent: "Look around as" }), h("p", { className: "soft", textContent: "Demo users, one click each. Open two windows and watch them hear of each other." }), people);
   showDemo(app, demo, people);
-  return h("div", { className: "door" },
+  return h("main", { className: "door" },
     h("section", { className: "pitch" },
       h("p", { className: "brand" }, h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: 36, height: 36 }), "Gigwire"),
       h("h1", { textContent: "Work that answers the moment it happens." }),
@@ -40,7 +40,7 @@ export function door(app, notice) {
       numbers(app),
       newest(app),
       h("p", {}, h("a", { href: "/jobs", className: "button", textContent: "See the open jobs" }))),
-    h("main", { className: "entry" }, notice ? h("p", { className: "notice", role: "status", textContent: notice }) : "", demo, made));
+    h("div", { className: "entry" }, notice ? h("p", { className: "notice", role: "status", textContent: notice }) : "", demo, made));
 }
 
 function numbers(app) {

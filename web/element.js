@@ -1,7 +1,7 @@
 /** What every element of the hub shares: its client, its language, its style, and a way to draw without markup. */
 
 import { connect } from "./client.js";
-import { LANGUAGES, languageOf } from "./texts.js";
+import { languageOf, wordsIn } from "./texts.js";
 
 /** @param {string} css @returns {CSSStyleSheet} */
 export function sheet(css) {
@@ -61,8 +61,8 @@ export function h(name, properties = {}, ...children) {
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined) continue;
-    // A property that is -1 for what cannot have the focus, too.
-    if (name === "tabIndex") element.setAttribute("tabindex", value);
+    // Properties whose default says something else than the attribute that is written.
+    if (name === "tabIndex" || name === "alt") element.setAttribute(name, value);
     else if (name in element && !name.includes("-") && name !== "list") {
       if (element[name] !== value) element[name] = value;
     } else if (value === null || value === false) element.removeAttribute(name);
@@ -124,7 +124,7 @@ export class HubElement extends HTMLElement {
   static sheet = null;
   #client;
   #end;
-  #built = false;
+  built = false;
 
   constructor() {
     super();
@@ -132,21 +132,27 @@ export class HubElement extends HTMLElement {
     this.root.adoptedStyleSheets = [BASE, /** @type {any} */ (this.constructor).sheet].filter(Boolean);
   }
 
-  /** The client it shows; without one set, that of the hub named by the attribute `hub`, or of the page's own. */
+  /** The client it shows; without one set, that of the hub named by the attribute `hub`, or of the one it came from. */
   get client() {
     return (this.#client ??= connect({ url: this.getAttribute("hub") ?? undefined }));
   }
 
   set client(client) {
     this.#client = client;
-    if (this.#end) this.#listen();
+    if (this.built && this.isConnected) this.#listen();
   }
 
   connectedCallback() {
     this.language = languageOf(this);
-    this.words = LANGUAGES[this.language];
-    if (!this.#built) this.build();
-    this.#built = true;
+    const words = wordsIn(this.language);
+    if (words.then) words.then((known) => this.isConnected && this.#begin(known));
+    else this.#begin(words);
+  }
+
+  #begin(words) {
+    this.words = words;
+    if (!this.built) this.build();
+    this.built = true;
     this.#listen();
   }
 

@@ -1,17 +1,14 @@
 /** How tabs reach the one Core of their browser: messages over a port, the same for a worker and for a tab that leads. */
 
-/** What a tab may ask for. */
-const CALLS = [
-  "start", "signedIn", "logout", "refresh", "more", "read", "unread", "seen", "archive", "unarchive", "readAll", "undo", "forgetUndo",
-  "act", "send", "resend", "discard", "hearAlso", "wake", "active",
-];
 const PATIENCE = 3_000;
+const MISSED = 100;
 
 /** Serves one Core to any number of tabs. `tell` reaches all of them, `port.postMessage` one. */
 export class Host {
   #said;
   /** @type {Map<string, boolean>} tab → whether it is visible; the one seen last is last */
   #tabs = new Map();
+  #missed = [];
 
   /** @param {import("./core.js").Core} core @param {(message: any) => void} tell */
   constructor(core, tell) {
@@ -19,7 +16,11 @@ export class Host {
     this.tell = tell;
     this.#said = core.getSnapshot();
     core.subscribe(() => this.#changed());
-    core.onEvent((event) => tell({ event: { ...event, front: this.#front() } }));
+    core.onEvent((event) => {
+      // Between two pages nobody listens: what comes then is told to the next one.
+      if (!this.#tabs.size) this.#missed = [...this.#missed, event].slice(-MISSED);
+      tell({ event: { ...event, front: this.#front() } });
+    });
   }
 
   /** A message from a tab. @param {any} message @param {(answer: any) => void} answer */
@@ -27,13 +28,15 @@ export class Host {
     if (message.hello) {
       this.#tabs.set(message.hello, message.visible);
       answer({ state: this.core.getSnapshot() });
+      for (const event of this.#missed) answer({ event: { ...event, front: message.hello } });
+      this.#missed = [];
     } else if (message.visible !== undefined) {
       this.#tabs.delete(message.tab);
       this.#tabs.set(message.tab, message.visible);
       if (message.visible) this.core.wake();
     } else if (message.bye) {
       this.#tabs.delete(message.bye);
-    } else if (CALLS.includes(message.call)) {
+    } else if (message.call) {
       const done = await outcome(() => this.core[message.call](...message.args));
       // What a call changed is told before the call is answered.
       this.#changed();

@@ -1,7 +1,6 @@
 /** `<notification-preferences>`: category by way, quiet hours, push to this device. */
 
 import { HubElement, h, set, sheet } from "./element.js";
-import { pushState, turnOffPush, turnOnPush } from "./push.js";
 
 const WAYS = ["inApp", "push", "email"];
 /** What is about one's work and money cannot be turned off in the app. */
@@ -34,7 +33,7 @@ export class NotificationPreferences extends HubElement {
     this.on = h("input", { type: "checkbox", onchange: () => this.#save() });
     this.from = h("input", { type: "time", value: "22:00", onchange: () => this.#save() });
     this.to = h("input", { type: "time", value: "07:00", onchange: () => this.#save() });
-    this.days = DAYS.map((day, index) => h("input", { type: "checkbox", checked: true, name: day, ariaLabel: words.days[index], onchange: () => this.#save() }));
+    this.days = DAYS.map((day) => h("input", { type: "checkbox", checked: true, name: day, onchange: () => this.#save() }));
     this.device = h("div", { className: "row" });
     this.deviceNote = h("p", { className: "soft", role: "status" });
     this.fields = h("fieldset", { disabled: true },
@@ -42,7 +41,7 @@ export class NotificationPreferences extends HubElement {
       h("p", { className: "soft", textContent: words.locked }),
       h("h3", { textContent: words.quiet }), h("label", { className: "line" }, this.on, words.quietHint),
       h("div", { className: "row" }, h("label", {}, words.from, this.from), h("label", {}, words.to, this.to), h("label", {}, words.timeZone, this.zone)),
-      h("div", { className: "row" }, ...this.days.map((box, index) => h("label", { className: "line" }, box, words.days[index]))));
+      h("div", { className: "row" }, ...this.days.map((box, index) => h("label", { className: "line" }, box, new Date(2024, 0, index + 1).toLocaleDateString(this.language, { weekday: "short" })))));
     this.root.append(h("form", { part: "form", onsubmit: (event) => event.preventDefault() }, this.fields, this.note, h("h3", { textContent: words.push }), this.device, this.deviceNote));
   }
 
@@ -89,6 +88,7 @@ export class NotificationPreferences extends HubElement {
 
   async #drawDevice(note = "") {
     const { words, client } = this;
+    const { pushState, turnOffPush, turnOnPush } = await import("./push.js");
     const state = await pushState().catch(() => "none");
     const act = (label, run, className = "") => h("button", { type: "button", className, textContent: label, onclick: () => this.attempt(run().then((now) => this.#drawDevice(now === "tested" ? words.pushTested : ""))) });
     this.device.replaceChildren(...{

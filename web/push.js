@@ -49,7 +49,7 @@ export async function renewPush(client) {
 /** The row in the center that offers it. @param {any} center @param {any} state */
 export async function offerPush(center, { inbox, status }) {
   const { words, pushBar: bar, client } = center;
-  if (center.offered || status !== "live" || !hasPush() || Notification.permission !== "default") return;
+  if (center.offered || status !== "live" || !hasPush()) return;
   if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER) return;
   center.offered = true;
   if ((await pushState()) !== "off" || !(await client.request("GET", "/api/push/key").catch(() => null))) return;

@@ -20,6 +20,8 @@ const LONGEST_RETRY = 90_000;
 const FOR_EVER = ["logout", "revoked"];
 /** Where the browser cannot come back by itself (a ticket is for once), we keep to what the hub's `retry:` would say. */
 const TOLD = { rotate: [200, 1_000], shutdown: [1_000, 5_000], overloaded: [5_000, 30_000], too_many_streams: [60_000, 60_000] };
+/** Who is in a hurry lets an attempt that is under way have so long, ms. */
+const FAIR_CHANCE = 5_000;
 const CLOSED = 2;
 
 /** @typedef {"connecting" | "live" | "offline"} Status */
@@ -46,6 +48,7 @@ export class Stream {
   #beat = FIRST_BEAT;
   #heard = 0;
   #liveSince = 0;
+  #triedAt = 0;
   #bye = "";
   #live = false;
   #closed = false;
@@ -73,13 +76,16 @@ export class Stream {
 
   /** The network or the page is back: do not wait, unless the stream is known to be alive. */
   hurry() {
-    if (this.#closed || this.#refusals > 1 || (this.#live && this.wiring.clock.now() - this.#heard < this.#beat * 1.5)) return;
+    const now = this.wiring.clock.now();
+    const alive = this.#live && now - this.#heard < this.#beat * 1.5;
+    if (this.#closed || this.#refusals > 1 || alive || now - this.#triedAt < FAIR_CHANCE) return;
     this.#open();
   }
 
   async #open() {
     this.#drop();
     const generation = ++this.#generation;
+    this.#triedAt = this.wiring.clock.now();
     this.#say();
     this.#after(this.#beat * SILENT_BEATS, () => this.#retry());
     let source;
@@ -126,6 +132,7 @@ export class Stream {
   /** At a first fault, and where the hub said when to come back, the browser keeps to `retry:`; then we wait longer. */
   #lost() {
     this.#calm();
+    this.#triedAt = 0;
     const bye = this.#bye;
     const first = this.#live || bye;
     this.#live = false;
@@ -182,6 +189,7 @@ export class Stream {
   }
 
   #drop() {
+    this.#triedAt = 0;
     this.#source?.close();
     this.#source = null;
     this.#live = false;

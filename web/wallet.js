@@ -33,5 +33,5 @@ export function walletPage(app) {
     made.reset();
     await Promise.all([wallet.refetch(), entries.refetch()]);
   }, "Withdraw", h("h2", { textContent: "Take money out" }), field("Amount in dollars", h("input", { name: "amount", type: "number", inputMode: "decimal", min: "0.01", step: "0.01", required: true })));
-  return { title: "Wallet", element: h("div", { className: "page two" }, h("div", { className: "jobhead" }, h("h1", { textContent: "Wallet" }), figures), h("div", { className: "stack" }, h("h2", { textContent: "Statement" }), state, list), h("aside", { className: "side" }, out)) };
+  return { title: "Wallet", element: h("div", { className: "page two" }, h("div", { className: "jobhead" }, h("h1", { textContent: "Wallet" }), figures), h("div", { className: "stack" }, h("h2", { textContent: "Statement" }), state, list), h("aside", { className: "side", ariaLabel: "Take money out" }, out)) };
 }

@@ -13,7 +13,9 @@ from api.commands.store import now_ms, perform_act
 from api.control import DemoFill, DemoSteps
 from api.demo import DemoUser
 from api.settings import Settings
+from services.attachment_files import AttachmentFiles
 from services.demo_story import PEOPLE
+from services.demo_talk import make_files
 from services.passwords import Passwords
 
 # Steps of the crowd in one request, which must fit through the hub's socket.
@@ -69,7 +71,8 @@ def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
     if not perform_act(settings, "demo.has_crowd", answer=bool):
         _bring_crowd(settings)
     hashes = anyio.run(_hash, settings, people)
-    posted = perform_act(settings, "demo.fill", DemoFill(hashes, renew, settings.currency), answer=int)
+    files = make_files(AttachmentFiles(settings.files_dir))
+    posted = perform_act(settings, "demo.fill", DemoFill(hashes, renew, settings.currency, files), answer=int)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     demo.write(settings.data_dir, people)
     say(f"The demo has {len(people)} users; {posted} jobs were posted.")

@@ -18,6 +18,7 @@ from api.control import KeyName, NewKey
 from api.demo import DemoUser
 from api.settings import Settings
 from services import keys
+from services.errors import DomainError
 from services.shapes import ApiKey
 
 
@@ -74,13 +75,13 @@ class _Deposits:
     async def headers(self) -> dict[str, str]:
         """What a deposit is authorized with."""
         if self._key is None:
-            key = keys.PREFIX + secrets.token_urlsafe(32)
-            told = NewKey(self._name, ["deposit"], keys.hash_of(key))
+            self._key = keys.PREFIX + secrets.token_urlsafe(32)
+            told = NewKey(self._name, ["deposit"], keys.hash_of(self._key))
             await asyncio.to_thread(perform_act, self._settings, "keys.create", told, answer=ApiKey)
-            self._key = key
         return {"authorization": f"Bearer {self._key}"}
 
     def close(self) -> None:
-        """Revoke it."""
+        """Revoke it, if it came to be made."""
         if self._key is not None:
-            perform_act(self._settings, "keys.revoke", KeyName(self._name), answer=type(None))
+            with suppress(DomainError):
+                perform_act(self._settings, "keys.revoke", KeyName(self._name), answer=type(None))

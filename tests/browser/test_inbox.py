@@ -31,7 +31,14 @@ def old_events(user_id: str, cursor: str) -> str:
     }
     frames = [f"retry: 600000\nevent: connection_confirmed\nid: {cursor}\ndata: {json.dumps(confirmation)}\n\n"]
     for count, title in enumerate(("First", "Second"), 1):
-        row = {"id": f"n{count}", "type": "note", "category": "system", "priority": "normal", "title": title, "body": ""}
+        row: dict[str, object] = {
+            "id": f"n{count}",
+            "type": "note",
+            "category": "system",
+            "priority": "normal",
+            "title": title,
+            "body": "",
+        }
         row |= {"data": {}, "actions": [], "count": 1, "createdAt": "2031-01-01T20:00:00.000Z", "invalidates": []}
         row |= {"unread": count, "unseen": count}
         frames.append(f"event: notification\nid: {epoch}.{int(position) + count}\ndata: {json.dumps(row)}\n\n")
@@ -155,9 +162,7 @@ async def test_the_list_is_used_with_the_keyboard_alone(hub: Hub, open_page: Ope
     await expect(page.get_by_test_id("bell")).to_be_focused()
 
 
-async def test_a_pressed_button_stays_pressed_in_every_tab(
-    hub: Hub, open_page: OpenPage, another_tab: Another
-) -> None:
+async def test_a_pressed_button_stays_pressed_in_every_tab(hub: Hub, open_page: OpenPage, another_tab: Another) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     tab = await another_tab(page)

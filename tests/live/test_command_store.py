@@ -193,6 +193,22 @@ async def test_the_demo_is_made_once_and_whoever_it_lists_can_sign_in(hub: Hub) 
     assert all(person["password"] not in hub.log for person in made + renewed)
 
 
+async def test_the_people_of_the_demo_talk_and_send_files(hub: Hub) -> None:
+    made = {person["name"]: person for person in json.loads((await hub.cli("demo", "--json")).stdout)}
+    tomas = made["Tomás Herrera"]
+    client = hub.client(await hub.login(tomas["email"], tomas["password"]))
+    talks = (await client.get("/api/conversations")).json()["items"]
+    assert [talk["kind"] for talk in talks] == ["group", "direct", "direct"]
+    said = [
+        m for talk in talks for m in (await client.get(f"/api/conversations/{talk['id']}/messages")).json()["items"]
+    ]
+    files = [file for message in said for file in message["attachments"]]
+    assert len(files) == 2
+    for file in files:
+        answer = await client.get(f"/api/attachments/{file['id']}")
+        assert (answer.status_code, len(answer.content)) == (200, file["size"])
+
+
 def test_there_is_no_demo_in_production(closed: Server) -> None:
     closed.settings |= {
         "HUB_ENV": "production",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy.util import await_only
 
 from services import inbox, notifications, outbox, sending, users
 from services.database import Database
@@ -123,6 +124,17 @@ async def test_what_breaks_the_call_is_the_fault_of_one(
     answers = await together(*units)
     assert isinstance(answers.pop(place), error)
     assert (answers, await database.read(ids), told(batches)) == (["a", "b"], ["a", "b"], ["a", "b"])
+
+
+async def test_a_read_past_core_sees_one_moment_too(database: Database) -> None:
+    def twice(tx: Connection) -> tuple[list[str], list[str]]:
+        first = ids(tx)
+        await_only(database.write(add, "b"))
+        return first, ids(tx)
+
+    await database.write(add, "a")
+    assert await database.read(twice) == (["a"], ["a"])
+    assert await database.read(ids) == ["a", "b"]
 
 
 def letter(title: str, **more: Any) -> Letter:

@@ -1,0 +1,64 @@
+"""The client library without a browser: node's own runner on tests/js/unit, and what the files weigh on the wire."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from api.assets import ENTRIES, bundles, read
+
+ROOT = Path(__file__).parents[1]
+WEB = ROOT / "web"
+# Client, worker and elements together, gzipped.
+MAX_BYTES = 30 * 1024
+
+
+def test_the_headless_client_and_the_hooks_pass_their_own_tests() -> None:
+    done = subprocess.run(
+        ["node", "--test", *map(str, sorted((ROOT / "tests/js/unit").glob("*.test.js")))],
+        cwd=ROOT / "tests/js",
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout[-4_000:]
+    assert re.search(r"^# pass [3-9]\d$", done.stdout, re.MULTILINE), done.stdout[-400:]
+
+
+def test_client_worker_and_elements_together_are_no_more_than_thirty_kilobytes() -> None:
+    files = read(WEB).files
+    sizes = {name: len(files[name].packed or b"") for name in ("client.js", "worker.js", "elements.js")}
+    assert all(sizes.values())
+    assert sum(sizes.values()) <= MAX_BYTES, sizes
+
+
+@pytest.mark.parametrize("name", [name for name in read(WEB).files if name.endswith(".js")])
+def test_every_file_as_it_is_sent_is_javascript(name: str) -> None:
+    # Modules that share a name would clash here, where they become one file.
+    command = ["node", "--check", "--input-type=module"]
+    done = subprocess.run(command, input=read(WEB).files[name].plain, capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_what_is_sent_says_the_same_as_what_is_written() -> None:
+    texts = {path.name: path.read_text() for path in WEB.glob("*.js")}
+    sent = "".join(bundles(texts).values())
+    for name, text in texts.items():
+        for line in text.splitlines():
+            code = line.strip()
+            if code and not code.startswith(("//", "/*", "*", "import ", "export {")) and ":" not in code:
+                assert code in sent, f"{name}: {code}"
+
+
+def test_each_module_is_in_one_file_only() -> None:
+    texts = {path.name: path.read_text() for path in WEB.glob("*.js")}
+    sent = bundles(texts)
+    assert set(ENTRIES) <= set(sent)
+    for mark in ("class Core {", "class Stream {", "class HubElement extends", "function requester("):
+        assert sum(text.count(mark) for text in sent.values()) == 1, mark
+
+
+def test_a_module_that_imports_one_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="web/ has no b"):
+        bundles({"client.js": 'import { b } from "./b.js";\n'})
