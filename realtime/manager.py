@@ -147,7 +147,6 @@ class RealtimeManager:
 
         `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
         """
-        self._flow.flush()
         position = self._flow.head if verdict.position is None else verdict.position
         session = Session(
             id=self._new_id(),

@@ -28,10 +28,12 @@ class Session:
         "progress_at",
         "pushed",
         "rotate_at",
+        "round",
         "shared",
         "sink",
         "slot",
         "state",
+        "turn",
         "user_id",
         "waiting",
     )
@@ -62,6 +64,9 @@ class Session:
         # Read up to here; while live it only counts when it is past what has been published (see Flow.stands_at).
         self.position = position
         self.state: State = "behind"
+        # The round of writing in which it was last given something, and the place in the queues at which it joined.
+        self.round = 0
+        self.turn = 0
         # Waits for a read of the log.
         self.asked = False
         # Events handed over since the sink was last found empty.
