@@ -149,7 +149,7 @@ static void pub_send(int k, const char *path, int64_t ts) {
 }
 static void pub_event(int k) {
   Pub *p = &pubs[k]; ssize_t n = recv(p->fd, p->buf + p->hlen, sizeof p->buf - 1 - p->hlen, 0);
-  if (n <= 0) { if (n < 0 && errno == EAGAIN) return; pub_err++; epoll_ctl(ep, EPOLL_CTL_DEL, p->fd, NULL); close(p->fd); p->busy = 0; pub_open(k); return; }
+  if (n <= 0) { if (n < 0 && errno == EAGAIN) return; pub_err++; epoll_ctl(ep, EPOLL_CTL_DEL, p->fd, NULL); close(p->fd); p->busy = 0; if (!term_pid) pub_open(k); return; }
   p->hlen += n; p->buf[p->hlen] = 0;
   char *h = strstr(p->buf, "\r\n\r\n"); if (!h) return;
   int code = atoi(p->buf + 9); char *cl = strcasestr(p->buf, "content-length:");
