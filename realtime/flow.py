@@ -9,6 +9,7 @@ from typing import Final
 from realtime.audience import Audience
 from realtime.backlog import Backlog
 from realtime.event import Event
+from realtime.few import all_of
 from realtime.options import RealtimeOptions
 from realtime.queues import Queues, Waiting
 from realtime.session import Session
@@ -224,7 +225,7 @@ class Flow:
         """The streams that need a chunk of their own: private events, or some of the events read before."""
         apart = dict.fromkeys(self.audience.ahead)
         for channel in waiting:
-            apart.update(self.audience.own.get(channel, {}))
+            apart.update(dict.fromkeys(all_of(self.audience.own, channel)))
         return apart
 
 

@@ -55,7 +55,8 @@ class Session:
         self.id = id
         self.user_id = user_id
         self.channels = channels
-        self.own_channel = own_channel if own_channel in channels else None
+        # The string that `channels` has: an equal one would be kept beside it.
+        self.own_channel = channels[channels.index(own_channel)] if own_channel in channels else None
         self.shared = tuple(channel for channel in channels if channel != own_channel)
         self.login = login
         self.address = address
