@@ -1,6 +1,7 @@
 """Streams side by side: this hub both ways, sse-starlette as one would write it first, and nchan; ratios of one run.
 
-`python -m bench.streams [--rounds 3] [--streams 1000,10000] [--out file.json]`; needs gcc, and nginx with nchan or leaves it out.
+`python -m bench.streams [--rounds 3] [--streams 1000,10000] [--out file.json]`. It needs gcc; without nginx and
+libnginx-mod-nchan it leaves that peer out.
 """
 
 import argparse
@@ -30,7 +31,7 @@ NCHAN: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 SETTLE_SECONDS: Final = 180
 # Each stream that comes back has missed so many.
 MISSED: Final = 20
-HOLD_SECONDS: Final = 20
+HOLD_SECONDS: Final = 16
 CONFIG: Final = """
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/server.log; load_module {module};
 worker_rlimit_nofile 65536;
@@ -136,7 +137,10 @@ def nchan() -> Iterator[Peer]:
         process = subprocess.Popen([*pinned, "nginx", "-p", folder, "-c", str(config)], stderr=subprocess.DEVNULL)
         try:
             servers.wait_for(process, port, Path(folder) / "server.log")
-            yield Peer(Server(f"http://127.0.0.1:{port}", process.pid, Path(folder)), ["--sub", "/stream", "--pub", "/broadcast"])
+            yield Peer(
+                Server(f"http://127.0.0.1:{port}", process.pid, Path(folder)),
+                ["--sub", "/stream", "--pub", "/broadcast"],
+            )
         finally:
             process.terminate()
             process.wait(30)
