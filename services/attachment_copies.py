@@ -35,10 +35,12 @@ def copy(store: Path, target: Path) -> int:
 def keep(store: Path, kept: Path) -> None:
     """Keep the files of a store that was set aside as `kept`, or they would go as those that no row names.
 
-    What was set aside before it is replaced. Raises OSError.
+    What was set aside before it is replaced. Of a store too damaged to say which files it has, none are kept. Raises
+    OSError.
     """
     shutil.rmtree(folder_of(kept), ignore_errors=True)
-    copy(store, kept)
+    with suppress(sqlite3.Error):
+        copy(store, kept)
 
 
 def bring_back(source: Path, store: Path) -> int:
@@ -51,7 +53,8 @@ def bring_back(source: Path, store: Path) -> int:
 
 
 def _named(store: Path) -> Iterator[tuple[str, bool]]:
-    with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    # Nobody writes to a copy, and nothing is to be left beside it: reading one in WAL mode would leave its log.
+    with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         # A copy of an older form may have none.
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'attachments'").fetchone():
             rows = connection.execute("SELECT hash, max(thumbnail) FROM attachments GROUP BY hash ORDER BY hash")
