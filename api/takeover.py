@@ -137,7 +137,7 @@ class Takeover:
         self.streams = 0
         self.loop: asyncio.AbstractEventLoop
         self._close = close
-        self._framing = Framing()
+        self.framing = Framing()
         missing = [] if path == "portable" else missing_names()
         if missing and path == "takeover":
             raise LookupError(f"uvicorn has no {', '.join(missing)}")
@@ -163,7 +163,7 @@ class Takeover:
     def take(self, protocol: BoundedProtocol, *, framed: bool) -> DirectSink:
         """Make a sink that is the connection's protocol from now on."""
         self.loop = protocol.loop
-        sink = DirectSink(self, self._framing if framed else None)
+        sink = DirectSink(self, self.framing if framed else None)
         sink.connection_made(protocol.hand_over(sink))
         self.streams += 1
         return sink

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from random import Random
 
 from realtime.admission import Admission
@@ -188,10 +189,10 @@ class RealtimeManager:
         for session in self._registry.of_user(user_id):
             self.end(session, reason)
 
-    def shutdown(self) -> None:
-        """Write what waits, then end every stream."""
+    def shutdown(self, most: int | None = None) -> None:
+        """Write what waits, then end every stream, or so many of them."""
         self._flow.flush()
-        for session in self._registry:
+        for session in islice(self._registry, most):
             self.end(session, "shutdown")
 
     def close(self, session: Session) -> None:
