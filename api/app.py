@@ -41,7 +41,8 @@ from api.readers import Readers
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
-from api.settings import Settings
+from api.settings import Settings, SettingsError
+from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
@@ -65,6 +66,8 @@ from services.writer import Batch
 
 # The ring is filled with this many of the newest events at start.
 SEED_EVENTS = 20_000
+# For requests that run and for streams that are slow to take their farewell; stalled ones are cut after 10 s.
+GRACE_SECONDS = 12
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         settings=settings,
         database=database,
         manager=manager,
+        takeover=_takeover(settings, manager),
         identities=identities,
         tokens=tokens,
         tickets=tickets,
@@ -166,6 +170,8 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         hub.manager.seed(*await history.seed(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
+        # The manager's clock hand cuts off those who do not take their farewell.
+        stack.push_async_callback(hub.takeover.nobody, GRACE_SECONDS)
         retention = Retention(
             hub.database,
             [*all_chores(_keep(hub.settings)), audit.chore(_books_wrong)],
@@ -183,12 +189,20 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         yield
 
 
+def _takeover(settings: Settings, manager: RealtimeManager) -> Takeover:
+    try:
+        return Takeover(settings.stream_path, manager.close)
+    except LookupError as error:
+        raise SettingsError([f"HUB_STREAM_PATH cannot be takeover: {error.args[0]}."]) from error
+
+
 def _options(settings: Settings, epoch: str) -> RealtimeOptions:
     return RealtimeOptions(
         epoch=epoch,
         backlog=settings.backlog,
         shared_backlog=settings.shared_backlog,
         queue_events=settings.queue_events,
+        max_streams=settings.max_streams,
         max_streams_per_user=settings.max_streams_per_user,
         max_streams_per_address=settings.max_streams_per_address,
         connect_limit=settings.connect_rate_limit,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -56,8 +55,7 @@ class Edge:
         request_id = new_id()[-REQUEST_ID_LENGTH:]
         scope["hub.request_id"] = request_id
         scope["hub.address"] = self._addresses.of(scope)
-        if cut := _cut(send):
-            scope["hub.cut"] = cut
+        scope["hub.transport"] = _transport(send)
         began, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
@@ -96,15 +94,6 @@ def _route(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unknown"))
 
 
-def _cut(send: Send) -> Callable[[], None] | None:
-    """How to close the connection at once, where the server is uvicorn: its `send` belongs to the cycle."""
-    transport: Any = getattr(getattr(send, "__self__", None), "transport", None)
-    abort = getattr(transport, "abort", None)
-    if abort is None:
-        return None
-
-    def cut() -> None:
-        with suppress(Exception):
-            abort()
-
-    return cut
+def _transport(send: Send) -> Any:
+    """The connection itself, where the server is uvicorn: its `send` belongs to the cycle; else None."""
+    return getattr(getattr(send, "__self__", None), "transport", None)

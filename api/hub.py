@@ -15,6 +15,7 @@ from api.push_sender import PushSender
 from api.push_service import PushService
 from api.recipients import Recipients
 from api.settings import Settings
+from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from services.attachment_files import AttachmentFiles
@@ -33,6 +34,7 @@ class Hub:
     settings: Settings
     database: Database
     manager: RealtimeManager
+    takeover: Takeover
     identities: Identities
     tokens: Tokens
     tickets: Tickets

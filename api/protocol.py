@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.errors import BodyTooLarge, problem
 from services.errors import DomainError, InvalidJson
@@ -14,6 +15,14 @@ HEAD_BYTES: Final = 64 * 1024
 # For a request's head, and again for each so many bytes of its body.
 PATIENCE_SECONDS: Final = 30.0
 BODY_STEP: Final = 64 * 1024
+# What of uvicorn's insides it takes to take a connection from it.
+INSIDES: Final[dict[type, frozenset[str]]] = {
+    HttpToolsProtocol: frozenset(
+        {"_unset_keepalive_if_required", "connections", "cycle", "flow", "loop", "parser", "pipeline", "transport"}
+    ),
+    RequestResponseCycle: frozenset({"chunked_encoding", "disconnected", "scope", "transport"}),
+    FlowControl: frozenset({"resume_reading"}),
+}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -78,6 +87,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_timer()
         super().on_message_complete()
 
+    def hand_over(self, to: asyncio.Protocol) -> asyncio.Transport:
+        """Give the connection to another protocol, as uvicorn does for WebSockets; nothing of it is left here."""
+        self._unset_timer()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        self.pipeline.clear()
+        # Whoever has it must notice when the client goes.
+        self.flow.resume_reading()
+        transport = self.transport
+        transport.set_protocol(to)
+        # Rings of objects that point at each other would wait for the collector of garbage.
+        self.transport = self.flow = self.cycle = self.parser = None  # type: ignore[assignment]  # done with them
+        return transport
+
     def send_400_response(self, msg: str) -> None:
         """What cannot be read is answered like every other error, unless that would end up inside another answer."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
@@ -110,3 +133,13 @@ def _rendered(refusal: DomainError) -> bytes:
     headers = [*answer.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
     lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
     return b"".join((*lines, b"\r\n", bytes(answer.body)))
+
+
+def missing_names() -> list[str]:
+    """What this uvicorn does not have of `INSIDES`: as attributes, or as what its constructors set."""
+    return [
+        f"{owner.__name__}.{name}"
+        for owner, names in INSIDES.items()
+        for name in sorted(names)
+        if not hasattr(owner, name) and name not in owner.__init__.__code__.co_names  # type: ignore[misc]  # read only
+    ]

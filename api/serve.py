@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from api.app import App, build
+from api.app import GRACE_SECONDS, App, build
 from api.control_socket import ControlSocket
 from api.protocol import BoundedProtocol
 from api.settings import Settings
@@ -34,8 +34,8 @@ BACKLOG: Final = 2_048
 SEND_BUFFER: Final = 128 * 1024
 # Longer than the minute for which proxies keep a connection, so that it is they who close it.
 KEEP_ALIVE_SECONDS: Final = 75
-# For requests that run and for streams that are slow to take their farewell; stalled ones are cut after 10 s.
-GRACE_SECONDS: Final = 12
+# Farewells in a row; between them the requests that still run have their turn.
+FAREWELLS: Final = 256
 # After this long a stop has failed: the process ends as if killed, which loses nothing that was answered.
 STOP_SECONDS: Final = 60.0
 # One for each stream; more streams than that want more than one process.
@@ -146,9 +146,10 @@ class HubServer(uvicorn.Server):
 
     async def _keep_saying_goodbye(self) -> None:
         """A request that was on its way to a stream still opens it; that one must not keep the others waiting."""
+        manager = self._app.hub.manager
         while True:
-            self._app.hub.manager.shutdown()
-            await asyncio.sleep(0.05)
+            manager.shutdown(FAREWELLS)
+            await asyncio.sleep(0 if manager.connections else 0.05)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

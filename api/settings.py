@@ -93,9 +93,15 @@ class Settings:
         whole(0, 100_000), "1000", "missed events of shared channels that are replayed, else `reset`; 0 is off"
     )
     queue_events: int = knob(whole(0, 100_000), "100", "events that may wait for a slow stream; 0 is off")
+    max_streams: int = knob(whole(0, 1_000_000), "50000", "open streams in all; 0 is off")
     max_streams_per_user: int = knob(whole(0, 1_000_000), "10", "open streams of a user; 0 is off")
     max_streams_per_address: int = knob(whole(0, 1_000_000), "100", "open streams from an address; 0 is off")
     idle_seconds: float = knob(number(0, 86_400), "300", "after which a user without a stream leaves memory; 0 is off")
+    stream_path: str = knob(
+        choice("auto", "takeover", "portable"),
+        "auto",
+        "`portable` leaves streams to uvicorn, `takeover` refuses to; `auto` takes them over where that is possible",
+    )
     heartbeat_seconds: float = knob(number(0.05, 3_600), "15", "between heartbeats of a stream, give or take a little")
     rotate_seconds: float = knob(number(0, 86_400), "900", "a stream's life, ± 20 %, before it reconnects; 0 is off")
     log_events: int = knob(whole(0, 10_000_000), "10000", "events kept for replay, a channel; 0 is no such bound")

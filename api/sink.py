@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable
 class PortableSink:
     """A realtime.ports.Sink over an async iterator of bytes; works on any ASGI server.
 
-    `cut` closes the transport at once where the server lets us reach it; elsewhere the response's own
-    send timeout ends a stalled stream.
+    `transport` is the connection where the server lets us reach it; elsewhere (None) the response's own send timeout
+    ends a stalled stream.
     """
 
-    __slots__ = ("_chunks", "_cut", "_drained", "_ended", "_loop", "_size", "_waiter")
+    __slots__ = ("_chunks", "_drained", "_ended", "_loop", "_size", "_transport", "_waiter")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, cut: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport | None) -> None:
         self._loop = loop
-        self._cut = cut
+        self._transport = transport
         self._chunks: list[bytes] = []
         self._size = 0
         self._ended = False
@@ -24,7 +24,7 @@ class PortableSink:
 
     def write(self, chunk: bytes) -> None:
         """Queue bytes for the client; nothing happens after `end`."""
-        if not self._ended:
+        if chunk and not self._ended:
             self._chunks.append(chunk)
             self._size += len(chunk)
             self._wake()
@@ -33,8 +33,9 @@ class PortableSink:
         """Bytes that the server has not taken yet."""
         return self._size
 
-    def end(self) -> None:
-        """The response ends after what was written."""
+    def end(self, last: bytes = b"") -> None:
+        """The response ends after what was written, and `last`."""
+        self.write(last)
         self._ended = True
         self._wake()
 
@@ -42,7 +43,8 @@ class PortableSink:
         """The response ends now."""
         self._chunks.clear()
         self.end()
-        self._cut()
+        if self._transport is not None:
+            self._transport.abort()
 
     def on_drain(self, callback: Callable[[], None]) -> None:
         """Call `callback` once when everything has been taken."""

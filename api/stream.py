@@ -1,7 +1,7 @@
 """SSE over HTTP: one open stream as an EventSourceResponse of sse-starlette; imported nowhere else."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
@@ -13,9 +13,12 @@ from api.bodies import Query
 from api.call import Call
 from api.hub import Hub
 from api.sink import PortableSink
+from api.takeover import Line
 from realtime import event
 from realtime.cursor import Cursor
+from realtime.event import Bye
 from realtime.manager import RealtimeManager
+from realtime.ports import Sink
 from realtime.session import Session
 from realtime.verdict import Verdict
 from services import channels, times
@@ -45,35 +48,59 @@ class Stream(EventSourceResponse):
         user_id: str,
         address: str,
         *,
-        sink: PortableSink,
+        line: Line | None,
         still: Callable[[], bool],
-        begin: Callable[[], Session],
+        begin: Callable[[Sink], Session],
     ) -> None:
+        """`line` is the connection, if it can be taken; `still` whether its caller may still be answered."""
         self._manager, self._user_id, self._address = manager, user_id, address
-        self._sink, self._still, self._begin = sink, still, begin
+        self._line, self._still, self._begin = line, still, begin
         patience = manager.options.stall_seconds or None
-        super().__init__(sink.chunks(), headers=HEADERS, ping=0, sep="\n", send_timeout=patience)
+        super().__init__(_nothing(), headers=HEADERS, ping=0, sep="\n", send_timeout=patience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit, open the session, stream until either side ends it, close the session."""
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
-        elif not self._still():
-            # What the caller rests on ended since they were identified: coming back, they are judged anew.
-            await _farewell(self._manager.farewell("rotate"))(scope, receive, send)
-        elif reason := self._manager.admit(self._user_id, self._address):
+        elif self._line is not None:
+            await self._take_over(self._line, send)
+        elif reason := self._refusal():
             await _farewell(self._manager.farewell(reason))(scope, receive, send)
         else:
             await self._stream(scope, receive, send)
 
+    async def _take_over(self, line: Line, send: Send) -> None:
+        """Headers by the server; all that follows by the hub, and this request is over."""
+        headers = [header for header in self.raw_headers if header[0] != b"connection"]
+        headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        sink = line.take()
+        if sink is None:
+            return
+        # No await from here on: whoever is let in is counted before the next one asks.
+        if reason := self._refusal():
+            sink.end(self._manager.farewell(reason))
+        else:
+            sink.carry(self._begin(sink))
+
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = self._begin()
+        """The portable way: by the response's own tasks, on any ASGI server."""
+        sink = PortableSink(asyncio.get_running_loop(), scope.get("hub.transport"))
+        self.body_iterator = sink.chunks()
+        session = self._begin(sink)
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            self._sink.abort()
+            sink.abort()
         finally:
             self._manager.close(session)
+
+    def _refusal(self) -> Bye | None:
+        """Why there is no stream; None counts as one that is opened."""
+        if not self._still():
+            # What the caller rests on ended since they were identified: coming back, they are judged anew.
+            return "rotate"
+        return self._manager.admit(self._user_id, self._address)
 
 
 async def connect(call: Call[None, Connect]) -> Response:
@@ -88,9 +115,9 @@ async def connect(call: Call[None, Connect]) -> Response:
         call.hub.deliveries.report(user.id, cursor, manager.head)
     verdict = await manager.judge(cursor, malformed, heard, own)
     counts = await _counts(call.hub, user.id, own)
-    sink = PortableSink(asyncio.get_running_loop(), call.request.scope.get("hub.cut", _cannot_cut))
+    line = call.hub.takeover.line(call.request.scope)
 
-    def begin() -> Session:
+    def begin(sink: Sink) -> Session:
         return manager.open(
             sink,
             user_id=user.id,
@@ -105,7 +132,7 @@ async def connect(call: Call[None, Connect]) -> Response:
     def still() -> bool:
         return call.hub.identities.still(call.request, call.caller)
 
-    return Stream(manager, user.id, address, sink=sink, still=still, begin=begin)
+    return Stream(manager, user.id, address, line=line, still=still, begin=begin)
 
 
 async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
@@ -157,5 +184,7 @@ def _farewell(frame: bytes) -> Response:
     return Response(frame, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
 
 
-def _cannot_cut() -> None:
-    """Another server: its own send timeout ends the stream."""
+async def _nothing() -> AsyncIterator[bytes]:
+    """The body before it is known who writes it."""
+    return
+    yield b""

@@ -62,19 +62,19 @@ class Server:
 
 
 @contextmanager
-def hub() -> Iterator[Server]:
-    """This hub, as `hub serve` starts it."""
-    with TemporaryDirectory() as folder:
-        env = _OPEN | {"HUB_DATA_DIR": folder, "HUB_PORT": str(_free_port())}
+def hub(folder: Path | None = None, **settings: str) -> Iterator[Server]:
+    """This hub, as `hub serve` starts it, on a fresh folder or this one, with these settings beside those of a load."""
+    with TemporaryDirectory() as fresh:
+        env = _OPEN | {"HUB_DATA_DIR": str(folder or fresh), "HUB_PORT": str(free_port())} | settings
         with _process(["-m", "api", "serve"], env) as process:
-            yield Server(f"http://127.0.0.1:{env['HUB_PORT']}", process.pid, Path(folder))
+            yield Server(f"http://127.0.0.1:{env['HUB_PORT']}", process.pid, Path(env["HUB_DATA_DIR"]))
 
 
 @contextmanager
 def naive() -> Iterator[Server]:
     """The naive server of `bench.naive`."""
     with TemporaryDirectory() as folder:
-        env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(_free_port())}
+        env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(free_port())}
         with _process(["-m", "bench.naive"], env) as process:
             yield Server(f"http://127.0.0.1:{env['NAIVE_PORT']}", process.pid, Path(folder))
 
@@ -89,14 +89,15 @@ def _process(arguments: list[str], env: dict[str, str]) -> Iterator[subprocess.P
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stdout=output, stderr=output)
         try:
-            _wait(process, port, log)
+            wait_for(process, port, log)
             yield process
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Until somebody answers on the port."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -109,7 +110,8 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     raise RuntimeError(f"the server did not start: {log.read_text()[-2_000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

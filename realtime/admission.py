@@ -17,6 +17,8 @@ class Admission:
 
     def stream(self, user_id: str, address: str, now: float) -> Bye | None:
         """Why not, or None; a yes counts as one connect. `now` in monotonic seconds."""
+        if exceeds(len(self._registry) + 1, self._options.max_streams):
+            return "overloaded"
         if exceeds(len(self._registry.of_user(user_id)) + 1, self._options.max_streams_per_user):
             return "too_many_streams"
         if exceeds(self._registry.at_address(address) + 1, self._options.max_streams_per_address):

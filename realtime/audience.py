@@ -1,11 +1,9 @@
 """The audience: which live streams hear what, grouped so that those who hear the same share one chunk."""
 
 from collections import Counter
-from typing import TypeVar
 
+from realtime.few import Several, put, take_out
 from realtime.session import Session
-
-_Key = TypeVar("_Key")
 
 
 class Audience:
@@ -15,7 +13,7 @@ class Audience:
 
     def __init__(self) -> None:
         # By private channel, and by the tuple of shared channels.
-        self.own: dict[str, dict[Session, None]] = {}
+        self.own: dict[str, Session | Several[Session]] = {}
         self.groups: dict[tuple[str, ...], dict[Session, None]] = {}
         # Those that have read further than what has been published here: committed, but still on its way to `publish`.
         self.ahead: set[Session] = set()
@@ -29,23 +27,19 @@ class Audience:
         """From now on it is given what is published."""
         self.groups.setdefault(session.shared, {})[session] = None
         if session.own_channel is not None:
-            self.own.setdefault(session.own_channel, {})[session] = None
+            put(self.own, session.own_channel, session)
         self._hearers.update(session.channels)
 
     def remove(self, session: Session) -> None:
         """Undo `add`."""
-        _take_out(self.groups, session.shared, session)
+        group = self.groups[session.shared]
+        del group[session]
+        if not group:
+            del self.groups[session.shared]
         if session.own_channel is not None:
-            _take_out(self.own, session.own_channel, session)
+            take_out(self.own, session.own_channel, session)
         self.ahead.discard(session)
         for channel in session.channels:
             self._hearers[channel] -= 1
             if not self._hearers[channel]:
                 del self._hearers[channel]
-
-
-def _take_out(index: dict[_Key, dict[Session, None]], key: _Key, session: Session) -> None:
-    members = index[key]
-    del members[session]
-    if not members:
-        del index[key]

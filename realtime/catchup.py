@@ -67,7 +67,6 @@ class CatchUp:
         """
         if session.state != "behind" or session.asked:
             return
-        self._flow.flush()
         for _ in range(_PAGES_A_STEP):
             if session.sink.pressure() and not first:
                 self.wait(session)
@@ -76,7 +75,7 @@ class CatchUp:
                 self._ask(session, first)
                 return
             if self._give_page(session, first):
-                # Nothing was published since the flush: all that follows comes live.
+                # It stands at the head: all that follows comes live.
                 self._flow.join(session)
                 return
             first = b""
@@ -84,7 +83,6 @@ class CatchUp:
 
     def start_over(self, session: Session, reason: str, first: bytes = b"") -> None:
         """Tell a stream that is behind to fetch everything, and make it live from the head."""
-        self._flow.flush()
         session.position = self._flow.head
         here = str(Cursor(self._options.epoch, self._flow.head))
         session.push(first + reset({"reason": reason, "cursor": here}, here))

@@ -1,33 +1,59 @@
 """The flow of live events: published in order, queued for one turn of the loop, written once to each listener."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from realtime.audience import Audience
 from realtime.backlog import Backlog
 from realtime.event import Event
+from realtime.few import all_of
 from realtime.options import RealtimeOptions
 from realtime.queues import Queues, Waiting
 from realtime.session import Session
 
 # A turn's queues take 3.3 KB each; a batch for more users than this is written in parts.
 _MAX_QUEUES: Final = 1_000
-# Queues stay bounded when the limit per stream is off.
+# What may wait in a queue for the end of a turn, or of the round before.
 _QUEUE_SIZE: Final = 1_000
 
 
+@dataclass(slots=True)
+class Lot:
+    """The same events for some streams; those before `next` have been given them."""
+
+    items: list[Waiting]
+    listeners: Sequence[Session]
+    # The same object for all of them.
+    chunk: bytes = field(init=False)
+    next: int = 0
+
+    def __post_init__(self) -> None:
+        self.chunk = b"".join([item.event.frame for item in self.items])
+
+    def without(self, positions: Container[int]) -> "Lot | None":
+        """What is left of it without these events, None when that is nothing; itself if they are not in it."""
+        kept = [item for item in self.items if item.event.position is None or item.event.position not in positions]
+        if len(kept) == len(self.items):
+            return self
+        return Lot(kept, self.listeners[self.next :]) if kept else None
+
+
 class Flow:
-    """Publishing and fan-out. Everything is synchronous, on the loop: no task, lock or await per stream and event."""
+    """Publishing and fan-out. Everything is synchronous, on the loop: no task, lock or await per stream and event.
+
+    What was queued in a turn is written in one round, in slices; what is published meanwhile waits for the next round.
+    """
 
     def __init__(self, options: RealtimeOptions, backlog: Backlog, on_behind: Callable[[Session], None]) -> None:
         """`on_behind` is told of a stream that was live and whose sink is too full."""
         self.backlog = backlog
         self.audience = Audience()
-        self.queues = Queues(options.queue_events or _QUEUE_SIZE)
-        # The last position published, and the last one written to those who are live.
+        self.queues = Queues(_QUEUE_SIZE)
+        # The last position published.
         self.head = 0
-        self.flushed = 0
         # Events written to streams, and events not written to one because it was too slow (it reads them again).
         self.delivered = 0
         self.dropped = 0
@@ -35,6 +61,10 @@ class Flow:
         self._on_behind = on_behind
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
+        # The round under way: what is left of it, its number, and the positions before it and after it.
+        self._lots: deque[Lot] = deque()
+        self._round = 0
+        self._before = self._after = 0
 
     def run_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop all this happens on: kept, since asking for it is a system call on Python 3.11."""
@@ -48,7 +78,7 @@ class Flow:
         if self.head:
             raise RuntimeError("seed it once, before anything is published")
         self.backlog.seed(events, floor)
-        self.head = self.flushed = head
+        self.head = self._before = self._after = head
 
     def publish(self, events: Sequence[Event]) -> None:
         """Take events that are on disk (or ephemeral), in order of position.
@@ -58,37 +88,37 @@ class Flow:
         if self._loop is None:
             raise RuntimeError("start it before publishing")
         self._check_order(events)
+        if not self._lots and not len(self.queues):
+            self._after = self.head
         for event in events:
             if self.audience.hears(event.channel):
                 self._put(event)
             if event.position is not None:
                 self.backlog.append(event)
                 self.head = event.position
-        if not self._scheduled and len(self.queues):
-            self._scheduled = True
-            self._loop.call_soon(self._turn_over)
+        self._schedule()
 
     def forget(self, positions: Sequence[int]) -> None:
         """Take events back from the ring and from what waits."""
+        taken_back = frozenset(positions)
         self.backlog.forget(positions)
-        self.queues.forget(frozenset(positions))
+        self.queues.forget(taken_back)
+        self._lots = deque(kept for lot in self._lots if (kept := lot.without(taken_back)) is not None)
 
     def flush(self) -> None:
-        """Write what waits; afterwards every live stream stands at `head`."""
-        if len(self.queues):
-            self._fan_out(self.queues.drain())
-        self.flushed = self.head
-        ahead = self.audience.ahead
-        for session in tuple(ahead):
-            if session.position <= self.head:
-                ahead.discard(session)
+        """Write all that waits, now; afterwards every live stream stands at `head`."""
+        self._write(self._owed())
+        self._begin_round()
+        self._write(self._owed())
 
     def join(self, session: Session) -> None:
-        """Make a stream live. In the same step as the flush and the read that brought it to the head."""
+        """Make a stream live that has read up to `head`. In the same step as the read that brought it there."""
         session.state = "live"
         session.waiting = 0
+        # What waits already is before its time.
+        session.turn = self.queues.turn
         self.audience.add(session)
-        if session.position > self.head:
+        if session.position > self.head or len(self.queues):
             self.audience.ahead.add(session)
 
     def leave(self, session: Session) -> None:
@@ -98,18 +128,19 @@ class Flow:
         self.audience.remove(session)
 
     def stands_at(self, session: Session) -> int:
-        """The position up to which a stream has been given everything."""
-        return max(session.position, self.flushed) if session.state == "live" else session.position
+        """The position up to which a stream has been given everything; never more."""
+        if session.state != "live":
+            return session.position
+        if not self._lots:
+            # A round without listeners is none: what nobody here hears has been given to all.
+            return max(session.position, self._after if len(self.queues) else self.head)
+        return max(session.position, self._after if session.round == self._round else self._before)
 
     def _put(self, event: Event) -> None:
         if len(self.queues) >= _MAX_QUEUES or not self.queues.put(event):
             # What is published so far is written at once: nothing is ever dropped here.
             self.flush()
             self.queues.put(event)
-
-    def _turn_over(self) -> None:
-        self._scheduled = False
-        self.flush()
 
     def _check_order(self, events: Sequence[Event]) -> None:
         last = self.head
@@ -119,39 +150,83 @@ class Flow:
                     raise ValueError(f"position {event.position} published after {last}")
                 last = event.position
 
-    def _fan_out(self, waiting: dict[str, list[Waiting]]) -> None:
+    # Rounds
+
+    def _schedule(self) -> None:
+        if not self._scheduled and (self._lots or len(self.queues)) and self._loop is not None:
+            self._scheduled = True
+            self._loop.call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        self._scheduled = False
+        if not self._lots:
+            self._begin_round()
+        self._write(self._options.slice_writes)
+        self._schedule()
+
+    def _owed(self) -> int:
+        return sum(len(lot.listeners) - lot.next for lot in self._lots)
+
+    def _begin_round(self) -> None:
+        """The one before is over. Everything that waits becomes lots, for those who listen now."""
+        self._before, self._after = self._after, self.head
+        if len(self.queues):
+            self._round += 1
+            self._lots.extend(self._divided(self.queues.drain()))
+        ahead = self.audience.ahead
+        for session in tuple(ahead):
+            if session.position <= self.head:
+                ahead.discard(session)
+
+    def _write(self, room: int) -> None:
+        """The next so many writes of the round. Giving may take listeners away: lots are copies."""
+        while room > 0 and self._lots:
+            lot = self._lots[0]
+            part = lot.listeners[lot.next : lot.next + room]
+            lot.next += len(part)
+            room -= len(part)
+            self._give(lot, part)
+            if self._lots and self._lots[0] is lot and lot.next >= len(lot.listeners):
+                self._lots.popleft()
+
+    def _give(self, lot: Lot, listeners: Sequence[Session]) -> None:
+        chunk, events, options, this = lot.chunk, len(lot.items), self._options, self._round
+        given = 0
+        for session in listeners:
+            # Whoever has left meanwhile will read it.
+            if session.state != "live":
+                continue
+            if session.offer(chunk, events, options):
+                session.round = this
+                given += 1
+            else:
+                self.dropped += events
+                self.leave(session)
+                self._on_behind(session)
+        self.delivered += events * given
+
+    def _divided(self, waiting: dict[str, list[Waiting]]) -> Iterator[Lot]:
         apart = self._apart(waiting)
-        for shared, listeners in tuple(self.audience.groups.items()):
+        for shared, listeners in self.audience.groups.items():
             items = _merged(waiting, shared)
             if items:
-                # The same object for all of them. Giving may remove a listener, hence the copy.
-                chunk = _joined(items)
-                for session in tuple(listeners):
-                    if session not in apart:
-                        self._give(session, chunk, len(items))
+                together = [each for each in listeners if each not in apart] if apart else tuple(listeners)
+                yield Lot(items, together)
         for session in apart:
             items = [
                 item
                 for item in _merged(waiting, session.channels)
-                if item.event.position is None or item.event.position > session.position
+                if item.turn > session.turn and (item.event.position is None or item.event.position > session.position)
             ]
             if items:
-                self._give(session, _joined(items), len(items))
+                yield Lot(items, (session,))
 
     def _apart(self, waiting: dict[str, list[Waiting]]) -> dict[Session, None]:
         """The streams that need a chunk of their own: private events, or some of the events read before."""
         apart = dict.fromkeys(self.audience.ahead)
         for channel in waiting:
-            apart.update(self.audience.own.get(channel, {}))
+            apart.update(dict.fromkeys(all_of(self.audience.own, channel)))
         return apart
-
-    def _give(self, session: Session, chunk: bytes, events: int) -> None:
-        if session.offer(chunk, events, self._options):
-            self.delivered += events
-        else:
-            self.dropped += events
-            self.leave(session)
-            self._on_behind(session)
 
 
 def _merged(waiting: dict[str, list[Waiting]], channels: Sequence[str]) -> list[Waiting]:
@@ -160,7 +235,3 @@ def _merged(waiting: dict[str, list[Waiting]], channels: Sequence[str]) -> list[
         return parts[0]
     # Turns are unique, so events are never compared.
     return sorted(item for part in parts for item in part)
-
-
-def _joined(items: list[Waiting]) -> bytes:
-    return b"".join([item.event.frame for item in items])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from random import Random
 
 from realtime.admission import Admission
@@ -147,7 +148,6 @@ class RealtimeManager:
 
         `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
         """
-        self._flow.flush()
         position = self._flow.head if verdict.position is None else verdict.position
         session = Session(
             id=self._new_id(),
@@ -175,8 +175,7 @@ class RealtimeManager:
     def end(self, session: Session, reason: Bye) -> None:
         """Say goodbye to a stream, and why; no harm if it is closed."""
         if session.state != "closed":
-            session.push(self.farewell(reason))
-            session.sink.end()
+            session.sink.end(self.farewell(reason))
             self._stalls.leave(session.sink, self._clock())
             self.close(session)
 
@@ -190,10 +189,10 @@ class RealtimeManager:
         for session in self._registry.of_user(user_id):
             self.end(session, reason)
 
-    def shutdown(self) -> None:
-        """Write what waits, then end every stream."""
+    def shutdown(self, most: int | None = None) -> None:
+        """Write what waits, then end every stream, or so many of them."""
         self._flow.flush()
-        for session in self._registry:
+        for session in islice(self._registry, most):
             self.end(session, "shutdown")
 
     def close(self, session: Session) -> None:

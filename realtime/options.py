@@ -22,8 +22,11 @@ class RealtimeOptions:
     # What may wait for one stream whose transport has not taken everything yet.
     queue_events: int = 100
     queue_bytes: int = 256 * 1024
+    # So many writes at some 10 µs, then others have the loop: an answer to them takes two or three of its turns.
+    slice_writes: int = 256
     # One page: what a reader that catches up is given before its sink is looked at again.
     page_events: int = 100
+    max_streams: int = 50_000
     max_streams_per_user: int = 10
     max_streams_per_address: int = 100
     connect_limit: Limit | None = _CONNECTS

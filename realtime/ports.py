@@ -19,8 +19,8 @@ class Sink(Protocol):
     def pressure(self) -> int:
         """How many bytes were handed over but not yet taken by the transport."""
 
-    def end(self) -> None:
-        """Close after what was written."""
+    def end(self, last: bytes = b"") -> None:
+        """Close after what was written, and `last`."""
 
     def abort(self) -> None:
         """Close now, without what was written."""

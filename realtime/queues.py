@@ -17,12 +17,13 @@ class Waiting(NamedTuple):
 class Queues:
     """One bounded queue per channel (a user's or a shared one), made when something waits and gone when drained."""
 
-    __slots__ = ("_queues", "_size", "_turn")
+    __slots__ = ("_queues", "_size", "turn")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._queues: dict[str, asyncio.Queue[Waiting]] = {}
-        self._turn = 0
+        # The place of the last one that was queued.
+        self.turn = 0
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -38,8 +39,8 @@ class Queues:
             queue = self._queues[event.channel] = asyncio.Queue(self._size)
         if queue.full():
             return False
-        self._turn += 1
-        queue.put_nowait(Waiting(self._turn, event))
+        self.turn += 1
+        queue.put_nowait(Waiting(self.turn, event))
         return True
 
     def drain(self) -> dict[str, list[Waiting]]:

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from realtime.few import Several, all_of, put, take_out
 from realtime.session import Session
 
 
@@ -15,28 +16,26 @@ class Snapshot:
     sessions: tuple[Session, ...]
 
 
-@dataclass(slots=True)
-class User:
-    """What is kept of a user: the open streams, and since when there is none (monotonic seconds)."""
-
-    sessions: dict[Session, None] = field(default_factory=dict)
-    left_at: float | None = None
-
-
 class Registry:
     """Indexes only; `remove` undoes all that `add` did."""
 
-    __slots__ = ("_addresses", "_logins", "_sessions", "_users", "users_online")
+    __slots__ = ("_addresses", "_left", "_logins", "_sessions", "_users")
 
     def __init__(self) -> None:
-        self.users_online = 0
         self._sessions: dict[str, Session] = {}
-        self._users: dict[str, User] = {}
-        self._logins: dict[str, dict[Session, None]] = {}
+        self._users: dict[str, Session | Several[Session]] = {}
+        self._logins: dict[str, Session | Several[Session]] = {}
+        # Users without a stream, and since when (monotonic seconds), oldest first.
+        self._left: dict[str, float] = {}
         self._addresses: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def users_online(self) -> int:
+        """Users with at least one open stream."""
+        return len(self._users)
 
     def __iter__(self) -> Iterator[Session]:
         """The open streams, as they are now: closing some while going over them is fine."""
@@ -47,39 +46,31 @@ class Registry:
         if session.id in self._sessions:
             raise ValueError("there is a stream with this id")
         self._sessions[session.id] = session
-        user = self._users.setdefault(session.user_id, User())
-        self.users_online += not user.sessions
-        user.sessions[session] = None
-        user.left_at = None
+        put(self._users, session.user_id, session)
+        self._left.pop(session.user_id, None)
         if session.login is not None:
-            self._logins.setdefault(session.login, {})[session] = None
+            put(self._logins, session.login, session)
         self._addresses[session.address] += 1
 
     def remove(self, session: Session, now: float) -> None:
         """Forget a stream that is here."""
         del self._sessions[session.id]
-        user = self._users[session.user_id]
-        del user.sessions[session]
-        if not user.sessions:
-            user.left_at = now
-            self.users_online -= 1
+        take_out(self._users, session.user_id, session)
+        if session.user_id not in self._users:
+            self._left[session.user_id] = now
         if session.login is not None:
-            of_login = self._logins[session.login]
-            del of_login[session]
-            if not of_login:
-                del self._logins[session.login]
+            take_out(self._logins, session.login, session)
         self._addresses[session.address] -= 1
         if not self._addresses[session.address]:
             del self._addresses[session.address]
 
     def of_user(self, user_id: str) -> tuple[Session, ...]:
         """The open streams of a user."""
-        user = self._users.get(user_id)
-        return tuple(user.sessions) if user else ()
+        return tuple(all_of(self._users, user_id))
 
     def of_login(self, login: str) -> tuple[Session, ...]:
         """The open streams of a signed-in login."""
-        return tuple(self._logins.get(login, ()))
+        return tuple(all_of(self._logins, login))
 
     def at_address(self, address: str) -> int:
         """How many streams are open from there."""
@@ -87,7 +78,7 @@ class Registry:
 
     def knows(self, user_id: str) -> bool:
         """Whether anything is kept of this user."""
-        return user_id in self._users
+        return user_id in self._users or user_id in self._left
 
     def snapshot(self) -> Snapshot:
         """Counted now: nobody asks often."""
@@ -96,6 +87,5 @@ class Registry:
 
     def sweep(self, before: float) -> None:
         """Forget the users whose last stream ended before that time."""
-        idle = [name for name, user in self._users.items() if user.left_at is not None and user.left_at <= before]
-        for name in idle:
-            del self._users[name]
+        for name in [name for name, left_at in self._left.items() if left_at <= before]:
+            del self._left[name]

@@ -28,10 +28,12 @@ class Session:
         "progress_at",
         "pushed",
         "rotate_at",
+        "round",
         "shared",
         "sink",
         "slot",
         "state",
+        "turn",
         "user_id",
         "waiting",
     )
@@ -53,7 +55,8 @@ class Session:
         self.id = id
         self.user_id = user_id
         self.channels = channels
-        self.own_channel = own_channel if own_channel in channels else None
+        # The string that `channels` has: an equal one would be kept beside it.
+        self.own_channel = channels[channels.index(own_channel)] if own_channel in channels else None
         self.shared = tuple(channel for channel in channels if channel != own_channel)
         self.login = login
         self.address = address
@@ -62,6 +65,9 @@ class Session:
         # Read up to here; while live it only counts when it is past what has been published (see Flow.stands_at).
         self.position = position
         self.state: State = "behind"
+        # The round of writing in which it was last given something, and the place in the queues at which it joined.
+        self.round = 0
+        self.turn = 0
         # Waits for a read of the log.
         self.asked = False
         # Events handed over since the sink was last found empty.

@@ -55,8 +55,6 @@ class Wheel:
         """Serve every slot that is due."""
         due = [slot for slot in self._slots if slot * self._tick <= now]
         if due:
-            # So that all who are live stand at the head, and an id given now does not skip what waits.
-            self._flow.flush()
             stamp = rfc3339(self._wall())
             frames: dict[int, bytes] = {}
             for slot in sorted(due):

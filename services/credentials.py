@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from realtime.few import Several, all_of, put, take_out
 from services import keys, logins, users
 from services.callers import Caller, User
 from services.database import Database
@@ -38,9 +39,10 @@ class Credentials:
         self._logins: Lookup[logins.Login] = Lookup(database, logins.find)
         self._keys: Lookup[keys.Key] = Lookup(database, keys.find)
         self._users: Lookup[User] = Lookup(database, users.find)
+        # By the id of a login or the hash of a key; the id is the one string, shared with the stream of that login.
         self._held: OrderedDict[str, _Held] = OrderedDict()
-        # What `_held` knows of a user or a service, so that it can be dropped without a search.
-        self._owned: dict[str, set[str]] = {}
+        # What `_held` knows of a user (by id) or a service (`key:<name>`), so that it can be dropped without a search.
+        self._owned: dict[str, str | Several[str]] = {}
         self._touched: set[str] = set()
         self._mark = 0
         self._ends: deque[str] = deque(maxlen=ENDS)
@@ -60,25 +62,25 @@ class Credentials:
 
     async def of_login(self, login_id: str) -> Caller | None:
         """The user behind a login; None when it has ended, was idle too long or its user is disabled."""
-        held = self._at_hand(f"login:{login_id}")
+        held = self._at_hand(login_id)
         if held is None:
             mark, found = self._mark, await self._logins.get(login_id)
             if found is None:
                 return None
             held = _Held(Caller("user", user=found.user, login=login_id), found.used_at)
-            self._hold(f"login:{login_id}", held, f"user:{found.user.id}", mark)
+            self._hold(login_id, held, found.user.id, mark)
         return self._used(login_id, held)
 
     async def of_key(self, text: str) -> Caller | None:
         """The service behind an API key; None when there is none or it was revoked."""
         digest = keys.hash_of(text).hex()
-        held = self._at_hand(f"hash:{digest}")
+        held = self._at_hand(digest)
         if held is None:
             mark, found = self._mark, await self._keys.get(digest)
             if found is None:
                 return None
             held = _Held(Caller("service", scopes=found.scopes, service=found.name), 0)
-            self._hold(f"hash:{digest}", held, f"key:{found.name}", mark)
+            self._hold(digest, held, f"key:{found.name}", mark)
         return held.caller
 
     async def of_user(self, user_id: str) -> User | None:
@@ -88,10 +90,10 @@ class Credentials:
     def apply(self, type: str, data: Mapping[str, str]) -> None:
         """Hear that a login, a user or a key ended, or that a user changed."""
         if type == "login_ended":
-            self._drop(f"login:{data['loginId']}")
+            self._drop(data["loginId"])
             self._ended(data["loginId"])
         elif type in ("user_ended", "user_changed"):
-            self._drop_owned(f"user:{data['userId']}")
+            self._drop_owned(data["userId"])
             self._ended(f"user:{data['userId']}")
         elif type == "key_revoked":
             self._drop_owned(f"key:{data['name']}")
@@ -127,8 +129,9 @@ class Credentials:
         """Keep it at hand, unless it ended while it was being read: that snapshot may be older."""
         if self.changed_since(mark, held.caller):
             return
+        if name not in self._held:
+            put(self._owned, owner, name)
         self._held[name] = held
-        self._owned.setdefault(owner, set()).add(name)
         while len(self._held) > self._kept:
             self._drop(next(iter(self._held)))
 
@@ -137,16 +140,12 @@ class Credentials:
         self._ends.append(what)
 
     def _drop_owned(self, owner: str) -> None:
-        for name in self._owned.pop(owner, ()):
-            self._held.pop(name, None)
+        for name in tuple(all_of(self._owned, owner)):
+            self._drop(name)
 
     def _drop(self, name: str) -> None:
         held = self._held.pop(name, None)
         if held is None:
             return
-        owner = held.caller.key if held.caller.user is not None else f"key:{held.caller.service}"
-        owned = self._owned.get(owner)
-        if owned is not None:
-            owned.discard(name)
-            if not owned:
-                del self._owned[owner]
+        user_id, service = held.caller.user_id, held.caller.service
+        take_out(self._owned, f"key:{service}" if user_id is None else user_id, name)

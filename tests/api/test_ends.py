@@ -7,11 +7,11 @@ from starlette.types import Message
 
 from api.commits import Commits
 from api.identity import Identities
-from api.sink import PortableSink
 from api.stream import Stream
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
+from realtime.ports import Sink
 from realtime.session import Session
 from realtime.verdict import Verdict
 from services import channels
@@ -94,19 +94,13 @@ async def test_a_login_that_ended_while_its_stream_was_being_opened_opens_none()
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    def begin() -> Session:
+    def begin(sink: Sink) -> Session:
         raise AssertionError("opened")
 
-    stream = Stream(hub, "ann", "a", sink=cast(PortableSink, _Nothing()), still=lambda: False, begin=begin)
+    stream = Stream(hub, "ann", "a", line=None, still=lambda: False, begin=begin)
     scope: dict[str, Any] = {"type": "http", "method": "GET"}
     await stream(scope, receive, send)
     await hub.stop()
     assert sent[0]["status"] == 200
     assert b'"reason":"rotate"' in sent[1]["body"]
     assert hub.connections == 0
-
-
-class _Nothing:
-    async def chunks(self) -> Any:
-        return
-        yield

@@ -77,12 +77,18 @@ async def unlimited_hub(unlimited_server: Server) -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-async def start_hub(tmp_path: Path) -> AsyncIterator[StartHub]:
+def stream_path() -> str:
+    """How fresh hubs write to their streams; parametrize it to run the same tests both ways."""
+    return "auto"
+
+
+@pytest.fixture
+async def start_hub(tmp_path: Path, stream_path: str) -> AsyncIterator[StartHub]:
     """Starts fresh hubs, each with its own data folder."""
     hubs: list[Hub] = []
 
     async def start(**settings: str) -> Hub:
-        hub = Hub(Server(tmp_path / f"data{len(hubs)}", settings))
+        hub = Hub(Server(tmp_path / f"data{len(hubs)}", {"HUB_STREAM_PATH": stream_path} | settings))
         hubs.append(hub)
         await anyio.to_thread.run_sync(hub.server.start)
         return hub

@@ -14,6 +14,8 @@ import pytest
 from tests.hub import Hub, Person
 from tests.sse import Parser, ServerEvent
 
+pytestmark = pytest.mark.parametrize("stream_path", ["takeover", "portable"])
+
 StartHub = Callable[..., Awaitable[Hub]]
 
 STREAMS: Final = 500

@@ -1,8 +1,11 @@
 """The stream on a real hub: durable before the answer, resumed without gap or repeat."""
 
 import httpx2
+import pytest
 
 from tests.hub import Hub
+
+pytestmark = pytest.mark.parametrize("stream_path", ["takeover", "portable"])
 
 
 async def send(hub: Hub, key: str, user_id: str, title: str) -> str:

@@ -32,7 +32,8 @@ class ListSink:
     def pressure(self) -> int:
         return self.written - self.taken + (self.framing if self.written > self.taken else 0)
 
-    def end(self) -> None:
+    def end(self, last: bytes = b"") -> None:
+        self.write(last)
         self.ended = True
 
     def abort(self) -> None:

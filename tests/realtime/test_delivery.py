@@ -50,6 +50,7 @@ class Delivery(RuleBasedStateMachine):
             queue_bytes=500,
             page_events=3,
             ring_events=6,
+            slice_writes=1,
             stall_seconds=0,
             max_streams_per_user=0,
             connect_limit=None,

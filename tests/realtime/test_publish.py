@@ -13,7 +13,7 @@ from tests.realtime.memory import ListSink
 async def test_one_event_to_a_thousand_streams_is_one_object(hub: Hub) -> None:
     clients = [hub.open(f"u{n}", address=f"192.0.2.{n}") for n in range(1_000)]
     event = hub.tell("jobs", "once")[0]
-    await asyncio.sleep(0)
+    await hub.settle()
     assert all(client.sink.chunks[-1] is event.frame for client in clients)
     assert hub.manager.delivered == 1_000
 
@@ -53,13 +53,12 @@ async def test_a_stream_hears_only_the_channels_it_asked_for(hub: Hub) -> None:
     assert some.facts == ["3"]
 
 
-async def test_a_full_queue_is_written_at_once_and_nothing_is_lost(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=10)
+async def test_a_full_queue_is_written_at_once_and_nothing_is_lost(hub: Hub) -> None:
     client = hub.open()
-    hub.tell("jobs", *(str(n) for n in range(35)))
-    assert len(client.facts) == 30
+    hub.tell("jobs", *(str(n) for n in range(3_500)))
+    assert len(client.facts) == 3_000
     await asyncio.sleep(0)
-    assert client.facts == [str(n) for n in range(35)]
+    assert client.facts == [str(n) for n in range(3_500)]
     assert hub.manager.dropped == 0
 
 
@@ -67,7 +66,7 @@ async def test_a_batch_for_very_many_users_is_written_in_parts(hub: Hub) -> None
     clients = [hub.open(f"u{n}", address=str(n)) for n in range(1_500)]
     hub.manager.publish([hub.log.commit(f"user:u{n}", str(n).encode()) for n in range(1_500)])
     assert hub.manager.queued <= 1_000
-    await asyncio.sleep(0)
+    await hub.settle()
     assert [client.facts for client in clients] == [[str(n)] for n in range(1_500)]
 
 
@@ -148,3 +147,53 @@ async def test_a_closed_stream_is_written_no_more(hub: Hub) -> None:
     hub.manager.close(client.session)
     await asyncio.sleep(0)
     assert client.facts == []
+
+
+async def test_a_long_round_leaves_the_loop_to_others_and_what_comes_meanwhile_waits_for_the_next(
+    make_hub: MakeHub,
+) -> None:
+    hub = await make_hub(slice_writes=10)
+    clients = [hub.open(f"u{n}") for n in range(35)]
+    hub.tell("jobs", "1")
+    for turn in range(1, 4):
+        await asyncio.sleep(0)
+        assert sum(client.facts == ["1"] for client in clients) == turn * 10
+        hub.tell("jobs", f"in turn {turn}")
+    await hub.settle()
+    assert all(client.facts == ["1", "in turn 1", "in turn 2", "in turn 3"] for client in clients)
+    # Two writes for four events, beside the confirmation.
+    assert all(len(client.sink.chunks) == 3 for client in clients)
+
+
+async def test_who_comes_or_comes_back_within_a_round_gets_each_event_once(make_hub: MakeHub) -> None:
+    hub = await make_hub(slice_writes=1)
+    first, second = hub.open("u"), hub.open("v")
+    hub.tell("jobs", "1")
+    await asyncio.sleep(0)
+    hub.tell("jobs", "2")
+    hub.manager.close(second.session)
+    assert (first.facts, second.facts) == (["1"], [])
+    back, new = await hub.come("v", second.cursor), hub.open("w")
+    await hub.settle()
+    assert (first.facts, back.facts, new.facts) == (["1", "2"], ["1", "2"], [])
+
+
+async def test_a_heartbeat_within_a_round_says_where_each_stream_stands(make_hub: MakeHub) -> None:
+    hub = await make_hub(slice_writes=1)
+    clients = [hub.open(f"u{n}") for n in range(2)]
+    hub.now += 20
+    hub.tell("jobs", "1")
+    await asyncio.sleep(0)
+    hub.manager.tick(hub.now)
+    assert [client.cursor for client in clients] == ["e.1", "e.0"]
+
+
+async def test_who_comes_in_the_same_turn_does_not_hear_what_was_whispered_before(hub: Hub) -> None:
+    hub.whisper("jobs", "before")
+    client = hub.open("u")
+    other = hub.open("v")
+    hub.whisper("jobs", "between")
+    late = hub.open("w")
+    hub.whisper("jobs", "after")
+    await asyncio.sleep(0)
+    assert (client.facts, other.facts, late.facts) == (["between", "after"], ["between", "after"], ["after"])

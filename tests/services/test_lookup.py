@@ -47,8 +47,20 @@ async def test_a_query_is_bounded(database: Database) -> None:
     asked = Asked()
     lookup: Lookup[str] = Lookup(database, asked)
     await asyncio.gather(*(lookup.get(f"k{n}") for n in range(2 * BATCH + 1)))
-    # Several readers run them at once: in any order.
-    assert sorted(len(batch) for batch in asked.batches) == [1, BATCH, BATCH]
+    assert [len(batch) for batch in asked.batches] == [BATCH, BATCH, 1]
+
+
+async def test_all_who_ask_while_a_query_runs_share_the_next(database: Database) -> None:
+    asked = Asked()
+    lookup: Lookup[str] = Lookup(database, asked)
+    tasks = []
+    for key in "abcd":
+        # A turn each: the first query has begun by then.
+        tasks.append(asyncio.create_task(lookup.get(key)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*tasks) == ["A", "B", "C", "D"]
+    assert asked.batches == [["a"], ["b", "c", "d"]]
 
 
 async def test_who_gives_up_takes_nothing_from_the_others(database: Database) -> None:

@@ -1,0 +1,186 @@
+"""Takeover: after its headers a stream's connection is taken from uvicorn, and the hub writes to it by itself."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from api.protocol import BoundedProtocol, missing_names
+from realtime.session import Session
+
+# RFC 9112, 7.1: what ends a chunked body.
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class Framing:
+    """Chunks of HTTP/1.1 (RFC 9112, 7.1), made once for all who are given the same bytes one after the other."""
+
+    __slots__ = ("_chunk", "_framed")
+
+    def __init__(self) -> None:
+        # Held, so that no other bytes can have the same identity meanwhile.
+        self._chunk = self._framed = b""
+
+    def of(self, chunk: bytes) -> bytes:
+        """The chunk with its frame; there are no empty ones, for such a one would be the last."""
+        if chunk is not self._chunk:
+            self._framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+            self._chunk = chunk
+        return self._framed
+
+
+class DirectSink(asyncio.Protocol):
+    """A realtime.ports.Sink that is the connection's protocol itself: no task, no queue, one system call a chunk."""
+
+    __slots__ = ("_drained", "_framing", "_open", "_session", "_takeover", "_transport")
+
+    def __init__(self, takeover: "Takeover", framing: Framing | None) -> None:
+        """Without `framing` the body is as it is, and ends with the connection (HTTP/1.0)."""
+        self._takeover = takeover
+        self._framing = framing
+        self._transport: asyncio.Transport | None = None
+        self._open = True
+        self._session: Session | None = None
+        self._drained: Callable[[], None] | None = None
+
+    def carry(self, session: Session) -> None:
+        """The session that is closed when the connection is lost."""
+        self._session = session
+
+    # Sink
+
+    def write(self, chunk: bytes) -> None:
+        """Hand over to the kernel, or to the transport what the kernel does not take."""
+        if self._open:
+            framing = self._framing
+            self._transport.write(chunk if framing is None else framing.of(chunk))  # type: ignore[union-attr]  # open
+
+    def pressure(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def end(self, last: bytes = b"") -> None:
+        """Write `last` and the end of the body, in one; then close."""
+        if self._open and self._transport is not None:
+            self._open = False
+            self._transport.write(last if self._framing is None else self._framing.of(last) + LAST_CHUNK)
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when everything has been taken."""
+        self._drained = callback
+        if not self.pressure():
+            self._takeover.loop.call_soon(self.resume_writing)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """From now on this is the connection's protocol; called by `take`, not by the loop."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's subclasses
+        # So that resume_writing means: nothing waits.
+        self._transport.set_write_buffer_limits(high=0)  # type: ignore[union-attr]  # as above
+
+    def resume_writing(self) -> None:
+        """Everything has been taken."""
+        if self._drained is not None and not self.pressure():
+            drained, self._drained = self._drained, None
+            drained()
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing more is wanted from this client: the answer says `connection: close`."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or has everything; nothing must keep the rest of us alive."""
+        session, self._session = self._session, None
+        self._open, self._transport, self._drained = False, None, None
+        self._takeover.gone(session)
+
+
+class Line:
+    """One connection that can be taken."""
+
+    __slots__ = ("_cycle", "_protocol", "_takeover")
+
+    def __init__(self, takeover: "Takeover", protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
+        self._takeover, self._protocol, self._cycle = takeover, protocol, cycle
+        if cycle.scope["http_version"] == "1.0":
+            # Chunks came with 1.1; uvicorn would send them all the same.
+            cycle.chunked_encoding = False
+
+    def take(self) -> DirectSink | None:
+        """Take the connection, whose headers have been written; None when the client has gone."""
+        cycle, protocol = self._cycle, self._protocol
+        gone = cycle.disconnected or cycle.transport.is_closing()
+        # For uvicorn this request is over.
+        cycle.disconnected = True
+        return None if gone else self._takeover.take(protocol, framed=bool(cycle.chunked_encoding))
+
+
+class Takeover:
+    """Which streams can be taken, and how many have been: uvicorn does not know of them any more."""
+
+    def __init__(self, path: str, close: Callable[[Session], None]) -> None:
+        """`close` is called for a session whose connection is lost.
+
+        Raises LookupError for `takeover` when this uvicorn is not the one we know; `auto` then says so in the log.
+        """
+        self.streams = 0
+        self.loop: asyncio.AbstractEventLoop
+        self._close = close
+        self.framing = Framing()
+        missing = [] if path == "portable" else missing_names()
+        if missing and path == "takeover":
+            raise LookupError(f"uvicorn has no {', '.join(missing)}")
+        if missing:
+            structlog.get_logger("takeover").warning("portable streams", why="uvicorn has changed", missing=missing)
+        self._wanted = path != "portable" and not missing
+        self._nobody: asyncio.Event | None = None
+
+    def line(self, scope: Scope) -> Line | None:
+        """The connection of this request, if it is one that can be taken."""
+        transport = scope.get("hub.transport")
+        if not self._wanted or transport is None:
+            return None
+        protocol = transport.get_protocol()
+        if not isinstance(protocol, BoundedProtocol):
+            return None
+        cycle = protocol.cycle
+        # Where a client has sent its next request already, the protocol is no longer this one's alone.
+        if type(cycle) is not RequestResponseCycle or cycle.scope is not scope:
+            return None
+        return Line(self, protocol, cycle)
+
+    def take(self, protocol: BoundedProtocol, *, framed: bool) -> DirectSink:
+        """Make a sink that is the connection's protocol from now on."""
+        self.loop = protocol.loop
+        sink = DirectSink(self, self.framing if framed else None)
+        sink.connection_made(protocol.hand_over(sink))
+        self.streams += 1
+        return sink
+
+    def gone(self, session: Session | None) -> None:
+        """A connection is lost."""
+        self.streams -= 1
+        if session is not None:
+            self._close(session)
+        if self._nobody is not None and not self.streams:
+            self._nobody.set()
+
+    async def nobody(self, seconds: float) -> None:
+        """Wait until the last connection is gone, so many seconds at most."""
+        if self.streams:
+            self._nobody = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._nobody.wait(), seconds)
+            except TimeoutError:
+                structlog.get_logger("takeover").warning("streams left", streams=self.streams)

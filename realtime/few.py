@@ -1,0 +1,41 @@
+"""Few: one thing, or a dict of several; most users have one stream, and a dict for one takes 232 bytes."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+_Key = TypeVar("_Key")
+_Thing = TypeVar("_Thing")
+
+
+class Several(dict[_Thing, None]):
+    """Two things or more, in the order in which they came."""
+
+
+def put(index: dict[_Key, _Thing | Several[_Thing]], key: _Key, thing: _Thing) -> None:
+    """Add a thing that is not there yet."""
+    few = index.get(key)
+    if few is None:
+        index[key] = thing
+    elif isinstance(few, Several):
+        few[thing] = None
+    else:
+        index[key] = Several([(few, None), (thing, None)])
+
+
+def take_out(index: dict[_Key, _Thing | Several[_Thing]], key: _Key, thing: _Thing) -> None:
+    """Take out a thing that is there; the key goes with the last."""
+    few = index[key]
+    if isinstance(few, Several):
+        del few[thing]
+        if not few:
+            del index[key]
+    else:
+        del index[key]
+
+
+def all_of(index: dict[_Key, _Thing | Several[_Thing]], key: _Key) -> Iterable[_Thing]:
+    """What is there, in the order in which it came."""
+    few = index.get(key)
+    if few is None:
+        return ()
+    return few if isinstance(few, Several) else (few,)
