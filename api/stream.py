@@ -92,6 +92,8 @@ class Stream(EventSourceResponse):
         loop = asyncio.get_running_loop()
         sink = PortableSink(loop, scope.get("hub.transport"), asyncio.current_task())
         session = self._begin(sink)
+        # They hold the whole request: 2 KB for as long as the stream lives.
+        del self._begin, self._still
         listening = loop.create_task(_until_gone(receive, sink))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
