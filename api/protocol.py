@@ -36,7 +36,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._body = 0
         self._whole = True
-        self._refusal: DomainError = InvalidJson("This is not a request as HTTP/1.1 has them.")
+        self._refusal: DomainError | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -104,7 +104,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What cannot be read is answered like every other error, unless that would end up inside another answer."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            self.transport.write(_rendered(self._refusal))
+            refusal = self._refusal or InvalidJson("This is not a request as HTTP/1.1 has them.")
+            self.transport.write(_rendered(refusal))
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:

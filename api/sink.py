@@ -7,15 +7,32 @@ from collections.abc import AsyncIterator, Callable
 class PortableSink:
     """A realtime.ports.Sink over an async iterator of bytes; works on any ASGI server.
 
-    `transport` is the connection where the server lets us reach it; elsewhere (None) the response's own send timeout
-    ends a stalled stream.
+    `transport` is the connection where the server lets us reach it; elsewhere (None) it is `writer` that is cancelled
+    when a stream is aborted.
     """
 
-    __slots__ = ("_chunks", "_drained", "_ended", "_loop", "_size", "_transport", "_waiter")
+    __slots__ = (
+        "_chunks",
+        "_drained",
+        "_ended",
+        "_loop",
+        "_size",
+        "_transport",
+        "_waiter",
+        "_writer",
+        "aborted",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport | None,
+        writer: asyncio.Task[None] | None,
+    ) -> None:
         self._loop = loop
         self._transport = transport
+        self._writer = writer
+        self.aborted = False
         self._chunks: list[bytes] = []
         self._size = 0
         self._ended = False
@@ -39,12 +56,19 @@ class PortableSink:
         self._ended = True
         self._wake()
 
-    def abort(self) -> None:
-        """The response ends now."""
+    def give_up(self) -> None:
+        """The client has gone: the response ends, and nobody gets what waits."""
         self._chunks.clear()
         self.end()
+
+    def abort(self) -> None:
+        """The response ends now."""
+        self.aborted = True
+        self.give_up()
         if self._transport is not None:
             self._transport.abort()
+        elif self._writer is not None:
+            self._writer.cancel()
 
     def on_drain(self, callback: Callable[[], None]) -> None:
         """Call `callback` once when everything has been taken."""

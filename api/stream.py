@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
-from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
+from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -55,8 +55,7 @@ class Stream(EventSourceResponse):
         """`line` is the connection, if it can be taken; `still` whether its caller may still be answered."""
         self._manager, self._user_id, self._address = manager, user_id, address
         self._line, self._still, self._begin = line, still, begin
-        patience = manager.options.stall_seconds or None
-        super().__init__(_nothing(), headers=HEADERS, ping=0, sep="\n", send_timeout=patience)
+        super().__init__(_nothing(), headers=HEADERS, ping=0, sep="\n")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Admit, open the session, stream until either side ends it, close the session."""
@@ -78,21 +77,37 @@ class Stream(EventSourceResponse):
         if sink is None:
             return
         # No await from here on: whoever is let in is counted before the next one asks.
-        if reason := self._refusal():
-            sink.end(self._manager.farewell(reason))
-        else:
-            sink.carry(self._begin(sink))
+        try:
+            if reason := self._refusal():
+                sink.end(self._manager.farewell(reason))
+            else:
+                sink.carry(self._begin(sink))
+        except Exception:
+            # Nobody else would ever close it.
+            sink.abort()
+            raise
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The portable way: by the response's own tasks, on any ASGI server."""
-        sink = PortableSink(asyncio.get_running_loop(), scope.get("hub.transport"))
-        self.body_iterator = sink.chunks()
+        """The portable way, on any ASGI server: this task writes, one more waits for the client to go."""
+        loop = asyncio.get_running_loop()
+        sink = PortableSink(loop, scope.get("hub.transport"), asyncio.current_task())
         session = self._begin(sink)
+        # They hold the whole request: 2 KB for as long as the stream lives.
+        del self._begin, self._still
+        listening = loop.create_task(_until_gone(receive, sink))
         try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            sink.abort()
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for chunk in sink.chunks():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            # ASGI's way to say that the client has gone.
+            pass
+        except asyncio.CancelledError:
+            if not sink.aborted:
+                raise
         finally:
+            listening.cancel()
             self._manager.close(session)
 
     def _refusal(self) -> Bye | None:
@@ -182,6 +197,13 @@ def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdic
 def _farewell(frame: bytes) -> Response:
     """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
     return Response(frame, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
+
+
+async def _until_gone(receive: Receive, sink: PortableSink) -> None:
+    """Wait until the client has gone, or has its whole answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    sink.give_up()
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """Streams side by side: this hub both ways, sse-starlette as one would write it first, and nchan; ratios of one run.
 
-`python -m bench.streams [--rounds 3] [--streams 1000,10000] [--out file.json]`. It needs gcc; without nginx and
+`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--out file.json]`. It needs gcc; without nginx and
 libnginx-mod-nchan it leaves that peer out.
 """
 
@@ -159,19 +159,23 @@ def load(program: Path, peer: Peer, streams: int, *options: str) -> dict[str, An
 
 def measure(program: Path, hubs: Hubs, streams: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """One round at one size: every peer in turn, then the hub's storm and end."""
-    size = ["--rounds", "8", "--burst", "20" if streams <= 1_000 else "5", "--par", "16" if streams <= 1_000 else "4"]
+    size = ["--rounds", "8"]
+    if streams <= 1_000:
+        size += ["--burst", "20", "--par", "16"]
+    else:
+        size += ["--burst", "5", "--par", "4", "--hold", str(HOLD_SECONDS)]
     for path in ("takeover", "portable"):
         with hubs.start(path, streams) as peer:
-            got = load(program, peer, streams, *size, "--hold", str(HOLD_SECONDS), "--term", str(peer.server.pid))
+            got = load(program, peer, streams, *size, "--term", str(peer.server.pid))
             yield path, got
         with hubs.start(path, streams) as peer:
             arguments = hubs.storm(peer.server, streams)
             yield f"{path} storm", load(program, Peer(peer.server, arguments), streams, "--rounds", "0", "--burst", "0")
     with naive() as peer:
-        yield "naive", load(program, peer, streams, *size, "--hold", str(HOLD_SECONDS))
+        yield "naive", load(program, peer, streams, *size)
     if NCHAN.exists() and shutil.which("nginx"):
         with nchan() as peer:
-            yield "nchan", load(program, peer, streams, *size, "--hold", str(HOLD_SECONDS))
+            yield "nchan", load(program, peer, streams, *size)
     else:
         sys.stderr.write("nchan is left out: there is no nginx with libnginx-mod-nchan here\n")
 
@@ -212,7 +216,7 @@ def main() -> None:
     """Build the load client, measure, print; `--out` keeps every figure of every round."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--streams", default="1000,10000")
+    parser.add_argument("--streams", default="10000,1000")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     sizes = [int(part) for part in asked.streams.split(",")]
