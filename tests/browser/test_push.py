@@ -27,7 +27,7 @@ async def test_it_is_offered_after_the_first_thing_that_matters_and_asked_for_on
 ) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
-    kept: list[dict[str, Any]] = []
+    kept: list[Any] = []
 
     async def subscriptions(route: Route) -> None:
         kept.append(route.request.post_data_json or {})
