@@ -23,15 +23,21 @@ from api.commits import Commits
 from api.crossorigin import CrossOrigin
 from api.deliveries import Deliveries
 from api.edge import Edge
+from api.endpoints import Endpoints
 from api.errors import Internal, MethodNotAllowed, problem
 from api.file_collector import FileCollector
 from api.hub import Hub
 from api.identity import Identities
+from api.mail_post import MailPost
+from api.mailer import Mailer, MailServer
 from api.metrics import Metrics
 from api.operation import routes
 from api.paces import Paces
 from api.pages import page_routes
 from api.presence_teller import PresenceTeller
+from api.push_sender import PushSender
+from api.push_service import PushService
+from api.readers import Readers
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
@@ -50,6 +56,7 @@ from services.history import History
 from services.ids import new_id
 from services.job_moves import Moved
 from services.lookup import Lookup
+from services.mails import Letterhead
 from services.passwords import Passwords
 from services.retention import Retention
 from services.thumbnails import Thumbnails
@@ -98,6 +105,12 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
     tickets = Tickets(tokens, _steady_clock)
     identities = Identities(settings, database, tokens, tickets, clock)
     commits: Callable[[Batch], None] = Commits(manager, identities)
+    deliveries = Deliveries(database, manager.options.epoch, clock)
+    endpoints = Endpoints(settings.push_test_origin)
+    push_service = PushService(endpoints, settings.data_dir, settings.contact)
+    mailer = Mailer(MailServer.of(settings.smtp_url) if settings.smtp_url else None)
+    mail_post = MailPost(mailer, tokens, Letterhead(settings.sender, settings.origin))
+    readers = Readers(manager, deliveries, time.monotonic)
     hub = Hub(
         settings=settings,
         database=database,
@@ -110,8 +123,14 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         attempts=Attempts(settings, time.monotonic),
         recipients=Recipients(settings.service_rate_limit, time.monotonic),
         paces=Paces(settings, time.monotonic),
-        deliveries=Deliveries(database, manager.options.epoch, clock),
+        deliveries=deliveries,
         presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
+        endpoints=endpoints,
+        mail_post=mail_post,
+        push_service=push_service,
+        push_sender=PushSender(
+            database, push_service, mail_post, readers, origin=settings.origin, clock=clock, random=random
+        ),
         files=AttachmentFiles(settings.files_dir),
         thumbnails=Thumbnails(),
         upload_places=UploadPlaces(),
@@ -162,8 +181,9 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         )
         await retention.start()
         stack.push_async_callback(retention.stop)
+        stack.push_async_callback(hub.mail_post.stop)
         collector = FileCollector(hub.files, hub.database)
-        for part in (hub.identities, hub.deliveries, hub.presence_teller, collector):
+        for part in (hub.identities, hub.deliveries, hub.presence_teller, hub.push_sender, collector):
             await part.start()
             stack.push_async_callback(part.stop)
         yield

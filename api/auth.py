@@ -64,6 +64,8 @@ class SessionPage(Query, frozen=True):
 async def sign_up(call: Call[SignUp, None]) -> Response:
     """Make an account and sign in."""
     user, seen_hash = await _make_account(call)
+    if user.email is not None:
+        call.hub.mail_post.ask_to_confirm(user_id=user.id, email=user.email, name=user.name, now=call.now)
     return await _sign_in(call, user, seen_hash, status=201)
 
 

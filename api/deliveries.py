@@ -21,6 +21,8 @@ class Deliveries:
     def __init__(self, database: Database, epoch: str, clock: Callable[[], int]) -> None:
         self._database, self._epoch, self._clock = database, epoch, clock
         self._waiting: dict[str, int] = {}
+        # The newest report of each; who reported first, and not since, is forgotten first.
+        self._stored: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("deliveries")
 
@@ -28,7 +30,14 @@ class Deliveries:
         """A browser of this user has stored everything up to `cursor`; one that cannot be is no report."""
         if cursor.epoch != self._epoch or cursor.position > head or len(self._waiting) >= WAITING_USERS:
             return
+        self._stored[user_id] = max(cursor.position, self._stored.pop(user_id, 0))
+        if len(self._stored) > WAITING_USERS:
+            del self._stored[next(iter(self._stored))]
         self._waiting[user_id] = max(cursor.position, self._waiting.get(user_id, 0))
+
+    def stored(self, user_id: str) -> int:
+        """The position up to which a browser of this user has said to have everything; 0 if none has."""
+        return self._stored.get(user_id, 0)
 
     async def start(self) -> None:
         """From here on, write reports down; the database must run."""

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from api.attempts import Attempts
 from api.deliveries import Deliveries
+from api.endpoints import Endpoints
 from api.identity import Identities
+from api.mail_post import MailPost
 from api.metrics import Metrics
 from api.paces import Paces
 from api.presence_teller import PresenceTeller
+from api.push_sender import PushSender
+from api.push_service import PushService
 from api.recipients import Recipients
 from api.settings import Settings
 from api.takeover import Takeover
@@ -40,6 +44,10 @@ class Hub:
     paces: Paces
     deliveries: Deliveries
     presence_teller: PresenceTeller
+    endpoints: Endpoints
+    mail_post: MailPost
+    push_service: PushService
+    push_sender: PushSender
     files: AttachmentFiles
     thumbnails: Thumbnails
     upload_places: UploadPlaces

@@ -161,3 +161,50 @@ def is_local(host: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def contact(value: str) -> str:
+    """A `mailto:` or `https:` address; nothing is nobody."""
+    if value and not re.fullmatch(
+        r"(mailto:[^\s@<>\"]{1,64}@[a-z0-9.-]{1,253}|https://[^\s<>\"]{1,500})", value, re.ASCII
+    ):
+        raise ValueError("must be like mailto:admin@example.org or https://example.org/contact")
+    return value
+
+
+def test_origin(value: str) -> str | None:
+    """An http origin on a loopback address, with its port; nothing is None."""
+    if not value:
+        return None
+    made = origin(value)
+    host, port = urlsplit(made).hostname or "", urlsplit(made).port
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not made.startswith("http://") or not loopback or port is None:
+        raise ValueError("must be like http://127.0.0.1:9000, with a loopback address and a port")
+    return made
+
+
+def mail_server(value: str) -> str:
+    """`smtp[s]://[user:password@]host[:port]`; nothing is none."""
+    if not value:
+        return value
+    wrong = ValueError("must be like smtp://user:password@mail.example.org:587 or smtps://…")
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    extra = parts.path.rstrip("/") or parts.query or parts.fragment
+    if parts.scheme not in ("smtp", "smtps") or not host or not _HOST.fullmatch(host) or port == 0 or extra:
+        raise wrong
+    return value
+
+
+def mail_sender(value: str) -> str:
+    """An e-mail address, with or without a name; nothing is nobody."""
+    if value and not re.fullmatch(r"([^<>@\",:;]{1,80} <)?[^\s<>@\",:;]{1,64}@[a-z0-9.-]{1,253}>?", value, re.ASCII):
+        raise ValueError("must be like Gigwire <hub@example.org>")
+    return value

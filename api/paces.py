@@ -50,3 +50,7 @@ class Paces:
         self.stopped = Pace("typing", Limit(1, 3.0), clock)
         self.presence = Pace("reports of presence", Limit(60, 60.0), clock)
         self.upload = Pace("uploads", Limit(60, 60.0), clock)
+        self.push = Pace("push subscriptions and tests", Limit(30, 60.0), clock)
+        # E-mails asked for, to one account and from one address: nobody's inbox is filled by others.
+        self.mail = Pace("e-mails to this account", Limit(5, 3_600.0), clock)
+        self.mail_address = Pace("e-mails asked for from your address", settings.signup_rate_limit, clock)

@@ -1,4 +1,4 @@
-"""Every URL, who may call it, what goes in and out; the marketplace is in `api.market`, conversations in `api.talk`."""
+"""Every URL, who may call it, what goes in and out; `market`, `talk` and `ways` hold those of their rooms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +18,7 @@ from api import (
     talk,
     tickets,
     users,
+    ways,
 )
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
@@ -188,6 +189,8 @@ _OPERATIONS: Sequence[Operation] = (
     ),
     # Conversations
     *talk.OPERATIONS,
+    # The ways out
+    *ways.OPERATIONS,
     # The marketplace
     *market.OPERATIONS,
     # Operations

@@ -12,6 +12,7 @@ from api.knobs import (
     Knob,
     Network,
     choice,
+    contact,
     currency,
     folder,
     host_name,
@@ -19,9 +20,12 @@ from api.knobs import (
     knob,
     limit,
     listing,
+    mail_sender,
+    mail_server,
     network,
     number,
     origin,
+    test_origin,
     text,
     web_origin,
     whole,
@@ -81,7 +85,9 @@ class Settings:
     connect_rate_limit: Limit | None = knob(limit, "60/minute", "streams opened by a user; 0 is off")
     login_rate_limit: Limit | None = knob(limit, "10/minute", "failed log-ins to an account; 0 is off")
     login_address_rate_limit: Limit | None = knob(limit, "100/minute", "failed log-ins from an address; 0 is off")
-    signup_rate_limit: Limit | None = knob(limit, "100/hour", "sign-ups from an address; 0 is off")
+    signup_rate_limit: Limit | None = knob(
+        limit, "100/hour", "sign-ups, and e-mails asked for, from an address; 0 is off"
+    )
     backlog: int = knob(whole(0, 100_000), "100", "missed events of a user that are replayed, else `reset`; 0 is off")
     shared_backlog: int = knob(
         whole(0, 100_000), "1000", "missed events of shared channels that are replayed, else `reset`; 0 is off"
@@ -103,6 +109,21 @@ class Settings:
     inbox_days: float = knob(number(0, 36_500), "365", "days that inbox rows are kept; 0 keeps them for ever")
     attachment_mb: int = knob(whole(1, 1_024), "25", "MiB of one attachment")
     attachment_quota_mb: int = knob(whole(0, 10_000_000), "1024", "MiB of all attachments of a user; 0 is off")
+    push_contact: str = knob(
+        contact, "", "whom push services may write to, `mailto:` or `https:`; unset means the public origin"
+    )
+    push_test_origin: str | None = knob(
+        test_origin, "", "for tests: the one push service that may be on this machine (http, a loopback address)"
+    )
+    smtp_url: str = knob(
+        mail_server,
+        "",
+        "mail server, `smtp://` or `smtps://` with user, password and port; unset sends no e-mail",
+        secret=True,
+    )
+    mail_from: str = knob(
+        mail_sender, "", "whom e-mails are from, `Gigwire <hub@example.org>`; unset means hub@ the public host"
+    )
     wal_mb: int = knob(whole(1, 65_536), "64", "MiB of SQLite's write-ahead log past which the writer truncates it")
     metrics_token: str | None = knob(
         lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
@@ -164,6 +185,18 @@ class Settings:
             return self.public_url
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # what binds to all
         return origin(f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}")
+
+    @property
+    def contact(self) -> str:
+        """Whom a push service may write to (RFC 8292, 2.1)."""
+        if self.push_contact:
+            return self.push_contact
+        return self.origin if self.origin.startswith("https://") else f"mailto:hub@{urlsplit(self.origin).hostname}"
+
+    @property
+    def sender(self) -> str:
+        """Whom e-mails are from."""
+        return self.mail_from or f"Gigwire <hub@{urlsplit(self.origin).hostname}>"
 
     @property
     def terms(self) -> Terms:
@@ -238,6 +271,8 @@ def _production(settings: Settings) -> Iterator[tuple[str, str]]:
     for place, key in enumerate(settings.secret_keys, start=1):
         if problem := weakness(key):
             yield "HUB_SECRET_KEYS", f"HUB_SECRET_KEYS cannot be used in production: key {place} {problem}."
+    if settings.push_test_origin is not None:
+        yield "HUB_PUSH_TEST_ORIGIN", "HUB_PUSH_TEST_ORIGIN is for tests alone: leave it unset in production."
     if settings.password_cost < MIN_PASSWORD_COST:
         yield "HUB_PASSWORD_COST", f"HUB_PASSWORD_COST must be {MIN_PASSWORD_COST} (MiB) or more in production."
     if settings.public_url is None and not is_local(settings.host):

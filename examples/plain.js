@@ -15,7 +15,9 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { email, password } = Object.fromEntries(new FormData(form));
   const answer = await fetch(`${hub}/api/auth/login`, {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ email, password }),
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ email, password }),
   });
   const body = await answer.json();
   if (!answer.ok) return void (document.querySelector("#said").textContent = body.message);

@@ -16,6 +16,7 @@ from services import (
     logins,
     message_notices,
     outbox,
+    pushes,
 )
 from services.retention import STEP_ROWS, Chore, Find
 from services.tables import answers
@@ -82,6 +83,7 @@ def all_chores(keep: Keep) -> list[Chore]:
         Chore("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
         Chore("unsent attachments", SWEEP_SECONDS, attachments.unsent, attachments.drop_unsent),
         Chore("undos", UNDO_SECONDS, inbox_undo.due, _drop_undos),
+        Chore("push tests", SWEEP_SECONDS, _old_tests, _drop_tests),
         Chore("answers", SWEEP_SECONDS, _any_before(answers.c.created_at, ANSWERS_MS), _sweep_answers),
         Chore("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),
     ]
@@ -118,6 +120,14 @@ def _purge(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
 
 def _drop_undos(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
     inbox_undo.drop(tx, ids=found)
+
+
+def _old_tests(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+    return pushes.old_tests(tx, before=now - DAY, limit=limit)
+
+
+def _drop_tests(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+    pushes.remove(tx, ids=found)
 
 
 def _sweep_answers(tx: Connection, /, *, found: object, now: int) -> None:

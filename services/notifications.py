@@ -9,13 +9,14 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from services import inbox_events, outbox
+from services import inbox_events, outbox, ways
 from services.ids import new_id
 from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
 from services.prepared import Prepared
 from services.shapes import Category, Priority
 from services.tables import inboxes, notifications
+from services.ways import Fate
 
 _n = notifications.c
 _encoder = msgspec.json.Encoder()
@@ -24,6 +25,7 @@ _encoder = msgspec.json.Encoder()
 _NEW = (
     *("id", "user_id", "seq", "type", "category", "priority", "title", "body", "data", "url", "icon", "actions"),
     *("collapse_key", "count", "created_at", "expires_at"),
+    *("expired_at", "hidden", "by_push", "by_email"),
 )
 _ADD = Prepared(insert(notifications).values({name: bindparam(name) for name in _NEW}))
 _news = func.json_each(bindparam("news")).table_valued("key", "value")
@@ -173,18 +175,24 @@ def _without_rivals(mail: Mail) -> Iterator[Mail]:
 
 def _deliver(tx: Connection, mail: Mail, columns: Mapping[int, dict[str, Any]], now: int) -> list[str]:
     """Put in mail in which no letter replaces another."""
+    reaches = ways.reaches(tx, [user_id for user_id, _ in mail])
+    fates = [ways.decide(reaches.get(user_id), letter.category) for user_id, letter in mail]
     replaced = _replaced(tx, mail)
     _take_out(tx, replaced)
     standing = _grow(tx, mail)
+    _count_out(tx, [user_id for (user_id, _), fate in zip(mail, fates, strict=True) if fate.hidden])
     for (user_id, _), gone in replaced.items():
         standing[user_id].put_back(gone)
-    rows = []
-    for user_id, letter in mail:
+    rows, orders = [], list[Any]()
+    for (user_id, letter), fate in zip(mail, fates, strict=True):
         old = None if letter.collapse_key is None else replaced.get((user_id, letter.collapse_key))
-        row = _row(standing[user_id], letter, columns[id(letter)], old, now)
+        row = _row(standing[user_id], letter, columns[id(letter)], old, fate, now)
         _tell(tx, row, letter, standing[user_id], old, now)
         rows.append(row)
+        if user_id in reaches:
+            orders += ways.orders(reaches[user_id], letter, fate, user_id=user_id, notification_id=row["id"], now=now)
     _ADD.run(tx, rows)
+    ways.put(tx, orders)
     return [row["id"] for row in rows]
 
 
@@ -226,7 +234,17 @@ def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
     }
 
 
-def _row(inbox: _Inbox, letter: Letter, columns: Mapping[str, Any], old: _Old | None, now: int) -> dict[str, Any]:
+def _count_out(tx: Connection, owners: Sequence[str]) -> None:
+    """Take those out of the counts whose owners do not want them in the app; few do."""
+    hidden = Counter(owners)
+    if hidden:
+        tx.execute(_SHRINK_INBOX, [{"who": user_id, "read": n, "seen": n} for user_id, n in hidden.items()])
+
+
+def _row(
+    inbox: _Inbox, letter: Letter, columns: Mapping[str, Any], old: _Old | None, fate: Fate, now: int
+) -> dict[str, Any]:
+    """A new row; a hidden one is out of counts and lists from the first."""
     inbox.seq += 1
     return {
         **columns,
@@ -238,12 +256,17 @@ def _row(inbox: _Inbox, letter: Letter, columns: Mapping[str, Any], old: _Old | 
         "seen_at": None,
         "read_at": None,
         "archived_at": None,
+        "expired_at": now if fate.hidden else None,
+        "hidden": int(fate.hidden),
+        "by_push": fate.by_push,
+        "by_email": fate.by_email,
     }
 
 
 def _tell(tx: Connection, row: Mapping[str, Any], letter: Letter, inbox: _Inbox, old: _Old | None, now: int) -> None:
-    """First that the old ones went, then that the new one came, each with the counts after it."""
+    """First that the old ones went, then that the new one came, with the counts after each; of a hidden one nothing."""
     if old is not None:
         gone = inbox.without(old)
         inbox_events.changed(tx, inbox.user_id, ids=old.ids, state="retracted", counts=gone, now=now)
-    inbox_events.arrived(tx, row, letter, counts=inbox.with_one(), now=now)
+    if not row["hidden"]:
+        inbox_events.arrived(tx, row, letter, counts=inbox.with_one(), now=now)

@@ -1,9 +1,9 @@
-"""Signed tokens: a login's, that carries only its id, and the ticket that opens one stream once (itsdangerous)."""
+"""Signed tokens: a login's, that carries only its id, a ticket for one stream, a link in an e-mail (itsdangerous)."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -12,6 +12,8 @@ from services.errors import Overloaded, Unauthenticated
 from services.ids import new_id
 
 T = TypeVar("T")
+# What a link in an e-mail is for.
+Purpose = Literal["unsubscribe", "confirm", "reset"]
 
 TICKET_SECONDS = 30
 # Longer texts are no tokens of ours; nobody makes us sign megabytes.
@@ -43,6 +45,7 @@ class Tokens:
     def __init__(self, keys: Sequence[str]) -> None:
         self._logins = _serializer(keys, "gigwire.login")
         self._tickets = _serializer(keys, "gigwire.ticket")
+        self._links = {purpose: _serializer(keys, f"gigwire.{purpose}") for purpose in get_args(Purpose)}
 
     def for_login(self, login_id: str) -> str:
         """The token of a login. Whether the login still lives is not in it: its row says so."""
@@ -59,6 +62,14 @@ class Tokens:
     def ticket_of(self, text: str) -> Ticket:
         """The ticket in a text, still to be redeemed. Raises Unauthenticated when it is not one that we signed."""
         return _loads(self._tickets, text, Ticket)
+
+    def for_link(self, purpose: Purpose, claims: Sequence[str]) -> str:
+        """What stands in a link that is sent to somebody by e-mail."""
+        return str(self._links[purpose].dumps(list(claims)))
+
+    def of_link(self, purpose: Purpose, text: str, *, seconds: int | None) -> list[str]:
+        """The claims in a link that is at most so old. Raises Unauthenticated when it is not one that we signed."""
+        return _loads(self._links[purpose], text, list[str], seconds)
 
 
 class Tickets:
@@ -113,10 +124,10 @@ def _serializer(keys: Sequence[str], salt: str) -> URLSafeTimedSerializer:
     )
 
 
-def _loads(serializer: URLSafeTimedSerializer, text: str, kind: type[T]) -> T:
+def _loads(serializer: URLSafeTimedSerializer, text: str, kind: type[T], seconds: int | None = None) -> T:
     if len(text) > TOKEN_LENGTH or not text.isascii():
         raise Unauthenticated
     try:
-        return msgspec.convert(serializer.loads(text), kind)
+        return msgspec.convert(serializer.loads(text, max_age=seconds), kind)
     except (BadData, msgspec.ValidationError):
         raise Unauthenticated from None

@@ -1,5 +1,6 @@
 """What every test may ask for: asyncio on uvloop, and a data folder of its own."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import pytest
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """The hub runs on asyncio with uvloop only."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    """Ctrl-C means something to the commands under test, also where a shell has started all of this in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

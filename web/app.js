@@ -11,6 +11,7 @@ import { personPage } from "./person.js";
 import { postJob } from "./post.js";
 import { renewPush } from "./push.js";
 import { settingsPage } from "./settings.js";
+import { ago } from "./texts.js";
 import { actButton, face, link } from "./ui.js";
 import { walletPage } from "./wallet.js";
 import { Wire } from "./wire.js";
@@ -23,7 +24,12 @@ const NAV = [
   { href: "/work", label: "Dashboard", icon: "M4 4h7v7H4zM13 4h7v4h-7zM13 11h7v9h-7zM4 14h7v6H4z", who: "user" },
   { href: "/post", label: "Post a job", icon: "M12 5v14M5 12h14", who: "client" },
   { href: "/messages", label: "Messages", icon: "M4 5h16v11H9l-5 4z", who: "user" },
-  { href: "/wallet", label: "Wallet", icon: "M4 7h14a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2zM4 7V6a2 2 0 0 1 2-2h10M16 13h.01", who: "user" },
+  {
+    href: "/wallet",
+    label: "Wallet",
+    icon: "M4 7h14a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2zM4 7V6a2 2 0 0 1 2-2h10M16 13h.01",
+    who: "user",
+  },
   { href: "/settings", label: "Settings", icon: "M4 7h10M18 7h2M4 17h4M12 17h8M14 4.500v5M8 14.500v5", who: "user" },
 ];
 
@@ -92,7 +98,8 @@ function show() {
   const main = frame.querySelector("main");
   main.replaceChildren(element);
   main.className = route.make === messagesPage ? "wide" : "";
-  for (const each of frame.querySelectorAll("nav a")) set(each, { ariaCurrent: path.startsWith(each.getAttribute("href")) ? "page" : null });
+  for (const each of frame.querySelectorAll("nav a"))
+    set(each, { ariaCurrent: path.startsWith(each.getAttribute("href")) ? "page" : null });
   scrollTo(0, 0);
   app.title = title;
   drawTitle();
@@ -120,22 +127,56 @@ function drawTitle() {
 function makeFrame() {
   const { user } = app;
   const items = NAV.filter(({ who }) => who === "all" || (user && (who === "user" || who === user.role)));
-  const nav = h("nav", { ariaLabel: "Main" }, ...items.map(({ href, label, icon }) => link(href, picture(icon), { "data-label": label })));
-  for (const each of nav.children) each.append(h("span", { textContent: each.dataset.label }), ...(each.dataset.label === "Messages" && user ? [unreadMessages()] : []));
+  const nav = h(
+    "nav",
+    { ariaLabel: "Main" },
+    ...items.map(({ href, label, icon }) => link(href, picture(icon), { "data-label": label })),
+  );
+  for (const each of nav.children)
+    each.append(
+      h("span", { textContent: each.dataset.label }),
+      ...(each.dataset.label === "Messages" && user ? [unreadMessages()] : []),
+    );
   const who = user
-    ? [h("div", { className: "who" }, face(user.name), h("span", {}, h("b", { textContent: user.name }), h("small", { textContent: user.role }))), actButton("Log out", () => app.client.logout(), "quiet small")]
+    ? [
+        h(
+          "div",
+          { className: "who" },
+          face(user.name),
+          h("span", {}, h("b", { textContent: user.name }), h("small", { textContent: user.role })),
+        ),
+        actButton("Log out", () => app.client.logout(), "quiet small"),
+      ]
     : [link("/sign-in", "Sign in", { className: "button primary" })];
   const bell = user ? [h("notification-bell", { id: "bell" })] : [];
-  return h("div", { className: "frame" },
+  return h(
+    "div",
+    { className: "frame" },
     h("a", { className: "skip", href: "#main", textContent: "Skip to content" }),
-    h("aside", { className: "rail", ariaLabel: "Gigwire" }, brand(), nav, h("div", { className: "foot" }, wire.button, h("a", { href: "/docs", className: "faint", textContent: "API" }))),
-    h("header", { className: "bar" }, brand(), h("connection-status", {}), h("span", { className: "space" }), ...bell, h("div", { className: "me" }, ...who)),
+    h(
+      "aside",
+      { className: "rail", ariaLabel: "Gigwire" },
+      brand(),
+      nav,
+      h("div", { className: "foot" }, wire.button, h("a", { href: "/docs", className: "faint", textContent: "API" })),
+    ),
+    h(
+      "header",
+      { className: "bar" },
+      brand(),
+      h("connection-status", {}),
+      h("span", { className: "space" }),
+      ...bell,
+      h("div", { className: "me" }, ...who),
+    ),
     h("main", { id: "main", tabIndex: -1 }),
     ...(user ? [h("notification-center", { id: "center" })] : []),
-    wire.drawer);
+    wire.drawer,
+  );
 }
 
-const brand = () => link("/", h("img", { src: markUrl(), alt: "", width: 28, height: 28 }), { className: "brand", ariaLabel: "Gigwire, home" });
+const brand = () =>
+  link("/", h("img", { src: markUrl(), alt: "", width: 28, height: 28 }), { className: "brand", ariaLabel: "Gigwire, home" });
 
 /** Beside this file, wherever it is served from. */
 export const markUrl = () => new URL("./mark.svg", import.meta.url).href;
@@ -193,9 +234,14 @@ app.client.subscribe(follow);
 addEventListener("popstate", show);
 document.addEventListener("click", (event) => {
   const anchor = event.composedPath().find((each) => each instanceof HTMLAnchorElement);
-  if (!anchor || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || anchor.target) return;
+  if (!anchor || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || anchor.target)
+    return;
   const to = new URL(anchor.href, location.href);
-  if (to.origin !== location.origin || !(to.pathname === "/" || to.pathname === "/sign-in" || ROUTES.some(([pattern]) => pattern.test(to.pathname)))) return;
+  if (
+    to.origin !== location.origin ||
+    !(to.pathname === "/" || to.pathname === "/sign-in" || ROUTES.some(([pattern]) => pattern.test(to.pathname)))
+  )
+    return;
   if (to.hash && to.pathname === location.pathname) return;
   event.preventDefault();
   app.go(to.href);
@@ -206,5 +252,8 @@ document.addEventListener("hub-navigate", (event) => {
   event.preventDefault();
   app.go(to.href);
 });
+setInterval(() => {
+  for (const each of page.querySelectorAll("time[datetime]")) set(each, { textContent: ago(each.dateTime, "en") });
+}, 30_000);
 navigator.serviceWorker?.register("/sw.js").catch(() => {});
 follow();

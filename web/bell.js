@@ -11,11 +11,16 @@ export class NotificationBell extends HubElement {
   span { position: absolute; inset-block-start: -.125rem; inset-inline-end: -.25rem; min-width: 1.25rem; padding: 0 .3125rem; border-radius: 1rem; font-size: .6875rem; line-height: 1.25rem;
     font-weight: 700; text-align: center; background: var(--_tint); color: var(--_accent); box-shadow: 0 0 0 2px var(--_card); }
   span.new { background: var(--_spark); color: var(--_on-spark); }
-  :host([stale]) span { filter: grayscale(1); opacity: .75; }`);
+  :host([stale]) span { filter: grayscale(1); }`);
 
   build() {
     this.badge = h("span", { part: "badge", "data-testid": "badge", "aria-hidden": "true" });
-    this.button = h("button", { type: "button", part: "bell", "data-testid": "bell", onclick: () => this.center?.toggle(this) }, drawing(PATHS.bell), this.badge);
+    this.button = h(
+      "button",
+      { type: "button", part: "bell", "data-testid": "bell", onclick: () => this.center?.toggle(this) },
+      drawing(PATHS.bell),
+      this.badge,
+    );
     this.root.append(this.button);
   }
 

@@ -1,7 +1,7 @@
 /** `<notification-center>`: the inbox; filters, what is new, what is read, undo, offline too. */
 
 import { listed } from "./inbox.js";
-import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll } from "./element.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll, textButton } from "./element.js";
 import { ago, wordsOf } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
@@ -43,10 +43,10 @@ export class NotificationCenter extends HubElement {
   .tools .icon { width: 2rem; min-height: 2rem; }
   .state { padding: 2.5rem 1.5rem; text-align: center; display: grid; gap: .25rem; justify-items: center; }
   .state b { font-weight: 650; }
-  .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: linear-gradient(100deg, var(--_tint) 40%, transparent 50%, var(--_tint) 60%) 0 0 / 300% 100%; animation: shine 1.2s infinite linear; }
+  .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: var(--_tint); animation: shine .8s infinite alternate; }
   .foot { padding: .75rem; text-align: center; min-height: 1px; }
   @keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
-  @keyframes shine { from { background-position: 100% 0; } to { background-position: 0 0; } }`);
+  @keyframes shine { to { opacity: .4; } }`);
   #filter = "all";
   #seen = new Set();
   #watched = new Map();
@@ -55,30 +55,70 @@ export class NotificationCenter extends HubElement {
 
   build() {
     const { words } = this;
-    const tabs = Object.entries(TABS).map(([filter, name]) => h("button", { role: "tab", type: "button", id: filter, textContent: words[name], onclick: () => this.#show(filter) }));
-    this.tabs = h("div", { role: "tablist", ariaLabel: words.notifications, part: "tabs", onkeydown: (event) => this.#tabKey(event) }, ...tabs);
+    const tabs = Object.entries(TABS).map(([filter, name]) =>
+      h("button", { role: "tab", type: "button", id: filter, textContent: words[name], onclick: () => this.#show(filter) }),
+    );
+    this.tabs = h(
+      "div",
+      { role: "tablist", ariaLabel: words.notifications, part: "tabs", onkeydown: (event) => this.#tabKey(event) },
+      ...tabs,
+    );
     this.readAll = iconButton("check", words.markAllRead, () => this.attempt(this.client.readAll()), { part: "read-all" });
     this.undoWords = h("span", { role: "status" });
-    this.undoBar = h("div", { className: "bar", part: "undo" }, this.undoWords,
-      h("button", { type: "button", className: "quiet", textContent: words.undo, onclick: () => this.attempt(this.client.undo()) }),
-      iconButton("close", words.dismiss, () => this.client.forgetUndo()));
+    this.undoBar = h(
+      "div",
+      { className: "bar", part: "undo" },
+      this.undoWords,
+      textButton(words.undo, () => this.attempt(this.client.undo()), "quiet"),
+      iconButton("close", words.dismiss, () => this.client.forgetUndo()),
+    );
     this.offlineBar = h("div", { className: "bar", part: "offline", role: "status" });
     this.pushBar = h("div", { className: "bar", part: "push", hidden: true });
     this.problem = h("p", { className: "bar error", role: "alert", hidden: true });
     this.news = h("div", { part: "announcements" });
     this.feed = h("div", { role: "feed", part: "list", "data-testid": "inbox", ariaLabel: words.notifications });
     this.state = h("div", { className: "state", part: "empty" });
-    this.loading = h("div", { role: "status", ariaLabel: words.loading }, ...[1, 2, 3].map(() => h("div", { className: "skeleton" })));
+    this.loading = h(
+      "div",
+      { role: "status", ariaLabel: words.loading },
+      ...[1, 2, 3].map(() => h("div", { className: "skeleton" })),
+    );
     this.foot = h("div", { className: "foot soft" });
-    this.body = h("div", { className: "body", role: "tabpanel", tabIndex: 0, ariaLabel: words.notifications, part: "body" }, this.news, this.feed, this.loading, this.state, this.foot);
-    this.panel = h("section", { className: "panel", part: "panel", role: "complementary", ariaLabel: words.notifications, tabIndex: -1 },
-      h("header", { part: "header" }, h("h2", { textContent: words.notifications }), this.readAll, iconButton("close", words.close, () => this.toggle(), { hidden: this.hasAttribute("inline") })),
-      this.tabs, this.problem, this.pushBar, this.offlineBar, this.undoBar, this.body, h("p", { className: "unseen", id: "keys", textContent: words.keys }));
+    this.body = h(
+      "div",
+      { className: "body", role: "tabpanel", tabIndex: 0, ariaLabel: words.notifications, part: "body" },
+      this.news,
+      this.feed,
+      this.loading,
+      this.state,
+      this.foot,
+    );
+    this.panel = h(
+      "section",
+      { className: "panel", part: "panel", role: "complementary", ariaLabel: words.notifications, tabIndex: -1 },
+      h(
+        "header",
+        { part: "header" },
+        h("h2", { textContent: words.notifications }),
+        this.readAll,
+        iconButton("close", words.close, () => this.toggle(), { hidden: this.hasAttribute("inline") }),
+      ),
+      this.tabs,
+      this.problem,
+      this.pushBar,
+      this.offlineBar,
+      this.undoBar,
+      this.body,
+      h("p", { className: "unseen", id: "keys", textContent: words.keys }),
+    );
     this.panel.setAttribute("aria-describedby", "keys");
     this.panel.onkeydown = (event) => this.#key(event);
     this.root.append(this.panel);
     this.sight = new IntersectionObserver((entries) => this.#sighted(entries), { root: this.body, threshold: 0.6 });
-    this.end = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#more(), { root: this.body, rootMargin: "200px" });
+    this.end = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#more(), {
+      root: this.body,
+      rootMargin: "200px",
+    });
     this.end.observe(this.foot);
     document.addEventListener("pointerdown", (event) => {
       const path = event.composedPath();
@@ -109,17 +149,43 @@ export class NotificationCenter extends HubElement {
     const { inbox, status, undo, announcements } = state;
     const { items, more } = listed(inbox, this.#filter);
     const { words } = this;
-    for (const tab of this.tabs.children) set(tab, { ariaSelected: String(tab.id === this.#filter), tabIndex: tab.id === this.#filter ? 0 : -1 });
+    for (const tab of this.tabs.children)
+      set(tab, { ariaSelected: String(tab.id === this.#filter), tabIndex: tab.id === this.#filter ? 0 : -1 });
     set(this.readAll, { disabled: !inbox.unread });
     set(this.undoBar, { hidden: !undo || !undo.token || undo.until < Date.now() });
-    if (undo) set(this.undoWords, { textContent: undo.verb === "read" ? words.didRead(undo.ids.length === 1 ? 1 : 2) : undo.verb === "archive" ? words.didArchive(undo.ids.length) : words.didUnarchive() });
+    if (undo)
+      set(this.undoWords, {
+        textContent:
+          undo.verb === "read"
+            ? words.didRead(undo.ids.length === 1 ? 1 : 2)
+            : undo.verb === "archive"
+              ? words.didArchive(undo.ids.length)
+              : words.didUnarchive(),
+      });
     const since = inbox.asOf && new Date(inbox.asOf).toLocaleTimeString(this.language, { hour: "2-digit", minute: "2-digit" });
-    set(this.offlineBar, { hidden: status !== "offline" || !inbox.loaded, textContent: status === "offline" ? words.offlineSince(since ?? "…") : "" });
+    set(this.offlineBar, {
+      hidden: status !== "offline" || !inbox.loaded,
+      textContent: status === "offline" ? words.offlineSince(since ?? "…") : "",
+    });
     const now = Date.now();
     const told = this.#filter === "all" ? announcements.filter((one) => !one.expiresAt || Date.parse(one.expiresAt) > now) : [];
-    showAll(this.news, told, () => this.#make(), (element, one) => this.#fill(element, { ...one, type: "announcement", actions: [], count: 1, readAt: "now", seenAt: "now" }));
-    showAll(this.feed, items, () => this.#make(), (element, item) => this.#fill(element, item));
-    [...this.feed.children].forEach((element, index) => set(element, { ariaPosInSet: String(index + 1), ariaSetSize: more ? "-1" : String(items.length) }));
+    showAll(
+      this.news,
+      told,
+      () => this.#make(),
+      (element, one) => this.#fill(element, { ...one, type: "announcement", actions: [], count: 1, readAt: "now", seenAt: "now" }),
+    );
+    showAll(
+      this.feed,
+      items,
+      () => this.#make(),
+      (element, item) => this.#fill(element, item),
+    );
+    for (const element of [...this.news.children, ...this.feed.children])
+      set(element.querySelector("time"), { textContent: ago(element.item.createdAt, this.language) });
+    [...this.feed.children].forEach((element, index) =>
+      set(element, { ariaPosInSet: String(index + 1), ariaSetSize: more ? "-1" : String(items.length) }),
+    );
     set(this.feed, { ariaBusy: String(inbox.loading) });
     this.#rove();
     const { error } = inbox;
@@ -129,21 +195,43 @@ export class NotificationCenter extends HubElement {
     if (!this.state.hidden) this.#say(error);
     set(this.foot, { textContent: nothing || error ? "" : more ? words.more : words.end });
     if (more && this.open) this.#peek();
-    if (!this.offered && globalThis.Notification?.permission === "default") import("./push.js").then(({ offerPush }) => offerPush(this, state));
+    if (!this.offered && status === "live" && items.length && globalThis.Notification?.permission === "default") {
+      import("./push.js").then(({ offerPush }) => offerPush(this, state)).catch(() => {});
+    }
   }
 
   #say(error) {
     const { words } = this;
-    const [title, hint] = error ? [error, ""] : this.#filter === "unread" ? [words.emptyUnread, words.emptyUnreadHint] : [words.empty, words.emptyHint];
-    const again = () => this.attempt(this.client.getSnapshot().inbox.loaded ? this.client.more(this.#filter) : this.client.refresh());
-    this.state.replaceChildren(h("b", { textContent: title, role: error ? "alert" : null }), h("span", { className: "soft", textContent: hint }),
-      error ? h("button", { type: "button", textContent: words.retry, onclick: again }) : "");
+    const [title, hint] = error
+      ? [error, ""]
+      : this.#filter === "unread"
+        ? [words.emptyUnread, words.emptyUnreadHint]
+        : [words.empty, words.emptyHint];
+    const again = () =>
+      this.attempt(this.client.getSnapshot().inbox.loaded ? this.client.more(this.#filter) : this.client.refresh());
+    this.state.replaceChildren(
+      h("b", { textContent: title, role: error ? "alert" : null }),
+      h("span", { className: "soft", textContent: hint }),
+      error ? textButton(words.retry, again) : "",
+    );
   }
 
   #make() {
     const tools = h("div", { className: "tools" });
-    const element = h("article", { part: "item", "data-testid": "notification", tabIndex: -1 }, h("i", { "aria-hidden": "true" }), h("div", {},
-      h("a", { className: "title", part: "title" }), h("p", { className: "text", part: "text" }), h("small", {}, h("time"), h("span", { className: "mark" })), h("div", { className: "actions" })), tools);
+    const element = h(
+      "article",
+      { part: "item", "data-testid": "notification", tabIndex: -1 },
+      h("i", { "aria-hidden": "true" }),
+      h(
+        "div",
+        {},
+        h("a", { className: "title", part: "title" }),
+        h("p", { className: "text", part: "text" }),
+        h("small", {}, h("time"), h("span", { className: "mark" })),
+        h("div", { className: "actions" }),
+      ),
+      tools,
+    );
     element.onclick = (event) => {
       if (event.target.closest("button")) return;
       event.preventDefault();
@@ -163,16 +251,29 @@ export class NotificationCenter extends HubElement {
     set(at("a"), { textContent: item.count > 1 ? `${title} (${words.times(item.count)})` : title, tabIndex: -1 });
     set(at("a"), { href: item.url ? new URL(item.url, this.client.url || location.href).href : null });
     set(at("p"), { textContent: body, hidden: !body });
-    set(at("time"), { textContent: ago(item.createdAt, language), dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
-    const mark = item.type === "announcement" ? words.announcement : item.priority === "urgent" || item.priority === "high" ? words[item.priority] : "";
+    set(at("time"), { dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
+    const mark =
+      item.type === "announcement"
+        ? words.announcement
+        : item.priority === "urgent" || item.priority === "high"
+          ? words[item.priority]
+          : "";
     set(at(".mark"), { textContent: mark && ` · ${mark}` });
     at(".actions").replaceChildren(...actionButtons(this, item));
     if (item.type === "announcement") return;
     const { client } = this;
     const held = element.contains(this.root.activeElement) && this.root.activeElement !== element;
     at(".tools").replaceChildren(
-      iconButton("check", unread ? words.markRead : words.markUnread, () => this.attempt(unread ? client.read(item.id) : client.unread(item.id)), { hidden: Boolean(item.archivedAt) }),
-      iconButton("archive", item.archivedAt ? words.unarchive : words.archive, () => this.attempt(item.archivedAt ? client.unarchive(item.id) : client.archive(item.id))));
+      iconButton(
+        "check",
+        unread ? words.markRead : words.markUnread,
+        () => this.attempt(unread ? client.read(item.id) : client.unread(item.id)),
+        { hidden: Boolean(item.archivedAt) },
+      ),
+      iconButton("archive", item.archivedAt ? words.unarchive : words.archive, () =>
+        this.attempt(item.archivedAt ? client.unarchive(item.id) : client.archive(item.id)),
+      ),
+    );
     if (held) element.focus({ preventScroll: true });
   }
 
@@ -199,7 +300,8 @@ export class NotificationCenter extends HubElement {
 
   #more() {
     const { inbox } = this.client.getSnapshot();
-    if (inbox.loaded && !inbox.loading && !inbox.error && listed(inbox, this.#filter).more) this.attempt(this.client.more(this.#filter));
+    if (inbox.loaded && !inbox.loading && !inbox.error && listed(inbox, this.#filter).more)
+      this.attempt(this.client.more(this.#filter));
   }
 
   /** A page that was too short to fill the panel brings no scrolling that would ask for the next. */
@@ -213,7 +315,10 @@ export class NotificationCenter extends HubElement {
       clearTimeout(this.#watched.get(target));
       this.#watched.delete(target);
       if (isIntersecting && target.item && !target.item.seenAt && target.item.category && !document.hidden) {
-        this.#watched.set(target, setTimeout(() => this.#sawOne(target.item.id), SEEN_AFTER));
+        this.#watched.set(
+          target,
+          setTimeout(() => this.#sawOne(target.item.id), SEEN_AFTER),
+        );
       }
     }
   }
@@ -238,13 +343,15 @@ export class NotificationCenter extends HubElement {
     const typing = event.ctrlKey || event.metaKey || event.altKey;
     if (event.key === "Escape" && this.open && !this.hasAttribute("inline")) this.toggle();
     else if (typing || event.target.closest("[role=tablist]")) return;
-    else if (event.key === "j" || event.key === "ArrowDown") this.#move(here ? here.nextElementSibling : this.feed.firstElementChild);
+    else if (event.key === "j" || event.key === "ArrowDown")
+      this.#move(here ? here.nextElementSibling : this.feed.firstElementChild);
     else if (event.key === "k" || event.key === "ArrowUp") this.#move(here?.previousElementSibling);
     else if (here?.item?.category && event.key === "e") {
       const next = here.nextElementSibling ?? here.previousElementSibling;
       this.attempt(here.item.archivedAt ? this.client.unarchive(here.item.id) : this.client.archive(here.item.id));
       this.#move(next);
-    } else if (here?.item?.category && event.key === "u") this.attempt(here.item.readAt ? this.client.unread(here.item.id) : this.client.read(here.item.id));
+    } else if (here?.item?.category && event.key === "u")
+      this.attempt(here.item.readAt ? this.client.unread(here.item.id) : this.client.read(here.item.id));
     else if (event.key === "Enter" && this.root.activeElement === here) this.#follow(here.item);
     else return;
     event.preventDefault();

@@ -1,6 +1,6 @@
 /** `<chat-panel>`: conversations, their messages, who is typing and who has read; what is written offline waits. */
 
-import { HubElement, PATHS, drawing, h, iconButton, set, sheet, showAll } from "./element.js";
+import { HubElement, PATHS, drawing, h, iconButton, set, sheet, showAll, textButton } from "./element.js";
 import { ago } from "./texts.js";
 
 export class ChatPanel extends HubElement {
@@ -55,27 +55,72 @@ export class ChatPanel extends HubElement {
   build() {
     const { words } = this;
     this.people = h("ul", { part: "conversations" });
-    this.none = h("p", { className: "state soft", hidden: true }, h("b", { textContent: words.noConversations }), h("span", { textContent: words.noConversationsHint }));
+    this.none = h(
+      "p",
+      { className: "state soft", hidden: true },
+      h("b", { textContent: words.noConversations }),
+      h("span", { textContent: words.noConversationsHint }),
+    );
     this.heading = h("b");
     this.about = h("small");
-    this.muting = h("button", { type: "button", className: "quiet", onclick: () => this.#mute() });
-    this.log = h("div", { className: "log", role: "log", tabIndex: 0, ariaLabel: words.messages, part: "log", onscroll: () => this.#scrolled() });
+    this.muting = textButton("", () => this.#mute(), "quiet");
+    this.log = h("div", {
+      className: "log",
+      role: "log",
+      tabIndex: 0,
+      ariaLabel: words.messages,
+      part: "log",
+      onscroll: () => this.#scrolled(),
+    });
     this.pick = h("p", { className: "state soft" }, drawing(PATHS.send), h("span", { textContent: words.pick }));
     this.typing = h("p", { className: "typing soft", role: "status" });
-    this.field = h("textarea", { rows: 1, maxLength: 5000, placeholder: words.write, ariaLabel: words.write, oninput: () => this.#talk?.type(), onkeydown: (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this.#send();
-    } });
+    this.field = h("textarea", {
+      rows: 1,
+      maxLength: 5000,
+      placeholder: words.write,
+      ariaLabel: words.write,
+      oninput: () => this.#talk?.type(),
+      onkeydown: (event) => {
+        if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+        event.preventDefault();
+        this.#send();
+      },
+    });
     this.file = h("input", { type: "file", hidden: true, multiple: true, onchange: () => this.#attach() });
-    this.form = h("form", { onsubmit: (event) => {
-      event.preventDefault();
-      this.#send();
-    } }, this.file, iconButton("clip", words.attach, () => this.file.click()), this.field, iconButton("send", words.send, () => this.#send(), { className: "icon primary" }));
+    this.form = h(
+      "form",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          this.#send();
+        },
+      },
+      this.file,
+      iconButton("clip", words.attach, () => this.file.click()),
+      this.field,
+      iconButton("send", words.send, () => this.#send(), { className: "icon primary" }),
+    );
     this.error = h("p", { className: "error typing", role: "alert", hidden: true });
-    this.box = h("div", { className: "chat", part: "panel" }, h("nav", { ariaLabel: words.conversations }, h("h2", { textContent: words.conversations }), this.none, this.people),
-      h("section", { part: "thread" }, h("header", {}, iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }), h("span", {}, this.heading, this.about), this.muting),
-        this.pick, this.log, h("div", {}, this.error, this.typing), this.form));
+    this.box = h(
+      "div",
+      { className: "chat", part: "panel" },
+      h("nav", { ariaLabel: words.conversations }, h("h2", { textContent: words.conversations }), this.none, this.people),
+      h(
+        "section",
+        { part: "thread" },
+        h(
+          "header",
+          {},
+          iconButton("back", words.back, () => this.#pick(""), { className: "icon back" }),
+          h("span", {}, this.heading, this.about),
+          this.muting,
+        ),
+        this.pick,
+        this.log,
+        h("div", {}, this.error, this.typing),
+        this.form,
+      ),
+    );
     this.root.append(this.box);
   }
 
@@ -88,9 +133,16 @@ export class ChatPanel extends HubElement {
         this.#presence.set(data.userId, data.status);
         this.#drawList(true);
       }),
-      this.client.on("message", ({ data }) => data.clientMessageId && data.clientMessageId === this.first && this.#pick(data.conversationId)),
+      this.client.on(
+        "message",
+        ({ data }) => data.clientMessageId && data.clientMessageId === this.first && this.#pick(data.conversationId),
+      ),
       () => this.#leave(),
     ];
+  }
+
+  draw() {
+    if (this.hasAttribute("recipient")) this.#drawTalk();
   }
 
   attributeChangedCallback() {
@@ -134,38 +186,78 @@ export class ChatPanel extends HubElement {
     const items = data?.items ?? [];
     set(this.none, { hidden: Boolean(items.length) || (!data && !error) });
     const here = this.getAttribute("conversation");
-    showAll(this.people, items.map((item) => (anew ? { ...item } : item)), (item) => h("li", {}, h("button", { type: "button", onclick: () => this.#pick(item.id) },
-      h("span", { className: "face", "aria-hidden": "true" }), h("b"), h("span", { className: "count" }), h("small"))), (element, item) => {
-      const [button] = element.children;
-      const [face, name, count, last] = button.children;
-      const others = item.members.filter((member) => member.id !== this.#me());
-      set(button, { ariaCurrent: item.id === here ? "true" : null });
-      set(name, { textContent: this.#nameOf(item) });
-      set(face, { textContent: initials(this.#nameOf(item)), className: `face ${others.length === 1 ? (this.#presence.get(others[0].id) ?? "") : ""}` });
-      set(count, { textContent: item.unread ? String(item.unread) : "" });
-      const said = item.lastMessage;
-      set(last, { textContent: said ? `${said.sender.id === this.#me() ? `${this.words.you}: ` : ""}${said.deletedAt ? this.words.deleted : said.content} · ${ago(said.createdAt, this.language)}` : "" });
-    });
+    showAll(
+      this.people,
+      items.map((item) => (anew ? { ...item } : item)),
+      (item) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            { type: "button", onclick: () => this.#pick(item.id) },
+            h("span", { className: "face", "aria-hidden": "true" }),
+            h("b"),
+            h("span", { className: "count" }),
+            h("small"),
+          ),
+        ),
+      (element, item) => {
+        const [button] = element.children;
+        const [face, name, count, last] = button.children;
+        const others = item.members.filter((member) => member.id !== this.#me());
+        set(button, { ariaCurrent: item.id === here ? "true" : null });
+        set(name, { textContent: this.#nameOf(item) });
+        set(face, {
+          textContent: initials(this.#nameOf(item)),
+          className: `face ${others.length === 1 ? (this.#presence.get(others[0].id) ?? "") : ""}`,
+        });
+        set(count, { textContent: item.unread ? String(item.unread) : "" });
+        const said = item.lastMessage;
+        set(last, {
+          textContent: said
+            ? `${said.sender.id === this.#me() ? `${this.words.you}: ` : ""}${said.deletedAt ? this.words.deleted : said.content} · ${ago(said.createdAt, this.language)}`
+            : "",
+        });
+      },
+    );
     this.#askPresence(items);
   }
 
   async #askPresence(items) {
-    const unknown = items.flatMap((item) => item.members).map((member) => member.id).filter((id) => !this.#presence.has(id) && id !== this.#me());
+    const unknown = items
+      .flatMap((item) => item.members)
+      .map((member) => member.id)
+      .filter((id) => !this.#presence.has(id) && id !== this.#me());
     if (!unknown.length) return;
     for (const id of unknown) this.#presence.set(id, "");
-    const answer = await this.client.request("GET", `/api/presence?userIds=${[...new Set(unknown)].slice(0, 100).join(",")}`).catch(() => null);
+    const answer = await this.client
+      .request("GET", `/api/presence?userIds=${[...new Set(unknown)].slice(0, 100).join(",")}`)
+      .catch(() => null);
     for (const { userId, status } of answer?.items ?? []) this.#presence.set(userId, status);
     if (answer) this.#drawList(true);
   }
 
   #nameOf({ title, members }) {
-    return title || members.filter((member) => member.id !== this.#me()).map((member) => member.name).join(", ") || this.words.you;
+    return (
+      title ||
+      members
+        .filter((member) => member.id !== this.#me())
+        .map((member) => member.name)
+        .join(", ") ||
+      this.words.you
+    );
   }
 
   #drawTalk() {
     const { words } = this;
     const recipient = this.getAttribute("recipient");
-    const { conversation, messages, pending, typing, older, error } = this.#talk?.getSnapshot() ?? { messages: [], pending: [], typing: [] };
+    const first = this.client.getSnapshot().outbox.filter((message) => message.recipientId === recipient);
+    const { conversation, messages, pending, typing, older, error } = this.#talk?.getSnapshot() ?? {
+      messages: [],
+      pending: first,
+      typing: [],
+    };
     const open = Boolean(this.#talk || recipient);
     set(this.box, { className: open ? "chat open" : "chat" });
     set(this.form, { hidden: !open });
@@ -173,18 +265,32 @@ export class ChatPanel extends HubElement {
     set(this.heading.parentNode.parentNode, { hidden: !open });
     set(this.pick, { hidden: open });
     set(this.log, { hidden: !open });
-    set(this.heading, { textContent: conversation ? this.#nameOf(conversation) : this.getAttribute("name") ?? "" });
+    set(this.heading, { textContent: conversation ? this.#nameOf(conversation) : (this.getAttribute("name") ?? "") });
     const others = conversation?.members.filter((member) => member.id !== this.#me()) ?? [];
-    const status = others.length === 1 ? { online: words.online, idle: words.idle, offline: words.offlineNow }[this.#presence.get(others[0].id)] : others.map((member) => member.name).join(", ");
+    const status =
+      others.length === 1
+        ? { online: words.online, idle: words.idle, offline: words.offlineNow }[this.#presence.get(others[0].id)]
+        : others.map((member) => member.name).join(", ");
     set(this.about, { textContent: conversation ? [status, conversation.muted && words.muted].filter(Boolean).join(" · ") : "" });
     set(this.error, { textContent: error?.message ?? this.problem ?? "", hidden: !error && !this.problem });
     const names = typing.map((id) => others.find((member) => member.id === id)?.name ?? "…");
     set(this.typing, { textContent: names.length ? words.typing(names) : "" });
     const sent = new Set(messages.map((message) => message.clientMessageId));
-    const waiting = pending.filter((message) => !sent.has(message.clientMessageId)).map((message) => ({ ...message, id: message.clientMessageId, pending: true, sender: { id: this.#me() } }));
+    const waiting = pending
+      .filter((message) => !sent.has(message.clientMessageId))
+      .map((message) => ({ ...message, id: message.clientMessageId, pending: true, sender: { id: this.#me() } }));
     const shown = [...(older ? [{ id: "older", older: true }] : []), ...messages, ...waiting];
     const reach = this.#receipts(messages, others);
-    showAll(this.log, shown.map((message, index) => ({ ...message, first: shown[index - 1]?.sender?.id !== message.sender?.id, receipt: reach.get(message.id) })), () => h("div", { "data-testid": "message" }), (element, message) => this.#fill(element, message));
+    showAll(
+      this.log,
+      shown.map((message, index) => ({
+        ...message,
+        first: shown[index - 1]?.sender?.id !== message.sender?.id,
+        receipt: reach.get(message.id),
+      })),
+      () => h("div", { "data-testid": "message" }),
+      (element, message) => this.#fill(element, message),
+    );
     if (this.#near) this.log.scrollTop = this.log.scrollHeight;
     if (this.#talk && !document.hidden && this.#near) this.#talk.read();
   }
@@ -193,8 +299,13 @@ export class ChatPanel extends HubElement {
   #receipts(messages, others) {
     const reach = new Map();
     const mine = messages.filter((message) => message.sender.id === this.#me());
-    for (const [field, word] of [["deliveredUpTo", this.words.delivered], ["readUpTo", this.words.read]]) {
-      const last = mine.findLast((message) => others.length && others.every((member) => member[field] && member[field] >= message.id));
+    for (const [field, word] of [
+      ["deliveredUpTo", this.words.delivered],
+      ["readUpTo", this.words.read],
+    ]) {
+      const last = mine.findLast(
+        (message) => others.length && others.every((member) => member[field] && member[field] >= message.id),
+      );
       if (last) reach.set(last.id, word);
     }
     const newest = mine.at(-1);
@@ -204,21 +315,54 @@ export class ChatPanel extends HubElement {
 
   #fill(element, message) {
     const { words } = this;
-    if (message.older) return void element.replaceChildren(h("button", { type: "button", textContent: words.older, onclick: () => this.attempt(this.#talk.more()) }));
+    if (message.older) return void element.replaceChildren(textButton(words.older, () => this.attempt(this.#talk.more())));
     const mine = message.sender.id === this.#me();
-    set(element, { className: [mine && "mine", message.first && "first", message.pending && "pending", message.deletedAt && "gone"].filter(Boolean).join(" ") });
+    set(element, {
+      className: [mine && "mine", message.first && "first", message.pending && "pending", message.deletedAt && "gone"]
+        .filter(Boolean)
+        .join(" "),
+    });
     const at = new Date(message.createdAt).toLocaleTimeString(this.language, { hour: "2-digit", minute: "2-digit" });
     const state = message.pending ? (message.error ? `${words.failed}: ${message.error}` : words.waiting) : message.receipt;
-    const facts = [message.first && !mine && message.sender.name, (message.first || message.receipt) && at, message.editedAt && words.edited, mine && state].filter(Boolean);
-    element.replaceChildren(h("span", { className: "bubble" }, message.deletedAt ? words.deleted : message.content, ...(message.attachments ?? []).map((file) => this.#file(file))),
-      facts.length || message.error ? h("small", {}, h("br"), facts.join(" · "), ...(message.error ? [
-        h("button", { type: "button", textContent: words.retry, onclick: () => this.client.resend(message.clientMessageId) }),
-        h("button", { type: "button", textContent: words.discard, onclick: () => this.client.discard(message.clientMessageId) })] : [])) : "");
+    const facts = [
+      message.first && !mine && message.sender.name,
+      (message.first || message.receipt) && at,
+      message.editedAt && words.edited,
+      mine && state,
+    ].filter(Boolean);
+    element.replaceChildren(
+      h(
+        "span",
+        { className: "bubble" },
+        message.deletedAt ? words.deleted : message.content,
+        ...(message.attachments ?? []).map((file) => this.#file(file)),
+      ),
+      facts.length || message.error
+        ? h(
+            "small",
+            {},
+            h("br"),
+            facts.join(" · "),
+            ...(message.error
+              ? [
+                  textButton(words.retry, () => this.client.resend(message.clientMessageId)),
+                  textButton(words.discard, () => this.client.discard(message.clientMessageId)),
+                ]
+              : []),
+          )
+        : "",
+    );
   }
 
   #file({ id, name, type, size, thumbnail }) {
     const path = `${this.client.url}/api/attachments/${id}`;
-    return h("a", { href: path, target: "_blank", rel: "noopener" }, thumbnail || type?.startsWith("image/") ? h("img", { src: thumbnail ? `${path}?size=thumb` : path, alt: name, loading: "lazy" }) : `📎 ${name} (${Math.ceil(size / 1024)} KB)`);
+    return h(
+      "a",
+      { href: path, target: "_blank", rel: "noopener" },
+      thumbnail || type?.startsWith("image/")
+        ? h("img", { src: thumbnail ? `${path}?size=thumb` : path, alt: name, loading: "lazy" })
+        : `📎 ${name} (${Math.ceil(size / 1024)} KB)`,
+    );
   }
 
   #scrolled() {
@@ -252,7 +396,9 @@ export class ChatPanel extends HubElement {
 
   #mute() {
     const { conversation } = this.#talk.getSnapshot();
-    this.attempt(this.client.request("PATCH", `/api/conversations/${conversation.id}`, { muted: !conversation.muted }).then(this.#talk.load));
+    this.attempt(
+      this.client.request("PATCH", `/api/conversations/${conversation.id}`, { muted: !conversation.muted }).then(this.#talk.load),
+    );
   }
 
   failed(error) {
@@ -263,4 +409,10 @@ export class ChatPanel extends HubElement {
 }
 
 /** @param {string} name */
-const initials = (name) => name.split(/[\s,]+/).map((word) => [...word][0]).join("").slice(0, 2).toUpperCase();
+const initials = (name) =>
+  name
+    .split(/[\s,]+/)
+    .map((word) => [...word][0])
+    .join("")
+    .slice(0, 2)
+    .toUpperCase();

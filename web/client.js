@@ -14,7 +14,12 @@ export { Problem } from "./request.js";
 
 /** Before anything is known, and on a server. */
 export const NOBODY = Object.freeze({
-  status: "connecting", user: undefined, announcements: [], outbox: [], undo: null, heartbeat: null,
+  status: "connecting",
+  user: undefined,
+  announcements: [],
+  outbox: [],
+  undo: null,
+  heartbeat: null,
   inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
 });
 /** What is done elsewhere, in the Core; each resolves when the hub has answered, and rejects with a Problem. */
@@ -23,6 +28,7 @@ const ACTS = ["signedIn", "logout", "refresh", "more", "readAll", "undo", "forge
 const ROWS = ["read", "unread", "seen", "archive", "unarchive"];
 /** Events kept for a page that is still being built. */
 const EARLY = 100;
+const LIVES = 100;
 /** Anything somebody does is told to the Core at most this often, ms. */
 const ACTIVE_EVERY = 20_000;
 const WAITING_EVERY = 1_000;
@@ -99,6 +105,8 @@ export class Client {
    * @param {string} path @param {string[]} keys @returns {Live}
    */
   live(path, keys) {
+    // What nobody looks at any more is let go when there is much of it.
+    if (this.#lives.size > LIVES) for (const [each, { idle }] of this.#lives) if (idle) this.#lives.delete(each);
     if (!this.#lives.has(path)) this.#lives.set(path, new Live(this, path, keys));
     return this.#lives.get(path);
   }
@@ -114,7 +122,8 @@ export class Client {
   /** @param {any} message @returns {Promise<string>} its clientMessageId; it is sent when that is possible */
   sendMessage = (message) => this.#call("send", { clientMessageId: newKey(), ...message });
   /** @param {string} conversationId @param {boolean} typing */
-  typing = (conversationId, typing) => this.request("POST", "/api/realtime/messages/typing", { conversationId, typing }).catch(() => {});
+  typing = (conversationId, typing) =>
+    this.request("POST", "/api/realtime/messages/typing", { conversationId, typing }).catch(() => {});
 
   /** Leave; the stream ends when the last tab has left. */
   close() {
@@ -135,7 +144,10 @@ export class Client {
   }
 
   #useWorker(listener) {
-    const worker = new SharedWorker(this.options.worker ?? new URL("./worker.js", import.meta.url), { type: "module", name: "gigwire" });
+    const worker = new SharedWorker(this.options.worker ?? new URL("./worker.js", import.meta.url), {
+      type: "module",
+      name: "gigwire",
+    });
     // A browser that has shared workers but not of modules, or whose policy forbids them.
     worker.onerror = () => this.#link?.getSnapshot() || this.#useLock(listener);
     const { port } = worker;
@@ -155,7 +167,8 @@ export class Client {
         const core = new Core(this.options);
         const stop = this.#use(core, listener);
         this.#ready = core.start();
-        for (const { message, resolve, reject } of mirror.leftOver()) this.#link.call(message.call, message.args).then(resolve, reject);
+        for (const { message, resolve, reject } of mirror.leftOver())
+          this.#link.call(message.call, message.args).then(resolve, reject);
         return { core, stop: () => (stop(), core.close()) };
       },
     });
@@ -163,7 +176,11 @@ export class Client {
 
   #use(core, listener) {
     const ends = [core.subscribe(listener.changed), core.onEvent((event) => listener.event({ ...event, front: this.tab }))];
-    this.#link = { getSnapshot: () => core.getSnapshot(), call: async (name, args) => core[name](...args), post: (message) => message.visible && core.wake() };
+    this.#link = {
+      getSnapshot: () => core.getSnapshot(),
+      call: async (name, args) => core[name](...args),
+      post: (message) => message.visible && core.wake(),
+    };
     return () => ends.forEach((end) => end());
   }
 
@@ -206,7 +223,8 @@ export class Client {
       this.#call("active");
       if (waiting) wake();
     };
-    for (const name of ["pointerdown", "pointermove", "keydown", "scroll"]) addEventListener(name, active, { passive: true, capture: true });
+    for (const name of ["pointerdown", "pointermove", "keydown", "scroll"])
+      addEventListener(name, active, { passive: true, capture: true });
   }
 }
 

@@ -1,6 +1,14 @@
 /** One conversation: its messages as the hub has them, what still waits to be sent, who is typing, who has read how far. */
 
-const EMPTY_TALK = Object.freeze({ conversation: null, messages: [], pending: [], typing: [], loading: true, older: false, error: null });
+const EMPTY_TALK = Object.freeze({
+  conversation: null,
+  messages: [],
+  pending: [],
+  typing: [],
+  loading: true,
+  older: false,
+  error: null,
+});
 /** Typing is told at most this often, and read at most this often, ms. */
 const TYPING_EVERY = 3_000;
 const READ_EVERY = 1_000;
@@ -56,7 +64,8 @@ export class Conversation {
     this.#readUpTo = newest.id;
     clearTimeout(this.#readTimer);
     this.#readTimer = setTimeout(() => {
-      this.client.request("POST", "/api/realtime/messages/read", { conversationId: this.id, upTo: this.#readUpTo })
+      this.client
+        .request("POST", "/api/realtime/messages/read", { conversationId: this.id, upTo: this.#readUpTo })
         .catch(() => (this.#readUpTo = ""));
     }, READ_EVERY / 4);
   };
@@ -123,8 +132,11 @@ export class Conversation {
     const { conversation, messages } = this.#state;
     if (message) return messages.some((known) => known.id === message.id) && this.#merge([message]);
     if (!conversation || members) return this.load();
-    const read = kind === "read" && conversation.members.map((member) => (member.id === userId ? { ...member, readUpTo: upTo } : member));
-    return this.#set({ conversation: { ...conversation, members: read || conversation.members, muted: muted ?? conversation.muted } });
+    const read =
+      kind === "read" && conversation.members.map((member) => (member.id === userId ? { ...member, readUpTo: upTo } : member));
+    return this.#set({
+      conversation: { ...conversation, members: read || conversation.members, muted: muted ?? conversation.muted },
+    });
   }
 
   #merge(items) {
@@ -135,7 +147,10 @@ export class Conversation {
 
   #busy(userId, seconds) {
     clearTimeout(this.#typists.get(userId));
-    this.#typists.set(userId, setTimeout(() => this.#quiet(userId), seconds * 1_000));
+    this.#typists.set(
+      userId,
+      setTimeout(() => this.#quiet(userId), seconds * 1_000),
+    );
     this.#set({ typing: [...this.#typists.keys()] });
   }
 

@@ -4,7 +4,9 @@
  */
 
 import { FILTERS, Inbox } from "./inbox.js";
-import { Problem, isPassing, newKey, requester } from "./request.js";
+import { Outbox } from "./outbox.js";
+import { Presence } from "./presence.js";
+import { requester } from "./request.js";
 import { Storage } from "./storage.js";
 import { Stream } from "./stream.js";
 
@@ -13,16 +15,27 @@ const LATE = 60_000;
 /** A list that was kept longer than this is fetched anew instead of being continued. */
 const MOST_KEPT = 300;
 const UNDO_FOR = 30_000;
-const PRESENCE_EVERY = 60_000;
-const ACTIVE_FOR = 60_000;
 /** What passes by and has no place in the log. */
 const EPHEMERAL = ["connection_confirmed", "reset", "heartbeat", "bye", "typing", "presence"];
 
 const EMPTY = {
-  items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null,
+  items: [],
+  unread: 0,
+  unseen: 0,
+  pages: {},
+  loaded: false,
+  loading: false,
+  error: null,
+  asOf: null,
 };
 const START = {
-  status: "connecting", user: undefined, inbox: EMPTY, announcements: [], outbox: [], undo: null, heartbeat: null,
+  status: "connecting",
+  user: undefined,
+  inbox: EMPTY,
+  announcements: [],
+  outbox: [],
+  undo: null,
+  heartbeat: null,
 };
 
 /** @param {string} cursor `<epoch>.<position>` */
@@ -70,13 +83,14 @@ export class Core {
   #lateTimer;
   #retryTimer;
   #retries = 0;
-  #sending = false;
-  #presenceTimer;
-  #presenceSoon = false;
-  #activeAt = 0;
   #fetching = null;
+  #meanwhile = null;
   #changing = Promise.resolve();
   #asked = {};
+  /** @type {Outbox} */
+  #outbox;
+  /** @type {Presence} */
+  #presence;
 
   /**
    * @param {{url?: string, token?: () => Promise<string | null>, fetch?: any, EventSource?: any, storage?: any, clock?: any,
@@ -90,6 +104,16 @@ export class Core {
     this.random = options.random ?? Math.random;
     this.storage = options.storage ?? new Storage(this.url);
     this.request = requester({ url: this.url, fetch: options.fetch, token: this.token });
+    this.#outbox = new Outbox({
+      ...this,
+      changed: (outbox) => this.#set({ outbox }),
+      sent: (message) => this.#say("message", message),
+    });
+    this.#presence = new Presence({
+      ...this,
+      stored: () => this.#stored,
+      isLive: () => this.#state.status === "live",
+    });
   }
 
   // ---- What a reader sees
@@ -156,6 +180,7 @@ export class Core {
 
   async #enter(life) {
     try {
+      if (this.token && !(await this.token())) return await this.#leave("unauthenticated");
       const user = await this.request("GET", "/api/auth/me");
       if (life !== this.#life) return;
       await this.#welcome(user, life);
@@ -181,8 +206,8 @@ export class Core {
     if (life !== this.#life || !this.#listedAt) return;
     if (!this.#stream) this.#open(this.#cursor);
     this.#announcements();
-    this.#flushOutbox();
-    this.#presence();
+    this.#outbox.flush();
+    this.#presence.start();
   }
 
   /** Somebody signed in on a page: this browser is theirs. @param {any} user */
@@ -226,8 +251,9 @@ export class Core {
   #stop() {
     this.#stream?.close();
     this.#stream = null;
-    for (const timer of [this.#retryTimer, this.#presenceTimer, this.#lateTimer]) this.clock.clearTimeout(timer);
-    this.#presenceTimer = undefined;
+    for (const timer of [this.#retryTimer, this.#lateTimer]) this.clock.clearTimeout(timer);
+    this.#presence.stop();
+    this.#outbox.rest();
     this.#late = 0;
   }
 
@@ -238,6 +264,7 @@ export class Core {
     this.#remove.clear();
     this.#dirty = this.#clear = false;
     this.#asked = {};
+    this.#outbox.messages = [];
     this.#state = { ...START, status: this.#state.status };
     this.#setInbox(EMPTY);
     await this.#saving;
@@ -249,7 +276,8 @@ export class Core {
     if (this.#cursor) this.#listedAt = meta.listedAt;
     this.#inbox.items = new Map(items.map((item) => [item.id, item]));
     Object.assign(this.#inbox, { unread: meta.unread, unseen: meta.unseen, pages: meta.pages });
-    this.#set({ user: meta.user, announcements: meta.announcements ?? [], outbox: outbox.sort((a, b) => a.createdAt - b.createdAt) });
+    this.#set({ user: meta.user, announcements: meta.announcements ?? [] });
+    this.#outbox.restore(outbox);
     this.#setInbox({ loaded: true, asOf: meta.at });
   }
 
@@ -264,11 +292,18 @@ export class Core {
   #open(cursor) {
     this.#stream?.close();
     const life = this.#life;
-    const mine = (act) => (...args) => life === this.#life && act(...args);
+    const mine =
+      (act) =>
+      (...args) =>
+        life === this.#life && act(...args);
     this.#stream = new Stream(cursor, {
       open: (at) => this.#source(at),
       once: Boolean(this.token),
-      probe: () => this.request("GET", "/api/auth/me").then(() => 200, (error) => error.status),
+      probe: () =>
+        this.request("GET", "/api/auth/me").then(
+          () => 200,
+          (error) => error.status,
+        ),
       hear: mine((name, data, id) => this.#hear(name, data, id)),
       say: mine((status) => this.#status(status)),
       ended: mine((reason) => this.#leave(reason)),
@@ -303,7 +338,7 @@ export class Core {
     if (status === this.#state.status) return;
     this.#set({ status });
     this.#say("status", { status });
-    if (status === "live") this.#flushOutbox();
+    if (status === "live") this.#outbox.flush();
   }
 
   #hear(name, data, id) {
@@ -317,10 +352,11 @@ export class Core {
     if (!isPast(id, this.#cursor)) return;
     const late = this.#isLate(data);
     if (isPast(id, this.#listedAt)) this.#apply(name, data);
+    this.#meanwhile?.push([name, data, id]);
     this.#moveTo(id);
     this.#say(name, data, id, late);
     if (late && name === "notification") this.#sumUp();
-    if (name === "notification" || name === "message") this.#presenceShortly();
+    if (name === "notification" || name === "message") this.#presence.shortly();
   }
 
   #confirmed(data) {
@@ -397,18 +433,19 @@ export class Core {
   }
 
   async #snapshot(life) {
-    this.#fetching ??= this.#fetchInbox(life).finally(() => (this.#fetching = null));
+    this.#fetching ??= this.#fetchInbox(life).finally(() => (this.#fetching = this.#meanwhile = null));
     return this.#fetching;
   }
 
   async #fetchInbox(life) {
     this.#setInbox({ loading: true, error: null });
+    this.#meanwhile = [];
     try {
       const page = await this.request("GET", `/api/notifications?${FILTERS.all.query}&limit=30`);
       if (life !== this.#life) return;
-      // The stream may have run ahead of the list while it was on its way: then the list is old, and is asked for again.
-      if (this.#cursor && isPast(this.#cursor, page.cursor)) return await this.#fetchInbox(life);
       this.#inbox.replace(page);
+      // What the stream told while the list was on its way, and the list does not have yet.
+      for (const [name, data, id] of this.#meanwhile) if (isPast(id, page.cursor)) this.#apply(name, data);
       this.#asked = {};
       this.#clear = true;
       this.#put = new Set(this.#inbox.items.keys());
@@ -491,12 +528,17 @@ export class Core {
     }
     const unsee = before.filter((item) => !item.seenAt && ids.includes(item.id)).map((item) => item.id);
     const undo = { verb, ids, unsee, token: null, until: this.clock.now() + UNDO_FOR };
-    if (verb === "seen" || verb === "unread") return this.#attempt(change, () => this.request("POST", `/api/realtime/notifications/${verb}`, which));
+    if (verb === "seen" || verb === "unread")
+      return this.#attempt(change, () => this.request("POST", `/api/realtime/notifications/${verb}`, which));
     this.#set({ undo });
-    this.#changing = this.#attempt(change, async () => {
-      const { undo: token } = await this.request("POST", `/api/realtime/notifications/${verb}`, which);
-      if (this.#state.undo === undo && token) this.#set({ undo: { ...undo, token } });
-    }, () => this.#state.undo?.until === undo.until && this.#set({ undo: null }));
+    this.#changing = this.#attempt(
+      change,
+      async () => {
+        const { undo: token } = await this.request("POST", `/api/realtime/notifications/${verb}`, which);
+        if (this.#state.undo === undo && token) this.#set({ undo: { ...undo, token } });
+      },
+      () => this.#state.undo?.until === undo.until && this.#set({ undo: null }),
+    );
     return this.#changing;
   }
 
@@ -523,10 +565,14 @@ export class Core {
     this.#inbox.pending.add(change);
     this.#set({ undo: null });
     this.#setInbox();
-    await this.#attempt(change, async () => {
-      const counts = await this.request("POST", "/api/realtime/notifications/undo", { undo: undo.token });
-      if (this.#state.status !== "live") Object.assign(this.#inbox, { unread: counts.unread, unseen: counts.unseen });
-    }, () => this.#set({ undo }));
+    await this.#attempt(
+      change,
+      async () => {
+        const counts = await this.request("POST", "/api/realtime/notifications/undo", { undo: undo.token });
+        if (this.#state.status !== "live") Object.assign(this.#inbox, { unread: counts.unread, unseen: counts.unseen });
+      },
+      () => this.#set({ undo }),
+    );
   }
 
   /** The bar that offers to undo was closed. */
@@ -542,87 +588,13 @@ export class Core {
     await this.#attempt(change, () => this.request("POST", `/api/notifications/${id}/actions/${action}`));
   }
 
-  // ---- Messages: written now, sent when that is possible, once
+  // ---- Messages and presence
 
-  /**
-   * @param {{conversationId?: string, recipientId?: string, content: string, type?: string, attachmentIds?: string[],
-   *   replyTo?: string, clientMessageId?: string}} message
-   * @returns {Promise<string>} its clientMessageId, as soon as it is kept
-   */
-  async send(message) {
-    const clientMessageId = message.clientMessageId ?? newKey();
-    const kept = { type: "text", ...message, clientMessageId, createdAt: this.clock.now(), error: null };
-    this.#set({ outbox: [...this.#state.outbox.filter((one) => one.clientMessageId !== clientMessageId), kept] });
-    await this.storage.keep(kept);
-    this.#flushOutbox();
-    return clientMessageId;
-  }
-
-  /** Try again what was refused. @param {string} clientMessageId */
-  resend(clientMessageId) {
-    const message = this.#state.outbox.find((one) => one.clientMessageId === clientMessageId);
-    return message ? this.send(message) : Promise.resolve();
-  }
-
-  /** Give up on a message that was not sent. @param {string} clientMessageId */
-  async discard(clientMessageId) {
-    this.#set({ outbox: this.#state.outbox.filter((one) => one.clientMessageId !== clientMessageId) });
-    await this.storage.drop(clientMessageId);
-  }
-
-  async #flushOutbox() {
-    if (this.#sending || !this.#state.user) return;
-    this.#sending = true;
-    const life = this.#life;
-    try {
-      let next;
-      while (life === this.#life && (next = this.#state.outbox.find((one) => !one.error))) await this.#post(next);
-    } catch {
-      // It waits: tried again when the stream is live, and after a while.
-      if (life === this.#life) this.clock.setTimeout(() => this.#flushOutbox(), 5_000 + this.random() * 10_000);
-    } finally {
-      this.#sending = false;
-    }
-  }
-
-  async #post({ createdAt, error: _error, ...message }) {
-    const { clientMessageId } = message;
-    try {
-      const sent = await this.request("POST", "/api/realtime/messages/send", message, clientMessageId);
-      this.#say("message", sent);
-      await this.discard(clientMessageId);
-    } catch (error) {
-      if (!(error instanceof Problem) || isPassing(error)) throw error;
-      const failed = { ...message, createdAt, error: error.message };
-      this.#set({ outbox: this.#state.outbox.map((one) => (one.clientMessageId === clientMessageId ? failed : one)) });
-      await this.storage.keep(failed);
-    }
-  }
-
-  // ---- Presence: whether somebody is there, and what has arrived here
-
-  /** Somebody typed, clicked or moved. */
-  active() {
-    this.#activeAt = this.clock.now();
-  }
-
-  #presenceShortly() {
-    if (this.#presenceSoon) return;
-    this.#presenceSoon = true;
-    this.#presence(2_000 + this.random() * 28_000);
-  }
-
-  #presence(wait = PRESENCE_EVERY) {
-    this.clock.clearTimeout(this.#presenceTimer);
-    this.#presenceTimer = this.clock.setTimeout(async () => {
-      this.#presenceSoon = false;
-      const active = this.clock.now() - this.#activeAt < ACTIVE_FOR;
-      const said = this.#stored ? { active, cursor: this.#stored } : { active };
-      // A hub without presence answers 404: there is nobody to tell.
-      const status = this.#state.status === "live" && (await this.request("POST", "/api/presence", said).catch((error) => error.status));
-      if (status !== 404) this.#presence();
-    }, wait);
-  }
+  /** @param {any} message @returns {Promise<string>} its clientMessageId, as soon as it is kept */
+  send = (message) => this.#outbox.send(message);
+  resend = (clientMessageId) => this.#outbox.resend(clientMessageId);
+  discard = (clientMessageId) => this.#outbox.discard(clientMessageId);
+  active = () => this.#presence.active();
 
   // ---- The disk
 
@@ -638,7 +610,14 @@ export class Core {
       const { user, announcements } = this.#state;
       const cursor = this.#cursor;
       const change = {
-        meta: { user, announcements, cursor: this.#listedAt && cursor, listedAt: this.#listedAt, at: this.clock.now(), ...this.#inbox.kept },
+        meta: {
+          user,
+          announcements,
+          cursor: this.#listedAt && cursor,
+          listedAt: this.#listedAt,
+          at: this.clock.now(),
+          ...this.#inbox.kept,
+        },
         put: [...this.#put].map((id) => this.#inbox.items.get(id)).filter(Boolean),
         remove: [...this.#remove],
         clear: this.#clear,

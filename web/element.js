@@ -43,7 +43,7 @@ small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
 .error { color: var(--_bad); font-size: .875rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 input, select, textarea { border: 1px solid var(--_line); border-radius: .5rem; background: var(--_card); padding: .375rem .625rem; min-height: 2.25rem; }
-@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; } }
 `);
 
 /**
@@ -85,13 +85,21 @@ export function drawing(path) {
 
 export const PATHS = {
   bell: "M6 10a6 6 0 0 1 12 0c0 5 2 6 2 7H4c0-1 2-2 2-7zM10 20a2.2 2.2 0 0 0 4 0",
-  close: "M6 6l12 12M18 6L6 18", check: "M4 12.5l5 5L20 7", archive: "M4 8h16v11H4zM3 4h18v4H3zM10 12h4", back: "M15 5l-7 7 7 7",
-  clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 5 5l-8.5 8.5a1.7 1.7 0 0 1-2.5-2.5L15 7", send: "M4 12l16-8-6 16-3-7z",
+  close: "M6 6l12 12M18 6L6 18",
+  check: "M4 12.5l5 5L20 7",
+  archive: "M4 8h16v11H4zM3 4h18v4H3zM10 12h4",
+  back: "M15 5l-7 7 7 7",
+  clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 5 5l-8.5 8.5a1.7 1.7 0 0 1-2.5-2.5L15 7",
+  send: "M4 12l16-8-6 16-3-7z",
 };
 
 /** @param {string} path of PATHS @param {string} label @param {() => void} onclick @param {object} [more] */
 export const iconButton = (path, label, onclick, more = {}) =>
   h("button", { type: "button", className: "icon", ariaLabel: label, title: label, onclick, ...more }, drawing(PATHS[path]));
+
+/** @param {string} label @param {(event: Event) => void} onclick @param {string} [className] */
+export const textButton = (label, onclick, className = "") =>
+  h("button", { type: "button", textContent: label, onclick, className });
 
 /**
  * Make the children of `box` show `items` in order. An element stays the same as long as its item does, so that what
@@ -179,7 +187,12 @@ export class HubElement extends HTMLElement {
     if (!url) return;
     const target = new URL(url, this.client.url || location.href);
     if (!["https:", location.protocol].includes(target.protocol)) return;
-    if (!this.dispatchEvent(new CustomEvent("hub-navigate", { detail: { url: target.href }, bubbles: true, composed: true, cancelable: true }))) return;
+    if (
+      !this.dispatchEvent(
+        new CustomEvent("hub-navigate", { detail: { url: target.href }, bubbles: true, composed: true, cancelable: true }),
+      )
+    )
+      return;
     if (target.origin === location.origin) location.assign(target.href);
     else open(target.href, "_blank", "noopener");
   }
@@ -195,17 +208,26 @@ export class HubElement extends HTMLElement {
 
 /** The picture of a notification. @param {any} item */
 export const iconOf = ({ icon, type }) =>
-  icon || { hired: "🎉", bid_received: "📝", bid_rejected: "📄", job_created: "💼", announcement: "📣", message: "✉️", comment: "💬" }[type] || "🔔";
+  icon ||
+  { hired: "🎉", bid_received: "📝", bid_rejected: "📄", job_created: "💼", announcement: "📣", message: "✉️", comment: "💬" }[
+    type
+  ] ||
+  "🔔";
 
 /** A notification's buttons; those that were pressed say so. @param {HubElement} element @param {any} item */
 export function actionButtons(element, item) {
-  return item.actions.map((action) => h("button", {
-    type: "button", className: action.style === "primary" ? "primary" : "", part: "action", disabled: Boolean(action.done),
-    textContent: action.done ? `✓ ${action.label}` : action.label,
-    onclick: (event) => {
-      event.stopPropagation();
-      element.attempt(element.client.act(item.id, action.id));
-      element.navigate(action.url);
-    },
-  }));
+  return item.actions.map((action) =>
+    h("button", {
+      type: "button",
+      className: action.style === "primary" ? "primary" : "",
+      part: "action",
+      disabled: Boolean(action.done),
+      textContent: action.done ? `✓ ${action.label}` : action.label,
+      onclick: (event) => {
+        event.stopPropagation();
+        element.attempt(element.client.act(item.id, action.id));
+        element.navigate(action.url);
+      },
+    }),
+  );
 }

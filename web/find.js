@@ -1,22 +1,49 @@
 /** Find work: the list of jobs, live, with search, suggestions and filters that the address remembers. */
 
 import { h, set, showAll } from "./element.js";
-import { ago } from "./texts.js";
-import { chip, counted, link, money, nothing, sentence, skeleton, skillList } from "./ui.js";
+import { chip, counted, link, money, nothing, sentence, skeleton, skillList, when } from "./ui.js";
 
 export const CATEGORIES = ["Design", "Software", "Writing", "Photography", "Video", "Data", "Operations"];
-const BUDGETS = [["Any budget", ""], ["Under $500", "-50000"], ["$500 to $1,000", "50000-100000"], ["$1,000 to $2,500", "100000-250000"], ["Over $2,500", "250000-"]];
-const STATES = [["Open", "open"], ["Hired", "assigned"], ["In progress", "in_progress"], ["Completed", "completed"], ["Any state", ""]];
+const BUDGETS = [
+  ["Any budget", ""],
+  ["Under $500", "-50000"],
+  ["$500 to $1,000", "50000-100000"],
+  ["$1,000 to $2,500", "100000-250000"],
+  ["Over $2,500", "250000-"],
+];
+const STATES = [
+  ["Open", "open"],
+  ["Hired", "assigned"],
+  ["In progress", "in_progress"],
+  ["Completed", "completed"],
+  ["Any state", ""],
+];
 
 /** @param {any} app */
 export function findJobs(app) {
   const asked = new URLSearchParams(location.search);
-  const query = h("input", { type: "search", name: "q", value: asked.get("q") ?? "", placeholder: "Search jobs and skills", ariaLabel: "Search jobs", autocomplete: "off", role: "combobox", ariaExpanded: "false", "aria-controls": "suggestions", ariaAutoComplete: "list" });
+  const query = h("input", {
+    type: "search",
+    name: "q",
+    value: asked.get("q") ?? "",
+    placeholder: "Search jobs and skills",
+    ariaLabel: "Search jobs",
+    autocomplete: "off",
+    role: "combobox",
+    ariaExpanded: "false",
+    "aria-controls": "suggestions",
+    ariaAutoComplete: "list",
+  });
   const menu = h("ul", { id: "suggestions", role: "listbox", ariaLabel: "Suggestions", className: "suggestions", hidden: true });
   const category = select("Category", [["All categories", ""], ...CATEGORIES.map((name) => [name, name])], asked.get("category"));
   const budget = select("Budget", BUDGETS, asked.get("budget"));
   const status = select("State", STATES, asked.get("status") ?? "open");
-  const skills = h("input", { name: "skills", value: asked.get("skills") ?? "", placeholder: "Skills, e.g. python", ariaLabel: "Skills, separated by commas" });
+  const skills = h("input", {
+    name: "skills",
+    value: asked.get("skills") ?? "",
+    placeholder: "Skills, e.g. python",
+    ariaLabel: "Skills, separated by commas",
+  });
   const heading = h("h1", { textContent: "Find work" });
   const count = h("p", { className: "soft", role: "status" });
   const list = h("div", { className: "jobs card flush", "data-testid": "jobs" });
@@ -44,10 +71,20 @@ export function findJobs(app) {
       const after = next === undefined ? data?.next : next;
       set(more, { hidden: !after });
       set(count, { textContent: data ? `${counted(items.length, "job")}${after ? " and more" : ""}, live` : "" });
-      state.replaceChildren(...(error && !data ? [nothing("The list could not be loaded", sentence(error))] : items.length ? [] : loading && !data ? [skeleton(5)] : [nothing("No jobs match", "New ones appear here by themselves. Try fewer filters.")]));
+      state.replaceChildren(
+        ...(error && !data
+          ? [nothing("The list could not be loaded", sentence(error))]
+          : items.length
+            ? []
+            : loading && !data
+              ? [skeleton(5)]
+              : [nothing("No jobs match", "New ones appear here by themselves. Try fewer filters.")]),
+      );
     };
     more.onclick = async () => {
-      const page = await app.request("GET", `/api/jobs?${params}&after=${encodeURIComponent(next ?? live.getSnapshot().data.next)}`).catch(() => null);
+      const page = await app
+        .request("GET", `/api/jobs?${params}&after=${encodeURIComponent(next ?? live.getSnapshot().data.next)}`)
+        .catch(() => null);
       if (!page) return;
       rest = [...rest, ...page.items];
       next = page.next;
@@ -62,12 +99,21 @@ export function findJobs(app) {
   function filters() {
     const params = new URLSearchParams({ limit: "30" });
     const [least, most] = budget.value ? budget.value.split("-") : ["", ""];
-    for (const [name, value] of Object.entries({ status: status.value, category: category.value, skills: skills.value.trim(), q: query.value.trim(), minBudget: least, maxBudget: most })) if (value) params.set(name, value);
+    for (const [name, value] of Object.entries({
+      status: status.value,
+      category: category.value,
+      skills: skills.value.trim(),
+      q: query.value.trim(),
+      minBudget: least,
+      maxBudget: most,
+    }))
+      if (value) params.set(name, value);
     return params;
   }
   function address() {
     const params = new URLSearchParams();
-    for (const control of [query, category, budget, skills]) if (control.value.trim()) params.set(control.name, control.value.trim());
+    for (const control of [query, category, budget, skills])
+      if (control.value.trim()) params.set(control.name, control.value.trim());
     if (status.value !== "open") params.set("status", status.value);
     return params.size ? `?${params}` : "";
   }
@@ -78,18 +124,45 @@ export function findJobs(app) {
     clearTimeout(timer);
     timer = setTimeout(load, 300);
   };
-  const filterRow = h("form", { className: "filters", role: "search", onsubmit: (event) => {
-    event.preventDefault();
-    set(menu, { hidden: true });
-    load();
-  } }, h("div", { className: "search" }, query, menu), category, budget, skills, status);
+  const filterRow = h(
+    "form",
+    {
+      className: "filters",
+      role: "search",
+      onsubmit: (event) => {
+        event.preventDefault();
+        set(menu, { hidden: true });
+        load();
+      },
+    },
+    h("div", { className: "search" }, query, menu),
+    category,
+    budget,
+    skills,
+    status,
+  );
   load();
-  return { title: "Find work", element: h("div", { className: "page" }, h("div", { className: "head" }, heading, count), filterRow, state, list, h("div", { className: "center" }, more)) };
+  return {
+    title: "Find work",
+    element: h(
+      "div",
+      { className: "page" },
+      h("div", { className: "head" }, heading, count),
+      filterRow,
+      state,
+      list,
+      h("div", { className: "center" }, more),
+    ),
+  };
 }
 
 /** @param {string} label @param {string[][]} options @param {string | null} chosen */
 function select(label, options, chosen) {
-  const made = h("select", { name: label === "State" ? "status" : label.toLowerCase(), ariaLabel: label }, ...options.map(([text, value]) => h("option", { textContent: text, value })));
+  const made = h(
+    "select",
+    { name: label === "State" ? "status" : label.toLowerCase(), ariaLabel: label },
+    ...options.map(([text, value]) => h("option", { textContent: text, value })),
+  );
   made.value = options.some(([, value]) => value === chosen) ? chosen : options[0][1];
   return made;
 }
@@ -119,12 +192,28 @@ function suggest(app, input, menu, pick) {
     timer = setTimeout(async () => {
       pick();
       const q = input.value.trim();
-      const found = q.length < 2 ? null : await app.request("GET", `/api/jobs/suggest?q=${encodeURIComponent(q)}`).catch(() => null);
-      const texts = found ? (found.items ?? [...(found.titles ?? []), ...(found.skills ?? [])]).map((each) => (typeof each === "string" ? each : (each.text ?? each.title ?? each.value))).filter(Boolean).slice(0, 8) : [];
-      menu.replaceChildren(...texts.map((text, index) => h("li", { role: "option", id: `suggestion-${index}`, textContent: text, ariaSelected: "false", onpointerdown: (event) => {
-        event.preventDefault();
-        choose(text);
-      } })));
+      const found =
+        q.length < 2 ? null : await app.request("GET", `/api/jobs/suggest?q=${encodeURIComponent(q)}`).catch(() => null);
+      const texts = found
+        ? (found.items ?? [...(found.titles ?? []), ...(found.skills ?? [])])
+            .map((each) => (typeof each === "string" ? each : (each.text ?? each.title ?? each.value)))
+            .filter(Boolean)
+            .slice(0, 8)
+        : [];
+      menu.replaceChildren(
+        ...texts.map((text, index) =>
+          h("li", {
+            role: "option",
+            id: `suggestion-${index}`,
+            textContent: text,
+            ariaSelected: "false",
+            onpointerdown: (event) => {
+              event.preventDefault();
+              choose(text);
+            },
+          }),
+        ),
+      );
       at = -1;
       set(menu, { hidden: !texts.length || document.activeElement !== input });
       set(input, { ariaExpanded: String(!menu.hidden) });
@@ -144,8 +233,19 @@ function suggest(app, input, menu, pick) {
 }
 
 export function makeRow() {
-  return h("article", { className: "job", "data-testid": "job" }, h("div", { className: "what" }, h("h2"), h("p", { className: "facts" }), h("p", { className: "teaser" }), h("div", { className: "tags" })),
-    h("div", { className: "price" }, h("b"), h("small")));
+  return h(
+    "article",
+    { className: "job", "data-testid": "job" },
+    h(
+      "div",
+      { className: "what" },
+      h("h2"),
+      h("p", { className: "facts" }),
+      h("p", { className: "teaser" }),
+      h("div", { className: "tags" }),
+    ),
+    h("div", { className: "price" }, h("b"), h("small")),
+  );
 }
 
 /** @param {any} row @param {any} job @param {any} app @param {boolean} fresh */
@@ -154,11 +254,14 @@ export function fillRow(row, job, app, fresh = false) {
   if (fresh) row.classList.add("fresh");
   at("h2").replaceChildren(link(`/jobs/${job.id}`, job.title));
   const mine = job.owner.id === app.user?.id;
-  at(".facts").replaceChildren(...[mine ? "Your job" : job.owner.name, job.category, ago(job.createdAt, "en"), job.instantAccept && "Instant accept"].filter(Boolean).map((text) => h("span", { textContent: text })));
+  at(".facts").replaceChildren(
+    ...[mine ? "Your job" : job.owner.name, job.category, when(job.createdAt), job.instantAccept && "Instant accept"]
+      .filter(Boolean)
+      .map((text) => h("span", {}, text)),
+  );
   if (job.status !== "open") at(".facts").prepend(chip(job.status));
   set(at(".teaser"), { textContent: job.description });
   at(".tags").replaceChildren(job.skills.length ? skillList(job.skills) : "");
   set(at(".price b"), { textContent: money(job.budget, job.currency) });
   set(at(".price small"), { textContent: counted(job.bidCount, "bid") });
 }
-

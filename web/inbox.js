@@ -13,6 +13,12 @@ const isCounted = (item) => !item.archivedAt;
 const isUnread = (item) => isCounted(item) && !item.readAt;
 const isUnseen = (item) => isCounted(item) && !item.seenAt;
 
+/** An item becomes another. */
+function count(counts, item, next) {
+  counts.unread += isUnread(next) - isUnread(item);
+  counts.unseen += isUnseen(next) - isUnseen(item);
+}
+
 /** What each change makes of an item that it fits. */
 const CHANGES = {
   read: (item, at) => (item.readAt ? item : { ...item, readAt: at, seenAt: item.seenAt ?? at }),
@@ -46,7 +52,6 @@ export class Inbox {
   pages = {};
   /** @type {Set<Change>} asked for, not yet answered */
   pending = new Set();
-  #shown = new Map();
 
   /** What is kept over page loads beside the items. */
   get kept() {
@@ -90,10 +95,7 @@ export class Inbox {
       }
       const next = changed(item, change);
       if (next === item) continue;
-      if (change.unread === undefined) {
-        this.unread += Number(isUnread(next)) - Number(isUnread(item));
-        this.unseen += Number(isUnseen(next)) - Number(isUnseen(item));
-      }
+      if (change.unread === undefined) count(this, item, next);
       this.items.set(id, next);
       touched.push(id);
     }
@@ -120,26 +122,19 @@ export class Inbox {
   /** What to show: items newest first, and counts that follow from the same items. */
   view() {
     const pending = [...this.pending];
-    let { unread, unseen } = this;
-    const shown = new Map();
-    const items = [...this.items.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).map((item) => {
-      let next = item;
-      for (const change of pending) next = changed(next, change);
-      if (next !== item) {
-        unread += Number(isUnread(next)) - Number(isUnread(item));
-        unseen += Number(isUnseen(next)) - Number(isUnseen(item));
-        // The same answer for the same question, so that nobody draws again what has not changed.
-        const before = this.#shown.get(item.id);
-        if (before && JSON.stringify(before) === JSON.stringify(next)) next = before;
-        shown.set(item.id, next);
-      }
-      return next;
-    });
-    this.#shown = shown;
+    const counts = { unread: this.unread, unseen: this.unseen };
+    const items = [...this.items.values()]
+      .sort((a, b) => (a.id < b.id ? 1 : -1))
+      .map((item) => {
+        let next = item;
+        for (const change of pending) next = changed(next, change);
+        count(counts, item, next);
+        return next;
+      });
     const sweep = pending.find((change) => change.all);
-    if (sweep && sweep.state !== "seen") unread = items.filter((item) => item.id > sweep.before && isUnread(item)).length;
-    if (sweep) unseen = items.filter((item) => item.id > sweep.before && isUnseen(item)).length;
-    return { items, unread: Math.max(0, unread), unseen: Math.max(0, unseen) };
+    if (sweep && sweep.state !== "seen") counts.unread = items.filter((item) => item.id > sweep.before && isUnread(item)).length;
+    if (sweep) counts.unseen = items.filter((item) => item.id > sweep.before && isUnseen(item)).length;
+    return { items, ...counts };
   }
 }
 
@@ -149,13 +144,17 @@ export class Inbox {
  */
 export function listed(inbox, filter, now = Date.now()) {
   const { categories } = FILTERS[filter];
-  const floors = [inbox.pages[filter]?.floor, filter === "archived" ? undefined : inbox.pages.all?.floor].filter((floor) => floor !== undefined);
+  const floors = [inbox.pages[filter]?.floor, filter === "archived" ? undefined : inbox.pages.all?.floor].filter(
+    (floor) => floor !== undefined,
+  );
   const floor = floors.length ? floors.reduce((a, b) => (a < b ? a : b)) : "~";
-  const items = inbox.items.filter((item) =>
-    item.id >= floor &&
-    Boolean(item.archivedAt) === (filter === "archived") &&
-    (filter !== "unread" || !item.readAt) &&
-    (!categories || categories.includes(item.category)) &&
-    (!item.expiresAt || Date.parse(item.expiresAt) > now));
+  const items = inbox.items.filter(
+    (item) =>
+      item.id >= floor &&
+      Boolean(item.archivedAt) === (filter === "archived") &&
+      (filter !== "unread" || !item.readAt) &&
+      (!categories || categories.includes(item.category)) &&
+      (!item.expiresAt || Date.parse(item.expiresAt) > now),
+  );
   return { items, more: floor !== "" };
 }

@@ -38,8 +38,6 @@ export class Host {
       this.#tabs.delete(message.bye);
     } else if (message.call) {
       const done = await outcome(() => this.core[message.call](...message.args));
-      // What a call changed is told before the call is answered.
-      this.#changed();
       answer({ ...done, done: message.number });
     }
   }
@@ -159,22 +157,25 @@ export function elect({ name, tab, lead, follow, listener }) {
     if (data.leads) mirror.hello();
     if (data.down && (!data.to || data.to === tab)) mirror.take(data.down);
   };
-  const take = (options) => navigator.locks.request(name, options, () => {
-    if (gone) return undefined;
-    reign = lead(mirror);
-    host = new Host(reign.core, (message) => channel.postMessage({ down: message }));
-    channel.postMessage({ leads: tab });
-    return new Promise((resolve) => (reign.end = resolve));
-  }).catch((error) => {
-    if (error.name !== "AbortError") throw error;
-    // Somebody took the lock from us: whoever does must be the only one with a stream.
-    reign?.stop();
-    host = reign = null;
-    if (gone) return;
-    follow(mirror);
-    mirror.hello();
-    take({});
-  });
+  const take = (options) =>
+    navigator.locks
+      .request(name, options, () => {
+        if (gone) return undefined;
+        reign = lead(mirror);
+        host = new Host(reign.core, (message) => channel.postMessage({ down: message }));
+        channel.postMessage({ leads: tab });
+        return new Promise((resolve) => (reign.end = resolve));
+      })
+      .catch((error) => {
+        if (error.name !== "AbortError") throw error;
+        // Somebody took the lock from us: whoever does must be the only one with a stream.
+        reign?.stop();
+        host = reign = null;
+        if (gone) return;
+        follow(mirror);
+        mirror.hello();
+        take({});
+      });
   take({});
   const watch = setInterval(() => {
     if (host || !isVisible() || Date.now() - mirror.heard < 20_000) return;

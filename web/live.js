@@ -21,6 +21,11 @@ export class Live {
     this.keys = keys;
   }
 
+  /** Nobody looks at it. */
+  get idle() {
+    return !this.#listeners.size;
+  }
+
   /** `{data, loading, error}`; the same object as long as nothing changed. */
   getSnapshot = () => this.#state;
 
@@ -85,7 +90,10 @@ export class Live {
   #patch({ url: _url, invalidates: _keys, ...job }) {
     const { data } = this.#state;
     if (data?.items?.some((item) => item.id === job.id && item.title !== undefined && item.budget !== undefined)) {
-      this.#set({ ...this.#state, data: { ...data, items: data.items.map((item) => (item.id === job.id ? { ...item, ...job } : item)) } });
+      this.#set({
+        ...this.#state,
+        data: { ...data, items: data.items.map((item) => (item.id === job.id ? { ...item, ...job } : item)) },
+      });
     } else if (data?.id === job.id) {
       this.#set({ ...this.#state, data: { ...data, ...job } });
     }
@@ -101,10 +109,13 @@ export class Live {
   #soon() {
     this.#stale = true;
     if (this.#timer || globalThis.document?.visibilityState === "hidden") return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.refetch();
-    }, SOON + this.client.random() * SPREAD);
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.refetch();
+      },
+      SOON + this.client.random() * SPREAD,
+    );
   }
 
   #set(state) {

@@ -6,8 +6,11 @@ import { h } from "./element.js";
 export function messagesPage(app, id) {
   const asked = new URLSearchParams(location.search);
   const panel = h("chat-panel", { conversation: id ?? null, recipient: id ? null : asked.get("to"), name: asked.get("name") });
-  if (!id && asked.get("to")) known(app, asked.get("to")).then((found) => found && panel.isConnected && app.go(`/messages/${found}`, true));
-  panel.addEventListener("hub-conversation", ({ detail }) => history.replaceState(null, "", detail.id ? `/messages/${detail.id}` : "/messages"));
+  if (!id && asked.get("to"))
+    known(app, asked.get("to")).then((found) => found && panel.isConnected && app.go(`/messages/${found}`, true));
+  panel.addEventListener("hub-conversation", ({ detail }) =>
+    history.replaceState(null, "", detail.id ? `/messages/${detail.id}` : "/messages"),
+  );
   return { title: "Messages", element: h("div", { className: "chatpage" }, h("h1", { textContent: "Messages" }), panel) };
 }
 

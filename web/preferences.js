@@ -1,6 +1,6 @@
 /** `<notification-preferences>`: category by way, quiet hours, push to this device. */
 
-import { HubElement, h, set, sheet } from "./element.js";
+import { HubElement, h, set, sheet, textButton } from "./element.js";
 
 const WAYS = ["inApp", "push", "email"];
 /** What is about one's work and money cannot be turned off in the app. */
@@ -36,13 +36,58 @@ export class NotificationPreferences extends HubElement {
     this.days = DAYS.map((day) => h("input", { type: "checkbox", checked: true, name: day, onchange: () => this.#save() }));
     this.device = h("div", { className: "row" });
     this.deviceNote = h("p", { className: "soft", role: "status" });
-    this.fields = h("fieldset", { disabled: true },
-      h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { className: "unseen", textContent: words.preferences })), ...WAYS.map((way) => h("th", { scope: "col", textContent: words[way] })))), this.rows),
+    this.fields = h(
+      "fieldset",
+      { disabled: true },
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            h("th", { scope: "col" }, h("span", { className: "unseen", textContent: words.preferences })),
+            ...WAYS.map((way) => h("th", { scope: "col", textContent: words[way] })),
+          ),
+        ),
+        this.rows,
+      ),
       h("p", { className: "soft", textContent: words.locked }),
-      h("h3", { textContent: words.quiet }), h("label", { className: "line" }, this.on, words.quietHint),
-      h("div", { className: "row" }, h("label", {}, words.from, this.from), h("label", {}, words.to, this.to), h("label", {}, words.timeZone, this.zone)),
-      h("div", { className: "row" }, ...this.days.map((box, index) => h("label", { className: "line" }, box, new Date(2024, 0, index + 1).toLocaleDateString(this.language, { weekday: "short" })))));
-    this.root.append(h("form", { part: "form", onsubmit: (event) => event.preventDefault() }, this.fields, this.note, h("h3", { textContent: words.push }), this.device, this.deviceNote));
+      h("h3", { textContent: words.quiet }),
+      h("label", { className: "line" }, this.on, words.quietHint),
+      h(
+        "div",
+        { className: "row" },
+        h("label", {}, words.from, this.from),
+        h("label", {}, words.to, this.to),
+        h("label", {}, words.timeZone, this.zone),
+      ),
+      h(
+        "div",
+        { className: "row" },
+        ...this.days.map((box, index) =>
+          h(
+            "label",
+            { className: "line" },
+            box,
+            new Date(2024, 0, index + 1).toLocaleDateString(this.language, { weekday: "short" }),
+          ),
+        ),
+      ),
+    );
+    this.root.append(
+      h(
+        "form",
+        { part: "form", onsubmit: (event) => event.preventDefault() },
+        this.fields,
+        this.note,
+        h("h3", { textContent: words.push }),
+        this.device,
+        this.deviceNote,
+      ),
+    );
   }
 
   draw({ user, status }) {
@@ -59,13 +104,33 @@ export class NotificationPreferences extends HubElement {
     } catch (error) {
       this.#asked = error.status === 404;
       set(this.fields, { hidden: error.status === 404 });
-      return set(this.note, { textContent: error.status === 404 ? words.unavailable : error.message });
+      return set(this.note, { textContent: error.message });
     }
     set(this.fields, { disabled: false });
     const { categories = {}, quietHours } = this.kept;
-    this.rows.replaceChildren(...Object.entries(words.categories).map(([category, name]) => h("tr", {}, h("th", { scope: "row", textContent: name }), ...WAYS.map((way) => h("td", {}, h("input", {
-      type: "checkbox", ariaLabel: `${name}: ${words[way]}`, checked: categories[category]?.[way] ?? way === "inApp", disabled: way === "inApp" && LOCKED.includes(category), name: `${category}.${way}`, onchange: () => this.#save(),
-    }))))));
+    this.rows.replaceChildren(
+      ...Object.entries(words.categories).map(([category, name]) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row", textContent: name }),
+          ...WAYS.map((way) =>
+            h(
+              "td",
+              {},
+              h("input", {
+                type: "checkbox",
+                ariaLabel: `${name}: ${words[way]}`,
+                checked: categories[category]?.[way] ?? way === "inApp",
+                disabled: way === "inApp" && LOCKED.includes(category),
+                name: `${category}.${way}`,
+                onchange: () => this.#save(),
+              }),
+            ),
+          ),
+        ),
+      ),
+    );
     set(this.on, { checked: Boolean(quietHours) });
     if (!quietHours) return;
     set(this.from, { value: quietHours.from });
@@ -90,12 +155,24 @@ export class NotificationPreferences extends HubElement {
     const { words, client } = this;
     const { pushState, turnOffPush, turnOnPush } = await import("./push.js");
     const state = await pushState().catch(() => "none");
-    const act = (label, run, className = "") => h("button", { type: "button", className, textContent: label, onclick: () => this.attempt(run().then((now) => this.#drawDevice(now === "tested" ? words.pushTested : ""))) });
-    this.device.replaceChildren(...{
-      off: () => [act(words.pushOn, () => turnOnPush(client), "primary")],
-      on: () => [act(words.pushTest, () => client.request("POST", "/api/push/test").then(() => "tested")), act(words.pushOff, () => turnOffPush(client), "quiet")],
-    }[state]?.() ?? []);
-    set(this.deviceNote, { textContent: note || { none: words.pushNone, ios: words.pushIos, denied: words.pushDenied }[state] || "" });
+    const act = (label, run, className = "") =>
+      textButton(
+        label,
+        () => this.attempt(run().then((now) => this.#drawDevice(now === "tested" ? words.pushTested : ""))),
+        className,
+      );
+    this.device.replaceChildren(
+      ...({
+        off: () => [act(words.pushOn, () => turnOnPush(client), "primary")],
+        on: () => [
+          act(words.pushTest, () => client.request("POST", "/api/push/test").then(() => "tested")),
+          act(words.pushOff, () => turnOffPush(client), "quiet"),
+        ],
+      }[state]?.() ?? []),
+    );
+    set(this.deviceNote, {
+      textContent: note || { none: words.pushNone, ios: words.pushIos, denied: words.pushDenied }[state] || "",
+    });
   }
 
   failed(error) {

@@ -1,6 +1,6 @@
 /** Push to this device: asked for on a click only, offered after the first thing that mattered, renewed on each load. */
 
-import { h, set } from "./element.js";
+import { h, set, textButton } from "./element.js";
 
 /** Who said "not now" is not asked again for so long, ms. */
 const LATER = 30 * 86_400_000;
@@ -47,18 +47,25 @@ export async function renewPush(client) {
 }
 
 /** The row in the center that offers it. @param {any} center @param {any} state */
-export async function offerPush(center, { inbox, status }) {
+export async function offerPush(center, { inbox }) {
   const { words, pushBar: bar, client } = center;
-  if (center.offered || status !== "live" || !hasPush()) return;
-  if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER) return;
+  if (center.offered || !hasPush()) return;
+  if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER)
+    return;
   center.offered = true;
   if ((await pushState()) !== "off" || !(await client.request("GET", "/api/push/key").catch(() => null))) return;
   const close = () => set(bar, { hidden: true });
-  bar.replaceChildren(h("span", { textContent: words.alerts }),
-    h("button", { type: "button", className: "primary", textContent: words.turnOn, onclick: () => center.attempt(turnOnPush(client)).then(close) }),
-    h("button", { type: "button", className: "quiet", textContent: words.notNow, onclick: () => {
-      localStorage.setItem(ASKED, String(Date.now()));
-      close();
-    } }));
+  bar.replaceChildren(
+    h("span", { textContent: words.alerts }),
+    textButton(words.turnOn, () => center.attempt(turnOnPush(client)).then(close), "primary"),
+    textButton(
+      words.notNow,
+      () => {
+        localStorage.setItem(ASKED, String(Date.now()));
+        close();
+      },
+      "quiet",
+    ),
+  );
   set(bar, { hidden: false });
 }

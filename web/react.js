@@ -16,14 +16,25 @@ export function bind(React, client) {
   /** The store itself; the empty one on a server. */
   function useSnapshot() {
     const subscribe = useCallback((listener) => hub()?.subscribe(listener) ?? (() => {}), []);
-    return useSyncExternalStore(subscribe, () => hub()?.getSnapshot() ?? NOBODY, () => NOBODY);
+    return useSyncExternalStore(
+      subscribe,
+      () => hub()?.getSnapshot() ?? NOBODY,
+      () => NOBODY,
+    );
   }
 
   /** Something with `subscribe` and `getSnapshot`; `make` is called again when one of `keys` changes. */
   function useStore(make, keys, empty) {
     const store = useMemo(() => (hub() ? make(hub()) : null), keys);
     const subscribe = useCallback((listener) => store?.subscribe(listener) ?? (() => {}), [store]);
-    return [useSyncExternalStore(subscribe, () => store?.getSnapshot() ?? empty, () => empty), store];
+    return [
+      useSyncExternalStore(
+        subscribe,
+        () => store?.getSnapshot() ?? empty,
+        () => empty,
+      ),
+      store,
+    ];
   }
 
   /** Everything at once: `{connected, notifications, unreadNotifications, sendMessage, markNotificationAsRead, …}`. */
@@ -32,8 +43,15 @@ export function bind(React, client) {
     return useMemo(() => {
       const { status, user, inbox, outbox, undo } = state;
       return {
-        connected: status === "live", connectionStatus: status, user: user ?? null, notifications: listed(inbox, "all").items,
-        unreadNotifications: inbox.unread, unseenNotifications: inbox.unseen, outbox, undoable: undo, ...acts(hub),
+        connected: status === "live",
+        connectionStatus: status,
+        user: user ?? null,
+        notifications: listed(inbox, "all").items,
+        unreadNotifications: inbox.unread,
+        unseenNotifications: inbox.unseen,
+        outbox,
+        undoable: undo,
+        ...acts(hub),
       };
     }, [state]);
   }
@@ -45,8 +63,14 @@ export function bind(React, client) {
       const { inbox, status } = state;
       const { items, more } = listed(inbox, filter);
       return {
-        notifications: items, hasMore: more, loadMore: () => hub().more(filter), loading: inbox.loading || !inbox.loaded, error: inbox.error,
-        unread: inbox.unread, unseen: inbox.unseen, connectionStatus: status,
+        notifications: items,
+        hasMore: more,
+        loadMore: () => hub().more(filter),
+        loading: inbox.loading || !inbox.loaded,
+        error: inbox.error,
+        unread: inbox.unread,
+        unseen: inbox.unseen,
+        connectionStatus: status,
       };
     }, [state, filter]);
   }
@@ -54,15 +78,25 @@ export function bind(React, client) {
   /** A conversation with its messages, who is typing, and `send`. @param {string} id */
   function useConversation(id) {
     const [state, store] = useStore((each) => each.conversation(id), [id], talk);
-    return useMemo(() => ({ ...state, send: store?.send, type: store?.type, read: store?.read, loadOlder: store?.more }), [state, store]);
+    return useMemo(
+      () => ({ ...state, send: store?.send, type: store?.type, read: store?.read, loadOlder: store?.more }),
+      [state, store],
+    );
   }
 
   /** Jobs, live. @param {Record<string, any>} [filter] `status`, `category`, `skills`, `minBudget`, `maxBudget`, `q`, `mine` */
   function useJobs(filter = {}) {
-    const query = new URLSearchParams(Object.entries(filter).filter(([, value]) => value !== undefined && value !== "").map(([name, value]) => [name, String(value)])).toString();
+    const query = new URLSearchParams(
+      Object.entries(filter)
+        .filter(([, value]) => value !== undefined && value !== "")
+        .map(([name, value]) => [name, String(value)]),
+    ).toString();
     const [{ data, loading, error }, store] = useStore((each) => each.live(`/api/jobs?${query}`, ["jobs"]), [query], none);
     const { status } = useSnapshot();
-    return useMemo(() => ({ jobs: data?.items ?? [], loading, error, connectionStatus: status, refetch: store?.refetch }), [data, loading, error, status, store]);
+    return useMemo(
+      () => ({ jobs: data?.items ?? [], loading, error, connectionStatus: status, refetch: store?.refetch }),
+      [data, loading, error, status, store],
+    );
   }
 
   return { useRealtime, useNotifications, useConversation, useJobs };
@@ -87,4 +121,6 @@ function acts(hub) {
  * @param {any} client @param {any} queryClient @returns {() => void} stops it
  */
 export const followInvalidations = (client, queryClient) =>
-  client.onInvalidate((keys) => keys.forEach((key) => queryClient.invalidateQueries(key === "*" ? {} : { queryKey: key.split("/") })));
+  client.onInvalidate((keys) =>
+    keys.forEach((key) => queryClient.invalidateQueries(key === "*" ? {} : { queryKey: key.split("/") })),
+  );

@@ -15,8 +15,8 @@ export class Problem extends Error {
   }
 }
 
-const UNREACHABLE = "The hub cannot be reached. Check your connection and try again.";
-const STRANGE = "The hub gave an answer this page does not understand. Try again in a moment.";
+const UNREACHABLE = "The hub cannot be reached. Try again in a moment.";
+const STRANGE = "The hub gave a strange answer. Try again in a moment.";
 
 /** Whether asking again may help: no answer, too many requests, or a hub that is in trouble. @param {any} error */
 export const isPassing = (error) => error?.status === 0 || error?.status === 429 || error?.status >= 500;

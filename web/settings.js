@@ -15,32 +15,106 @@ addEventListener("beforeinstallprompt", (event) => {
 export function settingsPage(app) {
   const { user } = app;
   const profileNote = h("p", { className: "soft", role: "status" });
-  const profile = form({ className: "card" }, async (values) => {
-    const changed = await app.request("PATCH", "/api/auth/me", { name: values.name, ...(user.role === "freelancer" ? { skills: words(values.skills) } : {}) });
-    await app.client.signedIn(changed);
-    set(profileNote, { textContent: "Saved." });
-  }, "Save", h("h2", { textContent: "Profile" }), field("Name", h("input", { name: "name", maxLength: 80, required: true, defaultValue: user.name, autocomplete: "name" })),
-  user.role === "freelancer" ? field("Skills, separated by commas", h("input", { name: "skills", maxLength: 1200, defaultValue: user.skills.join(", ") }), "You are told of new jobs that ask for one of them.") : "", profileNote);
+  const profile = form(
+    { className: "card" },
+    async (values) => {
+      const changed = await app.request("PATCH", "/api/auth/me", {
+        name: values.name,
+        ...(user.role === "freelancer" ? { skills: words(values.skills) } : {}),
+      });
+      await app.client.signedIn(changed);
+      set(profileNote, { textContent: "Saved." });
+    },
+    "Save",
+    h("h2", { textContent: "Profile" }),
+    field("Name", h("input", { name: "name", maxLength: 80, required: true, defaultValue: user.name, autocomplete: "name" })),
+    user.role === "freelancer"
+      ? field(
+          "Skills, separated by commas",
+          h("input", { name: "skills", maxLength: 1200, defaultValue: user.skills.join(", ") }),
+          "You are told of new jobs that ask for one of them.",
+        )
+      : "",
+    profileNote,
+  );
   const passwordNote = h("p", { className: "soft", role: "status" });
-  const password = form({ className: "card" }, async ({ currentPassword, newPassword }, made) => {
-    await app.request("POST", "/api/auth/password", { currentPassword, newPassword });
-    made.reset();
-    set(passwordNote, { textContent: "Changed. Every other device was signed out." });
-  }, "Change password", h("h2", { textContent: "Password" }), h("input", { type: "text", name: "username", autocomplete: "username", hidden: true, defaultValue: user.email ?? "" }), field("Current password", h("input", { name: "currentPassword", type: "password", required: true, autocomplete: "current-password" })),
-  field("New password", h("input", { name: "newPassword", type: "password", required: true, minLength: 8, maxLength: 128, autocomplete: "new-password" })), passwordNote);
+  const password = form(
+    { className: "card" },
+    async ({ currentPassword, newPassword }, made) => {
+      await app.request("POST", "/api/auth/password", { currentPassword, newPassword });
+      made.reset();
+      set(passwordNote, { textContent: "Changed. Every other device was signed out." });
+    },
+    "Change password",
+    h("h2", { textContent: "Password" }),
+    h("input", { type: "text", name: "username", autocomplete: "username", hidden: true, defaultValue: user.email ?? "" }),
+    field(
+      "Current password",
+      h("input", { name: "currentPassword", type: "password", required: true, autocomplete: "current-password" }),
+    ),
+    field(
+      "New password",
+      h("input", {
+        name: "newPassword",
+        type: "password",
+        required: true,
+        minLength: 8,
+        maxLength: 128,
+        autocomplete: "new-password",
+      }),
+    ),
+    passwordNote,
+  );
   const preferences = h("section", { className: "card" }, h("h2", { textContent: "Notifications" }), h("notification-preferences"));
-  return { title: "Settings", element: h("div", { className: "page narrow" }, h("h1", { textContent: "Settings" }), install(app), preferences, profile, password, sessions(app), h("div", { className: "leave" }, actButton("Log out", () => app.client.logout()))) };
+  return {
+    title: "Settings",
+    element: h(
+      "div",
+      { className: "page narrow" },
+      h("h1", { textContent: "Settings" }),
+      install(app),
+      preferences,
+      profile,
+      password,
+      sessions(app),
+      h(
+        "div",
+        { className: "leave" },
+        actButton("Log out", () => app.client.logout()),
+      ),
+    ),
+  };
 }
 
 function sessions(app) {
   const live = app.client.live("/api/auth/sessions", ["sessions"]);
   const list = h("ul", { className: "rows" });
-  app.watch(live, ({ data }) => showAll(list, data?.items ?? [], () => h("li"), (row, session) => row.replaceChildren(
-    h("span", {}, h("b", { textContent: device(session.userAgent) }), h("small", { textContent: `${session.address ?? ""} · used ${ago(session.usedAt, "en")}` })),
-    session.current ? h("small", { textContent: "this one" }) : actButton("Sign out", async () => {
-      await app.request("DELETE", `/api/auth/sessions/${session.id}`);
-      await live.refetch();
-    }, "quiet small"))));
+  app.watch(live, ({ data }) =>
+    showAll(
+      list,
+      data?.items ?? [],
+      () => h("li"),
+      (row, session) =>
+        row.replaceChildren(
+          h(
+            "span",
+            {},
+            h("b", { textContent: device(session.userAgent) }),
+            h("small", { textContent: `${session.address ?? ""} · used ${ago(session.usedAt, "en")}` }),
+          ),
+          session.current
+            ? h("small", { textContent: "this one" })
+            : actButton(
+                "Sign out",
+                async () => {
+                  await app.request("DELETE", `/api/auth/sessions/${session.id}`);
+                  await live.refetch();
+                },
+                "quiet small",
+              ),
+        ),
+    ),
+  );
   return h("section", { className: "card" }, h("h2", { textContent: "Where you are signed in" }), list);
 }
 
@@ -53,12 +127,25 @@ function device(agent) {
 
 /** The hint to install, where the browser can. */
 function install() {
-  const box = h("section", { className: "card install", hidden: true }, h("div", {}, h("h2", { textContent: "Install Gigwire" }), h("p", { className: "soft", textContent: "Opens like an app, shows a count on its icon, and starts without a network." })),
-    button("Install", async () => {
-      await installing?.prompt();
-      installing = null;
-      set(box, { hidden: true });
-    }, "primary"));
+  const box = h(
+    "section",
+    { className: "card install", hidden: true },
+    h(
+      "div",
+      {},
+      h("h2", { textContent: "Install Gigwire" }),
+      h("p", { className: "soft", textContent: "Opens like an app, shows a count on its icon, and starts without a network." }),
+    ),
+    button(
+      "Install",
+      async () => {
+        await installing?.prompt();
+        installing = null;
+        set(box, { hidden: true });
+      },
+      "primary",
+    ),
+  );
   const draw = () => set(box, { hidden: !installing });
   document.addEventListener("can-install", draw);
   draw();

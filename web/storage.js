@@ -5,10 +5,11 @@ const NAME = "gigwire";
 /** @typedef {{meta: any, items: any[], outbox: any[]}} Kept */
 
 /** @param {IDBRequest} request @returns {Promise<any>} */
-const answer = (request) => new Promise((resolve, reject) => {
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
+const answer = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
 
 /** IndexedDB; where it is refused (private windows of some browsers) nothing is kept and everything works. */
 export class Storage {
@@ -22,7 +23,8 @@ export class Storage {
   /** @returns {Promise<Kept>} */
   async load() {
     const [meta, items, outbox] = (await this.#run("readonly", (meta, items, outbox) =>
-      Promise.all([answer(meta.get("meta")), answer(items.getAll()), answer(outbox.getAll())]))) ?? [null, [], []];
+      Promise.all([answer(meta.get("meta")), answer(items.getAll()), answer(outbox.getAll())]),
+    )) ?? [null, [], []];
     return { meta: meta ?? null, items, outbox };
   }
 

@@ -1,9 +1,23 @@
 /** The stream of events (WHATWG HTML, 9.2), made to come back: EventSource alone gives up after any answer but 200. */
 
 export const EVENTS = [
-  "connection_confirmed", "reset", "heartbeat", "bye", "notification", "notification_state", "message", "message_state",
-  "typing", "presence", "announcement",
-  "job_created", "job_updated", "job_deleted", "job_accepted", "job_completed", "job_refunded",
+  "connection_confirmed",
+  "reset",
+  "heartbeat",
+  "bye",
+  "notification",
+  "notification_state",
+  "message",
+  "message_state",
+  "typing",
+  "presence",
+  "announcement",
+  "job_created",
+  "job_updated",
+  "job_deleted",
+  "job_accepted",
+  "job_completed",
+  "job_refunded",
 ];
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 30_000;

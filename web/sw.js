@@ -3,25 +3,45 @@
 const RELEASE = "{release}";
 const SHELL = "/";
 const FILES = [
-  "/static/app.css", "/static/client.js", "/static/elements.js", "/static/app.js", "/static/worker.js", "/static/mark.svg", "/static/fonts/figtree.woff2",
+  "/static/app.css",
+  "/static/client.js",
+  "/static/elements.js",
+  "/static/app.js",
+  "/static/worker.js",
+  "/static/mark.svg",
+  "/static/fonts/figtree.woff2",
   "/static/icons/192.png",
 ];
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(RELEASE).then((cache) => cache.addAll([SHELL, ...FILES])).then(() => self.skipWaiting()));
+  event.waitUntil(
+    caches
+      .open(RELEASE)
+      .then((cache) => cache.addAll([SHELL, ...FILES]))
+      .then(() => self.skipWaiting()),
+  );
 });
 
 self.addEventListener("activate", (event) => {
-  event.waitUntil((async () => {
-    for (const name of await caches.keys()) if (name !== RELEASE) await caches.delete(name);
-    await self.clients.claim();
-  })());
+  event.waitUntil(
+    (async () => {
+      for (const name of await caches.keys()) if (name !== RELEASE) await caches.delete(name);
+      await self.clients.claim();
+    })(),
+  );
 });
 
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   const { origin, pathname } = new URL(request.url);
-  if (request.method !== "GET" || origin !== location.origin || pathname.startsWith("/api/") || pathname === "/docs" || pathname === "/openapi.json") return;
+  if (
+    request.method !== "GET" ||
+    origin !== location.origin ||
+    pathname.startsWith("/api/") ||
+    pathname === "/docs" ||
+    pathname === "/openapi.json"
+  )
+    return;
   if (request.mode === "navigate") event.respondWith(page(request));
   else if (pathname.startsWith("/static/")) event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
 });
@@ -49,8 +69,15 @@ self.addEventListener("push", (event) => {
 async function tell({ notification = {}, app_badge }) {
   const { title = "Gigwire", navigate = "/", body = "", tag, silent, data = {}, actions = [], app_badge: own } = notification;
   await self.registration.showNotification(title, {
-    body, tag, silent, actions: actions.slice(0, 2).map(({ action, title: label }) => ({ action, title: label })), icon: "/static/icons/192.png", badge: "/static/icons/192.png",
-    renotify: Boolean(tag), requireInteraction: data.priority === "urgent", data: { navigate, id: data.id, actions },
+    body,
+    tag,
+    silent,
+    actions: actions.slice(0, 2).map(({ action, title: label }) => ({ action, title: label })),
+    icon: "/static/icons/192.png",
+    badge: "/static/icons/192.png",
+    renotify: Boolean(tag),
+    requireInteraction: data.priority === "urgent",
+    data: { navigate, id: data.id, actions },
   });
   const badge = Number(app_badge ?? own);
   if (badge >= 0 && "setAppBadge" in navigator) await navigator.setAppBadge(badge).catch(() => {});
@@ -79,14 +106,23 @@ async function go(address) {
 
 async function read(id) {
   if (!id) return;
-  await fetch("/api/realtime/notifications/read", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ids: [id] }) }).catch(() => {});
+  await fetch("/api/realtime/notifications/read", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ ids: [id] }),
+  }).catch(() => {});
 }
 
 self.addEventListener("pushsubscriptionchange", (event) => {
   const renew = async () => {
     const { options } = event.oldSubscription ?? {};
     const subscription = event.newSubscription ?? (options && (await self.registration.pushManager.subscribe(options)));
-    if (subscription) await fetch("/api/push/subscriptions", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(subscription) });
+    if (subscription)
+      await fetch("/api/push/subscriptions", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(subscription),
+      });
   };
   event.waitUntil(renew().catch(() => {}));
 });

@@ -19,7 +19,7 @@ export class ToastRegion extends HubElement {
   p { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 4; -webkit-box-orient: vertical; overflow: hidden; }
   .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-top: .5rem; }
   .actions:empty { display: none; }
-  .icon { width: 1.75rem; min-height: 1.75rem; }
+  .icon { width: 1.75rem; min-height: 1.75rem; align-self: start; }
   @keyframes come { from { opacity: 0; transform: translateY(-.5rem); } }`);
   /** Said already, by id: however an event comes, it is toasted once. */
   #said = new Set();
@@ -45,10 +45,31 @@ export class ToastRegion extends HubElement {
     const { client } = this;
     const once = (show, act) => (event) => event.show && !event.late && !this.#known(event.data.id) && act(event.data);
     return [
-      client.on("notification", once(true, (item) => this.show({ ...wordsOf(item, this.language), icon: iconOf(item), item, url: item.url, priority: item.priority, assertive: ASSERTIVE.includes(item.category) }))),
-      client.on("announcement", once(true, ({ title, body, url, priority }) => this.show({ title, body, icon: "📣", url, priority }))),
-      client.on("job_created", once(true, (job) => this.#job(job))),
-      client.on("absence", ({ show, data }) => show && this.show({ title: this.words.away, body: this.words.missed(data.count), icon: "🌙" })),
+      client.on(
+        "notification",
+        once(true, (item) =>
+          this.show({
+            ...wordsOf(item, this.language),
+            icon: iconOf(item),
+            item,
+            url: item.url,
+            priority: item.priority,
+            assertive: ASSERTIVE.includes(item.category),
+          }),
+        ),
+      ),
+      client.on(
+        "announcement",
+        once(true, ({ title, body, url, priority }) => this.show({ title, body, icon: "📣", url, priority })),
+      ),
+      client.on(
+        "job_created",
+        once(true, (job) => this.#job(job)),
+      ),
+      client.on(
+        "absence",
+        ({ show, data }) => show && this.show({ title: this.words.away, body: this.words.missed(data.count), icon: "🌙" }),
+      ),
       client.on("signed-out", () => this.#clear()),
     ];
   }
@@ -66,9 +87,18 @@ export class ToastRegion extends HubElement {
     const skills = new Set((user?.skills ?? []).map((skill) => skill.toLowerCase()));
     const fits = !skills.size || !job.skills.length || job.skills.some((skill) => skills.has(skill.toLowerCase()));
     if (user?.role !== "freelancer" || !fits) return;
-    const format = new Intl.NumberFormat(this.language, { style: "currency", currency: job.currency, trailingZeroDisplay: "stripIfInteger" });
+    const format = new Intl.NumberFormat(this.language, {
+      style: "currency",
+      currency: job.currency,
+      trailingZeroDisplay: "stripIfInteger",
+    });
     const budget = format.format(job.budget / 10 ** format.resolvedOptions().maximumFractionDigits);
-    this.show({ title: this.words.newJob, body: [job.title, [budget, job.category].filter(Boolean).join(" · ")].join("\n"), icon: "💼", url: job.url });
+    this.show({
+      title: this.words.newJob,
+      body: [job.title, [budget, job.category].filter(Boolean).join(" · ")].join("\n"),
+      icon: "💼",
+      url: job.url,
+    });
   }
 
   /**
@@ -77,13 +107,22 @@ export class ToastRegion extends HubElement {
    */
   show({ title, body = "", icon = "🔔", url, item, priority, assertive }) {
     const buttons = item ? actionButtons(this, item) : [];
-    const element = h("li", { part: "toast", "data-testid": "toast", className: priority === "urgent" || priority === "high" ? "urgent" : "" },
+    const element = h(
+      "li",
+      { part: "toast", "data-testid": "toast", className: priority === "urgent" || priority === "high" ? "urgent" : "" },
       h("i", { textContent: icon, "aria-hidden": "true" }),
-      h("div", {}, h("strong", { textContent: title }), h("p", { textContent: body }), h("div", { className: "actions" }, ...buttons)),
+      h(
+        "div",
+        {},
+        h("strong", { textContent: title }),
+        h("p", { textContent: body }),
+        h("div", { className: "actions" }, ...buttons),
+      ),
       iconButton("close", this.words.dismiss, (event) => {
         event.stopPropagation();
         this.#drop(element);
-      }));
+      }),
+    );
     element.onclick = () => {
       this.#drop(element);
       if (item) this.client.read(item.id).catch(() => {});

@@ -1,6 +1,7 @@
 /** The few things every page of the app does with the document; data only ever becomes text. */
 
 import { h, set } from "./element.js";
+import { ago } from "./texts.js";
 
 /** "$1,200" for 120000 cents. @param {number} minor @param {string} [currency] */
 export function money(minor, currency = "USD") {
@@ -12,13 +13,23 @@ export function money(minor, currency = "USD") {
 export const cents = (text) => Math.round(Number(text) * 100);
 
 /** "ui, python " → ["ui", "python"]. @param {string} text */
-export const words = (text) => text.split(",").map((word) => word.trim()).filter(Boolean);
+export const words = (text) =>
+  text
+    .split(",")
+    .map((word) => word.trim())
+    .filter(Boolean);
 
 /** "1 bid", "3 bids". @param {number} count @param {string} one @param {string} [many] */
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 /** "Maya Lindqvist" → "ML". @param {string} name */
-export const initials = (name) => name.split(/\s+/).map((word) => [...word][0]).join("").slice(0, 2).toUpperCase();
+export const initials = (name) =>
+  name
+    .split(/\s+/)
+    .map((word) => [...word][0])
+    .join("")
+    .slice(0, 2)
+    .toUpperCase();
 
 /** The words for an error; what is not the hub's answer is our own mistake and belongs on the console. @param {any} error */
 export function sentence(error) {
@@ -28,7 +39,12 @@ export function sentence(error) {
 }
 
 /** A picture of somebody: their initials. @param {string} name @param {string} [size] */
-export const face = (name, size = "") => h("span", { className: `face ${size}`, textContent: initials(name), "aria-hidden": "true" });
+export const face = (name, size = "") =>
+  h("span", { className: `face ${size}`, textContent: initials(name), "aria-hidden": "true" });
+
+/** "5 min ago", which goes on being true (see app.js). @param {string} time RFC 3339 */
+export const when = (time) =>
+  h("time", { dateTime: time, textContent: ago(time, "en"), title: new Date(time).toLocaleString("en") });
 
 /** A link within the app. @param {string} href @param {any} text @param {object} [more] */
 export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
@@ -37,18 +53,29 @@ export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
 export const button = (label, onclick, className = "") => h("button", { type: "button", textContent: label, onclick, className });
 
 const STATUS = {
-  open: "Open", assigned: "Hired", in_progress: "In progress", submitted: "Submitted", completed: "Completed", cancelled: "Cancelled", expired: "Expired",
-  pending: "Waiting", hired: "Hired", rejected: "Not chosen", withdrawn: "Withdrawn",
+  open: "Open",
+  assigned: "Hired",
+  in_progress: "In progress",
+  submitted: "Submitted",
+  completed: "Completed",
+  cancelled: "Cancelled",
+  expired: "Expired",
+  pending: "Waiting",
+  hired: "Hired",
+  rejected: "Not chosen",
+  withdrawn: "Withdrawn",
 };
 
 /** Where a job or a bid stands. @param {string} status */
 export const chip = (status) => h("span", { className: "chip", "data-status": status, textContent: STATUS[status] ?? status });
 
 /** @param {string[]} skills */
-export const skillList = (skills) => h("ul", { className: "skills", ariaLabel: "Skills" }, ...skills.map((skill) => h("li", { textContent: skill })));
+export const skillList = (skills) =>
+  h("ul", { className: "skills", ariaLabel: "Skills" }, ...skills.map((skill) => h("li", { textContent: skill })));
 
 /** @param {string} label @param {any} control @param {string} [hint] */
-export const field = (label, control, hint) => h("label", { className: "field" }, h("span", { textContent: label }), control, hint ? h("small", { textContent: hint }) : "");
+export const field = (label, control, hint) =>
+  h("label", { className: "field" }, h("span", { textContent: label }), control, hint ? h("small", { textContent: hint }) : "");
 
 /**
  * A form whose button is off while it is sent, and which says what went wrong, at the field that is at fault.
@@ -58,14 +85,20 @@ export const field = (label, control, hint) => h("label", { className: "field" }
 export function form(properties, act, label, ...children) {
   const error = h("p", { className: "error", role: "alert", hidden: true });
   const send = h("button", { className: "primary", textContent: label });
-  const made = h("form", {
-    ...properties,
-    onsubmit: (event) => {
-      event.preventDefault();
-      const values = Object.fromEntries(new FormData(made));
-      run(send, error, () => act(values, made), made);
+  const made = h(
+    "form",
+    {
+      ...properties,
+      onsubmit: (event) => {
+        event.preventDefault();
+        const values = Object.fromEntries(new FormData(made));
+        run(send, error, () => act(values, made), made);
+      },
     },
-  }, ...children, error, h("div", { className: "row" }, send, ...(properties.beside ?? [])));
+    ...children,
+    error,
+    h("div", { className: "row" }, send, ...(properties.beside ?? [])),
+  );
   return made;
 }
 
@@ -82,7 +115,10 @@ export async function run(control, error, act, within) {
   } catch (problem) {
     set(error, { hidden: false, textContent: sentence(problem) });
     // What was pressed may be gone by now: what stood beside it is said where it can be seen.
-    if (!error.isConnected) document.querySelector("toast-region").show({ title: "That did not work", body: problem.message, icon: "⚠️", assertive: true });
+    if (!error.isConnected)
+      document
+        .querySelector("toast-region")
+        .show({ title: "That did not work", body: problem.message, icon: "⚠️", assertive: true });
     const bad = problem.field && within?.elements.namedItem(problem.field);
     bad?.setAttribute?.("aria-invalid", "true");
     bad?.focus?.();
@@ -100,7 +136,32 @@ export function actButton(label, act, className = "", more = {}) {
 }
 
 /** What to say where a list is empty. @param {string} title @param {string} [hint] @param {any} [more] */
-export const nothing = (title, hint = "", more = "") => h("div", { className: "nothing" }, h("b", { textContent: title }), h("p", { textContent: hint }), more);
+export const nothing = (title, hint = "", more = "") =>
+  h("div", { className: "nothing" }, h("b", { textContent: title }), h("p", { textContent: hint }), more);
 
 /** Grey bars where something is on its way. @param {number} [rows] */
-export const skeleton = (rows = 3) => h("div", { className: "skeleton", role: "status", ariaLabel: "Loading" }, ...Array.from({ length: rows }, () => h("div")));
+export const skeleton = (rows = 3) =>
+  h("div", { className: "skeleton", role: "status", ariaLabel: "Loading" }, ...Array.from({ length: rows }, () => h("div")));
+
+/** Ask before something that cannot be taken back. @param {string} question @param {string} yes what the button says @returns {Promise<boolean>} */
+export function ask(question, yes) {
+  const dialog = h("dialog", { className: "ask", ariaLabel: question });
+  const answer = new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      resolve(dialog.returnValue === "yes");
+      dialog.remove();
+    });
+  });
+  dialog.append(
+    h("p", { textContent: question }),
+    h(
+      "div",
+      { className: "row" },
+      button(yes, () => dialog.close("yes"), "primary"),
+      button("Keep it", () => dialog.close("no")),
+    ),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return answer;
+}

@@ -8,7 +8,11 @@ import { chip, counted, link, money, nothing, skeleton } from "./ui.js";
 export const workPage = (app) => (app.user.role === "freelancer" ? freelancer(app) : client(app));
 
 function tiles(values) {
-  return h("dl", { className: "tiles" }, ...values.map(([label, value]) => h("div", {}, h("dt", { textContent: label }), h("dd", { textContent: value }))));
+  return h(
+    "dl",
+    { className: "tiles" },
+    ...values.map(([label, value]) => h("div", {}, h("dt", { textContent: label }), h("dd", { textContent: value }))),
+  );
 }
 
 function client(app) {
@@ -25,19 +29,55 @@ function client(app) {
     const of = (...statuses) => jobs.filter((job) => statuses.includes(job.status));
     const open = of("open");
     const waiting = [...of("submitted"), ...open.filter((job) => job.bidCount > 0)];
-    figures.replaceChildren(tiles([["Open", String(open.length)], ["Bids to read", String(open.reduce((sum, job) => sum + job.bidCount, 0))], ["In work", String(of("assigned", "in_progress").length)], ["To approve", String(of("submitted").length)]]));
+    figures.replaceChildren(
+      tiles([
+        ["Open", String(open.length)],
+        ["Bids to read", String(open.reduce((sum, job) => sum + job.bidCount, 0))],
+        ["In work", String(of("assigned", "in_progress").length)],
+        ["To approve", String(of("submitted").length)],
+      ]),
+    );
     set(urgent, { hidden: !waiting.length });
     showAll(urgentList, waiting, makeRow, (row, job) => {
       fillRow(row, job, app);
-      set(row.querySelector(".price small"), { textContent: job.status === "submitted" ? "Look and pay" : `${counted(job.bidCount, "bid")} to read` });
+      set(row.querySelector(".price small"), {
+        textContent: job.status === "submitted" ? "Look and pay" : `${counted(job.bidCount, "bid")} to read`,
+      });
     });
     const rest = jobs.filter((job) => !waiting.includes(job));
     showAll(list, rest, makeRow, (row, job) => fillRow(row, job, app));
     set(list, { hidden: !rest.length });
     set(others, { hidden: !rest.length || !waiting.length });
-    state.replaceChildren(jobs.length ? "" : loading ? skeleton(3) : nothing("No jobs yet", "Post one, and freelancers hear of it at once.", link("/post", "Post a job", { className: "button primary" })));
+    state.replaceChildren(
+      jobs.length
+        ? ""
+        : loading
+          ? skeleton(3)
+          : nothing(
+              "No jobs yet",
+              "Post one, and freelancers hear of it at once.",
+              link("/post", "Post a job", { className: "button primary" }),
+            ),
+    );
   });
-  return { title: "Dashboard", element: h("div", { className: "page" }, h("div", { className: "head" }, h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }), link("/post", "Post a job", { className: "button primary" })), figures, urgent, others, state, list) };
+  return {
+    title: "Dashboard",
+    element: h(
+      "div",
+      { className: "page" },
+      h(
+        "div",
+        { className: "head" },
+        h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }),
+        link("/post", "Post a job", { className: "button primary" }),
+      ),
+      figures,
+      urgent,
+      others,
+      state,
+      list,
+    ),
+  };
 }
 
 function freelancer(app) {
@@ -56,11 +96,31 @@ function freelancer(app) {
     const active = hired.filter((bid) => !bid.job || ["assigned", "in_progress", "submitted"].includes(bid.job.status));
     const waiting = withJobs.filter((bid) => bid.status === "pending");
     const money_ = wallet.getSnapshot().data;
-    figures.replaceChildren(tiles([["Waiting bids", String(waiting.length)], ["In hand", String(active.length)], ["Done", String(hired.length - active.length)], ["Available", money_ ? money(money_.available, money_.currency) : "–"]]));
+    figures.replaceChildren(
+      tiles([
+        ["Waiting bids", String(waiting.length)],
+        ["In hand", String(active.length)],
+        ["Done", String(hired.length - active.length)],
+        ["Available", money_ ? money(money_.available, money_.currency) : "–"],
+      ]),
+    );
     fill(parts.work, active);
     fill(parts.waiting, waiting);
-    fill(parts.past, withJobs.filter((bid) => !active.includes(bid) && !waiting.includes(bid)));
-    state.replaceChildren(items.length ? "" : loading && !data ? skeleton(3) : nothing("No bids yet", "Find a job that fits and send an offer.", link("/jobs", "Find work", { className: "button primary" })));
+    fill(
+      parts.past,
+      withJobs.filter((bid) => !active.includes(bid) && !waiting.includes(bid)),
+    );
+    state.replaceChildren(
+      items.length
+        ? ""
+        : loading && !data
+          ? skeleton(3)
+          : nothing(
+              "No bids yet",
+              "Find a job that fits and send an offer.",
+              link("/jobs", "Find work", { className: "button primary" }),
+            ),
+    );
   };
   const follow = (id) => {
     const live = app.client.live(`/api/jobs/${id}`, [`job/${id}`]);
@@ -69,15 +129,51 @@ function freelancer(app) {
   };
   app.end(wallet.subscribe(draw));
   app.watch(bids, draw);
-  return { title: "Dashboard", element: h("div", { className: "page" }, h("div", { className: "head" }, h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }), link("/jobs", "Find work", { className: "button primary" })), figures, state, parts.work, parts.waiting, parts.past) };
+  return {
+    title: "Dashboard",
+    element: h(
+      "div",
+      { className: "page" },
+      h(
+        "div",
+        { className: "head" },
+        h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }),
+        link("/jobs", "Find work", { className: "button primary" }),
+      ),
+      figures,
+      state,
+      parts.work,
+      parts.waiting,
+      parts.past,
+    ),
+  };
 }
 
 function section(title) {
-  return h("section", { className: "stack", hidden: true }, h("h2", { textContent: title }), h("ul", { className: "card flush rows" }));
+  return h(
+    "section",
+    { className: "stack", hidden: true },
+    h("h2", { textContent: title }),
+    h("ul", { className: "card flush rows" }),
+  );
 }
 
 function fill(part, bids) {
   set(part, { hidden: !bids.length });
-  showAll(part.lastChild, bids, () => h("li", { "data-testid": "own-bid" }), (row, bid) => row.replaceChildren(
-    h("span", {}, link(`/jobs/${bid.gigId}`, bid.job?.title ?? "…"), h("small", { textContent: bid.job ? `${bid.job.owner.name}, budget ${money(bid.job.budget, bid.job.currency)}` : "" })), chip(bid.status === "hired" && bid.job ? bid.job.status : bid.status), h("b", { className: "figure", textContent: money(bid.price, bid.job?.currency) })));
+  showAll(
+    part.lastChild,
+    bids,
+    () => h("li", { "data-testid": "own-bid" }),
+    (row, bid) =>
+      row.replaceChildren(
+        h(
+          "span",
+          {},
+          link(`/jobs/${bid.gigId}`, bid.job?.title ?? "…"),
+          h("small", { textContent: bid.job ? `${bid.job.owner.name}, budget ${money(bid.job.budget, bid.job.currency)}` : "" }),
+        ),
+        chip(bid.status === "hired" && bid.job ? bid.job.status : bid.status),
+        h("b", { className: "figure", textContent: money(bid.price, bid.job?.currency) }),
+      ),
+  );
 }

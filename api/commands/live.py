@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -27,13 +28,16 @@ def run(settings: Settings, people: Sequence[DemoUser], rate: float) -> None:
     base = hub_address(settings, None)
     deposits = _Deposits(settings)
     try:
-        with suppress(KeyboardInterrupt):
+        with suppress(asyncio.CancelledError):
             asyncio.run(_run(base, people, rate, deposits))
     finally:
         deposits.close()
 
 
 async def _run(base: str, people: Sequence[DemoUser], rate: float, deposits: "_Deposits") -> None:
+    # SIGTERM too must revoke the key, and a shell that starts us in the background has had Ctrl-C ignored.
+    for ended_by in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(ended_by, _cancel, asyncio.current_task())
     async with httpx2.AsyncClient(base_url=base, timeout=SECONDS, trust_env=through_proxy(base)) as client:
         try:
             actors = [await _sign_in(client, person) for person in people if person.role != "admin"]
@@ -54,6 +58,11 @@ async def _run(base: str, people: Sequence[DemoUser], rate: float, deposits: "_D
                 say(f"{str(error).rstrip('.') or 'The hub did not answer'}; trying again.")
                 failures += 1
                 await asyncio.sleep(jittered(1.0, failures))
+
+
+def _cancel(task: "asyncio.Task[None] | None") -> None:
+    if task is not None:
+        task.cancel()
 
 
 async def _sign_in(client: httpx2.AsyncClient, person: DemoUser) -> Actor:

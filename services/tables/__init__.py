@@ -8,10 +8,12 @@ from services.tables.market import bids, comments, jobs
 from services.tables.messages import attachments, blocks, conversations, members, messages, presences
 from services.tables.money import accounts, freezes, transfers
 from services.tables.people import api_keys, logins, users
+from services.tables.push import addresses, preferences, pushes, subscriptions
 from services.tables.search import job_index, job_terms, skills
 
 __all__ = [
     "accounts",
+    "addresses",
     "announcements",
     "answers",
     "api_keys",
@@ -32,8 +34,11 @@ __all__ = [
     "messages",
     "metadata",
     "notifications",
+    "preferences",
     "presences",
+    "pushes",
     "skills",
+    "subscriptions",
     "totals",
     "transfers",
     "trims",

@@ -36,7 +36,7 @@ notifications = Table(
     Column("seen_at", TIME),
     Column("read_at", TIME),
     Column("archived_at", TIME),
-    # Set once by the sweep that takes an expired row out of the counts and lists.
+    # Since when the row is in no count and no list: it has expired (a sweep sets it), or was hidden from the first.
     Column("expired_at", TIME),
     # Which change (of `undos`) last touched the read and the archived state, and what they were before it.
     Column("read_change", BigInteger),
@@ -44,6 +44,12 @@ notifications = Table(
     Column("seen_before", TIME),
     Column("archive_change", BigInteger),
     Column("archived_before", TIME),
+    # What was decided when it was made: its owner does not want it in the app; why it goes out by a way, or does not.
+    Column(
+        "hidden", BigInteger, CheckConstraint("hidden IN (0, 1)", name="hidden"), nullable=False, server_default="0"
+    ),
+    Column("by_push", String(16)),
+    Column("by_email", String(16)),
     CheckConstraint("category IN ('job','bid','hire','message','comment','payment','system')", name="category"),
     CheckConstraint("priority IN ('low','normal','high','urgent')", name="priority"),
     UniqueConstraint("user_id", "seq"),

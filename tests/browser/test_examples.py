@@ -80,7 +80,10 @@ async def page(browser: Browser, noise: Noise) -> AsyncIterator[Page]:
     await context.close()
 
 
-async def test_the_elements_live_on_a_page_of_another_origin(hub_for: Hub, elsewhere: str, page: Page) -> None:
+async def test_the_elements_live_on_a_page_of_another_origin(
+    hub_for: Hub, elsewhere: str, page: Page, noise: Noise
+) -> None:
+    noise.expect(r"net::ERR_")
     hub = hub_for
     ann, key = await hub.signup("freelancer", name="Ann"), await hub.api_key("notify")
     await page.goto(f"{elsewhere}/plain.html?hub={hub.url}")
@@ -94,6 +97,7 @@ async def test_the_elements_live_on_a_page_of_another_origin(hub_for: Hub, elsew
     # A second tab shares the stream of the first, and a stream that is cut comes back with a new ticket.
     tab = await page.context.new_page()
     await tab.goto(f"{elsewhere}/plain.html?hub={hub.url}")
+    await expect(tab.get_by_test_id("connection")).to_have_text("Live updates active")
     await hub.restart()
     await expect(page.get_by_test_id("connection")).to_have_text("Live updates active", timeout=30_000)
     await notify(hub, key, ann, "Second")

@@ -1,5 +1,6 @@
 """The marketplace on the page: from posting to paying, seen live by the others."""
 
+import asyncio
 import re
 
 from playwright.async_api import Locator, Page, expect
@@ -111,6 +112,43 @@ async def test_the_first_who_takes_an_instant_job_has_it(hub: Hub, open_page: Op
     await page.goto(f"{hub.url}/jobs/{posted['id']}")
     await page.get_by_role("button", name="Take it for $50").click()
     await expect(page.get_by_role("button", name="Submit the work")).to_be_visible()
+
+
+async def test_a_job_is_cancelled_after_a_question_and_who_bid_is_told(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer")
+    posted = await post_job(hub, carla, "A logo")
+    await place_bid(hub, felix, posted)
+    client, freelancer = await open_page(carla), await open_page(felix)
+    await client.goto(f"{hub.url}/jobs/{posted['id']}")
+    await client.get_by_role("button", name="Cancel the job").click()
+    question = client.get_by_role("dialog", name="Cancel this job?")
+    await question.get_by_role("button", name="Keep it").click()
+    await expect(question).to_have_count(0)
+    await expect(client.get_by_role("button", name="Cancel the job")).to_be_enabled()
+    await client.get_by_role("button", name="Cancel the job").click()
+    await question.get_by_role("button", name="Cancel the job").click()
+    await expect(client.get_by_text("This job was cancelled.")).to_be_visible()
+    await expect(toasts(freelancer).filter(has_text="A logo")).to_be_visible()
+    await expect(toasts(client).filter(has_text="A logo")).to_be_visible()
+
+
+async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"status of 400 .*/status$")
+    carla, people = await hub.signup("client"), [await hub.signup("freelancer") for _ in range(2)]
+    async with hub.client(carla) as client:
+        body = {"title": "Now", "description": "Quick.", "budget": 5_000, "instantAccept": True}
+        posted = (await client.post("/api/jobs", json=body)).json()
+    pages = [await open_page(who) for who in people]
+    for page in pages:
+        await page.goto(f"{hub.url}/jobs/{posted['id']}")
+        await expect(page.get_by_role("button", name="Take it")).to_be_visible()
+    await asyncio.gather(*[page.get_by_role("button", name="Take it").click() for page in pages])
+    for page in pages:
+        mine, late = page.get_by_role("button", name="Submit the work"), page.get_by_text("Gig is no longer open")
+        await expect(mine.or_(late).first).to_be_visible()
+    assert sorted([await page.get_by_role("button", name="Submit the work").count() for page in pages]) == [0, 1]
 
 
 async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, open_page: OpenPage) -> None:

@@ -63,6 +63,23 @@ async def test_when_the_tab_that_leads_is_closed_another_goes_on_and_nothing_is_
     await expect(titles).to_have_text(["After", *[f"Meanwhile {n}" for n in reversed(range(5))], "Before"])
 
 
+async def test_a_leader_that_says_nothing_any_more_is_replaced_and_steps_down(hub: Hub, open_page: OpenPage) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    leader = await open_page(ann, worker=False)
+    follower = await leader.context.new_page()
+    await follower.clock.install()
+    await follower.goto(leader.url)
+    await is_live(follower)
+    # As if it were frozen: its stream goes on, and nobody hears of it.
+    await leader.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
+    await follower.clock.fast_forward(30_000)
+    await follower.clock.fast_forward(5_000)
+    await is_live(follower)
+    await notify(hub, key, ann, "After")
+    await shows(follower, 1)
+    assert await streams(hub) == 1
+
+
 async def test_what_was_missed_is_told_once_after_the_hub_was_away(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")

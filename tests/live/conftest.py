@@ -46,7 +46,9 @@ def unlimited_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     """The process behind `unlimited_hub`."""
     limits = ("RATE_LIMIT", "LOGIN_RATE_LIMIT", "LOGIN_ADDRESS_RATE_LIMIT", "CONNECT_RATE_LIMIT",
               "MAX_STREAMS_PER_USER", "MAX_STREAMS_PER_ADDRESS")  # fmt: skip
-    server = Server(tmp_path_factory.mktemp("unlimited") / "data", {f"HUB_{name}": "0" for name in limits})
+    # E-mail and push are on; nothing answers there.
+    ways = {"HUB_SMTP_URL": "smtp://127.0.0.1:9", "HUB_PUSH_TEST_ORIGIN": "http://127.0.0.1:9"}
+    server = Server(tmp_path_factory.mktemp("unlimited") / "data", {f"HUB_{name}": "0" for name in limits} | ways)
     server.start()
     yield server
     code = server.stop()

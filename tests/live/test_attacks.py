@@ -30,6 +30,11 @@ GOOD: Final[dict[str, Any]] = {
         for verb in ("read", "unread", "seen", "archive", "unarchive")
     },
     "POST /api/realtime/notifications/undo": {"undo": "x"},
+    "POST /api/push/subscriptions": {"endpoint": "https://push.example/x", "keys": {"p256dh": "x", "auth": "x"}},
+    "DELETE /api/push/subscriptions": {"endpoint": "https://push.example/x"},
+    "POST /api/auth/password/forgot": {"email": "nobody@example.org"},
+    "POST /api/auth/password/reset": {"token": "x", "newPassword": PASSWORD},
+    "PUT /api/notifications/preferences": {"categories": {}, "quietHours": None},
     "POST /api/auth/signup": {"email": "x", "password": PASSWORD, "name": "n", "role": "client"},
     "POST /api/auth/login": {"email": "nobody@example.org", "password": PASSWORD},
     "PATCH /api/auth/me": {"name": "n"},

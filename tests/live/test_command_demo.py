@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio.to_thread
+import pytest
 
 from tests.hub import Hub
 from tests.server import ROOT, Server
@@ -28,7 +29,10 @@ def living(server: Server) -> Iterator["subprocess.Popen[str]"]:
         process.wait()
 
 
-async def test_a_living_market_posts_hires_and_pays_until_it_is_told_to_stop(hub: Hub) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+async def test_a_living_market_posts_hires_and_pays_until_it_is_told_to_stop(
+    hub: Hub, ended_by: signal.Signals
+) -> None:
     people = json.loads((await hub.cli("demo", "--json")).stdout)
     admin = await hub.login(people[-1]["email"], people[-1]["password"])
     wanted = {"job_created", "job_updated", "job_accepted", "job_completed"}
@@ -40,7 +44,7 @@ async def test_a_living_market_posts_hires_and_pays_until_it_is_told_to_stop(hub
                 wanted.discard((await stream.next(timeout=60)).type)
                 if not wanted:
                     break
-            market.send_signal(signal.SIGINT)
+            market.send_signal(ended_by)
             out, errors = await anyio.to_thread.run_sync(market.communicate)
     assert (market.returncode, "Traceback" in errors) == (0, False), errors
     assert wanted == set()

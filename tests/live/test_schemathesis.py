@@ -1,7 +1,9 @@
 """The hub keeps what /openapi.json says: schemathesis asks every operation, as every kind of caller, good and bad."""
 
 import secrets
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,11 +28,18 @@ from schemathesis.specs.openapi.checks import (
 from api.errors import STATUS
 from api.operation import Operation
 from api.routes import OPERATIONS
+from api.secret_keys import signing_keys
+from services import confirming
+from services.tokens import Tokens
 from tests.callers import KINDS, Callers, allowed
 from tests.hub import PASSWORD, Hub, Person
+from tests.push_service import Browser
 
-# A stream has no end, a file comes as a form and leaves as itself, and the document is not described in itself.
-LEFT_OUT: Final = ("/api/realtime/connect", "/api/attachments", "/api/attachments/{id}", "/openapi.json")
+# A stream has no end, a file and a new password come as a form, and the document is not described in itself.
+LEFT_OUT: Final = (
+    *("/api/realtime/connect", "/api/attachments", "/api/attachments/{id}", "/openapi.json"),
+    "/api/mail/reset",
+)
 # The same ones each time: what one run finds, every run finds.
 SAME: Final = settings(
     max_examples=30,
@@ -81,6 +90,8 @@ class World:
         self._undo = archived.json()["undo"]
         await self._hub.login(self._callers.client.email)
         sessions = (await client.get("/api/auth/sessions")).json()["items"]
+        subscribed = Browser("http://127.0.0.1:9/mine").subscription
+        await client.post("/api/push/subscriptions", json=subscribed)
         self._login = next(session["id"] for session in sessions if not session["current"])
 
         members = {"title": "g", "memberIds": [self._callers.freelancer.id]}
@@ -125,7 +136,7 @@ class World:
             "DELETE /api/bids/{id}": Asked({"id": self._bid}),
             "PATCH /api/bids/{bidId}/hire": Asked({"bidId": self._bid}),
         }
-        known |= self._talk()
+        known |= self._talk() | self._ways()
         changes = ("read", "unread", "seen", "archive", "unarchive")
         known |= {f"POST /api/realtime/notifications/{verb}": which for verb in changes}
         return known.get(name(op), Asked())
@@ -153,6 +164,33 @@ class World:
             "PUT /api/presence/visibility": Asked(body={"invisible": False}),
             "GET /api/presence": Asked(query={"userIds": self._callers.freelancer.id}),
         }
+
+    def _ways(self) -> dict[str, Asked]:
+        tokens, client = Tokens(signing_keys((), self._hub.data_dir)), self._callers.client
+        confirm = {"token": tokens.for_link("confirm", [client.id, client.email])}
+        unsubscribe = {"token": tokens.for_link("unsubscribe", [client.id])}
+        quiet = {"from": "22:00", "to": "07:00", "timeZone": "UTC", "days": ["mon"]}
+        browser = Browser("http://127.0.0.1:9/x").subscription
+        return {
+            "PUT /api/notifications/preferences": Asked(
+                body={"categories": {"job": {"push": False}}, "quietHours": quiet}
+            ),
+            "GET /api/notifications/{id}/delivery": Asked({"id": self._note}),
+            "POST /api/push/subscriptions": Asked(body=browser),
+            "DELETE /api/push/subscriptions": Asked(body={"endpoint": browser["endpoint"]}),
+            "POST /api/auth/password/forgot": Asked(body={"email": client.email}),
+            "POST /api/auth/password/reset": Asked(body={"token": self._reset(tokens), "newPassword": PASSWORD}),
+            "GET /api/mail/confirm": Asked(query=confirm),
+            "POST /api/mail/confirm": Asked(query=confirm),
+            "GET /api/mail/unsubscribe": Asked(query=unsubscribe),
+            "POST /api/mail/unsubscribe": Asked(query=unsubscribe),
+        }
+
+    def _reset(self, tokens: Tokens) -> str:
+        client = self._callers.client
+        with closing(sqlite3.connect(self._hub.data_dir / "hub.db")) as store:
+            ((kept,),) = store.execute("SELECT password_hash FROM users WHERE id = ?", [client.id])
+        return tokens.for_link("reset", [client.id, confirming.fingerprint(kept)])
 
     async def _new_job(self) -> str:
         job = {"title": "t", "description": "d", "budget": 1}

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { listed } from "../../../web/inbox.js";
+import { Storage } from "../../../web/storage.js";
 import { World, held, settle } from "./world.js";
 
 const ids = (core) => core.getSnapshot().inbox.items.map((item) => item.id);
@@ -102,6 +103,16 @@ test("mark all read leaves what came while it was under way", async () => {
   assert.equal(world.requests.at(-1).body.before, "n2");
 });
 
+test("mark all read counts what lies further down than is listed, too", async () => {
+  const world = new World();
+  const core = await world.live();
+  world.arrive("n1");
+  world.tell("notification", { ...world.row("n2"), unread: 40, unseen: 40, invalidates: [] }, "e1.12");
+  world.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+  await core.readAll();
+  assert.deepEqual(counts(core), [0, 0]);
+});
+
 test("undo puts back exactly what the last change did", async () => {
   const world = new World();
   const core = await world.live();
@@ -110,10 +121,16 @@ test("undo puts back exactly what the last change did", async () => {
   world.answers["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
   world.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   const archiving = core.archive(["n2"]);
-  assert.deepEqual(listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id), ["n1"]);
+  assert.deepEqual(
+    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    ["n1"],
+  );
   await archiving;
   await core.undo();
-  assert.deepEqual(listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id), ["n2", "n1"]);
+  assert.deepEqual(
+    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    ["n2", "n1"],
+  );
   assert.deepEqual(counts(core), [1, 1]);
   assert.deepEqual(world.requests.at(-1).body, { undo: "u1" });
 });
@@ -171,7 +188,10 @@ test("a page that is loaded again goes on from the disk, without fetching the li
   await settle();
   assert.equal(world.source.cursor, world.cursor());
   assert.deepEqual(ids(second), ["n1"]);
-  assert.equal(world.requests.some(({ path }) => path === "/api/notifications"), false);
+  assert.equal(
+    world.requests.some(({ path }) => path === "/api/notifications"),
+    false,
+  );
 });
 
 test("items and cursor are kept together: a browser that dies between events misses none", async () => {
@@ -204,19 +224,43 @@ test("reset: everything is fetched anew, and the stream goes on", async () => {
   assert.deepEqual(ids(core), ["n3", "n2"]);
 });
 
-test("a list that is older than what the stream has told is fetched again", async () => {
+test("a browser that dies between reset and the list has nothing to go on from, and fetches the list", async () => {
+  const world = new World();
+  const first = await world.live();
+  world.arrive("n1");
+  await settle();
+  world.answers["GET /api/notifications"] = held().answer;
+  world.position = 500;
+  world.tell("reset", { reason: "trimmed", cursor: world.cursor() }, world.cursor());
+  world.tell("heartbeat", {}, world.cursor());
+  await settle();
+  first.close();
+  delete world.answers["GET /api/notifications"];
+  world.notify("n2");
+  const second = world.core();
+  await second.start();
+  await settle();
+  assert.deepEqual(ids(second), ["n2", "n1"]);
+  assert.equal(world.source.cursor, world.cursor());
+});
+
+test("what the stream tells while a list is on its way is kept, once", async () => {
   const world = new World();
   const core = await world.live();
   const { answer, release } = held();
   world.answers["GET /api/notifications"] = answer;
   const refreshing = core.refresh();
   await settle();
-  const old = [200, { items: [], next: null, unread: 0, unseen: 0, cursor: world.cursor() }];
   world.arrive("n1");
-  delete world.answers["GET /api/notifications"];
-  release(old);
+  const list = [200, { items: [...world.rows], next: null, ...world.counts(), cursor: world.cursor() }];
+  world.arrive("n2");
+  world.tell("notification_state", { ids: ["n1"], state: "read", unread: 1, unseen: 1 }, "e1.13");
+  release(list);
   await refreshing;
-  assert.deepEqual(ids(core), ["n1"]);
+  assert.deepEqual(ids(core), ["n2", "n1"]);
+  assert.ok(core.getSnapshot().inbox.items[1].readAt);
+  assert.deepEqual(counts(core), [1, 1]);
+  assert.equal(world.requests.filter(({ path }) => path === "/api/notifications").length, 2);
 });
 
 test("an event that the list already has, told later by the stream, changes nothing and is heard", async () => {
@@ -331,6 +375,7 @@ test("bye of a log-out elsewhere signs this browser out and forgets what it kept
   world.tell("bye", { reason: "logout" });
   await settle();
   assert.equal(core.getSnapshot().status, "signed-out");
+  assert.deepEqual(await new Storage("", world.indexedDB).load(), { meta: null, items: [], outbox: [] });
   world.user = null;
   const next = world.core();
   await next.start();
@@ -365,7 +410,10 @@ test("a message written offline waits on the disk and goes out once, with its ow
   first.close();
   const second = await world.live();
   assert.equal(second.getSnapshot().outbox[0].clientMessageId, id);
-  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [201, { id: "m1", ...body, sender: { id: "ann", name: "Ann" } }];
+  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+    201,
+    { id: "m1", ...body, sender: { id: "ann", name: "Ann" } },
+  ];
   await world.clock.pass(20_000);
   assert.deepEqual(second.getSnapshot().outbox, []);
   const sent = world.requests.filter(({ path }) => path.endsWith("/messages/send"));
@@ -393,7 +441,12 @@ test("what was missed for long is summed up in one event", async () => {
   for (const id of ["n1", "n2"]) world.arrive(id, { createdAt: old });
   world.arrive("n3");
   await world.clock.pass(300);
-  assert.deepEqual(heard, [["notification", true], ["notification", true], ["notification", false], ["absence", 2]]);
+  assert.deepEqual(heard, [
+    ["notification", true],
+    ["notification", true],
+    ["notification", false],
+    ["absence", 2],
+  ]);
 });
 
 test("counts that differ at the place where we stand make the list be fetched again", async () => {
@@ -456,5 +509,8 @@ test("older pages come by filter, and a filter never shows a list with holes", a
   assert.deepEqual([shown("jobs").items.map(({ id }) => id), shown("jobs").more], [["50"], false]);
   assert.equal(shown("all").items.length, 2, "what lies below the end of the list is not shown in it");
   await core.more("all");
-  assert.deepEqual(shown("all").items.map(({ id }) => id), ["9", "8", "50", "4"]);
+  assert.deepEqual(
+    shown("all").items.map(({ id }) => id),
+    ["9", "8", "50", "4"],
+  );
 });

@@ -79,7 +79,12 @@ export class World {
   core(options = {}) {
     const { clock } = this;
     return new Core({
-      clock, fetch: this.fetch, EventSource: this.EventSource, storage: new Storage("", this.indexedDB), random: () => this.random, ...options,
+      clock,
+      fetch: this.fetch,
+      EventSource: this.EventSource,
+      storage: new Storage("", this.indexedDB),
+      random: () => this.random,
+      ...options,
     });
   }
 
@@ -94,10 +99,19 @@ export class World {
 
   confirm(more = {}) {
     const counts = this.counts();
-    this.tell("connection_confirmed", {
-      userId: this.user?.id, cursor: this.source.cursor, recovered: true, heartbeatSeconds: 15,
-      serverTime: new Date(this.clock.time).toISOString(), ...counts, ...more,
-    }, this.source.cursor);
+    this.tell(
+      "connection_confirmed",
+      {
+        userId: this.user?.id,
+        cursor: this.source.cursor,
+        recovered: true,
+        heartbeatSeconds: 15,
+        serverTime: new Date(this.clock.time).toISOString(),
+        ...counts,
+        ...more,
+      },
+      this.source.cursor,
+    );
   }
 
   tell(name, data, id = "") {
@@ -111,8 +125,24 @@ export class World {
 
   row(id, more = {}) {
     return {
-      id, type: "note", category: "system", priority: "normal", title: `Title ${id}`, body: "", data: {}, url: null, icon: null, actions: [],
-      collapseKey: null, count: 1, createdAt: new Date(this.clock.time).toISOString(), expiresAt: null, seenAt: null, readAt: null, archivedAt: null, ...more,
+      id,
+      type: "note",
+      category: "system",
+      priority: "normal",
+      title: `Title ${id}`,
+      body: "",
+      data: {},
+      url: null,
+      icon: null,
+      actions: [],
+      collapseKey: null,
+      count: 1,
+      createdAt: new Date(this.clock.time).toISOString(),
+      expiresAt: null,
+      seenAt: null,
+      readAt: null,
+      archivedAt: null,
+      ...more,
     };
   }
 
@@ -136,13 +166,17 @@ export class World {
     this.requests.push(request);
     const answer = this.answers[`${method} ${path}`] ?? this.usual[`${method} ${path}`];
     if (answer === "down") throw new TypeError("no network");
-    const [status, json] = typeof answer === "function" ? await answer(request) : (answer ?? [404, { code: "NOT_FOUND", message: "No." }]);
+    const [status, json] =
+      typeof answer === "function" ? await answer(request) : (answer ?? [404, { code: "NOT_FOUND", message: "No." }]);
     return { ok: status < 400, status, json: async () => JSON.parse(JSON.stringify(json)) };
   };
 
   usual = {
     "GET /api/auth/me": () => (this.user ? [200, this.user] : [401, { code: "UNAUTHENTICATED", message: "Sign in." }]),
-    "GET /api/notifications": () => [200, { items: this.rows.filter((row) => !row.archivedAt).slice(0, 30), next: null, ...this.counts(), cursor: this.cursor() }],
+    "GET /api/notifications": () => [
+      200,
+      { items: this.rows.filter((row) => !row.archivedAt).slice(0, 30), next: null, ...this.counts(), cursor: this.cursor() },
+    ],
     "GET /api/announcements": () => [200, { items: [], next: null }],
     "POST /api/auth/logout": () => [204, null],
   };

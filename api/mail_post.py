@@ -1,0 +1,45 @@
+"""The hub's e-mails: written, given their signed link, handed over."""
+
+from collections.abc import Sequence
+
+from api.mailer import Mailer
+from services import mails
+from services.mails import Letterhead
+from services.pushes import Order
+from services.tokens import Purpose, Tokens
+
+
+class MailPost:
+    """One for the hub."""
+
+    def __init__(self, mailer: Mailer, tokens: Tokens, head: Letterhead) -> None:
+        self._mailer, self._tokens, self._head = mailer, tokens, head
+
+    @property
+    def is_on(self) -> bool:
+        """Whether this hub sends e-mail."""
+        return self._mailer.is_on
+
+    async def send(self, order: Order, *, now: int) -> None:
+        """Send one notification. Raises Refused and Unsent."""
+        link = self._link("unsubscribe", [order.user_id])
+        await self._mailer.send(mails.notification(self._head, order, unsubscribe=link, now=now))
+
+    def ask_to_confirm(self, *, user_id: str, email: str, name: str, now: int) -> None:
+        """Ask whether an address is somebody's, where e-mail is on; nobody waits for it."""
+        if self.is_on:
+            link = self._link("confirm", [user_id, email])
+            self._mailer.post(mails.confirmation(self._head, to=email, name=name, link=link, now=now))
+
+    def offer_reset(self, *, user_id: str, mark: str, email: str, name: str, now: int) -> None:
+        """Let somebody choose a new password while `mark` is that of the one they have; nobody waits for it."""
+        if self.is_on:
+            link = self._link("reset", [user_id, mark])
+            self._mailer.post(mails.reset(self._head, to=email, name=name, link=link, now=now))
+
+    async def stop(self) -> None:
+        """Drop what has not been handed over."""
+        await self._mailer.stop()
+
+    def _link(self, purpose: Purpose, claims: Sequence[str]) -> str:
+        return f"{self._head.origin}/api/mail/{purpose}?token={self._tokens.for_link(purpose, claims)}"

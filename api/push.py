@@ -1,0 +1,84 @@
+"""Web Push over HTTP: the key to subscribe to, one's browsers that take push, and a test."""
+
+from api.bodies import Body, Line64, Line120, Line1000
+from api.call import Call
+from services import pushes, subscriptions
+from services.base64url import decode, encode
+from services.errors import InvalidField, Unauthenticated
+from services.pushes import Tested
+from services.shapes import Shape
+from services.subscriptions import Subscribed
+
+
+class Keys(Body, frozen=True):
+    """The browser's public key and its secret, base64url."""
+
+    p256dh: Line120
+    auth: Line64
+
+
+class Subscription(Body, frozen=True):
+    """A browser's subscription as `PushSubscription.toJSON()` gives it."""
+
+    endpoint: Line1000
+    keys: Keys
+    expiration_time: float | None = None
+
+
+class Which(Body, frozen=True):
+    """A browser's subscription, by its endpoint."""
+
+    endpoint: Line1000
+
+
+class Key(Shape, frozen=True):
+    """The hub's public key, for `applicationServerKey`."""
+
+    key: str
+
+
+async def key(call: Call[None, None]) -> Key:
+    """The key that a browser subscribes to."""
+    return Key(key=await call.hub.push_service.public_key())
+
+
+async def subscribe(call: Call[Subscription, None]) -> Subscribed:
+    """Take push in this browser, or renew it; it ends with the session it was asked for in."""
+    hub, body = call.hub, call.body
+    hub.paces.push.count(call.user.id)
+    login = call.caller.login
+    if login is None:
+        raise Unauthenticated
+    p256dh, auth = _key(body.keys.p256dh, "p256dh", 65), _key(body.keys.auth, "auth", 16)
+    if not await hub.push_service.check_keys(p256dh):
+        raise InvalidField("/keys/p256dh", "range", "That is not a point of the curve P-256.")
+    await hub.endpoints.check(body.endpoint)
+    return await call.write(
+        subscriptions.put,
+        user_id=call.user.id,
+        login_id=login,
+        endpoint=body.endpoint,
+        p256dh=encode(p256dh),
+        auth=encode(auth),
+    )
+
+
+async def unsubscribe(call: Call[Which, None]) -> None:
+    """Take no push in this browser any more."""
+    await call.write(subscriptions.remove, user_id=call.user.id, endpoint=call.body.endpoint)
+
+
+async def test(call: Call[None, None]) -> Tested:
+    """Send a test to each of one's browsers."""
+    call.hub.paces.push.count(call.user.id)
+    return await call.write(pushes.order_test, user_id=call.user.id)
+
+
+def _key(text: str, name: str, length: int) -> bytes:
+    try:
+        raw = decode(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != length:
+        raise InvalidField(f"/keys/{name}", "length", f"That must be {length} bytes in base64url.")
+    return raw

@@ -1,0 +1,28 @@
+"""E-mail addresses are shown to be their owners': by a link that was sent there."""
+
+import hashlib
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects.sqlite import insert
+
+from services.errors import NotFound
+from services.tables import addresses, users
+
+_ADDRESS = select(users.c.email).where(users.c.id == bindparam("who"), users.c.disabled_at.is_(None))
+_put = insert(addresses)
+_PUT = _put.on_conflict_do_update(
+    index_elements=[addresses.c.user_id],
+    set_={"email": _put.excluded.email, "confirmed_at": _put.excluded.confirmed_at},
+)
+
+
+def confirm(tx: Connection, *, user_id: str, email: str, now: int) -> None:
+    """Somebody has opened what was sent to this address. Raises NotFound where it is not theirs any more."""
+    if tx.execute(_ADDRESS, {"who": user_id}).scalar_one_or_none() != email:
+        raise NotFound("That address is not the one of this account any more.")
+    tx.execute(_PUT, {"user_id": user_id, "email": email, "confirmed_at": now})
+
+
+def fingerprint(password_hash: str) -> str:
+    """What a link for a new password carries of the old one: it is of no use once that has changed."""
+    return hashlib.sha256(password_hash.encode()).hexdigest()[:32]

@@ -1,0 +1,116 @@
+"""A user can make the hub send to push services out in the public, and nowhere else: neither by name nor by address."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from api.endpoints import Endpoints, NoSuchHost, NotPublic
+from services.errors import InvalidField
+from services.public_addresses import is_public
+
+INSIDE = (
+    *("0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.9.9.9"),
+    *("169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.0.1"),
+    *("198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1"),
+    "255.255.255.255",
+    *("::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1"),
+    *("64:ff9b::808:808", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1"),
+    *("fc00::1", "fd12:3456:789a::1", "fe80::1", "fe80::1%eth0", "febf::1", "fec0::1", "ff02::1", "4000::1"),
+)
+OUTSIDE = (
+    *("1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255"),
+    *("172.32.0.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255"),
+    *("2001:4860:4860::8888", "2606:4700:4700::1111", "2a00:1450:4001:82b::200a"),
+)
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_an_address_inside_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_an_address_outside_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+def leading_to(*addresses: str, exempt: str | None = None) -> Endpoints:
+    def resolve(host: str, port: int) -> Sequence[str]:
+        return addresses
+
+    return Endpoints(exempt, resolve)
+
+
+@pytest.mark.parametrize("address", INSIDE)
+async def test_a_name_that_leads_inside_is_refused_even_if_it_leads_outside_too(address: str) -> None:
+    for found in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
+        with pytest.raises(NotPublic):
+            await leading_to(*found).addresses("push.example", 443)
+        with pytest.raises(InvalidField) as refused:
+            await leading_to(*found).check("https://push.example/x")
+        assert refused.value.details == {"pointer": "/endpoint", "reason": "unsafe link"}
+
+
+async def test_what_leads_outside_is_taken_with_the_addresses_that_were_checked() -> None:
+    assert await leading_to("8.8.8.8", "2606:4700::1").addresses("push.example", 443) == ("8.8.8.8", "2606:4700::1")
+    await leading_to("8.8.8.8").check("https://push.example/x?y=1")
+
+
+async def test_a_name_that_leads_nowhere_is_refused() -> None:
+    with pytest.raises(NoSuchHost):
+        await leading_to().addresses("push.example", 443)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0",
+        "[::]",
+    ],
+)
+async def test_no_way_of_writing_this_machine_leads_to_it(host: str) -> None:
+    # By the machine's own look-up, with nothing planted.
+    with pytest.raises(InvalidField):
+        await Endpoints(None).check(f"https://{host}/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://push.example/x", "ftp://push.example/x", "//push.example/x", "/x", "x", "", "https:push.example/x"),
+        *("https:///x", "https://push.example:8443/x", "https://push.example:22/x", "https://push.example:0/x"),
+        *("https://a@push.example/x", "https://a:b@push.example/x", "https://push.example\\@127.0.0.1/x"),
+        *("https://push.example/a b", "https://push.example/\r\nHost: x", "https://push.example/x#y", "https://[::1/x"),
+        *(
+            "https://püsh.example/x",
+            "https://push.example:99999/x",
+            "https://push.example:x/",
+            "https://" + "x" * 1_000,
+        ),
+        *("javascript:alert(1)", "file:///etc/passwd", "https://push.example/\0", "https://?x"),
+    ],
+)
+def test_what_is_no_plain_https_address_is_refused(url: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        leading_to("8.8.8.8").parse(url)
+    assert refused.value.details["pointer"] == "/endpoint"
+
+
+async def test_a_test_may_name_one_origin_on_this_machine_and_no_other_port_of_it() -> None:
+    endpoints = leading_to("127.0.0.1", exempt="http://127.0.0.1:9000")
+    assert endpoints.parse("http://127.0.0.1:9000/x").origin == "http://127.0.0.1:9000"
+    assert await endpoints.addresses("127.0.0.1", 9000) == ("127.0.0.1",)
+    for url in ("http://127.0.0.1:9001/x", "https://127.0.0.1:9000/x", "http://localhost:9000/x"):
+        with pytest.raises(InvalidField):
+            endpoints.parse(url)
+    for host, port in (("127.0.0.1", 443), ("push.example", 9000), ("127.0.0.1", 80)):
+        with pytest.raises(NotPublic):
+            await endpoints.addresses(host, port)
