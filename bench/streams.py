@@ -157,22 +157,25 @@ def load(program: Path, peer: Peer, streams: int, *options: str) -> dict[str, An
     return answer
 
 
-def measure(program: Path, hubs: Hubs, streams: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def measure(program: Path, hubs: Hubs, streams: int, peers: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """One round at one size: every peer in turn, then the hub's storm and end."""
     size = ["--rounds", "8"]
     if streams <= 1_000:
         size += ["--burst", "20", "--par", "16"]
     else:
         size += ["--burst", "5", "--par", "4", "--hold", str(HOLD_SECONDS)]
-    for path in ("takeover", "portable"):
+    for path in [path for path in ("takeover", "portable") if path in peers]:
         with hubs.start(path, streams) as peer:
             got = load(program, peer, streams, *size, "--term", str(peer.server.pid))
             yield path, got
         with hubs.start(path, streams) as peer:
             arguments = hubs.storm(peer.server, streams)
             yield f"{path} storm", load(program, Peer(peer.server, arguments), streams, "--rounds", "0", "--burst", "0")
-    with naive() as peer:
-        yield "naive", load(program, peer, streams, *size)
+    if "naive" in peers:
+        with naive() as peer:
+            yield "naive", load(program, peer, streams, *size)
+    if "nchan" not in peers:
+        return
     if NCHAN.exists() and shutil.which("nginx"):
         with nchan() as peer:
             yield "nchan", load(program, peer, streams, *size)
@@ -217,6 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--streams", default="10000,1000")
+    parser.add_argument("--peers", default="takeover,portable,naive,nchan")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     sizes = [int(part) for part in asked.streams.split(",")]
@@ -230,7 +234,7 @@ def main() -> None:
         hubs.prepare()
         for streams in sizes:
             for _ in range(asked.rounds):
-                kept.setdefault(streams, []).append(dict(measure(program, hubs, streams)))
+                kept.setdefault(streams, []).append(dict(measure(program, hubs, streams, set(asked.peers.split(",")))))
                 if asked.out:
                     asked.out.write_text(json.dumps(kept, indent=1))
             show(streams, kept[streams])
