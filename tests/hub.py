@@ -40,7 +40,7 @@ class Hub:
         self.expects_errors = False
         self._clients: list[httpx2.AsyncClient] = []
         self._streams: list[Stream] = []
-        self._log_before = len(server.log)
+        self._lines_before = server.lines_said
 
     @property
     def url(self) -> str:
@@ -55,7 +55,7 @@ class Hub:
     @property
     def log(self) -> str:
         """What it has said since this test began."""
-        return self.server.log[self._log_before :]
+        return self.server.said_after(self._lines_before)
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The JSON lines of that, all or those of one event."""

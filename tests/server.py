@@ -62,6 +62,16 @@ class Server:
         with self._news:
             return "".join(self._lines)
 
+    @property
+    def lines_said(self) -> int:
+        """How many lines that is."""
+        return len(self._lines)
+
+    def said_after(self, lines: int) -> str:
+        """What it has said since it had said so many lines."""
+        with self._news:
+            return "".join(self._lines[lines:])
+
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log's JSON lines, all or those of one event."""
         return json_lines(self.log, event)
