@@ -15,7 +15,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c() -> None:
-    """Ctrl-C means something to the commands under test, also where a shell has started all of this in the background."""
+    """Ctrl-C means something to the commands under test, also where a shell has started this in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -23,7 +23,7 @@ export const NOBODY = Object.freeze({
   inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
 });
 /** What is done elsewhere, in the Core; each resolves when the hub has answered, and rejects with a Problem. */
-const ACTS = ["signedIn", "logout", "refresh", "more", "readAll", "undo", "forgetUndo", "act", "resend", "discard"];
+const ACTS = ["signedIn", "refresh", "more", "readAll", "undo", "forgetUndo", "act", "resend", "discard"];
 /** The same, for rows named by their ids. */
 const ROWS = ["read", "unread", "seen", "archive", "unarchive"];
 /** Events kept for a page that is still being built. */
@@ -44,6 +44,7 @@ export class Client {
   #lives = new Map();
   #conversations = new Map();
   #link;
+  #host = null;
   #end = () => {};
   #last = NOBODY;
   #ready = Promise.resolve();
@@ -119,6 +120,11 @@ export class Client {
 
   // ---- Acts: those of the Core by the same names (see ACTS), and these
 
+  /** Sign out, in every tab. */
+  logout = () => {
+    this.leaving = true;
+    return this.#call("logout").finally(() => (this.leaving = false));
+  };
   /** @param {any} message @returns {Promise<string>} its clientMessageId; it is sent when that is possible */
   sendMessage = (message) => this.#call("send", { clientMessageId: newKey(), ...message });
   /** @param {string} conversationId @param {boolean} typing */
@@ -169,13 +175,22 @@ export class Client {
         this.#ready = core.start();
         for (const { message, resolve, reject } of mirror.leftOver())
           this.#link.call(message.call, message.args).then(resolve, reject);
-        return { core, stop: () => (stop(), core.close()) };
+        // The tab that leads is one of the host's own.
+        const hosted = (host) => {
+          this.#host = host;
+          this.#link.post = (message) => host.take(message, () => {});
+          this.#link.post({ hello: this.tab, visible: isVisible() });
+        };
+        return { core, hosted, stop: () => (stop(), core.close(), (this.#host = null)) };
       },
     });
   }
 
   #use(core, listener) {
-    const ends = [core.subscribe(listener.changed), core.onEvent((event) => listener.event({ ...event, front: this.tab }))];
+    const ends = [
+      core.subscribe(listener.changed),
+      core.onEvent((event) => listener.event({ ...event, front: this.#host ? this.#host.front() : this.tab })),
+    ];
     this.#link = {
       getSnapshot: () => core.getSnapshot(),
       call: async (name, args) => core[name](...args),
@@ -203,13 +218,19 @@ export class Client {
   /** What the page notices and the Core cannot: being looked at, coming back, somebody at the keys. */
   #watchPage() {
     const wake = () => this.#call("wake");
-    const seen = () => this.#link?.post({ tab: this.tab, visible: isVisible() });
+    // A page that goes becomes hidden after it has said goodbye.
+    let gone = false;
+    const seen = () => gone || this.#link?.post({ tab: this.tab, visible: isVisible() });
     document.addEventListener("visibilitychange", seen);
     addEventListener("focus", seen);
     addEventListener("online", wake);
     document.addEventListener("resume", wake);
-    addEventListener("pagehide", () => this.#link?.post({ bye: this.tab }));
+    addEventListener("pagehide", () => {
+      gone = true;
+      this.#link?.post({ bye: this.tab });
+    });
     addEventListener("pageshow", (event) => {
+      gone = false;
       if (!event.persisted) return;
       this.#link?.hello?.();
       wake();

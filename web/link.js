@@ -19,7 +19,7 @@ export class Host {
     core.onEvent((event) => {
       // Between two pages nobody listens: what comes then is told to the next one.
       if (!this.#tabs.size) this.#missed = [...this.#missed, event].slice(-MISSED);
-      tell({ event: { ...event, front: this.#front() } });
+      tell({ event: { ...event, front: this.front() } });
     });
   }
 
@@ -43,7 +43,7 @@ export class Host {
   }
 
   /** Who shows a toast when no tab is visible: the one that was seen last. */
-  #front() {
+  front() {
     const tabs = [...this.#tabs];
     return tabs.some(([, visible]) => visible) ? null : (tabs.at(-1)?.[0] ?? null);
   }
@@ -163,6 +163,7 @@ export function elect({ name, tab, lead, follow, listener }) {
         if (gone) return undefined;
         reign = lead(mirror);
         host = new Host(reign.core, (message) => channel.postMessage({ down: message }));
+        reign.hosted(host);
         channel.postMessage({ leads: tab });
         return new Promise((resolve) => (reign.end = resolve));
       })

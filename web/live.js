@@ -41,7 +41,8 @@ export class Live {
 
   /** Ask again now. @returns {Promise<void>} */
   refetch = async () => {
-    if (this.#busy) {
+    // Who is about to log out asks for nothing more.
+    if (this.#busy || this.client.leaving) {
       this.#stale = true;
       return;
     }

@@ -25,7 +25,7 @@ FLAGS: Final = (
     "--disable-sync",
 )
 # What a browser logs by itself about questions that a hub may answer with "no".
-EXPECTED: Final = (r"status of 401 .*/api/auth/me$", r"status of 404 .*/api/(push/key|notifications/preferences)")
+EXPECTED: Final = (r"status of 401 .*/api/auth/me$",)
 
 
 @dataclass

@@ -174,9 +174,12 @@ async def test_cut_at_twenty_random_moments_the_list_is_the_hubs_and_each_is_toa
     await wire.close()
 
 
-async def test_a_reload_goes_on_where_the_page_was_and_repeats_nothing(hub: Hub, open_page: OpenPage) -> None:
+@pytest.mark.parametrize("worker", [True, False])
+async def test_a_reload_goes_on_where_the_page_was_and_repeats_nothing(
+    hub: Hub, open_page: OpenPage, worker: bool
+) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
-    page = await open_page(ann)
+    page = await open_page(ann, worker=worker)
     await notify(hub, key, ann, "First")
     await expect(toasts(page)).to_contain_text("First")
     await page.goto("about:blank")
@@ -185,6 +188,18 @@ async def test_a_reload_goes_on_where_the_page_was_and_repeats_nothing(hub: Hub,
     await expect(toasts(page)).to_have_count(1)
     await expect(toasts(page)).to_contain_text("Second")
     await shows(page, 2)
+
+
+@pytest.mark.parametrize("worker", [True, False])
+async def test_a_new_tab_is_not_told_what_the_others_were(hub: Hub, open_page: OpenPage, worker: bool) -> None:
+    ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
+    page = await open_page(ann, worker=worker)
+    await notify(hub, key, ann, "First")
+    await expect(toasts(page)).to_contain_text("First")
+    (tab,) = await more_tabs(page, 1)
+    await notify(hub, key, ann, "Second")
+    await expect(toasts(tab)).to_have_count(1)
+    await expect(toasts(tab)).to_contain_text("Second")
 
 
 async def test_without_a_network_the_app_starts_and_shows_what_was_known(
