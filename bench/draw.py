@@ -15,7 +15,7 @@ PEERS: Final = {"takeover": "#1b6ac9", "portable": "#7fb2ea", "nchan": "#8a8a8a"
 # Key and label.
 CHARTS: Final = (
     ("bcast_ms_med", "one broadcast, until the last has it, ms (less is better)"),
-    ("bcast_cpu_us_per_ev", "the same, µs of CPU an event and stream (less is better)"),
+    ("bcast_cpu_us_per_ev", "the same, microseconds of CPU an event and stream (less is better)"),
     ("par_ev_s", "publishers at once, events/s (more is better)"),
     ("kb_per_conn", "KiB a stream (less is better)"),
     ("hold_cpu_pct", "idle with heartbeats, % of a core (less is better)"),
@@ -31,13 +31,15 @@ def bars(figures: dict[str, list[dict[str, dict[str, Any]]]]) -> tuple[list[tupl
     y = 10
     for streams, rounds in figures.items():
         for key, label in CHARTS:
+            medians = {
+                peer: statistics.median(one[peer][key] for one in rounds if key in one.get(peer, {}))
+                for peer in PEERS
+                if any(key in one.get(peer, {}) for one in rounds)
+            }
+            if not medians:
+                continue
             headings.append((y, f"{int(streams):,} streams: {label}"))
             y += ROW
-            medians = {
-                peer: statistics.median(one[peer][key] for one in rounds)
-                for peer in PEERS
-                if all(key in one.get(peer, {}) for one in rounds)
-            }
             for peer, value in medians.items():
                 found.append((y, peer, value / max(medians.values()), value, PEERS[peer]))
                 y += ROW
@@ -56,7 +58,9 @@ def svg(figures: dict[str, Any]) -> str:
         long = max(1, round(length * (WIDTH - LABEL - 90)))
         lines.append(f'<text x="30" y="{y + 15}" font-size="13">{label}</text>')
         lines.append(f'<rect x="{LABEL}" y="{y + 3}" width="{long}" height="{ROW - 6}" fill="{colour}"/>')
-        lines.append(f'<text x="{LABEL + long + 6}" y="{y + 15}" font-size="12">{value:,.4g}</text>')
+        lines.append(
+            f'<text x="{LABEL + long + 6}" y="{y + 15}" font-size="12">{value:,.{1 if value < 100 else 0}f}</text>'
+        )
     return "\n".join([*lines, "</svg>", ""])
 
 
@@ -71,7 +75,7 @@ def png(figures: dict[str, Any]) -> Image.Image:
         long = max(1, round(length * (WIDTH - LABEL - 90)))
         draw.text((30, y + 2), label, fill="black", font=font)
         draw.rectangle((LABEL, y + 3, LABEL + long, y + ROW - 3), fill=colour)
-        draw.text((LABEL + long + 6, y + 2), f"{value:,.4g}", fill="black", font=font)
+        draw.text((LABEL + long + 6, y + 2), f"{value:,.{1 if value < 100 else 0}f}", fill="black", font=font)
     return image
 
 
