@@ -1,4 +1,4 @@
-# One verb a line; `make` alone lists them. The work of two of them is in scripts/.
+# One verb a line; `make` alone lists them. The longer work is in scripts/.
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick check bench lock install clean
 .DELETE_ON_ERROR:
@@ -16,7 +16,7 @@ run: install ## Serve on http://127.0.0.1:8000, with demo users, jobs and bids m
 
 test: install ## Run every test, on real servers and a real browser; installs what they need from Debian and npm
 	@scripts/test-needs
-	$(PY) -m pytest $(ARGS)
+	@scripts/test $(ARGS)
 
 test-quick: install ## Run the tests that need no server and no browser, in a minute
 	$(PY) -m pytest --ignore tests/live --ignore tests/browser $(ARGS)
