@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import bodies
 from api.call import Call
 from api.hub import Hub
+from api.pace import refuse
 from api.policy import Policy
-from services.errors import RateLimited
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 
@@ -61,7 +61,7 @@ class Operation:
         raw = await self._raw(request)
         body = None if raw is None else bodies.parse(raw, self.body)
         if self.sends and caller.user is not None:
-            _count_send(hub, caller.user.id)
+            refuse("sends", hub.settings.rate_limit, hub.manager.allow_send(caller.user.id))
         call = Call(hub, request, caller, body, query, raw or b"")
         return self._answer(await self.handler(call))
 
@@ -91,18 +91,6 @@ class Operation:
         content = answer if isinstance(answer, bytes) else _encoder.encode(answer)
         headers = {"cache-control": "no-store"}
         return Response(content, self.status, headers=headers, media_type=self.media_type)
-
-
-def _count_send(hub: Hub, user_id: str) -> None:
-    verdict, limit = hub.manager.allow_send(user_id), hub.settings.rate_limit
-    if not verdict.allowed and limit is not None:
-        raise RateLimited(
-            "sends",
-            count=limit.count,
-            window=limit.per_seconds,
-            remaining=verdict.remaining,
-            retry_after=verdict.retry_after,
-        )
 
 
 class ExactRoute(Route):

@@ -2,37 +2,9 @@
 
 from collections.abc import Callable
 
+from api.pace import Pace
 from api.settings import Settings
-from realtime.limiter import Limit, Limiter
-from services.errors import RateLimited
-
-# Keys remembered by each limiter: 20 MB at the very most.
-REMEMBERED = 100_000
-
-
-class Pace:
-    """One limiter, and what it counts is called. `clock` gives seconds and does not go back."""
-
-    def __init__(self, name: str, limit: Limit | None, clock: Callable[[], float]) -> None:
-        self._name, self._limit, self._clock = name, limit, clock
-        self._limiter = Limiter(limit, REMEMBERED)
-
-    def allows(self, key: str) -> bool:
-        """Count one, if there is room."""
-        return self._limiter.hit(key, self._clock()).allowed
-
-    def count(self, key: str) -> None:
-        """Count one. Raises RateLimited."""
-        verdict = self._limiter.hit(key, self._clock())
-        if self._limit is None or verdict.allowed:
-            return
-        raise RateLimited(
-            self._name,
-            count=self._limit.count,
-            window=self._limit.per_seconds,
-            remaining=verdict.remaining,
-            retry_after=verdict.retry_after,
-        )
+from realtime.limiter import Limit
 
 
 class Paces:

@@ -3,11 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from api.pace import REMEMBERED, exceeded
 from realtime.limiter import Limit, Limiter
-from services.errors import RateLimited
-
-# Recipients that are remembered, as for the hub's other limits.
-REMEMBERED = 100_000
 
 
 class Recipients:
@@ -30,12 +27,6 @@ class Recipients:
         for user_id, number in wanted.items():
             verdict = self._limiter.peek(user_id, now)
             if verdict.remaining < number:
-                raise RateLimited(
-                    "notifications to one recipient",
-                    count=self._limit.count,
-                    window=self._limit.per_seconds,
-                    remaining=verdict.remaining,
-                    retry_after=verdict.retry_after or self._limit.per_seconds / self._limit.count,
-                )
+                raise exceeded("notifications to one recipient", self._limit, verdict)
         for user_id in user_ids:
             self._limiter.hit(user_id, now)

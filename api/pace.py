@@ -1,0 +1,46 @@
+"""A limit that requests meet: what is counted, and the error that says which limit it was and when to come back."""
+
+from collections.abc import Callable
+
+from realtime.limiter import Limit, Limiter, Verdict
+from services.errors import RateLimited
+
+# Keys remembered by each limiter: 20 MB at the very most.
+REMEMBERED = 100_000
+
+
+class Pace:
+    """One limiter, and what it counts is called. `clock` gives seconds and does not go back."""
+
+    def __init__(self, name: str, limit: Limit | None, clock: Callable[[], float]) -> None:
+        self._name, self._limit, self._clock = name, limit, clock
+        self._limiter = Limiter(limit, REMEMBERED)
+
+    def allows(self, key: str) -> bool:
+        """Count one, if there is room."""
+        return self._limiter.hit(key, self._clock()).allowed
+
+    def count(self, key: str) -> None:
+        """Count one. Raises RateLimited."""
+        refuse(self._name, self._limit, self._limiter.hit(key, self._clock()))
+
+    def check(self, key: str) -> None:
+        """Count nothing. Raises RateLimited where there is no room."""
+        refuse(self._name, self._limit, self._limiter.peek(key, self._clock()))
+
+
+def refuse(name: str, limit: Limit | None, verdict: Verdict) -> None:
+    """Raises RateLimited when the verdict is no."""
+    if limit is not None and not verdict.allowed:
+        raise exceeded(name, limit, verdict)
+
+
+def exceeded(name: str, limit: Limit, verdict: Verdict) -> RateLimited:
+    """The error for whoever met this limit."""
+    return RateLimited(
+        name,
+        count=limit.count,
+        window=limit.per_seconds,
+        remaining=verdict.remaining,
+        retry_after=verdict.retry_after or limit.per_seconds / limit.count,
+    )
