@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from api.background import Background
 from realtime.cursor import Cursor
 from services import receipts
 from services.database import Database
@@ -23,7 +24,7 @@ class Deliveries:
         self._waiting: dict[str, int] = {}
         # The newest report of each; who reported first, and not since, is forgotten first.
         self._stored: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("deliveries", self._run)
         self._log = structlog.get_logger("deliveries")
 
     def report(self, user_id: str, cursor: Cursor, head: int) -> None:
@@ -41,14 +42,11 @@ class Deliveries:
 
     async def start(self) -> None:
         """From here on, write reports down; the database must run."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="deliveries")
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop; what waits is reported again by who comes back."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._background.stop()
 
     async def turn(self) -> None:
         """Write down some of the reports. Raises DomainError."""

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from anyio import to_thread
 
+from api.background import Background
 from services import attachments
 from services.attachment_files import AttachmentFiles
 from services.database import Database
@@ -21,20 +22,17 @@ class FileCollector:
 
     def __init__(self, files: AttachmentFiles, database: Database) -> None:
         self._files, self._database = files, database
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("file-collector", self._run)
         self._log = structlog.get_logger("files")
 
     async def start(self) -> None:
         """Make the folder and begin; the database must run."""
         await to_thread.run_sync(self._files.prepare)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="file-collector")
+        self._background.start()
 
     async def stop(self) -> None:
         """End after the step that is under way."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._background.stop()
 
     async def collect(self, shelf: int) -> int:
         """Remove what nobody needs on one shelf; returns how many. Raises DomainError and OSError."""

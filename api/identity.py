@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
+from api.background import Background
 from api.settings import Settings
 from services import keys
 from services.callers import ANONYMOUS, Caller
@@ -68,19 +69,16 @@ class Identities:
         self._credentials = Credentials(database, clock=clock)
         self._tokens = tokens
         self._tickets = tickets
-        self._flushing: asyncio.Task[None] | None = None
+        self._background = Background("identities-flush", self._flush)
         self.cookie = SessionCookie(settings)
 
     async def start(self) -> None:
         """From here on, write down now and then which logins were used; the database must run."""
-        self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="identities-flush")
+        self._background.start()
 
     async def stop(self) -> None:
         """Write down the last of them; the database must still run."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            await asyncio.gather(self._flushing, return_exceptions=True)
-            self._flushing = None
+        if await self._background.stop():
             # A use that is not noted costs nothing but an hour of idle time.
             with suppress(DomainError):
                 await self._credentials.flush()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from api.background import Background
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.presence import Status
@@ -37,22 +38,19 @@ class PresenceTeller:
     ) -> None:
         self._manager, self._database = manager, database
         self._clock, self._monotonic = clock, monotonic
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background("presence", self._run)
         # Changed, and not told yet: status and when they were last seen (ms).
         self._waiting: dict[str, tuple[Status, int]] = {}
         self._log = structlog.get_logger("presence")
 
     async def start(self) -> None:
         """From here on, tell; the database must run."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="presence")
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop telling, and note who was here until now; the database must still run."""
-        if self._task is None:
+        if not await self._background.stop():
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
         here = self._manager.presence.present()
         for start in range(0, len(here), TURN_USERS * 10):
             await self._note(here[start : start + TURN_USERS * 10])

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from api.background import Background
 from api.mail_post import MailPost
 from api.mailer import Refused, Unsent
 from api.push_service import Answer, Message, PushService, Unreachable
@@ -46,21 +47,18 @@ class PushSender:
     ) -> None:
         self._database, self._service, self._post, self._readers = database, service, post, readers
         self._origin, self._clock, self._random = origin, clock, random
-        self._turns: asyncio.Task[None] | None = None
+        self._background = Background("push", self._run)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._of_user: Counter[str] = Counter()
         self._log = structlog.get_logger("push")
 
     async def start(self) -> None:
         """From here on, send; the database must run."""
-        self._turns = asyncio.get_running_loop().create_task(self._run(), name="push")
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop; what does not end in time is sent again after the next start."""
-        if self._turns is not None:
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-            self._turns = None
+        await self._background.stop()
         await self.finish(STOP_SECONDS)
         tasks = list(self._under_way.values())
         for task in tasks:
