@@ -86,6 +86,7 @@ export class Core {
   #fetching = null;
   #meanwhile = null;
   #changing = Promise.resolve();
+  #attended = true;
   #asked = {};
   /** @type {Outbox} */
   #outbox;
@@ -598,6 +599,12 @@ export class Core {
 
   // ---- The disk
 
+  /** Whether any tab listens. What nobody was told is not kept as told: who comes next hears it again from the hub. @param {boolean} attended */
+  attend(attended) {
+    this.#attended = attended;
+    if (this.#dirty) this.#saveSoon();
+  }
+
   #saveSoon() {
     this.#dirty = true;
     this.#saving ??= this.#save().finally(() => (this.#saving = null));
@@ -605,7 +612,7 @@ export class Core {
 
   async #save() {
     await null;
-    while (this.#dirty && this.#state.user) {
+    while (this.#dirty && this.#attended && this.#state.user) {
       this.#dirty = false;
       const { user, announcements } = this.#state;
       const cursor = this.#cursor;

@@ -30,12 +30,14 @@ export class Host {
       answer({ state: this.core.getSnapshot() });
       for (const event of this.#missed) answer({ event: { ...event, front: message.hello } });
       this.#missed = [];
+      this.core.attend(true);
     } else if (message.visible !== undefined) {
       this.#tabs.delete(message.tab);
       this.#tabs.set(message.tab, message.visible);
       if (message.visible) this.core.wake();
     } else if (message.bye) {
       this.#tabs.delete(message.bye);
+      this.core.attend(this.#tabs.size > 0);
     } else if (message.call) {
       const done = await outcome(() => this.core[message.call](...message.args));
       answer({ ...done, done: message.number });

@@ -92,6 +92,30 @@ test("what comes between two pages is told to the next one, once", async () => {
   assert.ok(first);
 });
 
+test("what comes between two pages is not lost with a worker that ends between them", async () => {
+  const world = new World();
+  const { host } = await join(world, ["a"]);
+  await settle();
+  await host.take({ bye: "a" }, () => {});
+  world.arrive("n1");
+  await settle();
+  const next = world.core();
+  await next.start();
+  assert.equal(world.source.cursor, world.cursor(world.position - 1));
+});
+
+test("what came between two pages is kept once the next one was told", async () => {
+  const world = new World();
+  const { host, add } = await join(world, ["a"]);
+  await host.take({ bye: "a" }, () => {});
+  world.arrive("n1");
+  await settle();
+  add("b");
+  await settle();
+  await world.core().start();
+  assert.equal(world.source.cursor, world.cursor());
+});
+
 test("while no tab is visible the one seen last shows what is toasted", async () => {
   const world = new World();
   const { host, tabs } = await join(world, ["a", "b"]);
