@@ -94,12 +94,14 @@ test("what comes between two pages is told to the next one, once", async () => {
 
 test("what no page heard is told again after the worker has ended, and what one heard is not", async () => {
   const world = new World();
-  const { all } = await join(world, ["a"]);
+  const { core, all } = await join(world, ["a"]);
   world.arrive("n1");
   await settle();
   // The page is leaving: what is told to it now is heard by nobody, and it has not said goodbye yet.
   all.clear();
   world.arrive("n2");
+  world.answers["POST /api/realtime/notifications/seen"] = [200, { unread: 2, unseen: 1 }];
+  await core.seen(["n1"]);
   await settle();
   const next = world.core();
   const heard = [];
