@@ -20,7 +20,10 @@ HOPS = 32
 IPV6_GROUP = 64
 
 # The `for` of one forwarded element (RFC 7239, section 4): a token or a quoted string.
-_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*)\s*(?=;|$)', re.IGNORECASE)
+# Possessive, so that a long one is read once.
+_FOR = re.compile(r'(?:^|;)\s*+for\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;"\s]*+)\s*+(?=;|$)', re.IGNORECASE)
+# An address with a port, and what else an honest proxy says of a hop.
+_ELEMENT_LENGTH = 1_000
 
 
 class Addresses:
@@ -105,5 +108,5 @@ def _forwarded(headers: Headers) -> list[str] | None:
 
 
 def _for_of(element: str) -> str:
-    found = _FOR.search(element.strip())
+    found = _FOR.search(element.strip()) if len(element) <= _ELEMENT_LENGTH else None
     return re.sub(r"\\(.)", r"\1", found.group(1).strip('"')) if found else ""

@@ -97,6 +97,7 @@ async def me(call: Call[None, None]) -> Self:
 
 async def patch_me(call: Call[MyChanges, None]) -> Self:
     """Change one's name or skills."""
+    call.hub.paces.change.count(call.user.id)
     return await call.write(users.patch_me, user_id=call.user.id, name=call.body.name, skills=call.body.skills)
 
 

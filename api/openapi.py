@@ -35,7 +35,7 @@ _PARAMETER = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
 
 
-def document(operations: Sequence[Operation]) -> dict[str, Any]:
+def document(operations: Sequence[Operation], cookie: str = "gigwire") -> dict[str, Any]:
     """The whole document for these operations."""
     types = [kind for op in operations for kind in (op.body, op.answer) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
@@ -53,7 +53,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             "schemas": {**components, "Problem": _PROBLEM},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A log-in token or an API key."},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "hub_session"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": cookie},
             },
         },
     }
@@ -63,12 +63,12 @@ def handler(operations: Sequence[Operation]) -> Any:
     """A handler that shows the document, made once, when it is first asked for."""
 
     @cache
-    def rendered() -> bytes:
-        return msgspec.json.encode(document(operations))
+    def rendered(cookie: str) -> bytes:
+        return msgspec.json.encode(document(operations, cookie))
 
     async def show(call: Call[None, None]) -> Response:
         """This interface as an OpenAPI 3.1 document."""
-        return Response(rendered(), media_type="application/json")
+        return Response(rendered(call.hub.identities.cookie.name), media_type="application/json")
 
     return show
 

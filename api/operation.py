@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from api.call import Call
 from api.hub import Hub
 from api.pace import refuse
 from api.policy import Policy
+from services.callers import ANONYMOUS
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 
@@ -28,7 +30,8 @@ class Operation:
 
     `body` and `query` are struct types; `answer` the type of a good answer (None: no content); `sends` counts
     against the caller's sends. A `body_optional` that is left out is None. `uploads` takes one file as
-    multipart/form-data, which the handler reads itself. `slashes`: the last parameter of the path is somebody else's
+    multipart/form-data, which the handler reads itself. `anonymous`: nobody is asked who they are; what credentials
+    there are is the handler's to read. `slashes`: the last parameter of the path is somebody else's
     id, and may hold slashes (sent as `%2F`).
     """
 
@@ -47,6 +50,7 @@ class Operation:
     media_type: str = "application/json"
     also: tuple[int, ...] = ()
     slashes: bool = False
+    anonymous: bool = False
 
     @property
     def summary(self) -> str:
@@ -55,11 +59,11 @@ class Operation:
 
     async def answer_to(self, hub: Hub, request: Request) -> Response:
         """Who, what, do, answer. Raises domain errors."""
-        caller = await hub.identities.identify(request)
+        caller = ANONYMOUS if self.anonymous else await hub.identities.identify(request)
         self.who.check(caller)
         query = self._query(request)
         raw = await self._raw(request)
-        body = None if raw is None else bodies.parse(raw, self.body)
+        body = None if raw is None else await self._parsed(raw)
         if self.sends and caller.user is not None:
             refuse("sends", hub.settings.rate_limit, hub.manager.allow_send(caller.user.id))
         call = Call(hub, request, caller, body, query, raw or b"")
@@ -82,6 +86,12 @@ class Operation:
             return raw or None
         bodies.check_media_type(request)
         return await bodies.read_bytes(request, self.body_bytes)
+
+    async def _parsed(self, raw: bytes) -> Any:
+        if len(raw) <= bodies.BODY_BYTES:
+            return bodies.parse(raw, self.body)
+        # Half a second's work, at the most.
+        return await anyio.to_thread.run_sync(bodies.parse, raw, self.body)
 
     def _answer(self, answer: Any) -> Response:
         if isinstance(answer, Response):

@@ -17,7 +17,7 @@ class Paces:
         self.market = Pace("changes of jobs and withdrawals", settings.rate_limit, clock)
         # By reader and conversation: one a second, and some at once.
         self.read = Pace("read receipts", Limit(60, 60.0), clock)
-        self.change = Pace("changes of messages and conversations", Limit(60, 60.0), clock)
+        self.change = Pace("changes of messages, conversations and oneself", Limit(60, 60.0), clock)
         # By user and conversation: what comes faster is not told, and is no error. That one has stopped is another
         # thing than that one has begun, or it would wait for the next time one does.
         self.typing = Pace("typing", Limit(1, 3.0), clock)

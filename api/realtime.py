@@ -11,10 +11,12 @@ from services import times
 from services.shapes import Shape
 
 VERSION = version("gigwire")
+# Of ten thousand sessions the first thousand: a list of all takes longer than anybody else should wait.
+SESSIONS_SHOWN = 1_000
 
 
 class Status(Shape, frozen=True):
-    """Counts anybody may see; `channels` and `sessions` are for admins and services."""
+    """Counts anybody may see; `channels` and `sessions` (the first thousand) are for admins and services."""
 
     status: Literal["ok"]
     connections: int
@@ -60,6 +62,6 @@ def _inside(call: Call[None, None]) -> tuple[dict[str, int], list[dict[str, Any]
             "channels": list(session.channels),
             "openedAt": times.render(session.opened_at),
         }
-        for session in snapshot.sessions
+        for session in snapshot.sessions[:SESSIONS_SHOWN]
     ]
     return snapshot.channels, sessions

@@ -196,7 +196,9 @@ _OPERATIONS: Sequence[Operation] = (
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),
-    Operation(method="GET", path="/metrics", handler=health.metrics, who=ANYBODY, media_type="text/plain"),
+    Operation(
+        method="GET", path="/metrics", handler=health.metrics, who=ANYBODY, anonymous=True, media_type="text/plain"
+    ),
 )
 
 OPERATIONS: Sequence[Operation] = (
