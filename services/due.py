@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, exists, func, select
 
 from services import closing, job_moves, life
-from services.errors import NotFound
+from services.errors import Conflict, NotFound
 from services.job_moves import Moved
 from services.tables import freezes, jobs
 from services.times import HOUR
@@ -62,18 +62,18 @@ class DueJobs:
 
 
 def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[Moved]:
-    """Bring these jobs to where they are due; one that somebody else has moved since stays as it is."""
+    """Bring these jobs to where they are due; one that somebody else has moved or changed since stays as it is."""
     return [moved for job_id in found if (moved := _settle(tx, job_id, now)) is not None]
 
 
 def _settle(tx: Connection, job_id: str, now: int) -> Moved | None:
     try:
         job = job_moves.standing(tx, job_id=job_id)
-    except NotFound:
+        move = life.due(job, now=now)
+        if move is None:
+            return None
+        if move.act == "complete":
+            return Moved(closing.complete(tx, job, now=now), move.act, job, job.worker)
+        return Moved(closing.end(tx, job, "expired", now=now), move.act, job)
+    except (NotFound, Conflict):
         return None
-    move = life.due(job, now=now)
-    if move is None:
-        return None
-    if move.act == "complete":
-        return Moved(closing.complete(tx, job, now=now), move.act, job, job.worker)
-    return Moved(closing.end(tx, job, "expired", now=now), move.act, job)

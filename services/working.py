@@ -20,7 +20,7 @@ def accept(tx: Connection, job: Standing, *, now: int) -> Job:
 def take(tx: Connection, job: Standing, freelancer: Person, *, now: int) -> Job:
     """A freelancer has an open job at its budget, and begins: a bid, the hire, the acceptance.
 
-    Raises GigNotOpen: somebody was faster.
+    Raises GigNotOpen, and Conflict where the budget has changed just now: somebody was faster.
     """
     bid_id = bidding.offer_budget(tx, job_id=job.id, freelancer_id=freelancer.id, budget=job.budget, now=now)
     hiring.hire(tx, bid_id=bid_id, owner_id=job.owner.id, now=now)
