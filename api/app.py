@@ -220,7 +220,7 @@ def _keep(settings: Settings) -> Keep:
     )
 
 
-def _chore_failed(name: str, error: Exception) -> None:
+def _chore_failed(name: str, error: BaseException) -> None:
     structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
 
 

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, RootTransaction
@@ -21,6 +22,8 @@ from services.errors import Overloaded, StorageFull, StorageUnavailable
 
 # Rows that one transaction may change, so that nobody waits long for it; the unit that passes it is its last.
 BATCH_ROWS = 2_000
+# How long the units of one transaction may take together, for rows do not all cost the same: as above.
+BATCH_SECONDS = 0.02
 
 
 class _Torn(Exception):
@@ -133,7 +136,10 @@ class Runner:
     def _run_units(self, works: Sequence[Work], collected: outbox.Outbox, *, careful: bool) -> int:
         """Run as many of the units as there is room for; returns how many."""
         raw, began_at, ran = self._raw, self._raw.total_changes, 0
+        until = monotonic() + BATCH_SECONDS
         while ran < len(works) and raw.total_changes - began_at + len(collected.drafts) < BATCH_ROWS:
+            if ran and monotonic() >= until:
+                break
             together = 1 if careful else _joined(works, ran)
             if together == 1:
                 self._run_unit(works[ran], collected, careful=careful)

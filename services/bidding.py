@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, money, notifications
+from services import job_events, life, money, notifications
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
 from services.shapes import Bid, Person
@@ -44,7 +44,12 @@ _WITHDRAW_OWN = (
     .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _b.status == "pending")
     .values(status="withdrawn")
 )
-_COUNT = update(jobs).where(_j.id == bindparam("which")).values(bid_count=_j.bid_count + bindparam("by"))
+_COUNT_OFFER = (
+    update(jobs)
+    .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("price"))
+    .values(bid_count=_j.bid_count + bindparam("by"))
+)
+_STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
 _WITHDRAW = update(bids).where(_b.id == bindparam("which"), _b.status == "pending").values(status="withdrawn")
 
 
@@ -85,8 +90,14 @@ def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, pric
 
 
 def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int, now: int) -> str:
-    """A pending bid at the job's budget, in place of one they may have; its id. Nobody is told: a hire comes next."""
-    withdrawn = tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount
+    """A pending bid at the job's budget, in place of one they may have; its id. Nobody is told: a hire comes next.
+
+    Raises GigNotOpen, and Conflict where the budget is another: somebody was faster.
+    """
+    if not tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": 1}).rowcount:
+        raise life.too_late(*tx.execute(_STANDING, {"which": job_id}).one())
+    if tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount:
+        tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": -1})
     bid_id = new_id()
     row = {
         "id": bid_id,
@@ -98,7 +109,6 @@ def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int
         "created_at": now,
     }
     tx.execute(_PLACE, row)
-    tx.execute(_COUNT, {"which": job_id, "by": 1 - withdrawn})
     return bid_id
 
 

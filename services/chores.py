@@ -74,8 +74,9 @@ class LogTrim:
 
 def all_chores(keep: Keep) -> list[Chore]:
     """Every chore of the hub."""
+    jobs = due.DueJobs()
     return [
-        Chore("due jobs", DUE_SECONDS, due.find, due.settle, singly=True),
+        Chore("due jobs", DUE_SECONDS, jobs.find, due.settle, rows=due.STEP_ROWS, put_off=jobs.put_off),
         Chore("job updates", TELL_SECONDS, job_events.due, job_events.tell),
         Chore("message notices", NOTICE_SECONDS, message_notices.due, message_notices.tell),
         Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),

@@ -42,7 +42,7 @@ def end(tx: Connection, job: Standing, end: End, *, now: int) -> Job:
 
 
 def delete(tx: Connection, *, job_id: str, owner_id: str, now: int) -> Moved:
-    """Delete one's own open job. Raises NotFound, Forbidden and Conflict."""
+    """Delete one's own open job. Raises NotFound, Forbidden, Conflict and BooksFrozen."""
     job = job_moves.standing(tx, job_id=job_id)
     if job.owner.id != owner_id:
         raise Forbidden("Only its owner can delete a job.")

@@ -3,51 +3,77 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, select
+import msgspec
+from sqlalchemy import Connection, bindparam, exists, func, select
 
 from services import closing, job_moves, life
-from services.errors import NotFound
+from services.errors import Conflict, NotFound
 from services.job_moves import Moved
 from services.tables import freezes, jobs
+from services.times import HOUR
+
+# About what one look finds: some 20 ms of the writer, for those who wait for it meanwhile.
+STEP_ROWS: Final = 300
+# A job that could not be settled is tried again after this long.
+RETRY_MS: Final = HOUR
+# So many are remembered as that; beyond them the first are tried again, for then it is not a job that is wrong.
+MOST_PUT_OFF: Final = 10_000
 
 _j = jobs.c
 
 # Rows a job's end costs beside one for each bid on it.
 _ROWS: Final = 8
 
+_put_off = func.json_each(bindparam("put_off")).table_valued("value")
 # While no money moves, all of them wait: each end is a payment or a refund.
 _DUE = (
     select(_j.id, _j.bid_count)
     .where(_j.due_at.is_not(None), _j.due_at <= bindparam("at"), ~exists(select(freezes.c.id)))
+    .where(_j.id.not_in(select(_put_off.c.value)))
     .order_by(_j.due_at)
     .limit(bindparam("most"))
 )
 
 
-def find(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
-    """Jobs that are due, the longest due first: as many as make about `limit` rows, one at least."""
-    found, rows = list[str](), 0
-    for job_id, bid_count in tx.execute(_DUE, {"at": now, "most": limit}):
-        rows += _ROWS + bid_count
-        if found and rows > limit:
-            break
-        found.append(job_id)
-    return found
+class DueJobs:
+    """Finds the jobs that are due, and leaves those alone for a while that could not be settled."""
+
+    def __init__(self) -> None:
+        self._put_off: dict[str, int] = {}
+
+    def find(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+        """Jobs that are due, the longest due first: as many as make about `limit` rows, one at least."""
+        # Not a time that a clock set back has made far away, either.
+        self._put_off = {job_id: at for job_id, at in self._put_off.items() if now < at <= now + RETRY_MS}
+        asked = {"at": now, "most": limit, "put_off": msgspec.json.encode([*self._put_off]).decode()}
+        found, rows = list[str](), 0
+        for job_id, bid_count in tx.execute(_DUE, asked):
+            rows += _ROWS + bid_count
+            if found and rows > limit:
+                break
+            found.append(job_id)
+        return found
+
+    def put_off(self, job_id: str, now: int) -> None:
+        """This one failed: the others must not wait for it."""
+        self._put_off[job_id] = now + RETRY_MS
+        if len(self._put_off) > MOST_PUT_OFF:
+            del self._put_off[next(iter(self._put_off))]
 
 
 def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[Moved]:
-    """Bring these jobs to where they are due; one that somebody else has moved since stays as it is."""
+    """Bring these jobs to where they are due; one that somebody else has moved or changed since stays as it is."""
     return [moved for job_id in found if (moved := _settle(tx, job_id, now)) is not None]
 
 
 def _settle(tx: Connection, job_id: str, now: int) -> Moved | None:
     try:
         job = job_moves.standing(tx, job_id=job_id)
-    except NotFound:
+        move = life.due(job, now=now)
+        if move is None:
+            return None
+        if move.act == "complete":
+            return Moved(closing.complete(tx, job, now=now), move.act, job, job.worker)
+        return Moved(closing.end(tx, job, "expired", now=now), move.act, job)
+    except (NotFound, Conflict):
         return None
-    move = life.due(job, now=now)
-    if move is None:
-        return None
-    if move.act == "complete":
-        return Moved(closing.complete(tx, job, now=now), move.act, job, job.worker)
-    return Moved(closing.end(tx, job, "expired", now=now), move.act, job)

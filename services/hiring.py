@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import bidding, job_events, money, notifications, wallet
+from services import bidding, job_events, life, money, notifications, wallet
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
 from services.shapes import Shape
@@ -36,10 +36,11 @@ _BID = (
     .outerjoin(_freelancers, _freelancers.c.id == _b.freelancer_id)
     .where(_b.id == bindparam("which"))
 )
-# First of all: whoever changes this row has the job, and everybody else waits here, having locked nothing.
+# First of all: whoever changes this row has the job, and everybody else waits here, having locked nothing. What is held
+# becomes the price by its difference to this budget, and to no other.
 _ASSIGN = (
     update(jobs)
-    .where(_j.id == bindparam("which"), _j.status == "open")
+    .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("old_budget"))
     .values(status="assigned", hired_bid_id=bindparam("bid"), hired_at=bindparam("at"), updated_at=bindparam("at"))
     .values(untold=0, held=bindparam("price"), due_at=None)
     .returning(*job_events.COLUMNS)
@@ -78,7 +79,7 @@ def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
     """Give a job to the freelancer who made this bid, reject the other pending bids, tell them and everybody.
 
     What is held for the job becomes the bid's price. Raises, in this order: BidNotFound, GigNotFound, NotGigOwner,
-    GigNotOpen, BidNotPending, InsufficientFunds.
+    GigNotOpen, BidNotPending, BooksFrozen, InsufficientFunds; and Conflict: the budget has changed just now.
     """
     bid = _hireable(tx.execute(_BID, {"which": bid_id}).one_or_none(), owner_id)
     wallet.require(tx, user_id=owner_id, amount=bid.price - bid.budget)
@@ -122,16 +123,16 @@ def _hold_the_price(tx: Connection, bid: Row[*tuple[Any, ...]], now: int) -> Non
 
 
 def _take(tx: Connection, bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Row[*tuple[Any, ...]]:
-    """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen and BidNotPending: somebody was faster."""
+    """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen, BidNotPending and Conflict: too late."""
     try:
-        asked = {"which": bid.job_id, "bid": bid_id, "price": bid.price, "at": now}
+        asked = {"which": bid.job_id, "old_budget": bid.budget, "bid": bid_id, "price": bid.price, "at": now}
         job = tx.execute(_ASSIGN, asked).one_or_none()
         won = job is not None and tx.execute(_WIN, {"which": bid_id, "at": now}).rowcount
     except IntegrityError as error:
         # The constraints know of a hired bid that the rows before them did not.
         raise GigNotOpen("assigned", None) from error
     if job is None:
-        raise GigNotOpen(*tx.execute(_STANDING, {"which": bid.job_id}).one())
+        raise life.too_late(*tx.execute(_STANDING, {"which": bid.job_id}).one())
     if not won:
         raise BidNotPending("withdrawn")
     return job

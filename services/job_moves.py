@@ -38,10 +38,11 @@ _JOB = (
     .outerjoin(_freelancers, _freelancers.c.id == _b.freelancer_id)
     .where(_j.id == bindparam("which"))
 )
-# First of all that is written: whoever changes this row has moved the job, and everybody else comes too late.
+# First of all that is written: whoever changes this row has moved the job, and everybody else comes too late. The money
+# that goes along is what was held when the job was looked at, and no other.
 _MOVE = (
     update(jobs)
-    .where(_j.id == bindparam("which"), _j.status == bindparam("source"))
+    .where(_j.id == bindparam("which"), _j.status == bindparam("source"), _j.held == bindparam("was_held"))
     .values(
         status=bindparam("target"),
         held=bindparam("holds"),
@@ -87,6 +88,7 @@ def move(
     asked = {
         "which": job.id,
         "source": job.status,
+        "was_held": job.held,
         "target": target,
         "holds": held,
         "began": accepted_at,

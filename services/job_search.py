@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from services.shapes import JobStatus
 from services.tables import job_terms
+from services.tables.search import BUDGET, STATUS
 
 # The largest amount of money there is, in minor units.
 LARGEST: Final = 10**12
@@ -44,7 +45,7 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
     """The FTS5 expression that finds the jobs wanted, deleted ones never; None where nothing can be found."""
     facets = [_quoted("all")]
     if wanted.status is not None:
-        facets.append(_quoted("s" + wanted.status.replace("_", "")))
+        facets.append(_quoted(STATUS + wanted.status.replace("_", "")))
     if wanted.category is not None:
         facets.append(_quoted("c" + _hex(wanted.category)))
     if wanted.owner_id is not None:
@@ -73,7 +74,7 @@ def in_words(tx: Connection, text: str) -> str | None:
 
 def open_and(words: str, column: Literal["title"]) -> str:
     """The open jobs that have these words in a column."""
-    return f'{column} : ({words}) AND facets : "sopen"'
+    return f'{column} : ({words}) AND facets : "{STATUS}open"'
 
 
 def _beginning(tx: Connection, word: str) -> str:
@@ -106,13 +107,13 @@ def _budgets(least: int, most: int) -> Iterator[str]:
         low, high = max(least, 8 ** (length - 1)), min(most, 8**length - 1)
         letter = chr(96 + length)
         if (low, high) == (8 ** (length - 1), 8**length - 1):
-            yield f"b{letter}"
+            yield f"{BUDGET}{letter}"
             continue
         while low <= high:
             spare = 0
             while low % 8 ** (spare + 1) == 0 and low + 8 ** (spare + 1) - 1 <= high:
                 spare += 1
-            yield f"b{letter}{low:o}"[: 2 + length - spare]
+            yield f"{BUDGET}{letter}{low:o}"[: 2 + length - spare]
             low += 8**spare
 
 

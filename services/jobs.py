@@ -39,7 +39,7 @@ def post(
     """Post an open job, hold its budget and tell everybody. `budget` is in minor units of `currency` (ISO 4217).
 
     The job expires at `expires_at` (ms); with `instant_accept` the first freelancer who asks has it at the budget.
-    Raises InvalidField (it would have expired already) and InsufficientFunds.
+    Raises InvalidField (it would have expired already), BooksFrozen and InsufficientFunds.
     """
     check_expiry(expires_at, now)
     wallet.require(tx, user_id=owner.id, amount=budget)

@@ -118,6 +118,13 @@ def asked(job: Standing, *, target: JobStatus, by: Party | None, terms: Terms, n
     return move
 
 
+def too_late(status: Status, hired_bid_id: str | None) -> DomainError:
+    """Why an open job cannot be had, once somebody was faster: to have it, to end it, or to change it."""
+    if status == "open":
+        return Conflict("This job has changed just now: look at it again.", status=status)
+    return GigNotOpen(status, hired_bid_id)
+
+
 def due(job: Standing, *, now: int) -> Move | None:
     """The move that the hub makes by itself by now."""
     if job.due_at is None or job.due_at > now:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services import closing, job_moves, life, working
+from services import closing, job_moves, life, wallet, working
 from services.errors import InvalidField
 from services.job_moves import Moved
 from services.life import Act, Standing, Terms
@@ -24,8 +24,8 @@ def move(
 ) -> Moved:
     """Bring a job to `target`, where `services.life` lets this user do so.
 
-    Raises NotFound, GigNotOpen (too late for a job that is had at once), Conflict, and InvalidField for a note where
-    no changes are asked for.
+    Raises NotFound, GigNotOpen (too late for a job that is had at once), Conflict, BooksFrozen (money would move), and
+    InvalidField for a note where no changes are asked for.
     """
     job = job_moves.standing(tx, job_id=job_id)
     by = life.party(job, user_id=user.id, role=role)
@@ -54,7 +54,8 @@ def _do(tx: Connection, job: Standing, act: Act, user: Person, note: str | None,
 
 def _submit(tx: Connection, job: Standing, terms: Terms, now: int) -> Job:
     """Where there is no time for a review, the job is completed at once."""
-    shown = working.submit(tx, job, review_ms=terms.review_ms, now=now)
     if terms.review_ms:
-        return shown
+        return working.submit(tx, job, review_ms=terms.review_ms, now=now)
+    wallet.require_moving(tx)
+    working.submit(tx, job, review_ms=0, now=now)
     return closing.complete(tx, replace(job, status="submitted"), now=now)

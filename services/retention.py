@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from services.database import Database
+from services.errors import Overloaded, StorageFull, StorageUnavailable
 
-# What one unit removes: 100 rows hold the writer for some 2 ms.
+# What one unit removes: 100 rows of the inbox or the log hold the writer for some 2 ms.
 STEP_ROWS = 100
 # Between two steps, so that those who wait for the writer go first.
 PAUSE_SECONDS = 0.02
@@ -29,18 +30,26 @@ class Remove(Protocol):
     def __call__(self, tx: Connection, /, *, found: Sequence[Any], now: int) -> object: ...
 
 
+class PutOff(Protocol):
+    """Hears of a thing that failed, so that `find` leaves it alone for a while."""
+
+    def __call__(self, one: Any, now: int, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """One kind of thing that does not stay for ever; looked for again `every` so many seconds.
+    """One kind of thing that does not stay for ever; looked for again `every` so many seconds, `rows` at a time.
 
-    With `singly` each of them is a unit of work of its own: one that fails costs the others nothing.
+    With `put_off` it has promised to be on time: it waits neither for the other chores nor between two steps, and each
+    thing is a unit of work of its own, so that one that fails costs the others nothing.
     """
 
     name: str
     every: float
     find: Find
     remove: Remove
-    singly: bool = False
+    rows: int = STEP_ROWS
+    put_off: PutOff | None = None
 
 
 class Retention:
@@ -52,7 +61,7 @@ class Retention:
         chores: Sequence[Chore],
         *,
         clock: Callable[[], int],
-        on_error: Callable[[str, Exception], None],
+        on_error: Callable[[str, BaseException], None],
         on_done: Callable[[str, object], None] = lambda name, done: None,
         pause: float = PAUSE_SECONDS,
     ) -> None:
@@ -93,24 +102,42 @@ class Retention:
 
     async def _run(self, chore: Chore) -> bool:
         """Some steps, one chore at a time; whether more may be due."""
+        if chore.put_off is not None:
+            while await self._step_singly(chore, chore.put_off):
+                pass
+            return False
         async with self._turn:
             for _ in range(STEPS_IN_A_ROW):
-                now = self._clock()
-                found = await self._database.read(chore.find, now=now, limit=STEP_ROWS)
-                if not found:
+                if not await self._step(chore):
                     return False
-                await self._do(chore, found, now)
                 await asyncio.sleep(self._pause)
         return True
 
-    async def _do(self, chore: Chore, found: Sequence[Any], now: int) -> None:
-        parts = [[one] for one in found] if chore.singly else [found]
-        units = (self._database.write(chore.remove, found=part, now=now) for part in parts)
-        failures = []
-        for done in await asyncio.gather(*units, return_exceptions=True):
-            if isinstance(done, BaseException):
-                failures.append(done)
+    async def _step(self, chore: Chore) -> bool:
+        """Whether there was anything to do."""
+        now = self._clock()
+        found = await self._database.read(chore.find, now=now, limit=chore.rows)
+        if found:
+            self._on_done(chore.name, await self._database.write(chore.remove, found=found, now=now))
+        return bool(found)
+
+    async def _step_singly(self, chore: Chore, put_off: PutOff) -> bool:
+        """Whether anything was done, or put off, so that another look may find something else."""
+        now = self._clock()
+        found = await self._database.read(chore.find, now=now, limit=chore.rows)
+        units = (self._database.write(chore.remove, found=[one], now=now) for one in found)
+        went_on, unable = False, None
+        for one, done in zip(found, await asyncio.gather(*units, return_exceptions=True), strict=True):
+            if isinstance(done, (Overloaded, StorageFull, StorageUnavailable)):
+                # It is not this one that is wrong: all of them wait for the store.
+                unable = done
+            elif isinstance(done, BaseException):
+                put_off(one, now)
+                self._on_error(chore.name, done)
+                went_on = True
             else:
                 self._on_done(chore.name, done)
-        if failures:
-            raise failures[0]
+                went_on = went_on or bool(done)
+        if unable is not None:
+            raise unable
+        return went_on

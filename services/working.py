@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services import bidding, hiring, job_events, job_letters, job_moves, notifications
+from services import bidding, hiring, job_events, job_letters, job_moves, notifications, wallet
 from services.life import Standing
 from services.shapes import Job, Person
 
@@ -20,8 +20,10 @@ def accept(tx: Connection, job: Standing, *, now: int) -> Job:
 def take(tx: Connection, job: Standing, freelancer: Person, *, now: int) -> Job:
     """A freelancer has an open job at its budget, and begins: a bid, the hire, the acceptance.
 
-    Raises GigNotOpen: somebody was faster.
+    Raises BooksFrozen; and GigNotOpen, or Conflict where the budget has changed just now: somebody was faster.
     """
+    # Later the hire would say so, but the bid would be written by then.
+    wallet.require_moving(tx)
     bid_id = bidding.offer_budget(tx, job_id=job.id, freelancer_id=freelancer.id, budget=job.budget, now=now)
     hiring.hire(tx, bid_id=bid_id, owner_id=job.owner.id, now=now)
     assigned = replace(job, status="assigned", freelancer=freelancer, hired_bid_id=bid_id)

@@ -1,8 +1,10 @@
 """What lists of jobs are found by: an FTS5 index of words and facets, and the skills that jobs name; kept by triggers.
 
 A facet is a word in a column of its own, so that every list is one query of the index, whatever it is narrowed by:
-`all`, status `sopen`, owner `o` and the id, category and skills `c…` and `k…` in hex (skills in lower case), and the
-budget in octal: `bc` for three digits, `bc1`, `bc17`, `bc174` for how they begin. Deleted jobs are not in it.
+`all`, owner `o` and the id, category and skills `c…` and `k…` in hex (skills in lower case); status `Sopen`, and the
+budget in octal: `Bc` for three digits, `Bc1`, `Bc17`, `Bc174` for how they begin. S and B stand for letters of private
+use, with which no word of a text begins: what is at these words is the facets' alone, and so a change of status or
+budget writes them anew and leaves the words of the text as they are. Deleted jobs are not in it.
 """
 
 from string import Template
@@ -25,14 +27,21 @@ skills = Table(
     Column("jobs", BigInteger, CheckConstraint("jobs >= 0", name="jobs"), nullable=False),
 )
 
-_FACETS: Final = """'all s' || replace($row.status, '_', '') || ' o' || replace($row.owner_id, '-', '')
-            || coalesce(' c' || hex($row.category), '')
-            || coalesce((SELECT group_concat(' k' || hex(lower(value)), '') FROM json_each($row.skills)), '')
+STATUS: Final = chr(57344)
+BUDGET: Final = chr(57345)
+
+_MOVING: Final = """char(57344) || replace($row.status, '_', '')
             || (WITH RECURSIVE octal(text, letter) AS
                     (SELECT printf('%o', $row.budget), char(96 + length(printf('%o', $row.budget)))),
                 beginning(length) AS (SELECT 0 UNION ALL
                     SELECT length + 1 FROM beginning, octal WHERE length < length(text))
-                SELECT group_concat(' b' || letter || substr(text, 1, length), '') FROM beginning, octal)"""
+                SELECT group_concat(' ' || char(57345) || letter || substr(text, 1, length), '')
+                FROM beginning, octal)"""
+_STAYING: Final = """'all o' || replace($row.owner_id, '-', '')
+            || coalesce(' c' || hex($row.category), '')
+            || coalesce((SELECT group_concat(' k' || hex(lower(value)), '') FROM json_each($row.skills)), '')"""
+_FACETS: Final = f"""{_STAYING}
+            || ' ' || {_MOVING}"""
 _INDEX: Final = f"""INSERT INTO job_index (rowid, title, description, skills, facets)
         SELECT $row.seq, $row.title, $row.description, $row.skills,
             {_FACETS}
@@ -40,6 +49,12 @@ _INDEX: Final = f"""INSERT INTO job_index (rowid, title, description, skills, fa
 _UNINDEX: Final = f"""INSERT INTO job_index (job_index, rowid, title, description, skills, facets)
         SELECT 'delete', $row.seq, $row.title, $row.description, $row.skills,
             {_FACETS}
+        WHERE $row.status <> 'deleted';"""
+_INDEX_MOVING: Final = f"""INSERT INTO job_index (rowid, facets)
+        SELECT $row.seq, {_MOVING}
+        WHERE $row.status <> 'deleted';"""
+_UNINDEX_MOVING: Final = f"""INSERT INTO job_index (job_index, rowid, facets)
+        SELECT 'delete', $row.seq, {_MOVING}
         WHERE $row.status <> 'deleted';"""
 _COUNT: Final = """INSERT INTO skills (name, jobs) SELECT value, 1 FROM json_each($row.skills)
         WHERE $row.status <> 'deleted' ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1;"""
@@ -62,11 +77,18 @@ _STATEMENTS: Final = (
     f"""CREATE TRIGGER jobs_indexed AFTER INSERT ON jobs BEGIN
         {_of("NEW", _INDEX, _COUNT)}
         END""",
-    f"""CREATE TRIGGER jobs_indexed_anew AFTER UPDATE OF title, description, skills, category, budget, status ON jobs
-        WHEN (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.budget, OLD.status)
-            IS NOT (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.budget, NEW.status) BEGIN
+    f"""CREATE TRIGGER jobs_indexed_anew AFTER UPDATE OF title, description, skills, category, status ON jobs
+        WHEN (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.status = 'deleted')
+            IS NOT (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.status = 'deleted') BEGIN
         {_of("OLD", _UNINDEX)}
         {_of("NEW", _INDEX)}
+        END""",
+    f"""CREATE TRIGGER jobs_indexed_moving AFTER UPDATE OF budget, status ON jobs
+        WHEN (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.status = 'deleted')
+            IS (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.status = 'deleted')
+            AND (OLD.budget, OLD.status) <> (NEW.budget, NEW.status) BEGIN
+        {_of("OLD", _UNINDEX_MOVING)}
+        {_of("NEW", _INDEX_MOVING)}
         END""",
     f"""CREATE TRIGGER jobs_skills_changed AFTER UPDATE OF skills, status ON jobs
         WHEN OLD.skills <> NEW.skills OR (OLD.status = 'deleted') <> (NEW.status = 'deleted') BEGIN

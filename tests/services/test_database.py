@@ -12,12 +12,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
-from services import outbox
+from services import batch, outbox
 from services.database import Database
 from services.errors import Overloaded
 from services.sqlite import CannotOpen
@@ -42,6 +44,14 @@ def commits(database: Database) -> list[str]:
     seen: list[str] = []
     database._writer._raw.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
     return seen
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The writer's clock, which stands still until a unit moves it on."""
+    time = [0.0]
+    monkeypatch.setattr(batch, "monotonic", lambda: time[0])
+    return time
 
 
 def add(tx: Connection, name: str) -> str:
@@ -73,7 +83,7 @@ async def test_a_write_gives_back_what_its_unit_returns(database: Database) -> N
 
 
 async def test_a_thousand_concurrent_writes_share_four_commits(
-    database: Database, commits: list[str], together: Together, batches: list[Batch]
+    database: Database, commits: list[str], together: Together, batches: list[Batch], clock: list[float]
 ) -> None:
     answers = await together(*(adding(str(n)) for n in range(1_000)))
     assert answers == [str(n) for n in range(1_000)]
@@ -83,7 +93,7 @@ async def test_a_thousand_concurrent_writes_share_four_commits(
 
 @pytest.mark.parametrize("careful", [False, True])
 async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
-    together: Together, batches: list[Batch], careful: bool
+    together: Together, batches: list[Batch], careful: bool, clock: list[float]
 ) -> None:
     def many(start: int) -> Callable[[Connection], None]:
         def unit(tx: Connection) -> None:
@@ -103,7 +113,37 @@ async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
     assert told(batches) == [str(n) for n in range(2_800)]
 
 
-async def test_units_without_room_go_first_in_the_next_batch(together: Together, batches: list[Batch]) -> None:
+async def test_units_that_take_long_share_a_batch_of_20_ms_and_no_more(
+    together: Together, batches: list[Batch], clock: list[float]
+) -> None:
+    def slow(n: int) -> Callable[[Connection], None]:
+        def unit(tx: Connection) -> None:
+            clock[0] += 0.03 if n == 7 else 0.006
+            add(tx, str(n))
+
+        return unit
+
+    await together(*(slow(n) for n in range(10)))
+    # The one that passes the bound is the last of its batch, and there is always one.
+    assert [len(batch.works) for batch in batches] == [4, 4, 2]
+    assert told(batches) == [str(n) for n in range(10)]
+
+
+async def test_a_batch_that_runs_carefully_is_bounded_alike(
+    together: Together, batches: list[Batch], clock: list[float]
+) -> None:
+    def unit(tx: Connection) -> None:
+        clock[0] += 0.03
+        add(tx, "once")
+
+    results = await together(unit, unit, unit, adding("more"))
+    assert [type(result) for result in results] == [NoneType, IntegrityError, IntegrityError, str]
+    assert told(batches) == ["once", "more"]
+
+
+async def test_units_without_room_go_first_in_the_next_batch(
+    together: Together, batches: list[Batch], clock: list[float]
+) -> None:
     def five(n: int) -> Callable[[Connection], None]:
         def unit(tx: Connection) -> None:
             for part in range(5):

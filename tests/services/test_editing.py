@@ -13,7 +13,8 @@ from services.shapes import Job, Person
 from services.tables import jobs as rows
 from services.tables import transfers
 from services.times import DAY, SECOND, render
-from tests.services.gigs import FUNDS, NOW, balances, bids_of, check_books, events, gig, letters, person, post
+from tests.services.gigs import FUNDS, NOW, balances, bids_of, check_books, events, gig, letters, person, post, to
+from tests.services.market import meanwhile
 
 
 def change(tx: Connection, job: Job, who: Person, now: int = NOW, **changes: Any) -> Job:
@@ -107,6 +108,32 @@ def test_only_an_open_job_can_be_changed(tx: Connection, told: list[Draft], stat
             change(tx, g.job, g.owner, **changes)
         assert refused.value.details == {"currentStatus": status}
     assert told == []
+
+
+@pytest.mark.parametrize("changes", [{"budget": 7_000}, {"title": "Other"}])
+def test_a_budget_changed_between_the_look_and_the_edit_is_a_conflict_and_moves_no_money(
+    tx: Connection, changes: dict[str, Any]
+) -> None:
+    g = gig(tx)
+    meanwhile(tx, "UPDATE jobs", lambda: change(tx, g.job, g.owner, budget=9_000))
+    with pytest.raises(Conflict) as refused:
+        change(tx, g.job, g.owner, **changes)
+    assert refused.value.details == {"currentStatus": "open"}
+    assert (jobs.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS - 9_000, 9_000)])
+    check_books(tx)
+
+
+@pytest.mark.parametrize("changes", [{"budget": 7_000}, {"title": "Other"}])
+def test_a_job_cancelled_between_the_look_and_the_edit_is_a_conflict_and_holds_nothing(
+    tx: Connection, changes: dict[str, Any]
+) -> None:
+    g = gig(tx)
+    meanwhile(tx, "UPDATE jobs", lambda: to(tx, g.job, g.owner, "cancelled"))
+    with pytest.raises(Conflict) as refused:
+        change(tx, g.job, g.owner, **changes)
+    assert refused.value.details == {"currentStatus": "cancelled"}
+    assert (jobs.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS, 0)])
+    check_books(tx)
 
 
 def test_only_its_owner_can_change_a_job_and_an_unknown_one_is_not_found(tx: Connection) -> None:

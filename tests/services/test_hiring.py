@@ -1,5 +1,6 @@
 """The hire: one winner, everybody told once, every refusal in the published order, and nothing of one that failed."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -7,13 +8,15 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 
 from realtime.event import Event
-from services import bidding, bids, hiring, jobs
+from services import bidding, bids, editing, hiring, jobs, wallet
 from services.database import Database
-from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
+from services.editing import Edit
+from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
 from services.outbox import Draft
 from services.shapes import Bid, Job, Person
 from services.writer import Batch
 from tests.services.conftest import Together
+from tests.services.gigs import check_books
 from tests.services.market import BUDGET, NOW, bid, heard, mail, meanwhile, people, post, refused
 
 AT = NOW + 61_234
@@ -256,6 +259,21 @@ def test_a_job_taken_between_the_look_and_the_hire_is_not_open_and_names_its_win
     meanwhile(tx, "UPDATE jobs", lambda: hire(tx, his, olga))
     error = refused(GigNotOpen, hire, tx, hers, olga)
     assert error.details == {"currentStatus": "assigned", "hiredBidId": his.id}
+
+
+@pytest.mark.parametrize("budget", [BUDGET + 5_000, BUDGET - 5_000])
+def test_a_budget_changed_between_the_look_and_the_hire_is_a_conflict_and_moves_no_money(
+    tx: Connection, budget: int
+) -> None:
+    olga, job, (hers, *_) = scene(tx)
+    edit = partial(editing.edit, tx, job_id=job.id, owner_id=olga.id, edit=Edit(budget=budget), now=NOW)
+    meanwhile(tx, "UPDATE jobs", edit)
+    assert refused(Conflict, hire, tx, hers, olga).details == {"currentStatus": "open"}
+    assert wallet.one(tx, user_id=olga.id, currency="USD").held == budget
+    check_books(tx)
+    hire(tx, hers, olga)
+    assert wallet.one(tx, user_id=olga.id, currency="USD").held == hers.price
+    check_books(tx)
 
 
 def test_a_bid_withdrawn_between_the_look_and_the_hire_is_not_pending(tx: Connection) -> None:

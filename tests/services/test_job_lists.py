@@ -18,6 +18,7 @@ from services.database import Database
 from services.errors import InvalidField
 from services.job_search import Wanted
 from services.shapes import Job, Person
+from services.tables.search import BUDGET
 from tests.services.stalls import person, post, put
 
 TITLES = ("Logo for a bakery", "Paint the kitchen", "Translate a menu", "Logo and menu", "Kitchen logo, painted")
@@ -99,7 +100,7 @@ def test_a_range_of_budgets_has_the_facets_of_the_budgets_in_it_and_of_no_others
     budget: int, least: int | None, most: int | None
 ) -> None:
     octal = f"{budget:o}"
-    has = {f"b{chr(96 + len(octal))}{octal[:n]}" for n in range(len(octal) + 1)}
+    has = {f"{BUDGET}{chr(96 + len(octal))}{octal[:n]}" for n in range(len(octal) + 1)}
     low, high = max(1, least or 1), 10**12 if most is None else most
     wanted = list(job_search._budgets(low, high))
     assert bool(has & set(wanted)) == (low <= budget <= high)

@@ -356,7 +356,7 @@ class Marketplace(RuleBasedStateMachine):
 
     def see_to_what_is_due(self) -> None:
         with self.tx.begin():
-            found = due.find(self.tx, now=self.market.now, limit=1_000)
+            found = due.DueJobs().find(self.tx, now=self.market.now, limit=1_000)
         waiting = {job.id: job for job in self.market.due()}
         assert set(found) == set(waiting)
         for job_id in found:

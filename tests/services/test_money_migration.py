@@ -1,4 +1,4 @@
-"""A store from before there was money: each of its jobs can be finished, and its books add up from the first day."""
+"""A store from before there was money: each of its jobs can be finished, in time, and its books add up."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,11 +10,13 @@ from alembic import command
 from sqlalchemy import Connection, select
 
 from services import closing as ends
-from services import hiring, job_moves, migrate, outbox, sqlite
+from services import due, hiring, job_moves, life, migrate, outbox, sqlite
 from services.books import Look
+from services.errors import Conflict
 from services.shapes import Person
 from services.tables import jobs, transfers
-from tests.services.gigs import NOW, balances
+from services.times import DAY
+from tests.services.gigs import NOW, TERMS, balances
 
 OWNER, OTHER, ANN = (Person(id=f"{number:036d}", name=name) for number, name in enumerate(("Olga", "Otto", "Ann")))
 # Each status that revision 0001 knew, with the owner.
@@ -29,16 +31,22 @@ OLD = {
 }
 
 
+def to_revision(path: Path, revision: str) -> None:
+    engine = sqlite.writer_engine(path)
+    with engine.connect() as connection:
+        sqlite.raw(connection).execute("PRAGMA foreign_keys=OFF")
+        with connection.begin():
+            config = migrate.configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    engine.dispose()
+
+
 @pytest.fixture
 def old_store(tmp_path: Path) -> Path:
     """A store of revision 0001 with a job of 5,000 in every state, and a bid of 4,000 on it."""
     path = tmp_path / "hub.db"
-    engine = sqlite.writer_engine(path)
-    with engine.connect() as connection, connection.begin():
-        config = migrate.configuration()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    engine.dispose()
+    to_revision(path, "0001")
     with closing(sqlite3.connect(path)) as store:
         store.execute("PRAGMA foreign_keys=ON")
         for person in (OWNER, OTHER, ANN):
@@ -49,9 +57,9 @@ def old_store(tmp_path: Path) -> Path:
         for status, owner in OLD.items():
             hired = status in ("assigned", "in_progress", "submitted", "completed")
             store.execute(
-                "INSERT INTO jobs (id, owner_id, title, description, budget, currency, status, instant_accept, "
-                "created_at, updated_at, untold) VALUES (?, ?, 'T', 'D', 5000, 'USD', 'open', 0, ?, 0, 0)",
-                (status, owner.id, NOW),
+                "INSERT INTO jobs (id, owner_id, title, description, budget, currency, status, instant_accept, untold, "
+                "created_at, updated_at, expires_at) VALUES (?, ?, 'T', 'D', 5000, 'USD', 'open', 0, 0, ?, ?, ?)",
+                (status, owner.id, NOW, NOW + 3, NOW + 9),
             )
             store.execute(
                 "INSERT INTO bids (id, job_id, freelancer_id, message, price, status, created_at) "
@@ -61,10 +69,10 @@ def old_store(tmp_path: Path) -> Path:
             bid = f"bid-{status}" if hired else None
             store.execute(
                 "UPDATE jobs SET status = ?, hired_bid_id = ?, hired_at = ? WHERE id = ?",
-                (status, bid, 1 if hired else None, status),
+                (status, bid, NOW + 2 if hired else None, status),
             )
             if hired:
-                store.execute("UPDATE bids SET status = 'hired', hired_at = 1 WHERE id = ?", (bid,))
+                store.execute("UPDATE bids SET status = 'hired', hired_at = ? WHERE id = ?", (NOW + 2, bid))
         store.commit()
     return path
 
@@ -111,6 +119,42 @@ def test_every_job_can_be_finished_and_the_books_still_add_up(old: Connection) -
         ends.end(old, job_moves.standing(old, job_id=status), "cancelled", now=NOW)
     assert balances(old, OWNER, OTHER, ANN) == [(13_000, 0), (0, 0), (4_000, 0)]
     assert faults(old) == []
+
+
+def test_every_deadline_is_kept(old: Connection) -> None:
+    """The end of the expiry, of the review and of the time to deliver, at which the hub or the owner may act."""
+    times = {row.id: (row.due_at, row.accepted_at) for row in old.execute(select(jobs))}
+    assert times == {
+        "open": (NOW + 9, None),
+        "in_progress": (None, NOW + 2),
+        "submitted": (NOW + 3 + 7 * DAY, NOW + 2),
+        **dict.fromkeys(("assigned", "completed", "cancelled", "expired"), (None, None)),
+    }
+    jobs_due = due.DueJobs()
+    assert jobs_due.find(old, now=NOW + 8, limit=100) == []
+    assert jobs_due.find(old, now=NOW + 9, limit=100) == ["open"]
+    assert jobs_due.find(old, now=NOW + 3 + 7 * DAY, limit=100) == ["open", "submitted"]
+    working = job_moves.standing(old, job_id="in_progress")
+    with pytest.raises(Conflict, match="has until"):
+        life.asked(working, target="cancelled", by="owner", terms=TERMS, now=NOW + 1 + TERMS.delivery_ms)
+    assert life.asked(working, target="cancelled", by="owner", terms=TERMS, now=NOW + 2 + TERMS.delivery_ms)
+
+
+def test_jobs_that_have_their_times_keep_them(old_store: Path) -> None:
+    to_revision(old_store, "0004")
+    with closing(sqlite3.connect(old_store)) as store:
+        store.execute("UPDATE jobs SET due_at = 5 WHERE status IN ('open','submitted')")
+        store.execute("UPDATE jobs SET accepted_at = 6 WHERE status IN ('in_progress','submitted')")
+        store.commit()
+    migrate.upgrade(old_store)
+    with closing(sqlite3.connect(old_store)) as store:
+        found = store.execute("SELECT status, due_at, accepted_at FROM jobs WHERE held > 0").fetchall()
+    assert set(found) == {
+        ("open", 5, None),
+        ("assigned", None, None),
+        ("in_progress", None, 6),
+        ("submitted", 5, 6),
+    }
 
 
 def test_the_guards_of_the_books_are_there_after_it(old: Connection) -> None:

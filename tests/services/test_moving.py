@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from services import bidding, closing, due, hiring, job_events, job_lists, job_moves, jobs, working
+from services import bidding, closing, due, editing, hiring, job_events, job_lists, job_moves, jobs, working
+from services.editing import Edit
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
 from services.life import Terms
 from services.outbox import Draft
@@ -17,6 +18,7 @@ from tests.services.gigs import (
     FUNDS,
     NOW,
     TERMS,
+    Gig,
     balances,
     bid,
     bids_of,
@@ -28,6 +30,7 @@ from tests.services.gigs import (
     post,
     to,
 )
+from tests.services.market import meanwhile
 
 LOOKS = ("type", "category", "priority", "icon", "title", "url", "invalidates")
 
@@ -321,6 +324,54 @@ def test_who_read_the_job_too_early_moves_nothing(tx: Connection, told: list[Dra
     assert told == []
     assert balances(tx, g.owner, g.ann) == [(FUNDS - 4_000, 0), (4_000, 0)]
     check_books(tx)
+
+
+@pytest.mark.parametrize("budget", [9_000, 1_000])
+@pytest.mark.parametrize("end", ["cancelled", "deleted", "in_progress"])
+def test_a_budget_changed_between_the_look_and_the_end_is_a_conflict_and_moves_no_money(
+    tx: Connection, told: list[Draft], end: str, budget: int
+) -> None:
+    g = gig(tx, instant_accept=True)
+    acts: dict[str, Callable[[], object]] = {
+        "cancelled": lambda: to(tx, g.job, g.owner, "cancelled"),
+        "deleted": lambda: closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW),
+        "in_progress": lambda: to(tx, g.job, person(tx), "in_progress"),
+    }
+    meanwhile(tx, "UPDATE jobs", lambda: edit(tx, g, budget))
+    with pytest.raises(Conflict) as refused:
+        acts[end]()
+    assert refused.value.details == {"currentStatus": "open"}
+    assert balances(tx, g.owner) == [(FUNDS - budget, budget)]
+    check_books(tx)
+    acts[end]()
+    check_books(tx)
+
+
+def test_a_job_hired_for_between_the_look_and_the_taking_is_not_open_and_names_its_winner(tx: Connection) -> None:
+    g = gig(tx, instant_accept=True)
+    hers = bid(tx, g.job, person(tx, "Eve"))
+    meanwhile(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers, owner_id=g.owner.id, now=NOW))
+    with pytest.raises(GigNotOpen) as refused:
+        to(tx, g.job, g.bob, "in_progress")
+    assert refused.value.details == {"currentStatus": "assigned", "hiredBidId": hers}
+    assert jobs.one(tx, job_id=g.job.id).bid_count == 3
+
+
+@pytest.mark.parametrize("budget", [9_000, 1_000])
+def test_a_budget_changed_between_the_look_and_the_expiry_leaves_the_job_to_the_next_look(
+    tx: Connection, budget: int
+) -> None:
+    g = gig(tx, expires_at=NOW + 9)
+    meanwhile(tx, "UPDATE jobs", lambda: edit(tx, g, budget))
+    assert due.settle(tx, found=[g.job.id], now=NOW + 9) == []
+    assert balances(tx, g.owner) == [(FUNDS - budget, budget)]
+    (moved,) = due.settle(tx, found=[g.job.id], now=NOW + 9)
+    assert (moved.answer.status, balances(tx, g.owner)) == ("expired", [(FUNDS, 0)])
+    check_books(tx)
+
+
+def edit(tx: Connection, g: Gig, budget: int) -> None:
+    editing.edit(tx, job_id=g.job.id, owner_id=g.owner.id, edit=Edit(budget=budget), now=NOW)
 
 
 def test_an_unknown_job_is_not_found(tx: Connection) -> None:
