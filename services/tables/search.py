@@ -8,14 +8,14 @@ budget in octal: `bc` for three digits, `bc1`, `bc17`, `bc174` for how they begi
 from string import Template
 from typing import Final
 
-from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, String, Table, column, event, table
+from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, String, Table, Text, column, event, table
 
 from services.tables.columns import metadata
 from services.tables.market import jobs
 
 # Not in the metadata: SQLAlchemy cannot make virtual tables.
 job_index = table("job_index", column("rowid"), column("job_index"))
-job_terms = table("job_terms", column("term"))
+job_terms = table("job_terms", column("term", Text))
 
 # What a newcomer may be offered while typing; NOCASE folds the 26 letters.
 skills = Table(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from services import job_lists, job_search, sqlite
 from services.database import Database
@@ -199,8 +199,8 @@ class _NoTerms:
     def execute(self, *_: object) -> "_NoTerms":
         return self
 
-    def scalar_one_or_none(self) -> None:
-        return None
+    def scalars(self) -> list[str]:
+        return []
 
 
 def test_facets_cannot_be_typed(tx: Connection) -> None:
@@ -231,6 +231,17 @@ def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> Non
         post(tx, owner, title=title)
     assert found(tx, text="word") == found(tx, text="wor") == list(reversed(many))[:100]
     assert found(tx, text="word000") == [f"word000{n}" for n in range(9, -1, -1)]
+
+
+def test_a_search_is_two_statements_however_many_words_begin_so(tx: Connection) -> None:
+    owner = person(tx)
+    for number in range(job_search._FEW):
+        post(tx, owner, title=f"word{number:04d}")
+    asked: list[str] = []
+    event.listen(tx, "before_cursor_execute", lambda _tx, _cursor, statement, *_: asked.append(statement))
+    assert len(found(tx, text="word")) == job_search._FEW
+    # Each of them is a way to a reader's thread and back.
+    assert len(asked) == 2, asked
 
 
 def test_an_edit_is_found_by_its_new_words_and_not_by_its_old_ones(tx: Connection) -> None:
