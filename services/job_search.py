@@ -4,13 +4,13 @@ The seam for PostgreSQL: there, `expression` makes a tsquery over a tsvector wit
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, select
 
+from services import texts
 from services.shapes import JobStatus
 from services.tables import job_terms
 
@@ -18,7 +18,8 @@ from services.tables import job_terms
 LARGEST: Final = 10**12
 
 # What the index's tokenizer makes words of. Where the two disagree, a word is a phrase to FTS5, and found all the same.
-_WORD: Final = re.compile(r"[^\W_]+")
+# Accents of their own, where no letter has them in it, are part of words.
+_WORD: Final = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
 # The length of the beginnings that the index keeps: shorter ones are whole words.
 _KEPT: Final = 3
 # A longer beginning is looked up as the words that begin so, if they are few; each of them costs 30 µs.
@@ -59,11 +60,13 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
     if wanted.status is not None:
         facets.append(_quoted("s" + wanted.status.replace("_", "")))
     if wanted.category is not None:
-        facets.append(_quoted("c" + _hex(wanted.category)))
+        facets.append(_quoted("c" + _hex(texts.composed(wanted.category))))
     if wanted.owner_id is not None:
         facets.append(_quoted("o" + wanted.owner_id.replace("-", "")))
     if wanted.skills:
-        facets.append(_any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(skill)))
+        facets.append(
+            _any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(texts.composed(skill)))
+        )
     if wanted.min_budget is not None or wanted.max_budget is not None:
         budgets = list(_budgets(max(1, wanted.min_budget or 1), _least(wanted.max_budget)))
         if not budgets:
@@ -78,7 +81,7 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
 
 def in_words(tx: Connection, text: str) -> str | None:
     """Every word of `text`, the last one as a beginning too; None where there is no word in it."""
-    words = _WORD.findall(unicodedata.normalize("NFC", text))
+    words = _WORD.findall(texts.composed(text))
     if not words:
         return None
     return " AND ".join([*(_quoted(word) for word in words[:-1]), _beginning(tx, words[-1])])

@@ -3,22 +3,24 @@
 import itertools
 import random
 import sqlite3
+import unicodedata
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, text
 
-from services import job_lists, job_search, sqlite
+from services import editing, job_lists, job_search, sqlite
 from services.database import Database
+from services.editing import Edit
 from services.errors import InvalidField
 from services.job_search import Wanted
 from services.shapes import Job, Person
-from tests.services.stalls import person, post, put
+from tests.services.stalls import NOW, person, post, put
 
 TITLES = ("Logo for a bakery", "Paint the kitchen", "Translate a menu", "Logo and menu", "Kitchen logo, painted")
 SKILLS = ("Python", "C++", "C#", "video editing", "Éclairage", "sql")
@@ -222,6 +224,69 @@ def test_words_are_found_whole_and_the_last_one_from_three_letters_on(tx: Connec
     for typed in ("cafe zuri", "CAFÉ ZÜRI", "cafe\u0301 zu\u0308ri"):
         assert found(tx, text=typed) == ["A café in Zürich"]
     assert found(tx, text="...") == []
+
+
+SPELLED = (
+    "한국어 번역",
+    "ガイドの翻訳",
+    "Café à Zürich",
+    "Ẹ̀kọ́ ìwé",
+    "Việt hoá",
+    "हिन्दी अनुवाद",
+    "Σύνταξη κειμένου",
+    "Ёлка",
+)
+
+
+@pytest.mark.parametrize("typed", SPELLED)
+@pytest.mark.parametrize(("stored", "asked"), list(itertools.product(("NFC", "NFD"), repeat=2)))
+def test_what_is_written_is_found_however_its_accents_were_typed(
+    tx: Connection, typed: str, stored: Literal["NFC", "NFD"], asked: Literal["NFC", "NFD"]
+) -> None:
+    owner = person(tx)
+    written, typed = unicodedata.normalize(stored, typed), unicodedata.normalize(asked, typed)
+    job = post(tx, owner, title=written, description=written, category=written, skills=[written])
+    edited = post(tx, owner, title="Plain", description="Plain", category="Plain", skills=["Plain"])
+    said = Edit(title=written, description=written, category=written, skills=[written])
+    editing.edit(tx, job_id=edited.id, owner_id=owner.id, edit=said, now=NOW)
+    expected = [edited.id, job.id]
+    first, *_ = typed.split()
+    for wanted in (
+        *(Wanted(text=typed), Wanted(text=first), Wanted(text=typed.lower())),
+        *(Wanted(category=typed), Wanted(skills=[typed]), Wanted(skills=[typed.lower()])),
+    ):
+        assert ids(tx, wanted, 100) == expected, wanted
+    assert found(tx, text="plain") == []
+    suggested = job_lists.suggest(tx, text=typed)
+    assert suggested.titles == suggested.skills == [unicodedata.normalize("NFC", written)]
+
+
+def test_a_skill_is_named_once_however_its_accents_were_typed(tx: Connection) -> None:
+    both = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
+    assert post(tx, person(tx), skills=both).skills == ["Café"]
+
+
+@pytest.mark.parametrize(
+    ("about", "pointer"),
+    [
+        ({"title": "\U0001d160" * 120}, "/title"),
+        ({"description": "\U0001d160" * 10_000}, "/description"),
+        ({"category": "\u0958" * 40}, "/category"),
+        ({"skills": ["sql", "\u0958" * 40]}, "/skills/1"),
+    ],
+)
+def test_what_is_longer_in_its_usual_spelling_than_may_be_is_refused(
+    tx: Connection, about: dict[str, Any], pointer: str
+) -> None:
+    owner = person(tx)
+    job = post(tx, owner)
+    with pytest.raises(InvalidField) as posting:
+        post(tx, owner, **about)
+    with pytest.raises(InvalidField) as changing:
+        editing.edit(tx, job_id=job.id, owner_id=owner.id, edit=Edit(**about), now=NOW)
+    for refused in (posting, changing):
+        assert refused.value.details == {"pointer": pointer, "reason": "length"}
+    assert found(tx) == ["Fix it"]
 
 
 def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> None:
