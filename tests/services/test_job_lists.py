@@ -20,6 +20,7 @@ from services.editing import Edit
 from services.errors import InvalidField
 from services.job_search import Wanted
 from services.shapes import Job, Person
+from tests.services.plans import plan
 from tests.services.stalls import NOW, person, post, put
 
 TITLES = ("Logo for a bakery", "Paint the kitchen", "Translate a menu", "Logo and menu", "Kitchen logo, painted")
@@ -383,19 +384,12 @@ def test_no_list_reads_a_table_from_one_end_to_the_other_or_sorts(tx: Connection
     )
     for narrowed in (Wanted(), Wanted(status="open"), Wanted(min_budget=7), Wanted(text="des"), wanted):
         expression = job_search.expression(tx, narrowed)
-        plan = _plan(tx, job_lists._PAGE, {"expression": expression, "below": 10**6, "most": 21})
+        steps = plan(tx, job_lists._PAGE, expression=expression, below=10**6, most=21)
         # FTS5 itself looks the words up (M), from the mark (<) downwards (192): no step sorts what was found.
-        assert plan[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", plan
-        assert all(step.startswith("SEARCH") for step in plan[1:]), plan
-    plan = _plan(tx, job_lists._POPULAR, {"least": "py", "beyond": "pz"})
-    assert any("SEARCH skills USING INDEX" in step for step in plan), plan
-
-
-def _plan(tx: Connection, statement: Any, asked: dict[str, Any]) -> list[str]:
-    compiled = statement.compile(tx.engine, compile_kwargs={"literal_binds": False})
-    values = [{**compiled.params, **asked}.get(name) for name in compiled.positiontup]
-    rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(values)).all()
-    return [str(row[3]) for row in rows]
+        assert steps[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", steps
+        assert all(step.startswith("SEARCH") for step in steps[1:]), steps
+    steps = plan(tx, job_lists._POPULAR, least="py", beyond="pz")
+    assert any("SEARCH skills USING INDEX" in step for step in steps), steps
 
 
 async def test_a_copy_of_the_store_finds_the_same(database: Database, store: Path, tmp_path: Path) -> None:
