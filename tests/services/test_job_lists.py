@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, insert, text
 
 from services import editing, job_lists, job_search, sqlite
 from services.database import Database
@@ -20,6 +20,7 @@ from services.editing import Edit
 from services.errors import InvalidField
 from services.job_search import Wanted
 from services.shapes import Job, Person
+from services.tables import skills as skill_rows
 from tests.services.plans import plan
 from tests.services.stalls import NOW, person, post, put
 
@@ -159,31 +160,35 @@ def test_a_mark_that_is_none_is_refused(tx: Connection) -> None:
 # Words
 
 
-TYPED = (
-    *("logo", "LOGO", "log", "loğo bakery", "logo OR nothing", '"logo"', "logo*", "title:logo", "-logo", "(logo", "+"),
-    *("logo AND", "NOT logo", "logo NEAR bakery", "lo'go", "^logo", "facets : sopen", "all", "sopen", "bd", "[]"),
-    *("{title}: logo", "logo\u0000", "😀", "😀 logo", "***", '"', '"""', "' OR 1=1 --", "a" * 200, "\u0301", "ロゴ"),
+# What finds a job called "Logo for a bakery" with the skill "s": all words are its own, the last perhaps cut off.
+HITS = (
     *(
-        "xxx*",
-        "logo " * 40,
-        "\\",
-        "a\u2028b",
-        "logo.bakery",
-        "C++",
-        "null",
-        "ﬁne",
-        "İ",
-        "ß" * 100,
-        "\U0010ffff",
-        "lo\x01",
+        "logo",
+        "LOGO",
+        "log",
+        "loğo bakery",
+        '"logo"',
+        "logo*",
+        "-logo",
+        "(logo",
+        "^logo",
+        "😀 logo",
+        "lo\u0301go",
+        "logo\x00",
     ),
+    *("logo.bakery", "logo " * 40, "\\logo\\", "bakery\u2028logo", "{logo}", "s", "LOGO FOR A BAK", "a", "logo\x00"),
+)
+MISSES = (
+    *("logo OR nothing", "title:logo", "+", "logo AND", "NOT logo", "logo NEAR bakery", "lo'go", "facets : sopen"),
+    *("all", "sopen", "bd", "[]", "{title}: logo", "😀", "***", '"', '"""', "' OR 1=1 --", "a" * 200, "\u0301", "ロゴ"),
+    *("xxx*", "\\", "a\u2028b", "C++", "null", "ﬁne", "İ", "ß" * 100, "\U0010ffff", "lo\x01", "lo", "ba"),
 )
 
 
-@pytest.mark.parametrize("typed", TYPED)
-def test_anything_can_be_typed(tx: Connection, typed: str) -> None:
-    post(tx, person(tx), title="Logo for a bakery", category="all", skills=["sopen"[:1]])
-    assert set(found(tx, text=typed)) <= {"Logo for a bakery"}
+@pytest.mark.parametrize(("typed", "hits"), [*((typed, True) for typed in HITS), *((typed, False) for typed in MISSES)])
+def test_anything_can_be_typed(tx: Connection, typed: str, hits: bool) -> None:
+    post(tx, person(tx), title="Logo for a bakery", description="Please", category="all", skills=["s"])
+    assert found(tx, text=typed) == (["Logo for a bakery"] if hits else [])
     job_lists.suggest(tx, text=typed)
 
 
@@ -360,6 +365,21 @@ def test_suggestions_are_titles_of_open_jobs_and_popular_skills(tx: Connection) 
     suggested = job_lists.suggest(tx, text="logo")
     assert suggested.titles == [f"Logo {number}" for number in (7, 6, 5, 4, 3)]
     assert len(job_lists.suggest(tx, text="skill").skills) == 5
+
+
+def test_suggestions_look_at_the_newest_fifty_jobs_and_at_five_hundred_skills_only(tx: Connection) -> None:
+    owner = person(tx)
+    post(tx, owner, title="Logo first")
+    for _ in range(49):
+        post(tx, owner, title="Logo")
+    assert job_lists.suggest(tx, text="logo").titles == ["Logo", "Logo first"]
+    post(tx, owner, title="Logo")
+    assert job_lists.suggest(tx, text="logo").titles == ["Logo"]
+    tx.execute(insert(skill_rows), [{"name": f"sql {number:03d}", "jobs": 1} for number in range(499)])
+    tx.execute(insert(skill_rows), {"name": "sql zzz", "jobs": 9})
+    assert job_lists.suggest(tx, text="sql").skills[0] == "sql zzz"
+    tx.execute(insert(skill_rows), {"name": "sql 499", "jobs": 1})
+    assert job_lists.suggest(tx, text="sql").skills == [f"sql 00{number}" for number in range(5)]
 
 
 def test_the_counts_of_skills_are_what_the_jobs_say(tx: Connection) -> None:
