@@ -10,12 +10,9 @@ from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, select
 
-from services import texts
+from services import limits, texts
 from services.shapes import JobStatus
 from services.tables import job_terms
-
-# The largest amount of money there is, in minor units.
-LARGEST: Final = 10**12
 
 # What the index's tokenizer makes words of. Where the two disagree, a word is a phrase to FTS5, and found all the same.
 # Accents of their own, where no letter has them in it, are part of words.
@@ -68,7 +65,8 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
             _any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(texts.composed(skill)))
         )
     if wanted.min_budget is not None or wanted.max_budget is not None:
-        budgets = list(_budgets(max(1, wanted.min_budget or 1), _least(wanted.max_budget)))
+        most = limits.AMOUNT if wanted.max_budget is None else wanted.max_budget
+        budgets = list(_budgets(max(1, wanted.min_budget or 1), most))
         if not budgets:
             return None
         facets.append(_any(budgets))
@@ -123,10 +121,6 @@ def _budgets(least: int, most: int) -> Iterator[str]:
                 spare += 1
             yield f"b{letter}{low:o}"[: 2 + length - spare]
             low += 8**spare
-
-
-def _least(most: int | None) -> int:
-    return LARGEST if most is None else min(most, LARGEST)
 
 
 def _spellings(skill: str) -> Iterable[str]:
