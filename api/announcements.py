@@ -1,9 +1,9 @@
 """Announcements over HTTP: admins make them, everybody signed in reads those in force."""
 
-from api.bodies import Body, Id, Line200, PageLimit, Query, Text2000, Url
+from api.bodies import Body, Line200, PageQuery, Text2000, Url
 from api.call import Call
 from services import announcements, times
-from services.pages import USUAL, Page
+from services.pages import Page
 from services.shapes import Announcement, Priority
 
 
@@ -15,13 +15,6 @@ class NewAnnouncement(Body, frozen=True):
     url: Url | None = None
     priority: Priority = "normal"
     expires_at: str | None = None
-
-
-class AnnouncementPage(Query, frozen=True):
-    """Which page of the list."""
-
-    limit: PageLimit = USUAL
-    after: Id | None = None
 
 
 async def post(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
@@ -37,6 +30,6 @@ async def post(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
     )
 
 
-async def page(call: Call[None, AnnouncementPage]) -> Page[Announcement]:
+async def page(call: Call[None, PageQuery]) -> Page[Announcement]:
     """The announcements in force, newest first."""
     return await call.read(announcements.in_force, limit=call.query.limit, after=call.query.after, now=call.now)

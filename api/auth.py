@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
-from api.bodies import Body, Id, Line80, PageLimit, Query, Skills
+from api.bodies import Body, Line80, PageQuery, Skills
 from api.call import Call
 from services import access, idempotency, joining, logins, users
 from services.callers import User
@@ -52,13 +52,6 @@ class NewPassword(Body, frozen=True):
 
     current_password: AnyPassword
     new_password: Password
-
-
-class SessionPage(Query, frozen=True):
-    """Which sessions to list."""
-
-    limit: PageLimit = 20
-    after: Id | None = None
 
 
 async def sign_up(call: Call[SignUp, None]) -> Response:
@@ -117,7 +110,7 @@ async def change_password(call: Call[NewPassword, None]) -> None:
     )
 
 
-async def sessions(call: Call[None, SessionPage]) -> Logins:
+async def sessions(call: Call[None, PageQuery]) -> Logins:
     """Where one is signed in."""
     return await call.read(
         logins.of_user,

@@ -1,11 +1,10 @@
 """Bids over HTTP: freelancers place and withdraw them, a job's owner reads and hires one."""
 
-from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from api.bodies import Amount, Body, Line200, Nothing, PageLimit, Query, Text5000
+from api.bodies import Amount, Body, Nothing, PageQuery, Text5000
 from api.call import Call
-from services import bidding, bids, hiring, pages
+from services import bidding, bids, hiring
 from services.errors import InvalidField
 from services.hiring import Hire, Hired
 from services.pages import Page
@@ -19,14 +18,7 @@ class NewBid(Body, frozen=True):
     price: Amount
 
 
-class BidList(Query, frozen=True):
-    """Which page of a job's bids."""
-
-    limit: PageLimit = pages.USUAL
-    after: Line200 | UnsetType = UNSET
-
-
-class OwnBids(BidList, frozen=True, kw_only=True):
+class OwnBids(PageQuery, frozen=True, kw_only=True):
     """Which page of one's own bids; there is no list of everybody's."""
 
     mine: bool
@@ -43,14 +35,14 @@ async def place(call: Call[NewBid, None]) -> Bid | bytes:
     )
 
 
-async def page_of_job(call: Call[None, BidList]) -> Page[Bid]:
+async def page_of_job(call: Call[None, PageQuery]) -> Page[Bid]:
     """List a job's bids: all for its owner, for others their own."""
     return await call.read(
         bids.page_of_job,
         job_id=call.path("id"),
         reader_id=call.user.id,
         limit=call.query.limit,
-        after=call.query.after or None,
+        after=call.query.after,
     )
 
 
@@ -59,7 +51,7 @@ async def page_of_mine(call: Call[None, OwnBids]) -> Page[Bid]:
     if not call.query.mine:
         raise InvalidField("mine", "range", "Only your own bids can be listed here: mine=true.")
     return await call.read(
-        bids.page_of_freelancer, freelancer_id=call.user.id, limit=call.query.limit, after=call.query.after or None
+        bids.page_of_freelancer, freelancer_id=call.user.id, limit=call.query.limit, after=call.query.after
     )
 
 

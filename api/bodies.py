@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 
 from api.errors import BodyTooLarge, UnsupportedMediaType
+from services import limits, pages
 from services.errors import InvalidField, InvalidJson, UnknownField
 
 T = TypeVar("T")
@@ -39,11 +40,11 @@ Icon = Annotated[str, Meta(min_length=1, max_length=16, pattern=_NO_CONTROL)]
 Url = Annotated[str, Meta(min_length=1, max_length=500)]
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_CONTROL)]
 Skills = Annotated[list[Line40], Meta(max_length=30)]
-JobSkills = Annotated[list[Line40], Meta(max_length=20)]
-# Money in minor units: at least one, at most what still adds up a million times within 63 bits.
-Amount = Annotated[int, Meta(ge=1, le=10**12)]
-AmountBound = Annotated[int, Meta(ge=0, le=10**12)]
-PageLimit = Annotated[int, Meta(ge=1, le=100)]
+JobSkills = Annotated[list[Line40], Meta(max_length=limits.SKILLS)]
+# Money in minor units.
+Amount = Annotated[int, Meta(ge=1, le=limits.AMOUNT)]
+AmountBound = Annotated[int, Meta(ge=0, le=limits.AMOUNT)]
+PageLimit = Annotated[int, Meta(ge=1, le=pages.MOST)]
 
 
 class Body(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +57,13 @@ class Nothing(Body, frozen=True):
 
 class Query(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """The query string of a request; unknown parameters are refused."""
+
+
+class PageQuery(Query, frozen=True):
+    """Which page of a list, newest first: at most `limit` items; `after` is the `next` of the page before."""
+
+    limit: PageLimit = pages.USUAL
+    after: Line200 | None = None
 
 
 async def read_bytes(request: Request, limit: int = BODY_BYTES) -> bytes:

@@ -1,10 +1,8 @@
 """Comments over HTTP: anybody reads them, whoever is signed in writes them."""
 
-from msgspec import UNSET, UnsetType
-
-from api.bodies import Body, Line200, PageLimit, Query, Text2000
+from api.bodies import Body, PageQuery, Text2000
 from api.call import Call
-from services import comments, pages
+from services import comments
 from services.pages import Page
 from services.shapes import Comment, Person
 
@@ -15,21 +13,12 @@ class NewComment(Body, frozen=True):
     text: Text2000
 
 
-class CommentList(Query, frozen=True):
-    """Which page of a job's comments."""
-
-    limit: PageLimit = pages.USUAL
-    after: Line200 | UnsetType = UNSET
-
-
 async def add(call: Call[NewComment, None]) -> Comment | bytes:
     """Comment on a job; its owner and those who commented before hear of it."""
     author = Person(id=call.user.id, name=call.user.name)
     return await call.create(comments.add, job_id=call.path("id"), author=author, text=call.body.text)
 
 
-async def page(call: Call[None, CommentList]) -> Page[Comment]:
+async def page(call: Call[None, PageQuery]) -> Page[Comment]:
     """List a job's comments, the newest first."""
-    return await call.read(
-        comments.page, job_id=call.path("id"), limit=call.query.limit, after=call.query.after or None
-    )
+    return await call.read(comments.page, job_id=call.path("id"), limit=call.query.limit, after=call.query.after)

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from api.bodies import Body, Id, Line80, PageLimit, Query
+from api.bodies import Body, Id, Line80, PageQuery
 from api.call import Call
-from services import blocks, conversations, membership, pages, presences
+from services import blocks, conversations, membership, presences
 from services.message_shapes import Blocked, Conversation, Conversations
 from services.pages import Page
 from services.standing import MOST_MEMBERS
@@ -35,14 +35,7 @@ class Joining(Body, frozen=True):
     history: bool
 
 
-class List(Query, frozen=True):
-    """Which page."""
-
-    limit: PageLimit = pages.USUAL
-    after: Id | None = None
-
-
-async def page(call: Call[None, List]) -> Conversations:
+async def page(call: Call[None, PageQuery]) -> Conversations:
     """One's conversations, the last active first, with what is unread in all and the cursor to open the stream from."""
     return await call.read(conversations.page, user_id=call.user.id, limit=call.query.limit, after=call.query.after)
 
@@ -108,6 +101,6 @@ async def unblock(call: Call[None, None]) -> None:
     await call.write(blocks.unblock, user_id=call.user.id, other_id=call.path("userId"))
 
 
-async def blocked(call: Call[None, List]) -> Page[Blocked]:
+async def blocked(call: Call[None, PageQuery]) -> Page[Blocked]:
     """Whom one has blocked."""
     return await call.read(blocks.page, user_id=call.user.id, limit=call.query.limit, after=call.query.after)

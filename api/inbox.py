@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from api.bodies import Body, Id, PageLimit, Query
+from api.bodies import Body, Id, PageQuery
 from api.call import Call
 from services import inbox, inbox_changes, inbox_undo
 from services.errors import InvalidField
@@ -17,13 +17,11 @@ from services.shapes import Notification
 IDS = 1_000
 
 
-class InboxPage(Query, frozen=True):
+class InboxPage(PageQuery, frozen=True):
     """Which notifications to list; `category` is a comma list."""
 
     filter: inbox.Filter = "all"
     category: str | None = None
-    limit: PageLimit = 20
-    after: Id | None = None
 
 
 class Which(Body, frozen=True):

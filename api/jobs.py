@@ -15,13 +15,13 @@ from api.bodies import (
     Line120,
     Line200,
     Line1000,
-    PageLimit,
+    PageQuery,
     Query,
     Text1000,
     Text10000,
 )
 from api.call import Call
-from services import closing, editing, job_lists, jobs, moving, pages, times
+from services import closing, editing, job_lists, jobs, limits, moving, times
 from services.editing import Edit
 from services.errors import InvalidField
 from services.job_lists import Suggestions
@@ -30,10 +30,6 @@ from services.job_search import Wanted
 from services.life import Terms
 from services.pages import Page
 from services.shapes import Job, JobStatus, Person, Role
-
-# As many as a job can name.
-MOST_SKILLS = 20
-SKILL_LENGTH = 40
 
 
 class NewJob(Body, frozen=True):
@@ -67,7 +63,7 @@ class NextStatus(Body, frozen=True):
     note: Text1000 | None = None
 
 
-class JobList(Query, frozen=True):
+class JobList(PageQuery, frozen=True):
     """Which jobs to list.
 
     `skills` are separated by commas, and a job has any of them; budgets are in minor units, both bounds included;
@@ -82,8 +78,6 @@ class JobList(Query, frozen=True):
     max_budget: AmountBound | UnsetType = UNSET
     q: Line200 | UnsetType = UNSET
     mine: bool = False
-    limit: PageLimit = pages.USUAL
-    after: Line200 | UnsetType = UNSET
 
 
 class JobSearch(Query, frozen=True):
@@ -121,7 +115,7 @@ async def page(call: Call[None, JobList]) -> Page[Job]:
         max_budget=None if asked.max_budget is UNSET else asked.max_budget,
         text=asked.q or None,
     )
-    return await call.read(job_lists.page, wanted=wanted, limit=asked.limit, after=asked.after or None)
+    return await call.read(job_lists.page, wanted=wanted, limit=asked.limit, after=asked.after)
 
 
 async def suggest(call: Call[None, JobSearch]) -> Suggestions:
@@ -205,6 +199,8 @@ def _time(text: str | None) -> int | None:
 
 def _split(text: str) -> list[str]:
     skills = [skill for part in text.split(",") if (skill := part.strip())]
-    if not skills or len(skills) > MOST_SKILLS or max(map(len, skills)) > SKILL_LENGTH:
-        raise InvalidField("skills", "length", f"Name 1 to {MOST_SKILLS} skills of at most {SKILL_LENGTH} characters.")
+    if not skills or len(skills) > limits.SKILLS or max(map(len, skills)) > limits.SKILL:
+        raise InvalidField(
+            "skills", "length", f"Name 1 to {limits.SKILLS} skills of at most {limits.SKILL} characters."
+        )
     return skills

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from api import bids, comments, jobs, stats, users, wallet
-from api.bodies import Nothing
+from api.bodies import Nothing, PageQuery
 from api.operation import Operation
 from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
 from services.hiring import Hired
@@ -59,7 +59,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         path="/api/jobs/{id}/bids",
         handler=bids.page_of_job,
         who=USER,
-        query=bids.BidList,
+        query=PageQuery,
         answer=Page[Bid],
     ),
     Operation(
@@ -90,7 +90,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         path="/api/jobs/{id}/comments",
         handler=comments.page,
         who=ANYBODY,
-        query=comments.CommentList,
+        query=PageQuery,
         answer=Page[Comment],
     ),
     Operation(method="GET", path="/api/stats", handler=stats.show, who=ANYBODY, answer=Stats),
@@ -101,7 +101,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         path="/api/wallet/entries",
         handler=wallet.entries,
         who=USER,
-        query=wallet.Statement,
+        query=PageQuery,
         answer=Page[Entry],
     ),
     Operation(

@@ -20,6 +20,7 @@ from api import (
     users,
     ways,
 )
+from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
 from services import inbox as inboxes
@@ -116,7 +117,7 @@ _OPERATIONS: Sequence[Operation] = (
         path="/api/announcements",
         handler=announcements.page,
         who=USER,
-        query=announcements.AnnouncementPage,
+        query=PageQuery,
         answer=Page[Announcement],
     ),
     Operation(
@@ -174,7 +175,7 @@ _OPERATIONS: Sequence[Operation] = (
         path="/api/auth/sessions",
         handler=auth.sessions,
         who=USER,
-        query=auth.SessionPage,
+        query=PageQuery,
         answer=Logins,
     ),
     Operation(method="DELETE", path="/api/auth/sessions/{id}", handler=auth.end_session, who=USER),

@@ -32,6 +32,7 @@ from api.knobs import (
 )
 from api.secret_keys import MIN_SECRET, weakness
 from realtime.limiter import Limit
+from services import limits
 from services.attachment_copies import folder_of
 from services.life import Terms
 from services.times import DAY
@@ -130,7 +131,7 @@ class Settings:
     )
     currency: str = knob(currency, "USD", "the hub's one currency (ISO 4217)")
     opening_balance: int = knob(
-        whole(0, 10**12), "1000000", "minor units that a new user's wallet opens with", production="0"
+        whole(0, limits.AMOUNT), "1000000", "minor units that a new user's wallet opens with", production="0"
     )
     review_days: float = knob(
         number(0, 3_650), "7", "days an owner has for a submitted job before it is completed and paid; 0 is at once"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from api import attachments, conversations, messages, presence
+from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import USER
 from services.message_shapes import Attachment, Blocked, Conversation, Conversations, Message, Messages, Presences, Read
@@ -42,7 +43,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         path="/api/conversations",
         handler=conversations.page,
         who=USER,
-        query=conversations.List,
+        query=PageQuery,
         answer=Conversations,
     ),
     Operation(
@@ -96,7 +97,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         path="/api/blocks",
         handler=conversations.blocked,
         who=USER,
-        query=conversations.List,
+        query=PageQuery,
         answer=Page[Blocked],
     ),
     Operation(method="POST", path="/api/presence", handler=presence.report, who=USER, body=presence.Report),

@@ -1,10 +1,8 @@
 """Wallets over HTTP: one's own, its statement, and what services pay in and people take out."""
 
-from msgspec import UNSET, UnsetType
-
-from api.bodies import Amount, Body, Id, Line200, PageLimit, Query
+from api.bodies import Amount, Body, Id, PageQuery
 from api.call import Call
-from services import banking, pages, wallet
+from services import banking, wallet
 from services.errors import InvalidField
 from services.pages import Page
 from services.shapes import Entry, Wallet
@@ -26,21 +24,14 @@ class Withdrawal(Body, frozen=True):
     amount: Amount
 
 
-class Statement(Query, frozen=True):
-    """Which page of one's statement."""
-
-    limit: PageLimit = pages.USUAL
-    after: Line200 | UnsetType = UNSET
-
-
 async def show(call: Call[None, None]) -> Wallet:
     """Show one's wallet: what can be spent, and what is held for one's jobs."""
     return await call.read(wallet.one, user_id=call.user.id, currency=call.hub.settings.currency)
 
 
-async def entries(call: Call[None, Statement]) -> Page[Entry]:
+async def entries(call: Call[None, PageQuery]) -> Page[Entry]:
     """List what came into and left what one can spend, the newest first."""
-    return await call.read(wallet.entries, user_id=call.user.id, limit=call.query.limit, after=call.query.after or None)
+    return await call.read(wallet.entries, user_id=call.user.id, limit=call.query.limit, after=call.query.after)
 
 
 async def deposit(call: Call[Deposit, None]) -> Entry | bytes:

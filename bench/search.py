@@ -1,22 +1,26 @@
-"""What lists and searches of jobs cost on a store of 100,000: each query's p50 and p99, in this process, on one reader.
+"""What lists and searches of jobs cost on a store of 100,000: each query's p50 and p99, in this process.
+
+They are read as the hub reads: through `Database.read`, where each statement is a hop to a reader's thread and back.
 
 `python -m bench.search` prints the table alone.
 """
 
+import asyncio
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, create_engine, insert
-from sqlalchemy.pool import NullPool
+import uvloop
+from sqlalchemy import insert
 
 from bench.wire import percentile
 from services import job_lists, pages, sqlite
+from services.database import Database
 from services.ids import new_id
 from services.job_search import Wanted
 from services.migrate import upgrade
@@ -101,9 +105,9 @@ def _uneven(dice: random.Random, count: int) -> int:
     return min(int(dice.paretovariate(0.5)) - 1, count - 1)
 
 
-@contextmanager
-def store() -> Iterator[tuple[Connection, str]]:
-    """A reader of such a store, and an owner in it."""
+@asynccontextmanager
+async def store() -> AsyncIterator[tuple[Database, str]]:
+    """Such a store, and an owner in it."""
     dice = random.Random(7)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "hub.db"
@@ -118,10 +122,10 @@ def store() -> Iterator[tuple[Connection, str]]:
             with engine.begin() as tx:
                 tx.execute(insert(jobs), made[start : start + 1_000])
         engine.dispose()
-        reader = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-        with reader.connect() as connection:
-            yield connection, owners[3]
-        reader.dispose()
+        database = Database(path)
+        await database.start()
+        yield database, owners[3]
+        await database.stop()
 
 
 def queries(owner: str) -> dict[str, Wanted]:
@@ -152,36 +156,44 @@ def queries(owner: str) -> dict[str, Wanted]:
     }
 
 
-def milliseconds(tx: Connection, wanted: Wanted, after: str | None = None) -> tuple[float, float, int]:
+async def milliseconds(database: Database, wanted: Wanted, after: str | None = None) -> tuple[float, float, int]:
     """p50 and p99 of a page, and how many jobs are on it."""
     times = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        page = job_lists.page(tx, wanted=wanted, after=after)
+        page = await database.read(job_lists.page, wanted=wanted, after=after)
         times.append(time.perf_counter() - began)
     return percentile(times, 0.5), percentile(times, 0.99), len(page.items)
 
 
-def page_1000(tx: Connection, wanted: Wanted) -> str | None:
+async def page_1000(database: Database, wanted: Wanted) -> str | None:
     """What `after` is for the thousandth page."""
     after = None
     for _ in range(DEEP * pages.USUAL // pages.MOST):
-        after = job_lists.page(tx, wanted=wanted, limit=pages.MOST, after=after).next
+        page = await database.read(job_lists.page, wanted=wanted, limit=pages.MOST, after=after)
+        after = page.next
         if after is None:
             return None
     return after
 
 
-def measure() -> Iterator[tuple[str, str, str, str]]:
-    """A row for each query: what, p50, p99, and the same of its thousandth page where it has one."""
-    with store() as (tx, owner):
+async def _measure() -> list[tuple[str, str, str, str]]:
+    found = []
+    async with store() as (database, owner):
         for name, wanted in queries(owner).items():
-            p50, p99, count = milliseconds(tx, wanted)
-            deep = page_1000(tx, wanted)
+            p50, p99, count = await milliseconds(database, wanted)
+            deep = await page_1000(database, wanted)
             far = "–"
             if deep is not None:
-                far = "page 1,000: p50 {:.2f} ms, p99 {:.2f} ms".format(*milliseconds(tx, wanted, deep))
-            yield f"{name} ({count} of {JOBS:,} jobs)", f"p50 {p50:.2f} ms", f"p99 {p99:.2f} ms", far
+                far = "page 1,000: p50 {:.2f} ms, p99 {:.2f} ms".format(*await milliseconds(database, wanted, deep))
+            found.append((f"{name} ({count} of {JOBS:,} jobs)", f"p50 {p50:.2f} ms", f"p99 {p99:.2f} ms", far))
+    return found
+
+
+def measure() -> list[tuple[str, str, str, str]]:
+    """A row for each query: what, p50, p99, and the same of its thousandth page where it has one."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure())
 
 
 if __name__ == "__main__":

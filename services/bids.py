@@ -30,10 +30,10 @@ _OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("which"), jobs.c.s
 
 def _list(*narrowed: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return (
-        select(*COLUMNS, users.c.name.label("freelancer_name"))
+        select(_b.seq, *COLUMNS, users.c.name.label("freelancer_name"))
         .join(users, users.c.id == _b.freelancer_id)
-        .where(_b.id < bindparam("below"), *narrowed)
-        .order_by(_b.id.desc())
+        .where(_b.seq < bindparam("below"), *narrowed)
+        .order_by(_b.seq.desc())
         .limit(bindparam("most"))
     )
 
@@ -68,7 +68,7 @@ def page_of_job(
     owner_id = tx.execute(_OWNER, {"which": job_id}).scalar_one_or_none()
     if owner_id is None:
         raise NotFound
-    asked = {"which": job_id, "below": pages.id_before(after), "most": limit + 1}
+    asked = {"which": job_id, "below": pages.seq_before(after), "most": limit + 1}
     if owner_id == reader_id:
         return _page(tx, _OF_JOB, asked, limit)
     return _page(tx, _OWN_OF_JOB, {**asked, "who": reader_id}, limit)
@@ -78,10 +78,10 @@ def page_of_freelancer(
     tx: Connection, *, freelancer_id: str, limit: int = pages.USUAL, after: str | None = None
 ) -> Page[Bid]:
     """A page of a freelancer's bids on all jobs but deleted ones, the newest first. Raises InvalidField."""
-    asked = {"who": freelancer_id, "below": pages.id_before(after), "most": limit + 1}
+    asked = {"who": freelancer_id, "below": pages.seq_before(after), "most": limit + 1}
     return _page(tx, _OWN, asked, limit)
 
 
 def _page(tx: Connection, statement: Select[*tuple[Any, ...]], asked: dict[str, Any], limit: int) -> Page[Bid]:
     rows = tx.execute(statement, asked).all()
-    return pages.page(rows, limit=limit, show=lambda row: show(row, row.freelancer_name), key=lambda row: row.id)
+    return pages.page(rows, limit=limit, show=lambda row: show(row, row.freelancer_name), key=lambda row: row.seq)

@@ -24,12 +24,12 @@ _c, _j = comments.c, jobs.c
 
 _JOB = select(_j.owner_id, _j.title).where(_j.id == bindparam("which"), _j.status != "deleted")
 _ADD = insert(comments)
-_LATEST = select(_c.author_id).where(_c.job_id == bindparam("which")).order_by(_c.id.desc()).limit(bindparam("most"))
+_LATEST = select(_c.author_id).where(_c.job_id == bindparam("which")).order_by(_c.seq.desc()).limit(bindparam("most"))
 _PAGE = (
-    select(_c.id, _c.job_id, _c.author_id, _c.text, _c.created_at, users.c.name.label("author_name"))
+    select(_c.seq, _c.id, _c.job_id, _c.author_id, _c.text, _c.created_at, users.c.name.label("author_name"))
     .join(users, users.c.id == _c.author_id)
-    .where(_c.job_id == bindparam("which"), _c.id < bindparam("below"))
-    .order_by(_c.id.desc())
+    .where(_c.job_id == bindparam("which"), _c.seq < bindparam("below"))
+    .order_by(_c.seq.desc())
     .limit(bindparam("most"))
 )
 
@@ -53,10 +53,10 @@ def add(tx: Connection, *, job_id: str, author: Person, text: str, now: int) -> 
 
 def page(tx: Connection, *, job_id: str, limit: int = pages.USUAL, after: str | None = None) -> Page[Comment]:
     """A page of a job's comments, the newest first. Raises NotFound when there is no such job, and InvalidField."""
-    asked = {"which": job_id, "below": pages.id_before(after), "most": limit + 1}
+    asked = {"which": job_id, "below": pages.seq_before(after), "most": limit + 1}
     if tx.execute(_JOB, {"which": job_id}).one_or_none() is None:
         raise NotFound
-    return pages.page(tx.execute(_PAGE, asked).all(), limit=limit, show=_show, key=lambda row: row.id)
+    return pages.page(tx.execute(_PAGE, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
 
 
 def _to_tell(tx: Connection, job_id: str, owner_id: str, author_id: str) -> list[str]:

@@ -45,12 +45,10 @@ class Edit(Struct, frozen=True, kw_only=True):
     instant_accept: bool | UnsetType = UNSET
 
     def columns(self, now: int) -> dict[str, Any]:
-        """The new values of a row's columns. Raises InvalidField for an expiry that has passed."""
+        """The new values of a row's columns. Raises InvalidField: an expiry that has passed, a text too long."""
         given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
         jobs.check_expiry(given.get("expires_at"), now)
-        if "skills" in given:
-            given["skills"] = jobs.skills_column(given["skills"])
-        return given
+        return given | jobs.words(given)
 
 
 def edit(tx: Connection, *, job_id: str, owner_id: str, edit: Edit, now: int) -> Job:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, case, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, case, literal_column, or_, select, update
 
 from services import channels, outbox
 from services.errors import Conflict
@@ -51,7 +51,8 @@ _COUNT_BIDS = (
     .values(bid_count=_j.bid_count + bindparam("by"), **CHANGED)
     .returning(*CHANGED_COLUMNS)
 )
-_DUE = select(_j.id).where(_j.untold == 1, _LOUD).limit(bindparam("most"))
+# As text, because the index on what is untold is used for exactly this condition.
+_DUE = select(_j.id).where(_j.untold == literal_column("1"), _LOUD).limit(bindparam("most"))
 _UNTOLD = (
     select(*COLUMNS, users.c.name.label("owner_name"))
     .join(users, users.c.id == _j.owner_id)

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import job_events, job_search, pages
+from services import job_events, job_search, pages, texts
 from services.job_search import Wanted
 from services.pages import Page
 from services.shapes import Job, Shape
@@ -64,7 +64,7 @@ def page(tx: Connection, *, wanted: Wanted = _EVERY, limit: int = pages.USUAL, a
 
 def suggest(tx: Connection, *, text: str) -> Suggestions:
     """What the person who has typed `text` so far may be looking for."""
-    typed = " ".join(text.split())
+    typed = texts.composed(" ".join(text.split()))
     return Suggestions(titles=_titles(tx, typed), skills=_popular(tx, typed))
 
 

@@ -4,28 +4,39 @@ The seam for PostgreSQL: there, `expression` makes a tsquery over a tsvector wit
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, select
 
+from services import limits, texts
 from services.shapes import JobStatus
 from services.tables import job_terms
 from services.tables.search import BUDGET, STATUS
 
-# The largest amount of money there is, in minor units.
-LARGEST: Final = 10**12
-
 # What the index's tokenizer makes words of. Where the two disagree, a word is a phrase to FTS5, and found all the same.
-_WORD: Final = re.compile(r"[^\W_]+")
+# Accents of their own, where no letter has them in it, are part of words.
+_WORD: Final = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
 # The length of the beginnings that the index keeps: shorter ones are whole words.
 _KEPT: Final = 3
 # A longer beginning is looked up as the words that begin so, if they are few; each of them costs 30 µs.
 _FEW: Final = 64
 
-_NEXT_TERM = select(job_terms.c.term).where(job_terms.c.term >= bindparam("least")).limit(1)
+_term = job_terms.c.term
+
+
+def _first_from(least: ColumnElement[str]) -> ScalarSelect[str]:
+    """The index's first word from `least` on that begins as it should."""
+    found = select(_term).where(_term >= least, _term < bindparam("beyond"))
+    return found.limit(1).scalar_subquery()
+
+
+# From word to word, one seek each: there is no list of them alone, only of each place where one is written. In one
+# statement, because each statement is a way to a reader's thread and back. No word has a control character in it.
+_step = select(_first_from(bindparam("least")).label("term")).cte("step", recursive=True)
+_step = _step.union_all(select(_first_from(_step.c.term + "\x01")).where(_step.c.term.is_not(None)))
+_TERMS = select(_step.c.term).where(_step.c.term.is_not(None)).limit(_FEW + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +58,16 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
     if wanted.status is not None:
         facets.append(_quoted(STATUS + wanted.status.replace("_", "")))
     if wanted.category is not None:
-        facets.append(_quoted("c" + _hex(wanted.category)))
+        facets.append(_quoted("c" + _hex(texts.composed(wanted.category))))
     if wanted.owner_id is not None:
         facets.append(_quoted("o" + wanted.owner_id.replace("-", "")))
     if wanted.skills:
-        facets.append(_any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(skill)))
+        facets.append(
+            _any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(texts.composed(skill)))
+        )
     if wanted.min_budget is not None or wanted.max_budget is not None:
-        budgets = list(_budgets(max(1, wanted.min_budget or 1), _least(wanted.max_budget)))
+        most = limits.AMOUNT if wanted.max_budget is None else wanted.max_budget
+        budgets = list(_budgets(max(1, wanted.min_budget or 1), most))
         if not budgets:
             return None
         facets.append(_any(budgets))
@@ -66,7 +80,7 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
 
 def in_words(tx: Connection, text: str) -> str | None:
     """Every word of `text`, the last one as a beginning too; None where there is no word in it."""
-    words = _WORD.findall(unicodedata.normalize("NFC", text))
+    words = _WORD.findall(texts.composed(text))
     if not words:
         return None
     return " AND ".join([*(_quoted(word) for word in words[:-1]), _beginning(tx, words[-1])])
@@ -89,16 +103,9 @@ def _beginning(tx: Connection, word: str) -> str:
 
 
 def _terms(tx: Connection, beginning: str) -> list[str]:
-    """The index's words that begin so, one more than `_FEW` at most. One seek each: there is no list of them alone."""
-    terms: list[str] = []
-    least = beginning
-    while len(terms) <= _FEW:
-        term = tx.execute(_NEXT_TERM, {"least": least}).scalar_one_or_none()
-        if term is None or not term.startswith(beginning):
-            break
-        terms.append(term)
-        least = term + "\x01"
-    return terms
+    """The index's words that begin so, one more than `_FEW` at most."""
+    asked = {"least": beginning, "beyond": beginning + chr(0x10FFFF)}
+    return list(tx.execute(_TERMS, asked).scalars())
 
 
 def _budgets(least: int, most: int) -> Iterator[str]:
@@ -115,10 +122,6 @@ def _budgets(least: int, most: int) -> Iterator[str]:
                 spare += 1
             yield f"{BUDGET}{letter}{low:o}"[: 2 + length - spare]
             low += 8**spare
-
-
-def _least(most: int | None) -> int:
-    return LARGEST if most is None else min(most, LARGEST)
 
 
 def _spellings(skill: str) -> Iterable[str]:

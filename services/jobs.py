@@ -1,15 +1,19 @@
 """Jobs: posted by clients, read by anybody."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services import job_events, wallet
+from services import job_events, limits, texts, wallet
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
 from services.shapes import Job, Person
 from services.tables import jobs, users
+
+_LONGEST: Final = {"title": limits.TITLE, "description": limits.DESCRIPTION, "category": limits.CATEGORY}
 
 _j = jobs.c
 
@@ -39,7 +43,7 @@ def post(
     """Post an open job, hold its budget and tell everybody. `budget` is in minor units of `currency` (ISO 4217).
 
     The job expires at `expires_at` (ms); with `instant_accept` the first freelancer who asks has it at the budget.
-    Raises InvalidField (it would have expired already), BooksFrozen and InsufficientFunds.
+    Raises InvalidField (it would have expired already, a text is too long), BooksFrozen and InsufficientFunds.
     """
     check_expiry(expires_at, now)
     wallet.require(tx, user_id=owner.id, amount=budget)
@@ -47,12 +51,9 @@ def post(
     row = {
         "id": job_id,
         "owner_id": owner.id,
-        "title": title,
-        "description": description,
+        **words({"title": title, "description": description, "category": category, "skills": skills}),
         "budget": budget,
         "currency": currency,
-        "category": category,
-        "skills": skills_column(skills),
         "status": "open",
         "bid_count": 0,
         "expires_at": expires_at,
@@ -85,6 +86,16 @@ def check_expiry(expires_at: int | None, now: int) -> None:
         raise InvalidField("/expiresAt", "range", "A job expires in the future.")
 
 
-def skills_column(skills: Iterable[str]) -> str:
-    """Skills as a row keeps them: each once, in the order given."""
-    return msgspec.json.encode(list(dict.fromkeys(skills))).decode()
+def words(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a job's texts that are given, by their columns, as a row keeps them and as they are searched.
+
+    Raises InvalidField (length).
+    """
+    kept: dict[str, Any] = {
+        name: text if text is None else texts.searchable(text, f"/{name}", most)
+        for name, most in _LONGEST.items()
+        if (text := given.get(name, UNSET)) is not UNSET
+    }
+    if "skills" in given:
+        kept["skills"] = msgspec.json.encode(texts.skills(given["skills"])).decode()
+    return kept

@@ -51,14 +51,6 @@ MOVES: Final[Sequence[Move]] = (
 # What is asked for by naming the state to go to; the others are requests of their own, or the hub's.
 BY_STATUS: Final[frozenset[Act]] = frozenset({"take", "accept", "submit", "ask for changes", "complete", "cancel"})
 
-_NEEDS: Final[dict[Need | None, str]] = {
-    None: "",
-    "instant accept": ", the first who asks, where the job has `instantAccept`",
-    "delivery over": ", `HUB_DELIVERY_DAYS` after acceptance",
-    "review over": ", after `HUB_REVIEW_DAYS` (0: at once)",
-    "expiry passed": ", within 5 s of `expiresAt`",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -136,13 +128,3 @@ def _refusal(job: Standing, target: JobStatus, by: Party | None) -> DomainError:
     if by == "freelancer" and target == "in_progress" and job.instant_accept:
         return GigNotOpen(job.status, job.hired_bid_id)
     return Conflict(f"You cannot bring a job from {job.status} to {target}.", status=job.status)
-
-
-def readme_table() -> str:
-    """The README's table of moves, in Markdown."""
-    rows = ["| from → to | by | what else happens |", "|---|---|---|"]
-    for move in MOVES:
-        source = "–" if move.source is None else f"`{move.source}`"
-        how = ", by the hire" if move.act == "hire" else _NEEDS[move.need]
-        rows.append(f"| {source} → `{move.target}` | {move.by}{how} | {move.what} |")
-    return "\n".join(rows)

@@ -2,11 +2,14 @@
 
 import math
 import re
+import unicodedata
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from services import limits
 from services.errors import InvalidField
 
 # Deep enough for any data a person made; a reader's parser may not follow deeper.
@@ -38,6 +41,27 @@ def long(text: str, pointer: str, most: int) -> None:
     Raises InvalidField: length, control character, lone surrogate.
     """
     _text(text, pointer, most, _CONTROL_BUT_BREAKS)
+
+
+def composed(text: str) -> str:
+    """The text with each accent as part of its letter where there is such a letter (NFC, UAX #15).
+
+    Accents come both ways, and look the same: what is searched is kept and asked for in this one spelling.
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def searchable(text: str, pointer: str, most: int) -> str:
+    """The text, composed. Raises InvalidField (length): a few letters grow by it, and then there are too many."""
+    found = composed(text)
+    _length(found, pointer, most)
+    return found
+
+
+def skills(names: Iterable[str]) -> list[str]:
+    """Skills as a row keeps them: composed, each once, in the order given. Raises InvalidField (length)."""
+    kept = [searchable(name, f"/skills/{place}", limits.SKILL) for place, name in enumerate(names)]
+    return list(dict.fromkeys(kept))
 
 
 def link(url: str, pointer: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from services import channels, outbox
+from services import channels, outbox, texts
 from services.callers import User
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
@@ -96,7 +96,7 @@ def create(
 ) -> Self:
     """A new user, with an empty inbox. Raises InvalidField, and Conflict when the e-mail is taken."""
     email = None if email is None else _free(tx, checked_email(email))
-    user = User(user_id or new_id(), email, name, role, tuple(dict.fromkeys(skills)), now)
+    user = User(user_id or new_id(), email, name, role, tuple(texts.skills(skills)), now)
     row = {
         "id": user.id,
         "email": email,
@@ -181,7 +181,7 @@ def knows(tx: Connection, *, external_id: str) -> bool:
 def patch_me(
     tx: Connection, *, user_id: str, name: str | None = None, skills: Iterable[str] | None = None, now: int
 ) -> Self:
-    """Change one's own name or skills; None leaves them. Raises NotFound."""
+    """Change one's own name or skills; None leaves them. Raises NotFound and InvalidField."""
     row = tx.execute(_BY_ID, {"which": user_id}).one_or_none()
     if row is None:
         raise NotFound
@@ -189,7 +189,7 @@ def patch_me(
     if name is not None:
         changed["name"] = name
     if skills is not None:
-        changed["skills"] = _json(tuple(dict.fromkeys(skills)))
+        changed["skills"] = _json(texts.skills(skills))
     return as_self(_change(tx, User.of_row(row), changed, now))
 
 

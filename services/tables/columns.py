@@ -1,6 +1,6 @@
 """What the columns of all tables share: names of constraints, ids, times, flags."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, MetaData, String
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, MetaData, String
 
 metadata = MetaData(
     naming_convention={
@@ -20,6 +20,11 @@ TIME = BigInteger
 def id_column(name: str = "id") -> Column[str]:
     """The key of a row."""
     return Column(name, ID, primary_key=True)
+
+
+def seq_column() -> Column[int]:
+    """Which of all rows came first; the key, because SQLite hands out a key of whole numbers by itself, in order."""
+    return Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
 def user_column(name: str = "user_id", *, primary_key: bool = False) -> Column[str]:

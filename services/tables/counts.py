@@ -1,4 +1,4 @@
-"""What has happened on the market so far, as one row that triggers keep: exact, and read at no cost."""
+"""What has happened on the market so far, in all and to each user, kept by triggers: exact, and read at no cost."""
 
 from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, Table, event
 
@@ -31,6 +31,15 @@ _TRIGGERS = (
         UPDATE totals SET open_jobs = open_jobs + (NEW.status = 'open') - (OLD.status = 'open'),
             hires = hires + (NEW.hired_bid_id IS NOT NULL) - (OLD.hired_bid_id IS NOT NULL),
             completed = completed + (NEW.status = 'completed') - (OLD.status = 'completed');
+        END""",
+    ),
+    (
+        jobs,
+        # To be completed is the last that can happen to a job.
+        """CREATE TRIGGER jobs_done AFTER UPDATE OF status ON jobs
+        WHEN NEW.status = 'completed' AND OLD.status <> 'completed' BEGIN
+        UPDATE users SET jobs_done = jobs_done + 1
+            WHERE id IN (NEW.owner_id, (SELECT freelancer_id FROM bids WHERE id = NEW.hired_bid_id));
         END""",
     ),
     (

@@ -8,7 +8,6 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    Integer,
     String,
     Table,
     Text,
@@ -16,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 
-from services.tables.columns import ID, TIME, flag_column, id_column, metadata, user_column
+from services.tables.columns import ID, TIME, flag_column, metadata, seq_column, user_column
 
 _AT_WORK = "('assigned','in_progress','submitted')"
 _HIRED = "('assigned','in_progress','submitted','completed')"
@@ -26,7 +25,7 @@ jobs = Table(
     "jobs",
     metadata,
     # The order of the lists, and the row of the search index: it must stay what it is when the file is copied.
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    seq_column(),
     Column("id", ID, nullable=False, unique=True),
     user_column("owner_id"),
     Column("title", String(120), nullable=False),
@@ -81,7 +80,9 @@ jobs = Table(
 bids = Table(
     "bids",
     metadata,
-    id_column(),
+    # The order of the lists: ids go by the clock, which may be set back.
+    seq_column(),
+    Column("id", ID, nullable=False, unique=True),
     Column("job_id", ID, ForeignKey("jobs.id"), nullable=False),
     user_column("freelancer_id"),
     Column("message", String(5000), nullable=False),
@@ -98,7 +99,9 @@ bids = Table(
     CheckConstraint("(status = 'rejected') = (rejected_at IS NOT NULL)", name="rejected_time"),
     ForeignKeyConstraint(["hired_for", "id"], ["jobs.id", "jobs.hired_bid_id"]),
     UniqueConstraint("job_id", "id"),
-    Index("ix_bids_freelancer_id_id", "freelancer_id", "id"),
+    Index("ix_bids_job_id_seq", "job_id", "seq"),
+    Index("ix_bids_job_id_freelancer_id_seq", "job_id", "freelancer_id", "seq"),
+    Index("ix_bids_freelancer_id_seq", "freelancer_id", "seq"),
     Index("ix_bids_freelancer_id_hired", "freelancer_id", sqlite_where=text("status = 'hired'")),
     Index("uq_bids_one_hired", "job_id", unique=True, sqlite_where=text("status = 'hired'")),
     Index("uq_bids_one_pending", "job_id", "freelancer_id", unique=True, sqlite_where=text("status = 'pending'")),
@@ -107,11 +110,13 @@ bids = Table(
 comments = Table(
     "comments",
     metadata,
-    id_column(),
+    # The order of the list, as with bids.
+    seq_column(),
+    Column("id", ID, nullable=False, unique=True),
     Column("job_id", ID, ForeignKey("jobs.id"), nullable=False),
     user_column("author_id"),
     Column("text", String(2000), nullable=False),
     Column("created_at", TIME, nullable=False),
     # The author is there so that those who commented before are found without their comments.
-    Index("ix_comments_job_id_id_author_id", "job_id", "id", "author_id"),
+    Index("ix_comments_job_id_seq_author_id", "job_id", "seq", "author_id"),
 )

@@ -20,6 +20,7 @@ from sqlalchemy import (
     text,
 )
 
+from services import limits
 from services.tables.columns import ID, TIME, metadata
 
 # `available:<user>` and `held:<user>`, made when first needed; `outside` is where money comes from and goes to.
@@ -69,7 +70,7 @@ transfers = Table(
     Column(
         "amount",
         BigInteger,
-        CheckConstraint("amount BETWEEN 1 AND 1000000000000 AND amount = CAST(amount AS BIGINT)", name="amount"),
+        CheckConstraint(f"amount BETWEEN 1 AND {limits.AMOUNT} AND amount = CAST(amount AS BIGINT)", name="amount"),
         nullable=False,
     ),
     Column("from_account", _ACCOUNT, ForeignKey("accounts.id"), nullable=False),

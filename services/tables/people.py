@@ -1,6 +1,6 @@
 """Who may ask: users, their logins, and the API keys of services."""
 
-from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, String, Table, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, Text, text
 
 from services.tables.columns import TIME, id_column, metadata, user_column
 
@@ -21,6 +21,14 @@ users = Table(
     Column("password_hash", String(255)),
     Column("disabled_at", TIME),
     Column("created_at", TIME, nullable=False),
+    # Completed jobs that they did or posted; kept by a trigger.
+    Column(
+        "jobs_done",
+        BigInteger,
+        CheckConstraint("jobs_done >= 0", name="jobs_done"),
+        nullable=False,
+        server_default="0",
+    ),
 )
 
 # A signed-in browser or program. The token carries only the id; the row is the truth.

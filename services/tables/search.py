@@ -10,14 +10,14 @@ budget writes them anew and leaves the words of the text as they are. Deleted jo
 from string import Template
 from typing import Final
 
-from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, String, Table, column, event, table
+from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, String, Table, Text, column, event, table
 
 from services.tables.columns import metadata
 from services.tables.market import jobs
 
 # Not in the metadata: SQLAlchemy cannot make virtual tables.
 job_index = table("job_index", column("rowid"), column("job_index"))
-job_terms = table("job_terms", column("term"))
+job_terms = table("job_terms", column("term", Text))
 
 # What a newcomer may be offered while typing; NOCASE folds the 26 letters.
 skills = Table(

@@ -102,7 +102,7 @@ def check_books(tx: Connection, /) -> None:
 
 def bids_of(tx: Connection, job: Job) -> dict[str, str]:
     """The status of each freelancer's bid, by their id; the newest of each."""
-    rows = tx.execute(select(bid_rows).where(bid_rows.c.job_id == job.id).order_by(bid_rows.c.id))
+    rows = tx.execute(select(bid_rows).where(bid_rows.c.job_id == job.id).order_by(bid_rows.c.seq))
     return {row.freelancer_id: row.status for row in rows}
 
 

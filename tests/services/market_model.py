@@ -167,7 +167,7 @@ class Market:
         return made
 
     def withdraw_bid(self, bid: Bid, who: User) -> None:
-        if bid.who is not who:
+        if bid.who is not who or bid.job.status == "deleted":
             raise Refused("NOT_FOUND")
         if bid.status != "pending":
             raise Refused("CONFLICT", currentStatus=bid.status)

@@ -1,10 +1,13 @@
 """Who sees which bids, and how the lists of them go on."""
 
+from functools import partial
+
 import pytest
 from sqlalchemy import Connection
 
 from services import bidding, bids, hiring
 from services.errors import InvalidField, NotFound
+from services.ids import new_id
 from services.pages import Page
 from services.shapes import Bid
 from tests.services.market import NOW, bid, people, post
@@ -84,6 +87,30 @@ def test_a_bidders_own_bids_of_a_job_come_by_pages_too(tx: Connection) -> None:
     second = bids.page_of_job(tx, job_id=job.id, reader_id=ann.id, limit=2, after=first.next)
     assert ids(first) + ids(second) == made[::-1]
     assert second.next is None
+
+
+def test_bids_come_in_the_order_in_which_they_were_made_whatever_the_clock_said(
+    tx: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    olga, ann = people(tx, "Olga", "Ann")
+    job = post(tx, olga)
+    # What ids are where each bid comes after a restart with the clock set back.
+    ids_made = [new_id() for _ in range(3)]
+    monkeypatch.setattr(bidding, "new_id", iter(ids_made[::-1]).__next__)
+    made = []
+    for _ in ids_made:
+        made.append(bid(tx, job, ann).id)
+        bidding.withdraw(tx, bid_id=made[-1], freelancer_id=ann.id, now=NOW)
+    assert made == ids_made[::-1]
+    for page in (
+        partial(bids.page_of_job, tx, job_id=job.id, reader_id=olga.id, limit=2),
+        partial(bids.page_of_job, tx, job_id=job.id, reader_id=ann.id, limit=2),
+        partial(bids.page_of_freelancer, tx, freelancer_id=ann.id, limit=2),
+    ):
+        first = page()
+        second = page(after=first.next)
+        assert ids(first) + ids(second) == made[::-1]
+        assert second.next is None
 
 
 def test_a_mark_of_no_list_is_refused(tx: Connection) -> None:

@@ -12,6 +12,7 @@ from services.shapes import Job, Person
 from services.tables import comments as rows
 from services.tables import users
 from tests.services.gigs import NOW, gig, letters, person
+from tests.services.plans import plan
 
 
 def say(tx: Connection, job: Job, who: Person, words: str = "Hello") -> str:
@@ -63,18 +64,28 @@ def test_of_ten_thousand_commenters_the_latest_hundred_are_told(tx: Connection, 
     g = gig(tx)
     people = [{"id": new_id(), "name": str(n), "role": "client", "created_at": NOW} for n in range(10_000)]
     tx.execute(insert(users), people)
+    # Their ids sort the other way round, as if the clock had been set back again and again.
+    ids = sorted((new_id() for _ in people), reverse=True)
     said = [
-        {"id": new_id(), "job_id": g.job.id, "author_id": who["id"], "text": "Me", "created_at": NOW} for who in people
+        {"id": key, "job_id": g.job.id, "author_id": who["id"], "text": "Me", "created_at": NOW}
+        for key, who in zip(ids, people, strict=True)
     ]
     tx.execute(insert(rows), said)
     heard = told_of(told, say(tx, g.job, g.ann))
     assert sorted(heard) == sorted([g.owner.id, *(str(who["id"]) for who in people[-comments.MOST_TOLD :])])
     assert heard == sorted(heard)
-    plan = tx.exec_driver_sql(
-        "EXPLAIN QUERY PLAN SELECT author_id FROM comments WHERE job_id = ? ORDER BY id DESC LIMIT 1000", (g.job.id,)
-    ).all()
-    steps = [row[3] for row in plan]
-    assert steps == ["SEARCH comments USING COVERING INDEX ix_comments_job_id_id_author_id (job_id=?)"]
+    assert plan(tx, comments._LATEST) == [
+        "SEARCH comments USING COVERING INDEX ix_comments_job_id_seq_author_id (job_id=?)"
+    ]
+
+
+def test_who_has_said_nothing_in_a_thousand_comments_is_not_told(tx: Connection, told: list[Draft]) -> None:
+    g = gig(tx)
+    say(tx, g.job, g.bob)
+    row = {"job_id": g.job.id, "author_id": g.ann.id, "text": "Me", "created_at": NOW}
+    tx.execute(insert(rows), [{"id": new_id(), **row} for _ in range(999)])
+    assert sorted(told_of(told, say(tx, g.job, g.ann))) == sorted([g.owner.id, g.bob.id])
+    assert told_of(told, say(tx, g.job, g.ann)) == [g.owner.id]
 
 
 def test_pages_of_comments_are_newest_first_and_neither_repeat_nor_miss(tx: Connection) -> None:
@@ -95,6 +106,21 @@ def test_pages_of_comments_are_newest_first_and_neither_repeat_nor_miss(tx: Conn
     assert (first.job_id, first.author, first.text) == (other.job.id, g.ann, "Hello")
     with pytest.raises(InvalidField):
         comments.page(tx, job_id=g.job.id, after="x")
+
+
+def test_comments_come_in_the_order_in_which_they_were_made_whatever_the_clock_said(
+    tx: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = gig(tx)
+    # What ids are where each comment comes after a restart with the clock set back.
+    ids = [new_id() for _ in range(3)]
+    monkeypatch.setattr(comments, "new_id", iter(ids[::-1]).__next__)
+    made = [say(tx, g.job, g.ann) for _ in ids]
+    assert made == ids[::-1]
+    first = comments.page(tx, job_id=g.job.id, limit=2)
+    second = comments.page(tx, job_id=g.job.id, limit=2, after=first.next)
+    assert [comment.id for comment in (*first.items, *second.items)] == made[::-1]
+    assert second.next is None
 
 
 def test_jobs_that_are_over_can_be_talked_about_and_deleted_ones_cannot(tx: Connection) -> None:

@@ -3,23 +3,27 @@
 import itertools
 import random
 import sqlite3
+import unicodedata
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, insert, text
 
-from services import job_lists, job_search, sqlite
+from services import editing, job_lists, job_search, sqlite
 from services.database import Database
+from services.editing import Edit
 from services.errors import InvalidField
 from services.job_search import Wanted
 from services.shapes import Job, Person
+from services.tables import skills as skill_rows
 from services.tables.search import BUDGET
-from tests.services.stalls import person, post, put
+from tests.services.plans import plan
+from tests.services.stalls import NOW, person, post, put
 
 TITLES = ("Logo for a bakery", "Paint the kitchen", "Translate a menu", "Logo and menu", "Kitchen logo, painted")
 SKILLS = ("Python", "C++", "C#", "video editing", "Éclairage", "sql")
@@ -157,31 +161,35 @@ def test_a_mark_that_is_none_is_refused(tx: Connection) -> None:
 # Words
 
 
-TYPED = (
-    *("logo", "LOGO", "log", "loğo bakery", "logo OR nothing", '"logo"', "logo*", "title:logo", "-logo", "(logo", "+"),
-    *("logo AND", "NOT logo", "logo NEAR bakery", "lo'go", "^logo", "facets : sopen", "all", "sopen", "bd", "[]"),
-    *("{title}: logo", "logo\u0000", "😀", "😀 logo", "***", '"', '"""', "' OR 1=1 --", "a" * 200, "\u0301", "ロゴ"),
+# What finds a job called "Logo for a bakery" with the skill "s": all words are its own, the last perhaps cut off.
+HITS = (
     *(
-        "xxx*",
-        "logo " * 40,
-        "\\",
-        "a\u2028b",
-        "logo.bakery",
-        "C++",
-        "null",
-        "ﬁne",
-        "İ",
-        "ß" * 100,
-        "\U0010ffff",
-        "lo\x01",
+        "logo",
+        "LOGO",
+        "log",
+        "loğo bakery",
+        '"logo"',
+        "logo*",
+        "-logo",
+        "(logo",
+        "^logo",
+        "😀 logo",
+        "lo\u0301go",
+        "logo\x00",
     ),
+    *("logo.bakery", "logo " * 40, "\\logo\\", "bakery\u2028logo", "{logo}", "s", "LOGO FOR A BAK", "a", "logo\x00"),
+)
+MISSES = (
+    *("logo OR nothing", "title:logo", "+", "logo AND", "NOT logo", "logo NEAR bakery", "lo'go", "facets : sopen"),
+    *("all", "sopen", "bd", "[]", "{title}: logo", "😀", "***", '"', '"""', "' OR 1=1 --", "a" * 200, "\u0301", "ロゴ"),
+    *("xxx*", "\\", "a\u2028b", "C++", "null", "ﬁne", "İ", "ß" * 100, "\U0010ffff", "lo\x01", "lo", "ba"),
 )
 
 
-@pytest.mark.parametrize("typed", TYPED)
-def test_anything_can_be_typed(tx: Connection, typed: str) -> None:
-    post(tx, person(tx), title="Logo for a bakery", category="all", skills=["sopen"[:1]])
-    assert set(found(tx, text=typed)) <= {"Logo for a bakery"}
+@pytest.mark.parametrize(("typed", "hits"), [*((typed, True) for typed in HITS), *((typed, False) for typed in MISSES)])
+def test_anything_can_be_typed(tx: Connection, typed: str, hits: bool) -> None:
+    post(tx, person(tx), title="Logo for a bakery", description="Please", category="all", skills=["s"])
+    assert found(tx, text=typed) == (["Logo for a bakery"] if hits else [])
     job_lists.suggest(tx, text=typed)
 
 
@@ -200,8 +208,8 @@ class _NoTerms:
     def execute(self, *_: object) -> "_NoTerms":
         return self
 
-    def scalar_one_or_none(self) -> None:
-        return None
+    def scalars(self) -> list[str]:
+        return []
 
 
 def test_facets_cannot_be_typed(tx: Connection) -> None:
@@ -225,6 +233,69 @@ def test_words_are_found_whole_and_the_last_one_from_three_letters_on(tx: Connec
     assert found(tx, text="...") == []
 
 
+SPELLED = (
+    "한국어 번역",
+    "ガイドの翻訳",
+    "Café à Zürich",
+    "Ẹ̀kọ́ ìwé",
+    "Việt hoá",
+    "हिन्दी अनुवाद",
+    "Σύνταξη κειμένου",
+    "Ёлка",
+)
+
+
+@pytest.mark.parametrize("typed", SPELLED)
+@pytest.mark.parametrize(("stored", "asked"), list(itertools.product(("NFC", "NFD"), repeat=2)))
+def test_what_is_written_is_found_however_its_accents_were_typed(
+    tx: Connection, typed: str, stored: Literal["NFC", "NFD"], asked: Literal["NFC", "NFD"]
+) -> None:
+    owner = person(tx)
+    written, typed = unicodedata.normalize(stored, typed), unicodedata.normalize(asked, typed)
+    job = post(tx, owner, title=written, description=written, category=written, skills=[written])
+    edited = post(tx, owner, title="Plain", description="Plain", category="Plain", skills=["Plain"])
+    said = Edit(title=written, description=written, category=written, skills=[written])
+    editing.edit(tx, job_id=edited.id, owner_id=owner.id, edit=said, now=NOW)
+    expected = [edited.id, job.id]
+    first, *_ = typed.split()
+    for wanted in (
+        *(Wanted(text=typed), Wanted(text=first), Wanted(text=typed.lower())),
+        *(Wanted(category=typed), Wanted(skills=[typed]), Wanted(skills=[typed.lower()])),
+    ):
+        assert ids(tx, wanted, 100) == expected, wanted
+    assert found(tx, text="plain") == []
+    suggested = job_lists.suggest(tx, text=typed)
+    assert suggested.titles == suggested.skills == [unicodedata.normalize("NFC", written)]
+
+
+def test_a_skill_is_named_once_however_its_accents_were_typed(tx: Connection) -> None:
+    both = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
+    assert post(tx, person(tx), skills=both).skills == ["Café"]
+
+
+@pytest.mark.parametrize(
+    ("about", "pointer"),
+    [
+        ({"title": "\U0001d160" * 120}, "/title"),
+        ({"description": "\U0001d160" * 10_000}, "/description"),
+        ({"category": "\u0958" * 40}, "/category"),
+        ({"skills": ["sql", "\u0958" * 40]}, "/skills/1"),
+    ],
+)
+def test_what_is_longer_in_its_usual_spelling_than_may_be_is_refused(
+    tx: Connection, about: dict[str, Any], pointer: str
+) -> None:
+    owner = person(tx)
+    job = post(tx, owner)
+    with pytest.raises(InvalidField) as posting:
+        post(tx, owner, **about)
+    with pytest.raises(InvalidField) as changing:
+        editing.edit(tx, job_id=job.id, owner_id=owner.id, edit=Edit(**about), now=NOW)
+    for refused in (posting, changing):
+        assert refused.value.details == {"pointer": pointer, "reason": "length"}
+    assert found(tx) == ["Fix it"]
+
+
 def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> None:
     owner = person(tx)
     many = [f"word{n:04d}" for n in range(job_search._FEW + 40)]
@@ -232,6 +303,17 @@ def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> Non
         post(tx, owner, title=title)
     assert found(tx, text="word") == found(tx, text="wor") == list(reversed(many))[:100]
     assert found(tx, text="word000") == [f"word000{n}" for n in range(9, -1, -1)]
+
+
+def test_a_search_is_two_statements_however_many_words_begin_so(tx: Connection) -> None:
+    owner = person(tx)
+    for number in range(job_search._FEW):
+        post(tx, owner, title=f"word{number:04d}")
+    asked: list[str] = []
+    event.listen(tx, "before_cursor_execute", lambda _tx, _cursor, statement, *_: asked.append(statement))
+    assert len(found(tx, text="word")) == job_search._FEW
+    # Each of them is a way to a reader's thread and back.
+    assert len(asked) == 2, asked
 
 
 def test_an_edit_is_found_by_its_new_words_and_not_by_its_old_ones(tx: Connection) -> None:
@@ -286,6 +368,21 @@ def test_suggestions_are_titles_of_open_jobs_and_popular_skills(tx: Connection) 
     assert len(job_lists.suggest(tx, text="skill").skills) == 5
 
 
+def test_suggestions_look_at_the_newest_fifty_jobs_and_at_five_hundred_skills_only(tx: Connection) -> None:
+    owner = person(tx)
+    post(tx, owner, title="Logo first")
+    for _ in range(49):
+        post(tx, owner, title="Logo")
+    assert job_lists.suggest(tx, text="logo").titles == ["Logo", "Logo first"]
+    post(tx, owner, title="Logo")
+    assert job_lists.suggest(tx, text="logo").titles == ["Logo"]
+    tx.execute(insert(skill_rows), [{"name": f"sql {number:03d}", "jobs": 1} for number in range(499)])
+    tx.execute(insert(skill_rows), {"name": "sql zzz", "jobs": 9})
+    assert job_lists.suggest(tx, text="sql").skills[0] == "sql zzz"
+    tx.execute(insert(skill_rows), {"name": "sql 499", "jobs": 1})
+    assert job_lists.suggest(tx, text="sql").skills == [f"sql 00{number}" for number in range(5)]
+
+
 def test_the_counts_of_skills_are_what_the_jobs_say(tx: Connection) -> None:
     owner = person(tx)
     first = post(tx, owner, skills=["a", "A", "b"])
@@ -308,19 +405,12 @@ def test_no_list_reads_a_table_from_one_end_to_the_other_or_sorts(tx: Connection
     )
     for narrowed in (Wanted(), Wanted(status="open"), Wanted(min_budget=7), Wanted(text="des"), wanted):
         expression = job_search.expression(tx, narrowed)
-        plan = _plan(tx, job_lists._PAGE, {"expression": expression, "below": 10**6, "most": 21})
+        steps = plan(tx, job_lists._PAGE, expression=expression, below=10**6, most=21)
         # FTS5 itself looks the words up (M), from the mark (<) downwards (192): no step sorts what was found.
-        assert plan[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", plan
-        assert all(step.startswith("SEARCH") for step in plan[1:]), plan
-    plan = _plan(tx, job_lists._POPULAR, {"least": "py", "beyond": "pz"})
-    assert any("SEARCH skills USING INDEX" in step for step in plan), plan
-
-
-def _plan(tx: Connection, statement: Any, asked: dict[str, Any]) -> list[str]:
-    compiled = statement.compile(tx.engine, compile_kwargs={"literal_binds": False})
-    values = [{**compiled.params, **asked}.get(name) for name in compiled.positiontup]
-    rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(values)).all()
-    return [str(row[3]) for row in rows]
+        assert steps[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", steps
+        assert all(step.startswith("SEARCH") for step in steps[1:]), steps
+    steps = plan(tx, job_lists._POPULAR, least="py", beyond="pz")
+    assert any("SEARCH skills USING INDEX" in step for step in steps), steps
 
 
 async def test_a_copy_of_the_store_finds_the_same(database: Database, store: Path, tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_a_user_begins_with_an_empty_inbox(tx: Connection) -> None:
     assert tx.execute(select(inboxes)).all() == [(made.id, 0, 0, 0)]
 
 
+def test_skills_have_one_spelling_however_their_accents_were_typed(tx: Connection) -> None:
+    made = users.create(
+        tx, email=None, password_hash=None, name="Ada", role="freelancer", skills=["Cafe\u0301", "Café"], now=NOW
+    )
+    assert made.skills == ["Café"]
+    assert users.patch_me(tx, user_id=made.id, skills=["E\u0301tude", "sql"], now=NOW).skills == ["Étude", "sql"]
+    with pytest.raises(InvalidField) as refused:
+        users.patch_me(tx, user_id=made.id, skills=["\u0958" * 40], now=NOW)
+    assert refused.value.details == {"pointer": "/skills/0", "reason": "length"}
+
+
 def test_an_address_belongs_to_one_user(tx: Connection) -> None:
     make(tx)
     with pytest.raises(Conflict):

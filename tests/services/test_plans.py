@@ -1,0 +1,46 @@
+"""What is asked all the time reads an index from where it begins to where it ends, and sorts nothing."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Select
+
+from services import bids, books, comments, due, job_events, profiles
+from tests.services.plans import plan
+
+LISTS = {
+    "a job's bids": (bids._OF_JOB, "SEARCH bids USING INDEX ix_bids_job_id_seq (job_id=? AND seq<?)"),
+    "one's own bids on a job": (
+        bids._OWN_OF_JOB,
+        "SEARCH bids USING INDEX ix_bids_job_id_freelancer_id_seq (job_id=? AND freelancer_id=? AND seq<?)",
+    ),
+    "one's own bids": (bids._OWN, "SEARCH bids USING INDEX ix_bids_freelancer_id_seq (freelancer_id=? AND seq<?)"),
+    "a job's comments": (
+        comments._PAGE,
+        "SEARCH comments USING INDEX ix_comments_job_id_seq_author_id (job_id=? AND seq<?)",
+    ),
+    "a profile": (profiles._ONE, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
+    "jobs that are due": (due._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
+    # All of that index, which has only the jobs that are untold.
+    "jobs that are untold": (job_events._DUE, "SCAN jobs USING INDEX ix_jobs_untold"),
+    "the books' accounts": (books._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
+    "the books' jobs": (books._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
+    "the books' transfers": (books._TRANSFERS, "SEARCH now USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+}
+
+
+# A subquery of one row, a page of one step, and the table of one row are read whole.
+_WHOLE = re.compile(r"SCAN (?!anon_\d|page\b|freezes\b)")
+# It groups a page with the transfers of its jobs.
+_SORTS = "the books' jobs"
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
+    statement: Select[*tuple[Any, ...]]
+    statement, first = LISTS[name]
+    steps = plan(tx, statement)
+    assert first in steps, steps
+    assert not [step for step in steps if step != first and _WHOLE.search(step)], steps
+    assert any("TEMP B-TREE" in step for step in steps) == (name == _SORTS), steps
