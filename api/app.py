@@ -99,7 +99,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         clock=time.monotonic,
         wall=clock,
         random=random,
-        new_id=new_id,
+        process=new_id(),
     )
     tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
     tickets = Tickets(tokens, _steady_clock)

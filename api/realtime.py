@@ -55,7 +55,7 @@ def _inside(call: Call[None, None]) -> tuple[dict[str, int], list[dict[str, Any]
     snapshot = call.hub.manager.snapshot()
     sessions = [
         {
-            "id": session.id,
+            "id": call.hub.manager.id_of(session),
             "userId": session.user_id,
             "channels": list(session.channels),
             "openedAt": times.render(session.opened_at),

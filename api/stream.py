@@ -180,7 +180,7 @@ def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdic
     manager = hub.manager
     stands = at or Cursor(manager.options.epoch, manager.head)
     data = {
-        "sessionId": session.id,
+        "sessionId": manager.id_of(session),
         "userId": session.user_id,
         "channels": session.channels,
         "cursor": str(stands),

@@ -18,9 +18,8 @@ class Session:
     __slots__ = (
         "address",
         "asked",
-        "channels",
-        "id",
         "login",
+        "number",
         "opened_at",
         "own_channel",
         "position",
@@ -41,7 +40,7 @@ class Session:
     def __init__(
         self,
         *,
-        id: str,
+        number: int,
         user_id: str,
         channels: tuple[str, ...],
         own_channel: str,
@@ -51,12 +50,13 @@ class Session:
         position: int,
         opened_at: int,
     ) -> None:
-        """`opened_at` in milliseconds since the epoch; `login` is the signed-in login it belongs to, if any."""
-        self.id = id
+        """`opened_at` in milliseconds since the epoch; `login` is the signed-in login it belongs to, if any.
+
+        `number` tells it from all other streams of this process.
+        """
+        self.number = number
         self.user_id = user_id
-        self.channels = channels
-        # The string that `channels` has: an equal one would be kept beside it.
-        self.own_channel = channels[channels.index(own_channel)] if own_channel in channels else None
+        self.own_channel = own_channel if own_channel in channels else None
         self.shared = tuple(channel for channel in channels if channel != own_channel)
         self.login = login
         self.address = address
@@ -76,9 +76,14 @@ class Session:
         self.pushed = 0
         self.progress = -1
         self.progress_at = 0.0
-        # The wheel slot it is in, and when it is to be sent round (monotonic seconds; None: never).
-        self.slot = -1
+        # The wheel's slot it is in, and when it is to be sent round (monotonic seconds; None: never).
+        self.slot: dict[Session, None] | None = None
         self.rotate_at: float | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """All it listens to, the user's own first; not kept: it would be another tuple for each stream."""
+        return self.shared if self.own_channel is None else (self.own_channel, *self.shared)
 
     def push(self, chunk: bytes) -> None:
         """Write, no matter what waits: for frames of the stream's own, and pages whose turn it is."""

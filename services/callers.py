@@ -1,7 +1,6 @@
 """Who is asking: nobody, a signed-in user or an internal service; known before any handler runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import msgspec
@@ -9,8 +8,7 @@ import msgspec
 from services.shapes import Role
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True, gc=False):
     """A user as their own requests know them. `created_at` is milliseconds since 1970."""
 
     id: str
@@ -27,8 +25,7 @@ class User:
         return cls(id, email, name, role, tuple(msgspec.json.decode(skills)), created_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Somebody who asks.
 
     `login` is the id of the signed-in session the request came with (None for a service's ticket), `scopes` and

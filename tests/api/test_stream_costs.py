@@ -52,7 +52,7 @@ class Streams:
             clock=lambda: 1_000.0,
             wall=lambda: 1_000_000,
             random=Random(7),
-            new_id=new_id,
+            process="p",
         )
         self.takeover = Takeover("auto", self.manager.close)
         self.wire = Wire()
