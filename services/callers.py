@@ -1,7 +1,8 @@
 """Who is asking: nobody, a signed-in user or an internal service; known before any handler runs."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from sys import intern
+from typing import Any, Literal, Self, cast
 
 import msgspec
 
@@ -22,7 +23,8 @@ class User(msgspec.Struct, frozen=True, gc=False):
     def of_row(cls, row: Sequence[Any]) -> Self:
         """From a row that begins with id, email, name, role, skills (JSON) and created_at."""
         id, email, name, role, skills, created_at = row[:6]
-        return cls(id, email, name, role, tuple(msgspec.json.decode(skills)), created_at)
+        # One string for each role, not one for each user who is kept at hand.
+        return cls(id, email, name, cast(Role, intern(role)), tuple(msgspec.json.decode(skills)), created_at)
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):

@@ -38,7 +38,7 @@ _READER: tuple[str, ...] = (
     "PRAGMA query_only=ON",
     "PRAGMA wal_autocheckpoint=0",
     # KiB for each reader, in place of 2 MB: the kernel keeps the file's pages anyway.
-    "PRAGMA cache_size=-512",
+    "PRAGMA cache_size=-256",
 )
 
 _STORAGE = frozenset(
