@@ -150,6 +150,7 @@ class RealtimeManager:
 
         `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
         """
+        now = self._clock()
         position = self._flow.head if verdict.position is None else verdict.position
         session = Session(
             number=next(self._numbers),
@@ -160,13 +161,13 @@ class RealtimeManager:
             address=address,
             sink=sink,
             position=position,
-            opened_at=self._wall(),
+            opened_at=now,
         )
         cursor = None if verdict.reason else Cursor(self.options.epoch, position)
         first = confirm(session, cursor)
         self._registry.add(session)
-        self._wheel.add(session, self._clock())
-        self.presence.came(user_id, self._clock())
+        self._wheel.add(session, now)
+        self.presence.came(user_id, now)
         if verdict.reason:
             self._catch_up.start_over(session, verdict.reason, first)
         else:
@@ -212,6 +213,10 @@ class RealtimeManager:
     def id_of(self, session: Session) -> str:
         """What a stream is called outside: no other ever had that name."""
         return f"{self._process}-{session.number}"
+
+    def opened_at(self, session: Session) -> int:
+        """When it was opened, in milliseconds since the epoch."""
+        return self._wall() - round((self._clock() - session.opened_at) * 1_000)
 
     def stands_at(self, session: Session) -> Cursor:
         """How far a stream has been given everything."""

@@ -24,7 +24,6 @@ class Session:
         "own_channel",
         "position",
         "progress",
-        "progress_at",
         "pushed",
         "rotate_at",
         "round",
@@ -48,9 +47,9 @@ class Session:
         address: str,
         sink: Sink,
         position: int,
-        opened_at: int,
+        opened_at: float,
     ) -> None:
-        """`opened_at` in milliseconds since the epoch; `login` is the signed-in login it belongs to, if any.
+        """`opened_at` in monotonic seconds; `login` is the signed-in login it belongs to, if any.
 
         `number` tells it from all other streams of this process.
         """
@@ -72,10 +71,9 @@ class Session:
         self.asked = False
         # Events handed over since the sink was last found empty.
         self.waiting = 0
-        # Bytes handed over in all, and the most of them that were seen taken, when.
+        # Bytes handed over in all; the most of them that were seen taken, and when (None while nothing waits).
         self.pushed = 0
-        self.progress = -1
-        self.progress_at = 0.0
+        self.progress: tuple[int, float] | None = None
         # The wheel's slot it is in, and when it is to be sent round (monotonic seconds; None: never).
         self.slot: dict[Session, None] | None = None
         self.rotate_at: float | None = None

@@ -12,8 +12,8 @@ from sqlalchemy.pool import StaticPool
 
 # How long BEGIN IMMEDIATE waits for a writer in another process; the hub itself has only one.
 BUSY_MS = 5_000
-# Readers at once; each is an OS thread of aiosqlite's.
-READERS = 4
+# Readers at once; each is an OS thread of aiosqlite's, and holds 0.8 MB: the schema, and pages.
+READERS = 3
 # A reader that cannot get a connection in this time answers OVERLOADED.
 READER_WAIT_SECONDS = 5.0
 
