@@ -191,7 +191,7 @@ async def test_a_stream_takes_less_than_1_kb_beside_its_transport() -> None:
     await streams.manager.stop()
 
 
-async def test_a_portable_stream_takes_less_than_4_kb_beside_its_connection() -> None:
+async def test_a_portable_stream_takes_less_than_5_kb_beside_its_connection() -> None:
     streams = await made(0)
     written: list[Message] = []
 
@@ -205,7 +205,7 @@ async def test_a_portable_stream_takes_less_than_4_kb_beside_its_connection() ->
             await asyncio.sleep(0)
         assert len([message for message in written if message["type"] == "http.response.body"]) == 500
         written.clear()
-        assert taken() < 4_000 * 500  # requests that would still run: 12 KB more
+        assert taken() < 5_000 * 500
     await streams.manager.stop()
     await asyncio.gather(*tasks)
     assert written[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
