@@ -27,12 +27,10 @@ class Stalls:
             return []
         self._next_look = now + self._seconds / 5
         self._hurry(now)
-        return [session for session in sessions if self._is_stalled(session, now)]
+        return [session for session in sessions if session.sink.pressure() and self._is_stalled(session, now)]
 
     def _is_stalled(self, session: Session, now: float) -> bool:
         unsent = session.sink.pressure()
-        if not unsent:
-            return False
         # What it has taken, give or take the transport's framing. Less than before is no progress.
         taken = session.pushed - unsent
         if session.progress is None or taken > session.progress[0]:
