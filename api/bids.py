@@ -3,7 +3,7 @@
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from api.bodies import Amount, Body, Line200, PageLimit, Query, Text5000
+from api.bodies import Amount, Body, Line200, Nothing, PageLimit, Query, Text5000
 from api.call import Call
 from services import bidding, bids, hiring, pages
 from services.errors import InvalidField
@@ -68,7 +68,7 @@ async def withdraw(call: Call[None, None]) -> None:
     await call.write(bidding.withdraw, bid_id=call.path("id"), freelancer_id=call.user.id)
 
 
-async def hire(call: Call[None, None]) -> Hired | bytes:
+async def hire(call: Call[Nothing | None, None]) -> Hired | bytes:
     """Hire the freelancer who made this bid; all others who bid on the job are told that it is gone."""
     began, made = call.hub.monotonic(), list[Hire]()
     answer = await call.create(_hire, bid_id=call.path("bidId"), owner_id=call.user.id, made=made)
@@ -84,7 +84,7 @@ def _hire(tx: Connection, *, bid_id: str, owner_id: str, made: list[Hire], now: 
     return made[0].answer
 
 
-def _log(call: Call[None, None], made: Hire, seconds: float) -> None:
+def _log(call: Call[Nothing | None, None], made: Hire, seconds: float) -> None:
     """Who hired whom for what, how long it took, and whether the winner saw it or will on coming back."""
     winner = made.answer.freelancer_id
     call.log.info(

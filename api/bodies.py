@@ -50,6 +50,10 @@ class Body(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_o
     """A JSON object that a request brings; unknown fields are refused."""
 
 
+class Nothing(Body, frozen=True):
+    """What an operation takes that asks for nothing but its path: no body, or an object without fields."""
+
+
 class Query(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """The query string of a request; unknown parameters are refused."""
 

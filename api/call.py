@@ -12,7 +12,7 @@ from starlette.requests import Request
 from api.hub import Hub
 from services import idempotency
 from services.callers import Caller, User
-from services.errors import InvalidField, Unauthenticated
+from services.errors import Forbidden, InvalidField, Unauthenticated
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -39,7 +39,9 @@ class Call(Generic[B, Q]):
 
     @property
     def user(self) -> User:
-        """The signed-in user. Raises Unauthenticated where there is none."""
+        """The signed-in user. Raises Unauthenticated for nobody, Forbidden for a service."""
+        if self.caller.kind == "service":
+            raise Forbidden("This is for signed-in users; you came with an API key.")
         if self.caller.user is None:
             raise Unauthenticated
         return self.caller.user

@@ -136,6 +136,7 @@ async def show(call: Call[None, None]) -> Job:
 
 async def edit(call: Call[JobChanges, None]) -> Job:
     """Change one's own open job; the budget moves what is held for it."""
+    call.hub.paces.market.count(call.user.id)
     body = call.body
     changes = Edit(
         title=body.title,
@@ -158,6 +159,7 @@ async def delete(call: Call[None, None]) -> None:
 
 async def move(call: Call[NextStatus, None]) -> Job | bytes:
     """Bring a job to its next state: accept, submit, complete, ask for changes, cancel."""
+    call.hub.paces.market.count(call.user.id)
     began, made = call.hub.monotonic(), list[Moved]()
     answer = await call.create(
         _move,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from api import bids, comments, jobs, stats, users, wallet
+from api.bodies import Nothing
 from api.operation import Operation
 from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
 from services.hiring import Hired
@@ -65,7 +66,15 @@ OPERATIONS: Final[Sequence[Operation]] = (
         method="GET", path="/api/bids", handler=bids.page_of_mine, who=FREELANCER, query=bids.OwnBids, answer=Page[Bid]
     ),
     Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
-    Operation(method="PATCH", path="/api/bids/{bidId}/hire", handler=bids.hire, who=USER, answer=Hired),
+    Operation(
+        method="PATCH",
+        path="/api/bids/{bidId}/hire",
+        handler=bids.hire,
+        who=USER,
+        body=Nothing,
+        body_optional=True,
+        answer=Hired,
+    ),
     Operation(
         method="POST",
         path="/api/jobs/{id}/comments",

@@ -1,4 +1,4 @@
-"""How fast the small things of conversations may come: readings, edits, typing, reports of presence, uploads."""
+"""How fast everything but sends may come: moves of jobs, readings, edits, typing, reports of presence, uploads."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,8 @@ class Paces:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         # By sender and recipient: what one person may say to another, whatever they may say in all.
         self.pair = Pace("messages to one person", settings.pair_rate_limit, clock)
+        # What all open pages hear of, or writes in the books, as often as one may send.
+        self.market = Pace("changes of jobs and withdrawals", settings.rate_limit, clock)
         # By reader and conversation: one a second, and some at once.
         self.read = Pace("read receipts", Limit(60, 60.0), clock)
         self.change = Pace("changes of messages and conversations", Limit(60, 60.0), clock)

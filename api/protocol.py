@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn reads it, with bounds that it has none of: the size of a request's head, and patience."""
+"""HTTP/1.1 as uvicorn has it, with bounds that it has none of: the size of a head, requests ahead, and patience."""
 
 import asyncio
 import socket
@@ -13,9 +13,11 @@ from services.ids import new_id
 
 # The first line and the headers of a request; also what may come between two pieces of a body (trailers).
 HEAD_BYTES: Final = 64 * 1024
-# For a request's head, and again for each so many bytes of its body.
+# For a request's head, and again for each so many bytes of its body, and of the answer.
 PATIENCE_SECONDS: Final = 30.0
-BODY_STEP: Final = 64 * 1024
+STEP_BYTES: Final = 64 * 1024
+# Requests of one connection that wait for the answer to the one before (RFC 9112, 9.3.2).
+MOST_AHEAD: Final = 16
 # What of uvicorn's insides it takes to take a connection from it.
 INSIDES: Final[dict[type, frozenset[str]]] = {
     HttpToolsProtocol: frozenset(
@@ -39,7 +41,11 @@ INSIDES: Final[dict[type, frozenset[str]]] = {
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. Who sends a head without end is refused; who begins a request and does not go on is cut off."""
+    """One connection.
+
+    Who sends a head without end, or request upon request, is refused; who begins one and does not go on, or does not
+    take the answer, is cut off.
+    """
 
     patience = PATIENCE_SECONDS
 
@@ -51,6 +57,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._whole = True
         self._refusal: DomainError | None = None
         self._timer: asyncio.TimerHandle | None = None
+        # Of what is written, how much was not taken when the client was last looked at.
+        self._untaken = 0
+        self._reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is waited for as long as any."""
@@ -65,6 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._unset_timer()
+        self._unset_reader_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -88,13 +98,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._pending > HEAD_BYTES:
             self._measure_head()
         self._pending = 0
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise ValueError("too many requests at once")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A body that is still wanted gets more time as it comes."""
         self._pending = 0
         self._body += len(body)
-        if self._body > BODY_STEP and not self.cycle.response_complete:
+        if self._body > STEP_BYTES and not self.cycle.response_complete:
             self._set_timer()
         super().on_body(body)
 
@@ -105,9 +117,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_timer()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """It is written, and not always taken yet."""
+        super().on_response_complete()
+        self._watch_reader()
+
+    def pause_writing(self) -> None:
+        """Much of the answer was not taken yet."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """Nearly all of it was taken: the rest has as much time again, or there is more to come."""
+        super().resume_writing()
+        self._unset_reader_timer()
+        if self.cycle is None or self.cycle.response_complete:
+            self._watch_reader()
+
     def hand_over(self, to: asyncio.Protocol) -> asyncio.Transport:
         """Give the connection to another protocol, as uvicorn does for WebSockets; nothing of it is left here."""
         self._unset_timer()
+        self._unset_reader_timer()
         self._unset_keepalive_if_required()
         self.connections.discard(self)
         self.pipeline.clear()
@@ -144,6 +174,23 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _watch_reader(self) -> None:
+        self._unset_reader_timer()
+        self._untaken = self.transport.get_write_buffer_size()
+        if self._untaken:
+            self._reader_timer = self.loop.call_later(self.patience, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        if self.transport.get_write_buffer_size() > max(0, self._untaken - STEP_BYTES):
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _unset_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
 
 
 def _rendered(refusal: DomainError) -> bytes:

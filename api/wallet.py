@@ -60,6 +60,7 @@ async def deposit(call: Call[Deposit, None]) -> Entry | bytes:
 
 async def withdraw(call: Call[Withdrawal, None]) -> Entry | bytes:
     """Take money out of one's wallet."""
+    call.hub.paces.market.count(call.user.id)
     return await call.create(
         banking.withdraw, user_id=call.user.id, amount=call.body.amount, currency=call.hub.settings.currency
     )

@@ -52,6 +52,7 @@ def _tell(
         body=f"Your wallet now has {balance} to spend.",
         data={"entryId": entry.id, "amount": entry.amount, "balance": entry.balance, "currency": currency},
         icon="💰",
+        url="/wallet",
         invalidates=["wallet"],
         now=now,
     )

@@ -31,7 +31,7 @@ _OWN_BID = (
     select(_b.job_id, _b.status, users.c.name)
     .join(jobs, _j.id == _b.job_id)
     .join(users, users.c.id == _j.owner_id)
-    .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"))
+    .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"), _j.status != "deleted")
 )
 _REJECT_PENDING = (
     update(bids)

@@ -3,14 +3,22 @@
 import json
 import os
 import random
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Final
+
+import msgspec
+
+from api.control import NewKey
+from api.control_socket import ask
+from services import keys
 
 ROOT: Final = Path(__file__).parents[1]
 # Starting means a migration in a child process; on two busy cores that has taken 6 s.
@@ -24,8 +32,12 @@ QUICK: Final = {"HUB_ENV": "development", "HUB_PASSWORD_COST": "1", "HUB_SIGNUP_
 class Server:
     """The process `python -m api serve`; it keeps its port and its data folder over restarts."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None, *, store: Path | None = None) -> None:
+        """`store` is a migrated one to begin with, so that the first start need not migrate."""
         self.data_dir = data_dir
+        if store is not None:
+            data_dir.mkdir(mode=0o700)
+            shutil.copy(store, data_dir)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"HUB_HOST": "127.0.0.1", "HUB_PORT": str(self.port), "HUB_DATA_DIR": str(data_dir)}
@@ -145,6 +157,14 @@ class Server:
             timeout=seconds,
             check=False,
         )
+
+    def api_key(self, name: str, scopes: Iterable[str]) -> str:
+        """A new key, made as `hub keys create` has the running hub make it."""
+        text = keys.PREFIX + secrets.token_urlsafe(32)
+        told = NewKey(name, list(scopes), keys.hash_of(text))
+        answer = ask(self.data_dir, "keys.create", msgspec.json.encode(told))
+        assert not answer.code, answer.message
+        return text
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

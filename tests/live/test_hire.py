@@ -84,9 +84,22 @@ async def test_a_hire_tells_winner_loser_and_everybody_once(hub: Hub) -> None:
         }
         assert (await winner.next("notification")).data["type"] == "hired"
         assert (await loser.next("notification")).data["type"] == "bid_rejected"
-        assert (await loser.until(lambda e: e.type == "job_updated" and e.data["status"] == "assigned")) is not None
+        await loser.until(lambda e: e.type == "job_updated" and e.data["status"] == "assigned")
     shown = (await hub.client().get(f"/api/jobs/{job}")).json()
     assert (shown["status"], shown["hiredBidId"]) == ("assigned", hers)
+
+
+async def test_a_hire_asks_for_nothing_but_its_path(hub: Hub) -> None:
+    owner, ann = await hub.signup("client"), await hub.signup("freelancer")
+    job = await posted(hub, owner)
+    hers = await bid(hub, job, ann)
+    client = hub.client(owner, headers={"Idempotency-Key": "k"})
+    wrong = await client.patch(f"/api/bids/{hers}/hire", json={"price": 1})
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["pointer"]) == (422, "UNKNOWN_FIELD", "/price")
+    assert (await client.patch(f"/api/bids/{hers}/hire", json={})).status_code == 200
+    assert (await client.patch(f"/api/bids/{hers}/hire", json={})).status_code == 200
+    other = await client.patch(f"/api/bids/{hers}/hire")
+    assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 async def test_of_a_thousand_hires_at_once_one_wins_and_the_others_are_told_why(hub: Hub) -> None:

@@ -174,12 +174,29 @@ async def test_a_deleted_job_is_gone_from_everywhere(shared_hub: Hub) -> None:
         await boss.delete(f"/api/jobs/{g.id}"),
         await move(boss, g.id, "cancelled"),
         await hand.post(f"/api/jobs/{g.id}/bids", json={"message": "Me", "price": 1}),
+        await hand.delete(f"/api/bids/{g.bid}"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND"), answer.request.url
     hired = await boss.patch(f"/api/bids/{g.bid}/hire")
     assert (hired.status_code, hired.json()["code"]) == (404, "GIG_NOT_FOUND")
     assert (await boss.get("/api/jobs?mine=true")).json()["items"] == []
     assert (await hand.get("/api/bids?mine=true")).json()["items"] == []
+
+
+async def test_nobody_keeps_every_open_page_busy_by_moving_a_job_to_and_fro(start_hub: StartHub) -> None:
+    hub = await start_hub(HUB_RATE_LIMIT="4/minute")
+    g = await gig(hub, "in_progress")
+    boss, hand = hub.client(g.owner), hub.client(g.worker)
+    # The worker has accepted: one of four.
+    answers = [await move(hand, g.id, "submitted")]
+    for _ in range(3):
+        answers += [await move(boss, g.id, "in_progress"), await move(hand, g.id, "submitted")]
+    assert [answer.status_code for answer in answers] == [200] * 6 + [429]
+    assert answers[-1].json()["code"] == "RATE_LIMITED"
+    assert int(answers[-1].headers["retry-after"]) > 0
+    edits = [await boss.patch(f"/api/jobs/{g.id}", json={"title": "Other"}) for _ in range(2)]
+    assert [answer.status_code for answer in edits] == [409, 429]
+    assert (await hand.post("/api/wallet/withdrawals", json={"amount": 1})).status_code == 429
 
 
 BAD_MOVES: list[tuple[Any, str, str]] = [

@@ -71,6 +71,9 @@ async def test_what_cannot_be_meant_is_refused_by_name(shared_hub: Hub, asked: d
 async def test_ones_own_jobs_are_only_for_somebody(shared_hub: Hub) -> None:
     answer = await shared_hub.client().get("/api/jobs", params={"mine": "true"})
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
+    service = shared_hub.client(await shared_hub.api_key("notify"))
+    answer = await service.get("/api/jobs", params={"mine": "true"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
 
 
 async def test_strange_words_are_answered_with_a_list(shared_hub: Hub) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio.to_thread
@@ -10,12 +12,14 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.protocol import HEAD_BYTES, BoundedProtocol
+from api.protocol import HEAD_BYTES, MOST_AHEAD, BoundedProtocol
 from tests.hub import Hub
 
 PATIENCE = 10.0
 GET = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+# More than the kernel takes for itself.
+MUCH = 32 * 1024 * 1024
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 NO_HTTP = {
@@ -153,6 +157,20 @@ async def test_another_protocol_is_not_switched_to_and_the_connection_goes_on(sh
     await is_well(shared_hub)
 
 
+async def test_requests_sent_ahead_are_answered_in_their_order(shared_hub: Hub) -> None:
+    ahead = b"".join(b"GET /api/%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(MOST_AHEAD))
+    heard = await talk(shared_hub.server.port, ahead + GET + b"Connection: close\r\n\r\n")
+    assert heard.count(b"HTTP/1.1 404 ") == MOST_AHEAD
+    assert heard.index(b"HTTP/1.1 200 OK") > heard.rindex(b"HTTP/1.1 404 ")
+
+
+async def test_request_upon_request_without_end_is_not_kept_in_memory(shared_hub: Hub) -> None:
+    # One write arrives as one, and what of it is no request yet is refused.
+    heard = await talk(shared_hub.server.port, (GET + b"\r\n") * 1_000)
+    assert heard.count(b"HTTP/1.1 200 OK") <= 1
+    await is_well(shared_hub)
+
+
 class Impatient(BoundedProtocol):
     """As the hub's, but it waits no longer than a test would."""
 
@@ -163,6 +181,10 @@ async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers when it has the whole body, or the client is gone."""
     if scope["path"] == "/slow":
         await asyncio.sleep(5 * Impatient.patience)
+    if scope["path"].startswith("/much"):
+        size, pieces = scope["path"].removeprefix("/much/").split("/")
+        await say_much(int(size), int(pieces), send)
+        return
     more = True
     while more:
         message = await receive()
@@ -171,18 +193,89 @@ async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
-@pytest.fixture
-async def impatient() -> Any:
-    """The port of a server that cuts off whoever does not go on."""
+async def say_much(size: int, pieces: int, send: Send) -> None:
+    """Answers with so many bytes in so many pieces."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+    for number in range(pieces):
+        body = b"x" * (size // pieces)
+        await send({"type": "http.response.body", "body": body, "more_body": number < pieces - 1})
+
+
+@asynccontextmanager
+async def serving(protocol: type[BoundedProtocol]) -> AsyncIterator[uvicorn.Server]:
+    """A server of `read_all`."""
     config = uvicorn.Config(
-        read_all, http=Impatient, ws="none", lifespan="off", log_config=None, port=0, timeout_keep_alive=3_600
+        read_all,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        port=0,
+        timeout_keep_alive=3_600,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
-    yield server.servers[0].sockets[0].getsockname()[1]
+    yield server
     await server.shutdown()
+
+
+def port_of(server: uvicorn.Server) -> int:
+    return int(server.servers[0].sockets[0].getsockname()[1])
+
+
+@pytest.fixture
+async def impatient() -> Any:
+    """The port of a server that cuts off whoever does not go on."""
+    async with serving(Impatient) as server:
+        yield port_of(server)
+
+
+@pytest.mark.parametrize("after", [b"", b"Connection: close\r\n"], ids=["kept open", "to be closed"])
+@pytest.mark.parametrize(
+    ("size", "pieces", "taken"),
+    [(MUCH, 1, 1), (MUCH, 512, 1), (60_000, 1, 1), (MUCH, 1, MUCH - 20_000)],
+    ids=["large", "in pieces", "small", "nearly taken"],
+)
+async def test_who_does_not_take_the_answer_is_cut_off(size: int, pieces: int, taken: int, after: bytes) -> None:
+    async with serving(Impatient) as server:
+        # The kernel takes little, or nothing would be left of a small answer.
+        server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", port_of(server)))
+            client.sendall(b"GET /much/%d/%d HTTP/1.1\r\nHost: x\r\n%b\r\n" % (size, pieces, after))
+            await anyio.to_thread.run_sync(take, client, taken)
+            async with asyncio.timeout(PATIENCE):
+                while server.server_state.connections:  # noqa: ASYNC110  # uvicorn tells nobody
+                    await asyncio.sleep(0.01)
+
+
+def take(client: socket.socket, size: int) -> None:
+    while size > 0:
+        size -= len(client.recv(min(size, 65_536)))
+
+
+class Unhurried(BoundedProtocol):
+    """Waits for less than the whole answer takes, and for longer than each step of it does."""
+
+    patience = 1.0
+
+
+@pytest.mark.parametrize("pieces", [1, 512])
+async def test_who_takes_the_answer_slowly_gets_all_of_it(pieces: int) -> None:
+    async with serving(Unhurried) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server), limit=64 * 1024)
+        writer.write(b"GET /much/%d/%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (MUCH, pieces))
+        await reader.readuntil(b"\r\n\r\n")
+        taken, step = 0, MUCH // 16
+        while chunk := await reader.read(step):
+            taken += len(chunk)
+            await asyncio.sleep(0.1 * len(chunk) / step)
+        assert taken == MUCH
+        writer.close()
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["first", "second"])
