@@ -42,6 +42,7 @@ from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
 from api.settings import Settings, SettingsError
+from api.stream import BODY
 from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
@@ -81,6 +82,10 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         await self._asgi(scope, receive, send)
+        body = scope.pop(BODY, None)
+        if body is not None:
+            # Out here, since the coroutines of all layers would be 8 KB for as long as a stream lives.
+            await body(receive, send)
 
 
 def build(settings: Settings, *, clock: Callable[[], int] | None = None, random: Random | None = None) -> App:
@@ -99,7 +104,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         clock=time.monotonic,
         wall=clock,
         random=random,
-        new_id=new_id,
+        process=new_id(),
     )
     tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
     tickets = Tickets(tokens, _steady_clock)

@@ -4,6 +4,7 @@ import msgspec
 import structlog
 
 from api.identity import Identities
+from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from services import channels
 from services.writer import Batch
@@ -34,11 +35,12 @@ class Commits:
         """A login, a user or a key has ended or changed: forget who they were, and end their streams."""
         self._identities.apply(type, data)
         if type == "login_ended":
-            self._manager.end_login(data["loginId"], "logout" if data["reason"] == "logout" else "revoked")
+            reason: Bye = "logout" if data["reason"] == "logout" else "revoked"
+            self._manager.end_login(data["loginId"], reason, user_id=data["userId"])
         elif type == "user_ended":
             self._manager.end_user(data["userId"], "revoked")
         elif type == "key_revoked":
-            self._manager.end_login(f"key:{data['name']}", "revoked")
+            self._manager.end_login(f"key:{data['name']}", "revoked", user_id=None)
         elif type == "user_changed" and data.get("streams") == "rotate":
             # They come back at once, and hear what their new role may hear.
             self._manager.end_user(data["userId"], "rotate")

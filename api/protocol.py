@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn has it, with bounds that it has none of: the size of a head, requests ahead, and patience."""
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -20,7 +21,19 @@ MOST_AHEAD: Final = 16
 # What of uvicorn's insides it takes to take a connection from it.
 INSIDES: Final[dict[type, frozenset[str]]] = {
     HttpToolsProtocol: frozenset(
-        {"_unset_keepalive_if_required", "connections", "cycle", "flow", "loop", "parser", "pipeline", "transport"}
+        {
+            "_unset_keepalive_if_required",
+            "client",
+            "connections",
+            "cycle",
+            "flow",
+            "loop",
+            "parser",
+            "pipeline",
+            "scheme",
+            "server",
+            "transport",
+        }
     ),
     RequestResponseCycle: frozenset({"chunked_encoding", "disconnected", "scope", "transport"}),
     FlowControl: frozenset({"resume_reading"}),
@@ -50,7 +63,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is waited for as long as any."""
-        super().connection_made(transport)
+        # As uvicorn does it, but for the addresses: it asks uvloop's own socket for them, which then keeps them.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server, self.client = _addresses(transport)
+        self.scheme = "http"
         self._set_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -181,6 +199,19 @@ def _rendered(refusal: DomainError) -> bytes:
     headers = [*answer.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
     lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
     return b"".join((*lines, b"\r\n", bytes(answer.body)))
+
+
+def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
+    """Ours and the client's, host and port; None for one who has gone already."""
+    kept = transport.get_extra_info("socket")
+    bare = socket.socket(kept.family, kept.type, kept.proto, kept.fileno())
+    try:
+        return bare.getsockname()[:2], bare.getpeername()[:2]
+    except OSError:
+        return bare.getsockname()[:2], None
+    finally:
+        # The file is the transport's.
+        bare.detach()
 
 
 def missing_names() -> list[str]:

@@ -2,33 +2,26 @@
 
 import asyncio
 import email.utils
-import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
-
-import httpcore2
-import httpx2
+from typing import TYPE_CHECKING, Any, Final
 
 from api.endpoints import Endpoint, Endpoints, NoSuchHost, NotPublic
 from api.secret_keys import kept_key
 from services.base64url import decode
 
+if TYPE_CHECKING:
+    from api.push_connections import PushConnections
+
 FILE_NAME: Final = "vapid.key"
 
-# Seconds for each step of one request.
-CONNECT_SECONDS: Final = 5.0
-STEP_SECONDS: Final = 10.0
 # All of it, whatever the other side does.
 TOTAL_SECONDS: Final = 20.0
-CONNECTIONS: Final = 64
 # RFC 8292, 2: a signature is good for 24 hours at most.
 SIGNED_SECONDS: Final = 12 * 3_600
-# Of an answer nothing but its head matters; so much is read that the connection can be used again.
-ANSWER_BYTES: Final = 16 * 1024
 
 
 class Unreachable(Exception):
@@ -61,7 +54,7 @@ class PushService:
         # Encryption and its library, which takes its time to load, stay off the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="push")
         self._signer: Any = None
-        self._pool: httpcore2.AsyncConnectionPool | None = None
+        self._connections: PushConnections | None = None
 
     async def public_key(self) -> str:
         """What a browser subscribes to (base64url, 65 bytes). Raises OSError where it cannot be kept."""
@@ -84,44 +77,25 @@ class PushService:
             raise Unreachable("not public") from None
         except NoSuchHost:
             raise Unreachable("no such host") from None
-        except (TimeoutError, httpcore2.TimeoutException):
+        except TimeoutError:
             raise Unreachable("timeout") from None
-        except (OSError, ssl.SSLError, httpcore2.NetworkError, httpcore2.ProtocolError):
+        except OSError:
             raise Unreachable("network") from None
 
     async def stop(self) -> None:
         """Close all connections."""
-        if self._pool is not None:
-            await self._pool.aclose()
-            self._pool = None
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._endpoints.close()
 
     async def _post(self, endpoint: Endpoint, body: bytes, headers: list[tuple[str, str]], now: int) -> Answer:
-        if self._pool is None:
-            context = await self._off_loop(partial(httpx2.create_ssl_context, trust_env=False))
-            self._pool = self._pool or httpcore2.AsyncConnectionPool(
-                ssl_context=context,
-                max_connections=CONNECTIONS,
-                keepalive_expiry=30.0,
-                network_backend=_Checked(self._endpoints),
-            )
-        url = httpcore2.URL(
-            scheme=endpoint.scheme.encode(),
-            host=endpoint.host.strip("[]").encode(),
-            port=endpoint.port,
-            target=endpoint.target.encode(),
-        )
-        steps = {"connect": CONNECT_SECONDS, "read": STEP_SECONDS, "write": STEP_SECONDS, "pool": STEP_SECONDS}
-        async with self._pool.stream(
-            "POST", url, headers=headers, content=body, extensions={"timeout": steps}
-        ) as response:
-            read = 0
-            async for chunk in response.aiter_stream():
-                read += len(chunk)
-                if read > ANSWER_BYTES:
-                    break
-            return Answer(response.status, _retry_after(response.headers, now))
+        if self._connections is None:
+            made = await self._off_loop(partial(_connect, self._endpoints))
+            self._connections = self._connections or made
+        status, answered = await self._connections.post(endpoint, headers, body)
+        return Answer(status, _retry_after(answered, now))
 
     def _sealed(self, endpoint: Endpoint, p256dh: str, auth: str, plain: bytes, now: int) -> tuple[bytes, str]:
         from services import sealing
@@ -142,33 +116,10 @@ class PushService:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-class _Checked(httpcore2.AsyncNetworkBackend):
-    """Connects to the very addresses that were checked: a name may lead elsewhere a moment later."""
+def _connect(endpoints: Endpoints) -> "PushConnections":
+    from api.push_connections import PushConnections
 
-    def __init__(self, endpoints: Endpoints) -> None:
-        self._endpoints = endpoints
-        self._inner = httpcore2.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first of a name's addresses that answers. Raises NotPublic and NoSuchHost."""
-        failed: Exception | None = None
-        for address in await self._endpoints.addresses(host, port):
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failed = error
-        raise failed or httpcore2.ConnectError("no address")
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await self._inner.sleep(seconds)
+    return PushConnections(endpoints)
 
 
 def _is_point(p256dh: bytes) -> bool:

@@ -54,13 +54,14 @@ def _is_trusted(call: Call[None, None], admins: Policy) -> bool:
 
 
 def _inside(call: Call[None, None]) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    snapshot = call.hub.manager.snapshot()
+    manager = call.hub.manager
+    snapshot = manager.snapshot()
     sessions = [
         {
-            "id": session.id,
+            "id": manager.id_of(session),
             "userId": session.user_id,
             "channels": list(session.channels),
-            "openedAt": times.render(session.opened_at),
+            "openedAt": times.render(manager.opened_at(session)),
         }
         for session in snapshot.sessions[:SESSIONS_SHOWN]
     ]

@@ -1,11 +1,13 @@
 """The portable way to one client: chunks wait here until the ASGI server has taken them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+
+from starlette.types import Send
 
 
 class PortableSink:
-    """A realtime.ports.Sink over an async iterator of bytes; works on any ASGI server.
+    """A realtime.ports.Sink over the `send` of any ASGI server.
 
     `transport` is the connection where the server lets us reach it; elsewhere (None) it is `writer` that is cancelled
     when a stream is aborted.
@@ -76,17 +78,20 @@ class PortableSink:
         if self._size == 0:
             self._tell_drained()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """What the response sends: everything that waits, joined, whenever the server has taken the last of it."""
+    async def pour(self, send: Send) -> None:
+        """Send the body: everything that waits, joined, whenever the server has taken the last of it; then its end."""
         while True:
             if self._chunks:
                 chunk = b"".join(self._chunks)
                 self._chunks.clear()
-                yield chunk
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                # Not kept while nothing is written.
+                del chunk
                 self._size = sum(map(len, self._chunks))
                 if self._size == 0:
                     self._tell_drained()
             elif self._ended:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             else:
                 self._waiter = self._loop.create_future()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Final
 
 import msgspec
 from sse_starlette.sse import AppStatus, EventSourceResponse
@@ -26,6 +28,8 @@ from services.errors import Forbidden
 from services.inbox_events import Counts
 
 HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+# Where the scope holds what writes the rest of a portable stream, once all layers have returned.
+BODY: Final = "hub.body"
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
 COUNT_TRIES = 3
 
@@ -66,7 +70,7 @@ class Stream(EventSourceResponse):
         elif reason := self._refusal():
             await _farewell(self._manager.farewell(reason))(scope, receive, send)
         else:
-            await self._stream(scope, receive, send)
+            await self._begin_body(scope, send)
 
     async def _take_over(self, line: Line, send: Send) -> None:
         """Headers by the server; all that follows by the hub, and this request is over."""
@@ -87,28 +91,17 @@ class Stream(EventSourceResponse):
             sink.abort()
             raise
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The portable way, on any ASGI server: this task writes, one more waits for the client to go."""
-        loop = asyncio.get_running_loop()
-        sink = PortableSink(loop, scope.get("hub.transport"), asyncio.current_task())
+    async def _begin_body(self, scope: Scope, send: Send) -> None:
+        """The portable way, on any ASGI server: the headers here, the body when all layers have returned."""
+        sink = PortableSink(asyncio.get_running_loop(), scope.get("hub.transport"), asyncio.current_task())
         session = self._begin(sink)
-        # They hold the whole request: 2 KB for as long as the stream lives.
-        del self._begin, self._still
-        listening = loop.create_task(_until_gone(receive, sink))
+        close = partial(self._manager.close, session)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for chunk in sink.chunks():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except OSError:
-            # ASGI's way to say that the client has gone.
-            pass
-        except asyncio.CancelledError:
-            if not sink.aborted:
-                raise
-        finally:
-            listening.cancel()
-            self._manager.close(session)
+        except BaseException:
+            close()
+            raise
+        scope[BODY] = partial(_write_body, sink, close)
 
     def _refusal(self) -> Bye | None:
         """Why there is no stream; None counts as one that is opened."""
@@ -180,7 +173,7 @@ def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdic
     manager = hub.manager
     stands = at or Cursor(manager.options.epoch, manager.head)
     data = {
-        "sessionId": session.id,
+        "sessionId": manager.id_of(session),
         "userId": session.user_id,
         "channels": session.channels,
         "cursor": str(stands),
@@ -197,6 +190,22 @@ def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdic
 def _farewell(frame: bytes) -> Response:
     """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
     return Response(frame, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
+
+
+async def _write_body(sink: PortableSink, close: Callable[[], None], receive: Receive, send: Send) -> None:
+    """This task writes, one more waits for the client to go."""
+    listening = asyncio.get_running_loop().create_task(_until_gone(receive, sink))
+    try:
+        await sink.pour(send)
+    except OSError:
+        # ASGI's way to say that the client has gone.
+        pass
+    except asyncio.CancelledError:
+        if not sink.aborted:
+            raise
+    finally:
+        listening.cancel()
+        close()
 
 
 async def _until_gone(receive: Receive, sink: PortableSink) -> None:

@@ -140,13 +140,33 @@ async def open_streams(url: str, asks: Sequence[bytes], ear: Ear) -> list[wire.L
     return listeners
 
 
-async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, status: int) -> tuple[float, float]:
-    """KiB of memory per stream, and the median milliseconds from a broadcast to the last of all streams."""
-    (caller,) = await wire.callers(server.url, 1)
-    ear, before = Ear(), server.rss_kb()
-    listeners = await open_streams(server.url, streams, ear)
+async def memory(server: Server, streams: Sequence[bytes]) -> float:
+    """KiB of memory per stream, of a server that has done nothing else: what others have freed it would take again."""
+    before = server.rss_kb()
+    listeners = await open_streams(server.url, streams, Ear())
     await asyncio.sleep(1)
-    memory = (server.rss_kb() - before) / len(streams)
+    taken = (server.rss_kb() - before) / len(streams)
+    for listener in listeners:
+        listener.transport.abort()
+    return taken
+
+
+async def memories(users: int) -> Row:
+    """What a stream takes, here and there, on servers started for that alone."""
+    with servers.hub() as ours:
+        tokens = [token for _, token in await sign_up(ours.url, "freelancer", users)]
+        asks = [wire.request("GET", ours.url, "/api/realtime/connect", token=tokens[n % users]) for n in range(STREAMS)]
+        mine = await memory(ours, asks)
+    with servers.naive() as naive:
+        theirs = await memory(naive, [wire.request("GET", naive.url, "/stream")] * STREAMS)
+    return ("KiB a stream, 1,000 streams", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.2f} ×")
+
+
+async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, status: int) -> float:
+    """The median milliseconds from a broadcast to the last of all streams."""
+    (caller,) = await wire.callers(server.url, 1)
+    ear = Ear()
+    listeners = await open_streams(server.url, streams, ear)
     times = []
     for _ in range(BROADCASTS):
         began = time.perf_counter()
@@ -156,7 +176,7 @@ async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, statu
         times.append((last - began) * 1_000)
     for listener in listeners:
         listener.transport.abort()
-    return memory, statistics.median(times)
+    return statistics.median(times)
 
 
 async def paced(server: Server, key: str, user: tuple[str, str]) -> list[float]:
@@ -222,13 +242,10 @@ async def measure(ours: Server, naive: Server) -> list[Row]:
     ]
     say = json.dumps({"type": "bench", "data": {"text": MARK.decode() + "x" * 180}}).encode()
     ask = wire.request("POST", ours.url, "/api/realtime/broadcast", token=key, body=say)
-    memory, last = await broadcasts(ours, streams, ask, 202)
+    last = await broadcasts(ours, streams, ask, 202)
     streams = [wire.request("GET", naive.url, "/stream")] * STREAMS
     ask = wire.request("POST", naive.url, "/broadcast", body=say)
-    naive_memory, naive_last = await broadcasts(naive, streams, ask, 202)
-    rows.append(
-        ("KiB a stream, 1,000 streams", f"{memory:.1f}", f"{naive_memory:.1f}", f"{memory / naive_memory:.2f} ×")
-    )
+    naive_last = await broadcasts(naive, streams, ask, 202)
     rows.append(
         (
             "ms until the last of 1,000 has a broadcast",
@@ -246,6 +263,7 @@ def main() -> None:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     with servers.hub() as ours, servers.naive() as naive:
         rows = uvloop.run(measure(ours, naive))
+    rows.append(uvloop.run(memories(50)))
     rows += search.measure()
     table = Table(
         "what",

@@ -14,32 +14,35 @@ class Audience:
     def __init__(self) -> None:
         # By private channel, and by the tuple of shared channels.
         self.own: dict[str, Session | Several[Session]] = {}
-        self.groups: dict[tuple[str, ...], dict[Session, None]] = {}
+        self.groups: dict[tuple[str, ...], tuple[tuple[str, ...], dict[Session, None]]] = {}
         # Those that have read further than what has been published here: committed, but still on its way to `publish`.
         self.ahead: set[Session] = set()
+        # Of shared channels.
         self._hearers: Counter[str] = Counter()
 
     def hears(self, channel: str) -> bool:
         """Whether anybody listens to it."""
-        return channel in self._hearers
+        return channel in self._hearers or channel in self.own
 
     def add(self, session: Session) -> None:
         """From now on it is given what is published."""
-        self.groups.setdefault(session.shared, {})[session] = None
+        # From here on it has the tuple that all of its group have.
+        session.shared, group = self.groups.setdefault(session.shared, (session.shared, {}))
+        group[session] = None
         if session.own_channel is not None:
             put(self.own, session.own_channel, session)
-        self._hearers.update(session.channels)
+        self._hearers.update(session.shared)
 
     def remove(self, session: Session) -> None:
         """Undo `add`."""
-        group = self.groups[session.shared]
+        _, group = self.groups[session.shared]
         del group[session]
         if not group:
             del self.groups[session.shared]
         if session.own_channel is not None:
             take_out(self.own, session.own_channel, session)
         self.ahead.discard(session)
-        for channel in session.channels:
+        for channel in session.shared:
             self._hearers[channel] -= 1
             if not self._hearers[channel]:
                 del self._hearers[channel]

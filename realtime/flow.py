@@ -207,7 +207,7 @@ class Flow:
 
     def _divided(self, waiting: dict[str, list[Waiting]]) -> Iterator[Lot]:
         apart = self._apart(waiting)
-        for shared, listeners in self.audience.groups.items():
+        for shared, listeners in self.audience.groups.values():
             items = _merged(waiting, shared)
             if items:
                 together = [each for each in listeners if each not in apart] if apart else tuple(listeners)

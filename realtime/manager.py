@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from random import Random
 
 from realtime.admission import Admission
@@ -37,11 +37,13 @@ class RealtimeManager:
         clock: Callable[[], float],
         wall: Callable[[], int],
         random: Random,
-        new_id: Callable[[], str],
+        process: str,
     ) -> None:
-        """`clock` gives monotonic seconds, `wall` milliseconds since the epoch, `new_id` a fresh stream id."""
+        """`clock` gives monotonic seconds, `wall` milliseconds since the epoch, `process` is a
+        name that no other process has or had."""
         self.options = options
-        self._clock, self._wall, self._random, self._new_id = clock, wall, random, new_id
+        self._clock, self._wall, self._random = clock, wall, random
+        self._process, self._numbers = process, count(1)
         backlog = Backlog(options.ring_events, options.ring_bytes)
         self._flow = Flow(options, backlog, lambda session: self._catch_up.wait(session))
         self._catch_up = CatchUp(self._flow, history, options, self.end)
@@ -148,9 +150,10 @@ class RealtimeManager:
 
         `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
         """
+        now = self._clock()
         position = self._flow.head if verdict.position is None else verdict.position
         session = Session(
-            id=self._new_id(),
+            number=next(self._numbers),
             user_id=user_id,
             channels=channels,
             own_channel=own_channel,
@@ -158,13 +161,13 @@ class RealtimeManager:
             address=address,
             sink=sink,
             position=position,
-            opened_at=self._wall(),
+            opened_at=now,
         )
         cursor = None if verdict.reason else Cursor(self.options.epoch, position)
         first = confirm(session, cursor)
         self._registry.add(session)
-        self._wheel.add(session, self._clock())
-        self.presence.came(user_id, self._clock())
+        self._wheel.add(session, now)
+        self.presence.came(user_id, now)
         if verdict.reason:
             self._catch_up.start_over(session, verdict.reason, first)
         else:
@@ -179,9 +182,9 @@ class RealtimeManager:
             self._stalls.leave(session.sink, self._clock())
             self.close(session)
 
-    def end_login(self, login: str, reason: Bye) -> None:
-        """End the streams of one signed-in login."""
-        for session in self._registry.of_login(login):
+    def end_login(self, login: str, reason: Bye, *, user_id: str | None) -> None:
+        """End the streams of one signed-in login of a user, or of one API key (no user)."""
+        for session in self._registry.of_login(login, user_id):
             self.end(session, reason)
 
     def end_user(self, user_id: str, reason: Bye) -> None:
@@ -206,6 +209,14 @@ class RealtimeManager:
         self._registry.remove(session, self._clock())
         if not self._registry.of_user(session.user_id):
             self.presence.left(session.user_id, self._clock())
+
+    def id_of(self, session: Session) -> str:
+        """What a stream is called outside: no other ever had that name."""
+        return f"{self._process}-{session.number}"
+
+    def opened_at(self, session: Session) -> int:
+        """When it was opened, in milliseconds since the epoch."""
+        return self._wall() - round((self._clock() - session.opened_at) * 1_000)
 
     def stands_at(self, session: Session) -> Cursor:
         """How far a stream has been given everything."""

@@ -1,7 +1,7 @@
 """Presence: who is online, idle or offline, from input and connections; pure, the clock is passed in."""
 
-import heapq
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, Literal
 
 Status = Literal["online", "idle", "offline"]
@@ -19,8 +19,8 @@ class _User:
     input_at: float
     left_at: float | None
     told: Status
-    # When the clock is next looked at for this user: the one entry of the heap that counts.
-    check_at: float
+    # The second in which this user is next looked at: of the seconds that name them, the one that counts. 0: none.
+    check_at: int
 
 
 class Presence:
@@ -34,7 +34,8 @@ class Presence:
 
     def __init__(self) -> None:
         self._users: dict[str, _User] = {}
-        self._due: list[tuple[float, str]] = []
+        # Whom to look at in which second; a tuple and a float for each in a heap were 90 bytes more.
+        self._due: dict[int, list[str]] = {}
         self._line: dict[str, None] = {}
 
     def __len__(self) -> int:
@@ -44,7 +45,7 @@ class Presence:
         """A stream of theirs has opened. Coming from offline counts as input, coming back does not."""
         user = self._users.get(user_id)
         if user is None:
-            self._users[user_id] = user = _User(now, None, "offline", 0.0)
+            self._users[user_id] = user = _User(now, None, "offline", 0)
             self._line[user_id] = None
         elif self._status(user, now) == "offline":
             user.input_at = now
@@ -84,12 +85,12 @@ class Presence:
 
     def changes(self, now: float, limit: int) -> list[tuple[str, Status, float]]:
         """At most `limit` users who are not as they were last told, longest waiting first: id, status, last input."""
-        while self._due and self._due[0][0] <= now:
-            at, user_id = heapq.heappop(self._due)
-            user = self._users.get(user_id)
-            if user is not None and user.check_at == at:
-                self._line[user_id] = None
-                self._look(user_id, user, now)
+        for second in sorted(second for second in self._due if second <= now):
+            for user_id in self._due.pop(second):
+                user = self._users.get(user_id)
+                if user is not None and user.check_at == second:
+                    self._line[user_id] = None
+                    self._look(user_id, user, now)
         found: list[tuple[str, Status, float]] = []
         while self._line and len(found) < limit:
             user_id = next(iter(self._line))
@@ -116,7 +117,7 @@ class Presence:
         at = min(turns)
         if at <= now:
             # Idle already: only input or leaving will change that.
-            user.check_at = 0.0
-        elif user.check_at != at:
-            user.check_at = at
-            heapq.heappush(self._due, (at, user_id))
+            user.check_at = 0
+        elif user.check_at != ceil(at):
+            user.check_at = ceil(at)
+            self._due.setdefault(user.check_at, []).append(user_id)

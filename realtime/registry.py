@@ -1,4 +1,4 @@
-"""The registry: every open stream, found by its id, user, login and address."""
+"""The registry: every open stream, found by its user, and counted by its address."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,12 +19,11 @@ class Snapshot:
 class Registry:
     """Indexes only; `remove` undoes all that `add` did."""
 
-    __slots__ = ("_addresses", "_left", "_logins", "_sessions", "_users")
+    __slots__ = ("_addresses", "_left", "_sessions", "_users")
 
     def __init__(self) -> None:
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[Session, None] = {}
         self._users: dict[str, Session | Several[Session]] = {}
-        self._logins: dict[str, Session | Several[Session]] = {}
         # Users without a stream, and since when (monotonic seconds), oldest first.
         self._left: dict[str, float] = {}
         self._addresses: Counter[str] = Counter()
@@ -39,27 +38,21 @@ class Registry:
 
     def __iter__(self) -> Iterator[Session]:
         """The open streams, as they are now: closing some while going over them is fine."""
-        return iter(tuple(self._sessions.values()))
+        return iter(tuple(self._sessions))
 
     def add(self, session: Session) -> None:
-        """Raises ValueError when the id is taken."""
-        if session.id in self._sessions:
-            raise ValueError("there is a stream with this id")
-        self._sessions[session.id] = session
+        """Take in a stream that is not here yet."""
+        self._sessions[session] = None
         put(self._users, session.user_id, session)
         self._left.pop(session.user_id, None)
-        if session.login is not None:
-            put(self._logins, session.login, session)
         self._addresses[session.address] += 1
 
     def remove(self, session: Session, now: float) -> None:
         """Forget a stream that is here."""
-        del self._sessions[session.id]
+        del self._sessions[session]
         take_out(self._users, session.user_id, session)
         if session.user_id not in self._users:
             self._left[session.user_id] = now
-        if session.login is not None:
-            take_out(self._logins, session.login, session)
         self._addresses[session.address] -= 1
         if not self._addresses[session.address]:
             del self._addresses[session.address]
@@ -68,9 +61,10 @@ class Registry:
         """The open streams of a user."""
         return tuple(all_of(self._users, user_id))
 
-    def of_login(self, login: str) -> tuple[Session, ...]:
-        """The open streams of a signed-in login."""
-        return tuple(all_of(self._logins, login))
+    def of_login(self, login: str, user_id: str | None) -> tuple[Session, ...]:
+        """The open streams that end with a login of this user, or with an API key: then all have to be looked at."""
+        among = self._sessions if user_id is None else all_of(self._users, user_id)
+        return tuple(session for session in among if session.login == login)
 
     def at_address(self, address: str) -> int:
         """How many streams are open from there."""
@@ -82,8 +76,8 @@ class Registry:
 
     def snapshot(self) -> Snapshot:
         """Counted now: nobody asks often."""
-        listeners = Counter(channel for session in self._sessions.values() for channel in session.channels)
-        return Snapshot(dict(listeners), tuple(self._sessions.values()))
+        listeners = Counter(channel for session in self._sessions for channel in session.channels)
+        return Snapshot(dict(listeners), tuple(self._sessions))
 
     def sweep(self, before: float) -> None:
         """Forget the users whose last stream ended before that time."""

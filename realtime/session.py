@@ -18,14 +18,12 @@ class Session:
     __slots__ = (
         "address",
         "asked",
-        "channels",
-        "id",
         "login",
+        "number",
         "opened_at",
         "own_channel",
         "position",
         "progress",
-        "progress_at",
         "pushed",
         "rotate_at",
         "round",
@@ -41,7 +39,7 @@ class Session:
     def __init__(
         self,
         *,
-        id: str,
+        number: int,
         user_id: str,
         channels: tuple[str, ...],
         own_channel: str,
@@ -49,14 +47,15 @@ class Session:
         address: str,
         sink: Sink,
         position: int,
-        opened_at: int,
+        opened_at: float,
     ) -> None:
-        """`opened_at` in milliseconds since the epoch; `login` is the signed-in login it belongs to, if any."""
-        self.id = id
+        """`opened_at` in monotonic seconds; `login` is the signed-in login it belongs to, if any.
+
+        `number` tells it from all other streams of this process.
+        """
+        self.number = number
         self.user_id = user_id
-        self.channels = channels
-        # The string that `channels` has: an equal one would be kept beside it.
-        self.own_channel = channels[channels.index(own_channel)] if own_channel in channels else None
+        self.own_channel = own_channel if own_channel in channels else None
         self.shared = tuple(channel for channel in channels if channel != own_channel)
         self.login = login
         self.address = address
@@ -72,13 +71,17 @@ class Session:
         self.asked = False
         # Events handed over since the sink was last found empty.
         self.waiting = 0
-        # Bytes handed over in all, and the most of them that were seen taken, when.
+        # Bytes handed over in all; the most of them that were seen taken, and when (None while nothing waits).
         self.pushed = 0
-        self.progress = -1
-        self.progress_at = 0.0
-        # The wheel slot it is in, and when it is to be sent round (monotonic seconds; None: never).
-        self.slot = -1
+        self.progress: tuple[int, float] | None = None
+        # The wheel's slot it is in, and when it is to be sent round (monotonic seconds; None: never).
+        self.slot: dict[Session, None] | None = None
         self.rotate_at: float | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """All it listens to, the user's own first; not kept: it would be another tuple for each stream."""
+        return self.shared if self.own_channel is None else (self.own_channel, *self.shared)
 
     def push(self, chunk: bytes) -> None:
         """Write, no matter what waits: for frames of the stream's own, and pages whose turn it is."""

@@ -27,19 +27,16 @@ class Stalls:
             return []
         self._next_look = now + self._seconds / 5
         self._hurry(now)
-        return [session for session in sessions if self._is_stalled(session, now)]
+        return [session for session in sessions if session.sink.pressure() and self._is_stalled(session, now)]
 
     def _is_stalled(self, session: Session, now: float) -> bool:
         unsent = session.sink.pressure()
-        if not unsent:
-            return False
         # What it has taken, give or take the transport's framing. Less than before is no progress.
         taken = session.pushed - unsent
-        if taken > session.progress or session.progress < 0:
-            session.progress = max(taken, 0)
-            session.progress_at = now
+        if session.progress is None or taken > session.progress[0]:
+            session.progress = (max(taken, 0), now)
             return False
-        return now - session.progress_at >= self._seconds
+        return now - session.progress[1] >= self._seconds
 
     def _hurry(self, now: float) -> None:
         still = [(deadline, sink) for deadline, sink in self._leaving if sink.pressure()]

@@ -45,11 +45,9 @@ class Wheel:
 
     def remove(self, session: Session) -> None:
         """Let a stream go; no harm if it is not there."""
-        slot = self._slots.get(session.slot)
-        if slot is not None and session in slot:
-            del slot[session]
-            if not slot:
-                del self._slots[session.slot]
+        if session.slot is not None:
+            session.slot.pop(session, None)
+            session.slot = None
 
     def turn(self, now: float) -> None:
         """Serve every slot that is due."""
@@ -58,7 +56,8 @@ class Wheel:
             stamp = rfc3339(self._wall())
             frames: dict[int, bytes] = {}
             for slot in sorted(due):
-                for session in self._slots.pop(slot):
+                # A copy: whoever is sent round leaves it meanwhile.
+                for session in tuple(self._slots.pop(slot)):
                     self._serve(session, now, stamp, frames)
 
     def _serve(self, session: Session, now: float, stamp: str, frames: dict[int, bytes]) -> None:
@@ -80,8 +79,8 @@ class Wheel:
         if session.rotate_at is not None:
             due = min(due, session.rotate_at)
         # Up: never early, so that a rotation that is due is seen as due.
-        session.slot = ceil(due / self._tick)
-        self._slots.setdefault(session.slot, {})[session] = None
+        session.slot = self._slots.setdefault(ceil(due / self._tick), {})
+        session.slot[session] = None
 
     def _about(self, jitter: float) -> float:
         return self._random.uniform(1 - jitter, 1 + jitter)

@@ -1,16 +1,15 @@
 """Who is asking: nobody, a signed-in user or an internal service; known before any handler runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from sys import intern
+from typing import Any, Literal, Self, cast
 
 import msgspec
 
 from services.shapes import Role
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True, gc=False):
     """A user as their own requests know them. `created_at` is milliseconds since 1970."""
 
     id: str
@@ -24,11 +23,11 @@ class User:
     def of_row(cls, row: Sequence[Any]) -> Self:
         """From a row that begins with id, email, name, role, skills (JSON) and created_at."""
         id, email, name, role, skills, created_at = row[:6]
-        return cls(id, email, name, role, tuple(msgspec.json.decode(skills)), created_at)
+        # One string for each role, not one for each user who is kept at hand.
+        return cls(id, email, name, cast(Role, intern(role)), tuple(msgspec.json.decode(skills)), created_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """Somebody who asks.
 
     `login` is the id of the signed-in session the request came with (None for a service's ticket), `scopes` and

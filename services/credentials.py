@@ -1,8 +1,9 @@
 """What is behind a login or an API key, kept at hand and dropped by the very commits that change it."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from realtime.few import Several, all_of, put, take_out
 from services import keys, logins, users
@@ -11,7 +12,7 @@ from services.database import Database
 from services.errors import DomainError
 from services.lookup import Lookup
 
-# Logins and keys kept at hand: about 1 KB each.
+# Logins and keys kept at hand: about half a KB each.
 KEPT = 20_000
 # Ends that can still be told apart from one another; whoever is further behind asks again.
 ENDS = 1_000
@@ -19,8 +20,7 @@ ENDS = 1_000
 TOUCHES = 500
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(msgspec.Struct, gc=False):
     caller: Caller
     used_at: int
 
@@ -39,8 +39,9 @@ class Credentials:
         self._logins: Lookup[logins.Login] = Lookup(database, logins.find)
         self._keys: Lookup[keys.Key] = Lookup(database, keys.find)
         self._users: Lookup[User] = Lookup(database, users.find)
-        # By the id of a login or the hash of a key; the id is the one string, shared with the stream of that login.
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        # By the id of a login or the hash of a key, the least used first; the id is the one string, shared with the
+        # stream of that login.
+        self._held: dict[str, _Held] = {}
         # What `_held` knows of a user (by id) or a service (`key:<name>`), so that it can be dropped without a search.
         self._owned: dict[str, str | Several[str]] = {}
         self._touched: set[str] = set()
@@ -120,9 +121,9 @@ class Credentials:
         return held.caller
 
     def _at_hand(self, name: str) -> _Held | None:
-        held = self._held.get(name)
+        held = self._held.pop(name, None)
         if held is not None:
-            self._held.move_to_end(name)
+            self._held[name] = held
         return held
 
     def _hold(self, name: str, held: _Held, owner: str, mark: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.util import greenlet_spawn
 
 from services import sqlite
 from services.errors import DomainError, Overloaded, StorageUnavailable
@@ -63,7 +64,7 @@ class Database:
         await asyncio.sleep(0)
         if self._reads:
             await asyncio.gather(*self._reads, return_exceptions=True)
-        await self._readers.dispose()
+        await greenlet_spawn(self._readers.dispose)
         await self._loop.run_in_executor(None, self._writer.close)
 
     @property
@@ -119,14 +120,17 @@ class Database:
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(query)
+            return await greenlet_spawn(self._on_a_reader, query)
         except PoolTimeout as error:
             raise Overloaded from error
         except (DBAPIError, sqlite3.Error) as error:
             if sqlite.is_unreadable(error):
                 raise StorageUnavailable from error
             raise
+
+    def _on_a_reader(self, query: Callable[[Connection], T]) -> T:
+        with self._readers.connect() as connection:
+            return query(connection)
 
     def _settle(self, batch: Batch) -> None:
         # The loop is closed only when nobody is left who could wait for an answer.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from anyio import CapacityLimiter, to_thread
-from PIL import Image, ImageOps
 
 from services.errors import Overloaded
 
@@ -63,6 +62,9 @@ def look(path: Path, type: str) -> Looked:
 
 
 def _look(path: Path, form: str) -> Looked:
+    # Not before the first image: 2 MB.
+    from PIL import Image, ImageOps
+
     with Image.open(path, formats=[form]) as image:
         # Before anything is decoded: the header alone says how much that would be.
         if image.width * image.height > PIXELS:

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+# Before all that imports structlog.
+import api.lean  # noqa: F401
 from api import logs
 from api.serve import serve
 from api.settings import Settings

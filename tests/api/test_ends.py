@@ -16,7 +16,6 @@ from realtime.session import Session
 from realtime.verdict import Verdict
 from services import channels
 from services.batch import Batch
-from services.ids import new_id
 from tests.realtime.memory import ListLog, ListSink
 
 
@@ -37,7 +36,7 @@ def manager() -> RealtimeManager:
         clock=lambda: 0.0,
         wall=lambda: 0,
         random=random.Random(1),
-        new_id=new_id,
+        process="p",
     )
 
 
@@ -66,7 +65,9 @@ async def test_a_stream_gets_nothing_committed_after_its_login_ended() -> None:
     hub = manager()
     await hub.start()
     ended, other = opened(hub, "phone"), opened(hub, "desk")
-    Commits(hub, cast(Identities, Heard()))(batch("login_ended", b'{"loginId":"phone","reason":"logout"}'))
+    Commits(hub, cast(Identities, Heard()))(
+        batch("login_ended", b'{"loginId":"phone","userId":"ann","reason":"logout"}')
+    )
     await hub.stop()
     assert b'"reason":"logout"' in ended.received()
     assert b"event: later" not in ended.received()

@@ -53,7 +53,6 @@ class Hub:
         self.now = 1_000.0
         self.log = ListLog()
         self.options = RealtimeOptions(epoch="e", **options)
-        self.ids = 0
         self.manager = self.make_manager()
 
     def make_manager(self) -> RealtimeManager:
@@ -63,12 +62,8 @@ class Hub:
             clock=lambda: self.now,
             wall=lambda: int(self.now * 1_000),
             random=Random(7),
-            new_id=self.new_id,
+            process="p",
         )
-
-    def new_id(self) -> str:
-        self.ids += 1
-        return f"s{self.ids}"
 
     def tell(self, channel: str, *data: str) -> list[Event]:
         """Commit and publish."""
@@ -121,4 +116,4 @@ class Hub:
 def confirm(session: Session, cursor: Cursor | None) -> bytes:
     """The smallest confirmation."""
     here = None if cursor is None else str(cursor)
-    return confirmed({"sessionId": session.id, "cursor": here}, 1_500, here)
+    return confirmed({"sessionId": session.number, "cursor": here}, 1_500, here)

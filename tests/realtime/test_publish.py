@@ -130,7 +130,7 @@ async def test_the_numbers_add_up(hub: Hub) -> None:
     assert (hub.manager.connections, hub.manager.users_online) == (3, 2)
     snapshot = hub.manager.snapshot()
     assert snapshot.channels == {"user:u": 2, "jobs": 3, "news": 2}
-    assert [session.id for session in snapshot.sessions] == ["s1", "s2", "s3"]
+    assert [hub.manager.id_of(session) for session in snapshot.sessions] == ["p-1", "p-2", "p-3"]
     hub.now += 61.9
     assert hub.manager.uptime_seconds == 61
     for client in (a, a, b, c):

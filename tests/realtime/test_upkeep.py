@@ -29,12 +29,12 @@ def beats(client: Client) -> list[str]:
 async def test_heartbeats_come_every_fifteen_seconds_or_so(hub: Hub) -> None:
     clients = [hub.open(f"u{n}") for n in range(50)]
     opened = hub.now
-    first: dict[str, float] = {}
+    first: dict[int, float] = {}
     while len(first) < 50:
         pass_time(hub, hub.options.tick_seconds)
         for client in clients:
             if beats(client):
-                first.setdefault(client.session.id, hub.now - opened)
+                first.setdefault(client.session.number, hub.now - opened)
     assert min(first.values()) >= 13.5
     assert max(first.values()) <= 17.0
     assert len(set(first.values())) > 3
@@ -102,13 +102,15 @@ async def test_streams_rotate_after_a_quarter_of_an_hour_or_so(hub: Hub) -> None
 
 async def test_a_login_or_a_user_can_be_ended(hub: Hub) -> None:
     phone, laptop, other = hub.open("u", login="l1"), hub.open("u", login="l2"), hub.open("v", login="l3")
-    hub.manager.end_login("l1", "logout")
+    hub.manager.end_login("l1", "logout", user_id="u")
     assert phone.types[-1] == "bye"
     assert laptop.types[-1] != "bye"
     hub.manager.end_user("u", "revoked")
     assert json.loads(laptop.messages[-1].data) == {"reason": "revoked"}
     assert other.state == "live"
     hub.manager.end_user("nobody", "revoked")
+    hub.manager.end_login("l3", "revoked", user_id=None)
+    assert other.types[-1] == "bye"
     hub.manager.end(phone.session, "rotate")
     assert phone.types.count("bye") == 1
 

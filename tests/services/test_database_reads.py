@@ -168,7 +168,7 @@ async def test_a_read_sees_one_moment(database: Database, ask: Callable[[Connect
 
 async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: Database) -> None:
     opened: list[object] = []
-    event.listen(database._readers.sync_engine, "connect", lambda connection, record: opened.append(connection))
+    event.listen(database._readers, "connect", lambda connection, record: opened.append(connection))
     chance = random.Random(1)
     for _ in range(200):
         reading = asyncio.create_task(database.read(names))

@@ -48,7 +48,7 @@ class Crowd:
             clock=lambda: self.now,
             wall=lambda: round(self.now * 1_000),
             random=Random(7),
-            new_id=lambda: f"s{len(self.sinks)}",
+            process="p",
         )
         self.teller = PresenceTeller(
             self.manager, database, clock=lambda: round(self.now * 1_000), monotonic=lambda: self.now
