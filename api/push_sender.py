@@ -111,11 +111,20 @@ class PushSender:
 
     async def _one(self, order: Order) -> None:
         try:
+            await self._try(order)
+        except Exception as error:
+            # The store does not take what became of it. It stays due; the pause keeps it from being tried without end.
+            self._log.warning("push_not_noted", push=order.id, error=repr(error))
+            await asyncio.sleep(FIRST_MS / 1_000)
+
+    async def _try(self, order: Order) -> None:
+        try:
             await self._deal_with(order)
         except Exception as error:
-            # It stays due; the pause keeps it from being tried without end.
+            # One that cannot be sent for a reason nobody thought of counts its tries like any other: if it stayed due,
+            # a few of them would take all the room there is.
             self._log.warning("push_not_sent", push=order.id, error=repr(error))
-            await asyncio.sleep(FIRST_MS / 1_000)
+            await self._again(order, "internal", None)
 
     async def _deal_with(self, order: Order) -> None:
         now, reader = self._clock(), order.user_id

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, select
 
 from api.endpoints import Endpoints
-from api.push_sender import AT_ONCE_PER_USER, TRIES
+from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
 from api.push_service import PushService
 from services import inbox_changes as changes
 from services import logins, preferences, pushes
@@ -330,3 +330,21 @@ async def test_a_test_goes_to_each_browser_whether_one_is_looking_or_not(world: 
     read: dict[str, Callable[[bytes], Any]] = {"/push/a": a.read, "/push/b": b.read}
     for got in world.push.got:
         assert read[got.target](got.body)["notification"]["tag"] == "test"
+
+
+async def test_what_cannot_be_sent_for_a_reason_nobody_thought_of_makes_room_for_the_others(world: World) -> None:
+    # More than are under way at once, for an address that this hub took once and would not take now.
+    strange = [await world.person(Browser(f"http://elsewhere.example/{n}")) for n in range(AT_ONCE + 1)]
+    made = [await world.send(each) for each in strange]
+    good = await world.person(world.push.browser())
+    await world.send(good)
+    for _ in range(3):
+        await world.sender.turn()
+        await world.sender.finish(0.5)
+    assert [got.target for got in world.push.got] == ["/push/one"]
+    (attempt,) = (await world.fate(strange[0], made[0])).push.attempts
+    assert (attempt.state, attempt.reason, attempt.tries) == ("waiting", "internal", 1)
+    for _ in range(TRIES):
+        await world.turn(2 * HOUR)
+    (attempt,) = (await world.fate(strange[0], made[0])).push.attempts
+    assert (attempt.state, attempt.tries) == ("failed", TRIES)
