@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services import (
+    blocks,
     conversations,
     inbox,
     membership,
     message_changes,
     message_notices,
+    messages,
     messaging,
     outbox,
     receipts,
@@ -108,6 +110,24 @@ def test_deleting_all_that_was_unread_takes_the_notification_of_what_was_before(
     assert len(notices(tx, bob)) == 1
     message_changes.remove(tx, message_id=second.id, user_id=ann.id, now=NOW)
     assert (notices(tx, bob), conversations.page(tx, user_id=bob.id).unread) == ([], 0)
+
+
+@pytest.mark.parametrize("by_sender", [True, False])
+def test_a_block_holds_for_new_words_in_old_messages_and_deleting_stays(tx: Connection, by_sender: bool) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    said = say(tx, ann, bob, "hello")
+    team = membership.make(tx, maker_id=ann.id, member_ids=[bob.id], title="Team", now=NOW).id
+    in_group = say(tx, ann, team, "hello all")
+    one, other = (ann, bob) if by_sender else (bob, ann)
+    blocks.block(tx, user_id=one.id, other_id=other.id, now=NOW)
+    with pytest.raises(Forbidden):
+        message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="I will find you", now=NOW)
+    assert messages.find(tx, ids=[said.id])[said.id].content == "hello"
+    message_changes.edit(tx, message_id=in_group.id, user_id=ann.id, content="hello everybody", now=NOW)
+    message_changes.remove(tx, message_id=said.id, user_id=ann.id, now=NOW)
+    blocks.unblock(tx, user_id=one.id, other_id=other.id, now=NOW)
+    again = say(tx, ann, bob, "hello")
+    assert message_changes.edit(tx, message_id=again.id, user_id=ann.id, content="hi", now=NOW).content == "hi"
 
 
 @pytest.mark.parametrize(("others", "told_to_all"), [(receipts.TOLD_MEMBERS - 1, True), (receipts.TOLD_MEMBERS, False)])
