@@ -13,6 +13,7 @@ from api.mail_post import MailPost
 from api.mailer import Refused, Unsent
 from api.push_service import Answer, Message, PushService, Unreachable
 from api.readers import Readers
+from api.resolver import Busy
 from services import push_words, pushes, subscriptions
 from services.database import Database
 from services.pushes import Later, Order, Skip
@@ -167,6 +168,9 @@ class PushSender:
             )
         except Unreachable as error:
             await self._again(order, str(error), None)
+        except Busy:
+            # Others' names that nobody answers are not held against this one.
+            await self._later(order, now + FIRST_MS, "busy")
         else:
             await self._answered(order, answer)
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 import httpcore2
 import httpx2
 
-from api.endpoints import Endpoint, Endpoints, NoSuchHost, NotPublic
+from api.endpoints import Endpoint, Endpoints, NotPublic
+from api.resolver import NoSuchHost
 from api.secret_keys import kept_key
 from services.base64url import decode
 
@@ -73,7 +74,7 @@ class PushService:
         return bool(await self._off_loop(partial(_is_point, p256dh)))
 
     async def send(self, url: str, *, p256dh: str, auth: str, message: Message, now: int) -> Answer:
-        """Hand one message over; `now` in ms. Raises Unreachable."""
+        """Hand one message over; `now` in ms. Raises Unreachable, and Busy before anything was tried."""
         endpoint = self._endpoints.parse(url)
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
@@ -157,7 +158,7 @@ class _Checked(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first of a name's addresses that answers. Raises NotPublic and NoSuchHost."""
+        """Connect to the first of a name's addresses that answers. Raises NotPublic, NoSuchHost and Busy."""
         failed: Exception | None = None
         for address in await self._endpoints.addresses(host, port):
             try:

@@ -44,9 +44,9 @@ _LAST_BY_OTHERS = (
     .order_by(_s.seq.desc())
     .limit(1)
 )
-_SHOWING = select(
-    *(notices.c.id, notices.c.user_id, notices.c.data, notices.c.read_at, notices.c.archived_at)
-).where(notices.c.user_id.in_(bindparam("owners", expanding=True)), notices.c.collapse_key == bindparam("key"))
+_SHOWING = select(*(notices.c.id, notices.c.user_id, notices.c.data, notices.c.read_at, notices.c.archived_at)).where(
+    notices.c.user_id.in_(bindparam("owners", expanding=True)), notices.c.collapse_key == bindparam("key")
+)
 _TELL_ANEW = (
     update(members)
     .where(

@@ -130,7 +130,7 @@ def blocked_with(tx: Connection, *, user_id: str, ids: Sequence[str]) -> set[str
 
 
 def refuse_blocked(tx: Connection, *, user_id: str, pair: str) -> None:
-    """What comes before anything one says in a direct conversation. Raises Forbidden where a block is between the two."""
+    """Before anything is said in a direct conversation. Raises Forbidden where a block is between the two."""
     if blocked_with(tx, user_id=user_id, ids=[peer_in(pair, user_id)]):
         raise Forbidden("You cannot write to this person.")
 

@@ -1,6 +1,8 @@
 """What is due is sent to a real push service, once, when nobody is looking; its answer decides what comes next."""
 
+import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, select
 
-from api.endpoints import Endpoints
+from api import resolver
+from api.endpoints import SENDS, Endpoints
 from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
 from api.push_service import PushService
 from services import inbox_changes as changes
@@ -192,6 +195,32 @@ async def test_a_name_that_has_come_to_lead_inside_since_is_not_connected_to(wor
     (attempt,) = (await world.fate(ann, made)).push.attempts
     assert (attempt.state, attempt.reason) == ("waiting", "not public")
     assert world.push.connections == 0
+
+
+async def test_a_push_that_others_names_keep_from_being_sent_costs_no_try_and_is_sent_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "SECONDS", 0.1)
+    end = threading.Event()
+
+    def resolve(host: str, port: int) -> list[str]:
+        assert host == "127.0.0.1" or end.wait(60)
+        return ["127.0.0.1"]
+
+    endpoints = Endpoints(world.push.origin, resolve)
+    await world.use(endpoints)
+    holes = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
+    await asyncio.gather(*holes, return_exceptions=True)
+    ann = await world.person(world.push.browser())
+    made = await world.send(ann)
+    assert await world.turn() == 0
+    (attempt,) = (await world.fate(ann, made)).push.attempts
+    assert (attempt.state, attempt.reason, attempt.tries) == ("waiting", "busy", 0)
+    end.set()
+    for _ in range(10):
+        if await world.turn(6 * SECOND):
+            break
+    assert (await world.fate(ann, made)).push.state == "sent"
 
 
 async def test_whoever_is_looking_gets_no_push_once_their_browser_has_it(world: World) -> None:
