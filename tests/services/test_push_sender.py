@@ -107,17 +107,25 @@ async def test_a_long_body_is_cut_to_what_fits_whatever_it_is_made_of(world: Wor
 
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_browser_that_is_gone_is_forgotten_with_all_that_waits_for_it(world: World, status: int) -> None:
-    ann = await world.person(world.push.browser("gone"), world.push.browser("here"))
-    made = [await world.send(ann) for _ in range(2)]
-    world.push.replies = [Reply(status)]
+    gone, here = world.push.browser("gone"), world.push.browser("here")
+    ann = await world.person(gone, here)
+    made = [await world.send(ann) for _ in range(AT_ONCE_PER_USER + 1)]
+    world.push.gone = {"/push/gone": status}
     await world.turn()
     left = await world.database.read(lambda tx: tx.execute(select(browsers.c.endpoint)).scalars().all())
-    assert [each[-4:] for each in left] == ["here"] or [each[-4:] for each in left] == ["gone"]
-    before = await world.turn(HOUR)
-    assert await world.turn(DAY) == before
+    assert left == [here.endpoint]
+    await world.turn(HOUR)
+    asked = [got.target for got in world.push.got]
+    assert asked.count("/push/here") == len(made)
+    assert asked.count("/push/gone") < len(made), "what waited for it was not sent any more"
     for each in made:
         fate = await world.fate(ann, each)
-        assert sorted(attempt.state for attempt in fate.push.attempts) in (["failed", "sent"], ["sent", "sent"])
+        assert sorted((attempt.state, attempt.reason) for attempt in fate.push.attempts) == [
+            ("failed", "gone"),
+            ("sent", None),
+        ]
+    before = len(asked)
+    assert await world.turn(DAY) == before
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 413, 301, 302, 307, 308])
