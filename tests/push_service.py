@@ -76,12 +76,13 @@ class Got:
 
 @dataclass
 class Reply:
-    """One answer; `hang` gives none at all."""
+    """One answer; `hang` gives none at all, and a `length` that is more than the body promises what never comes."""
 
     status: int = 201
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     hang: bool = False
+    length: int | None = None
 
 
 class LocalPushService:
@@ -145,7 +146,10 @@ class LocalPushService:
         self._news.set()
         if reply.hang:
             await asyncio.Event().wait()
-        lines = [f"HTTP/1.1 {reply.status} x", f"content-length: {len(reply.body)}"]
+        lines = [
+            f"HTTP/1.1 {reply.status} x",
+            f"content-length: {len(reply.body) if reply.length is None else reply.length}",
+        ]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode() + reply.body)
         await writer.drain()

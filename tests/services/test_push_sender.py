@@ -15,9 +15,9 @@ from sqlalchemy import Connection, select
 from api import resolver
 from api.endpoints import SENDS, Endpoints
 from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
-from api.push_service import PushService
+from api.push_service import ANSWER_BYTES, PushService
 from services import inbox_changes as changes
-from services import logins, preferences, pushes
+from services import logins, preferences, pushes, subscriptions
 from services.database import Database
 from services.preferences import DEFAULTS, Choice
 from services.quiet import Quiet
@@ -175,6 +175,24 @@ async def test_a_push_service_that_says_when_is_not_asked_before_by_anything_for
     await world.send(ann)
     assert await world.turn(10 * MINUTE - SECOND) == 1
     assert await world.turn(2 * SECOND) == 3
+
+
+async def test_of_an_answer_without_end_the_head_is_enough(world: World) -> None:
+    ann = await world.person(world.push.browser())
+    made = await world.send(ann)
+    world.push.replies = [Reply(body=b"x" * (ANSWER_BYTES + 1), length=10**12)]
+    await world.turn()
+    assert (await world.fate(ann, made)).push.state == "sent"
+
+
+async def test_a_user_has_a_few_browsers_and_the_one_renewed_the_longest_ago_goes(world: World) -> None:
+    ann = await world.person(*(world.push.browser(f"{n}") for n in range(subscriptions.MOST + 2)))
+    await world.send(ann)
+    for _ in range(subscriptions.MOST):
+        await world.turn()
+    assert sorted(got.target for got in world.push.got) == sorted(
+        f"/push/{n}" for n in range(2, subscriptions.MOST + 2)
+    )
 
 
 async def test_a_push_service_that_does_not_answer_is_asked_again(world: World, unused: str) -> None:
