@@ -138,7 +138,8 @@ def test_hidden_ones_replace_each_other_and_change_no_count(tx: Connection, told
         send(tx, ann, "message", now=NOON + 11 * HOUR, collapse_key=key)
         for key in ("talk", "talk", "other", "talk", None)
     ]
-    kept = {row.id: row.count for row in tx.execute(select(notices.c.id, notices.c.count).where(notices.c.hidden == 1))}
+    hidden = tx.execute(select(notices.c.id, notices.c.count).where(notices.c.hidden == 1)).all()
+    kept = {row[0]: row[1] for row in hidden}
     assert kept == {made[2]: 1, made[3]: 3, made[4]: 1}
     waiting = tx.execute(select(pushes.c.notification_id).where(pushes.c.notification_id.in_(made))).scalars().all()
     assert sorted(waiting) == sorted([made[2], made[3], made[4]]), "one push each when the quiet hours end"
