@@ -1,32 +1,27 @@
 """Where a user may make the hub send something to: a push service in the public, looked up and checked each time."""
 
-import asyncio
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from services.errors import InvalidField
+from api.resolver import Busy, NoSuchHost, Resolve, Resolver
+from services.errors import InvalidField, Overloaded
 from services.public_addresses import is_public
 from services.subscriptions import ENDPOINT_LENGTH
 
-# A look-up of a name that takes longer has failed; a few at once, so that slow ones do not fill the process.
-LOOKUP_SECONDS: Final = 5.0
-LOOKUPS: Final = 4
+# Names looked up at once: of those that users come with, and of those that are sent to. They are apart, so that whoever
+# makes up names keeps no push waiting; the second are as many as are sent at once.
+CHECKS: Final = 8
+SENDS: Final = 32
 # Addresses of one name that are tried at most.
 ADDRESSES: Final = 4
-
-Resolve = Callable[[str, int], Sequence[str]]
 
 
 class NotPublic(Exception):
     """The name leads to an address that is not out in the public."""
-
-
-class NoSuchHost(Exception):
-    """The name leads nowhere, or whoever knows does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +45,8 @@ class Endpoints:
 
     def __init__(self, exempt: str | None, resolve: Resolve | None = None) -> None:
         self._exempt = exempt
-        self._resolve = resolve or _resolve
-        self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup")
+        self._checks = Resolver(CHECKS, resolve or _resolve, time.monotonic)
+        self._sends = Resolver(SENDS, resolve or _resolve, time.monotonic)
 
     def parse(self, url: str) -> Endpoint:
         """The parts of an address as a browser gives it: https on its usual port, without a user.
@@ -78,30 +73,33 @@ class Endpoints:
         return found
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """The addresses a name has now, each of them public. Raises NotPublic and NoSuchHost."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(LOOKUP_SECONDS):
-                found = await loop.run_in_executor(self._lookups, self._resolve, host.strip("[]"), port)
-        except (OSError, UnicodeError):  # a timeout is one
-            raise NoSuchHost(host) from None
-        if not found:
-            raise NoSuchHost(host)
-        if not self._is_exempt(host, port) and not all(map(is_public, found)):
-            raise NotPublic(host)
+        """The addresses to send to, each of them public. Raises NotPublic, NoSuchHost and Busy."""
+        found = await self._sends.addresses(host.strip("[]"), port)
+        self._check_public(host, port, found)
         return found[:ADDRESSES]
 
-    async def check(self, url: str) -> None:
-        """Raises InvalidField unless this is an address the hub would send to now."""
+    async def check(self, url: str, user_id: str) -> None:
+        """Whether the hub would send to an address that a user has come with; it looks up one name of theirs at once.
+
+        Raises InvalidField and Overloaded.
+        """
         endpoint = self.parse(url)
+        host, port = endpoint.host, endpoint.port
         try:
-            await self.addresses(endpoint.host, endpoint.port)
+            self._check_public(host, port, await self._checks.addresses(host.strip("[]"), port, user_id))
         except (NotPublic, NoSuchHost):
             raise _unsafe() from None
+        except Busy:
+            raise Overloaded("Too many push services are being looked up; try again in a moment.") from None
 
     def close(self) -> None:
         """Wait for no look-up that is under way."""
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        self._checks.close()
+        self._sends.close()
+
+    def _check_public(self, host: str, port: int, found: Sequence[str]) -> None:
+        if not self._is_exempt(host, port) and not all(map(is_public, found)):
+            raise NotPublic(host)
 
     def _is_exempt(self, host: str, port: int) -> bool:
         return self._exempt is not None and Endpoint("http", host, port, "").origin == self._exempt

@@ -62,7 +62,7 @@ async def forgot(call: Call[Forgotten, None]) -> None:
         call.hub.paces.mail.count(account.user.id)
     except RateLimited:
         return  # or it would say that there is such an account
-    mark = confirming.fingerprint(account.password_hash)
+    mark = confirming.fingerprint(account.password_hash, account.user.email)
     call.hub.mail_post.offer_reset(
         user_id=account.user.id, mark=mark, email=email, name=account.user.name, now=call.now
     )
@@ -128,7 +128,7 @@ async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
     user_id, mark = _claims(call, "reset", token, RESET_SECONDS, 2)
     account = await call.read(users.by_id, user_id=user_id)
     kept = None if account is None or account.disabled else account.password_hash
-    if account is None or kept is None or confirming.fingerprint(kept) != mark:
+    if account is None or kept is None or confirming.fingerprint(kept, account.user.email) != mark:
         raise _expired()
     hashed = await call.hub.passwords.hash(password)
     try:

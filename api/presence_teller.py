@@ -66,8 +66,9 @@ class PresenceTeller:
         watched = await self._database.read(presences.watched, ids=list(self._waiting))
         events: list[Event] = []
         gone: dict[str, int] = {}
-        while self._waiting and len(events) < TURN_EVENTS:
-            user_id = next(iter(self._waiting))
+        for user_id in watched.ids:
+            if len(events) >= TURN_EVENTS:
+                break
             status, seen = self._waiting.pop(user_id)
             events += self._events(user_id, status, seen, watched)
             if status == "offline":

@@ -52,7 +52,7 @@ async def subscribe(call: Call[Subscription, None]) -> Subscribed:
     p256dh, auth = _key(body.keys.p256dh, "p256dh", 65), _key(body.keys.auth, "auth", 16)
     if not await hub.push_service.check_keys(p256dh):
         raise InvalidField("/keys/p256dh", "range", "That is not a point of the curve P-256.")
-    await hub.endpoints.check(body.endpoint)
+    await hub.endpoints.check(body.endpoint, call.user.id)
     return await call.write(
         subscriptions.put,
         user_id=call.user.id,

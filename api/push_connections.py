@@ -31,7 +31,7 @@ class PushConnections:
     async def post(
         self, endpoint: Endpoint, headers: Sequence[tuple[str, str]], body: bytes
     ) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Status and headers of the answer. Raises NotPublic, NoSuchHost, TimeoutError and OSError."""
+        """Status and headers of the answer. Raises NotPublic, NoSuchHost, Busy, TimeoutError and OSError."""
         url = httpcore2.URL(
             scheme=endpoint.scheme.encode(),
             host=endpoint.host.strip("[]").encode(),
@@ -83,7 +83,7 @@ class _Checked(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first of a name's addresses that answers. Raises NotPublic and NoSuchHost."""
+        """Connect to the first of a name's addresses that answers. Raises NotPublic, NoSuchHost and Busy."""
         failed: Exception | None = None
         for address in await self._endpoints.addresses(host, port):
             try:

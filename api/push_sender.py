@@ -13,6 +13,7 @@ from api.mail_post import MailPost
 from api.mailer import Refused, Unsent
 from api.push_service import Answer, Message, PushService, Unreachable
 from api.readers import Readers
+from api.resolver import Busy
 from services import push_words, pushes, subscriptions
 from services.database import Database
 from services.pushes import Later, Order, Skip
@@ -111,11 +112,20 @@ class PushSender:
 
     async def _one(self, order: Order) -> None:
         try:
+            await self._try(order)
+        except Exception as error:
+            # The store does not take what became of it. It stays due; the pause keeps it from being tried without end.
+            self._log.warning("push_not_noted", push=order.id, error=repr(error))
+            await asyncio.sleep(FIRST_MS / 1_000)
+
+    async def _try(self, order: Order) -> None:
+        try:
             await self._deal_with(order)
         except Exception as error:
-            # It stays due; the pause keeps it from being tried without end.
+            # One that cannot be sent for a reason nobody thought of counts its tries like any other: if it stayed due,
+            # a few of them would take all the room there is.
             self._log.warning("push_not_sent", push=order.id, error=repr(error))
-            await asyncio.sleep(FIRST_MS / 1_000)
+            await self._again(order, "internal", None)
 
     async def _deal_with(self, order: Order) -> None:
         now, reader = self._clock(), order.user_id
@@ -158,6 +168,9 @@ class PushSender:
             )
         except Unreachable as error:
             await self._again(order, str(error), None)
+        except Busy:
+            # Others' names that nobody answers are not held against this one.
+            await self._later(order, now + FIRST_MS, "busy")
         else:
             await self._answered(order, answer)
 

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from api.endpoints import Endpoint, Endpoints, NoSuchHost, NotPublic
+from api.endpoints import Endpoint, Endpoints, NotPublic
+from api.resolver import NoSuchHost
 from api.secret_keys import kept_key
 from services.base64url import decode
 
@@ -66,7 +67,7 @@ class PushService:
         return bool(await self._off_loop(partial(_is_point, p256dh)))
 
     async def send(self, url: str, *, p256dh: str, auth: str, message: Message, now: int) -> Answer:
-        """Hand one message over; `now` in ms. Raises Unreachable."""
+        """Hand one message over; `now` in ms. Raises Unreachable, and Busy before anything was tried."""
         endpoint = self._endpoints.parse(url)
         try:
             async with asyncio.timeout(TOTAL_SECONDS):

@@ -83,6 +83,7 @@ class Limiter:
         if self._limit is None:
             return UNLIMITED
         instant = self._instant(now)
+        self._forget_some(instant)
         verdict = self._judge(key, instant, taken=1)
         if verdict.allowed:
             self._remember(key, max(self._full_at.get(key, instant), instant) + self._step)
@@ -118,6 +119,12 @@ class Limiter:
                 self._settle_top(drop_until=None)
             heapq.heappush(self._heap, (full_at, key))
         self._full_at[key] = full_at
+
+    def _forget_some(self, instant: int) -> None:
+        """More than one hit can add: so what is kept follows what is spent, whether or not anybody sweeps."""
+        for _ in range(2):
+            if self._heap and self._heap[0][0] <= instant:
+                self._settle_top(drop_until=instant)
 
     def _settle_top(self, drop_until: int | None) -> None:
         """Bring the heap's top up to date, or forget its key (if it is full by `drop_until`; None: in any case)."""

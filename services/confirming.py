@@ -23,6 +23,6 @@ def confirm(tx: Connection, *, user_id: str, email: str, now: int) -> None:
     tx.execute(_PUT, {"user_id": user_id, "email": email, "confirmed_at": now})
 
 
-def fingerprint(password_hash: str) -> str:
-    """What a link for a new password carries of the old one: it is of no use once that has changed."""
-    return hashlib.sha256(password_hash.encode()).hexdigest()[:32]
+def fingerprint(password_hash: str, email: str | None) -> str:
+    """What a link for a new password carries of the old one and of where it went: void once either has changed."""
+    return hashlib.sha256(f"{password_hash} {email}".encode()).hexdigest()[:32]

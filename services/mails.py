@@ -62,7 +62,8 @@ def _message(
     head: Letterhead, *, to: str, subject: str, text: str, id: str, now: int, headers: Mapping[str, str] | None = None
 ) -> EmailMessage:
     made = EmailMessage(policy=_POLICY)
-    made["From"], made["To"], made["Subject"] = head.sender, to, subject
+    # A title may hold U+2028, and a header ends there for the library, which then refuses it.
+    made["From"], made["To"], made["Subject"] = head.sender, to, " ".join(subject.splitlines())
     made["Date"] = format_datetime(datetime.fromtimestamp(now / 1_000, UTC))
     made["Message-ID"] = f"<{id}@{parseaddr(head.sender)[1].rpartition('@')[2]}>"
     for name, value in (headers or {}).items():

@@ -40,7 +40,10 @@ _ONE_LESS = (
 
 
 def edit(tx: Connection, *, message_id: str, user_id: str, content: str, now: int) -> Message:
-    """Give one's own message other words. Raises NotFound, Forbidden, Conflict (it was deleted) and InvalidField."""
+    """Give one's own message other words, for readers to whom one could say them now.
+
+    Raises NotFound, Forbidden, Conflict (it was deleted) and InvalidField.
+    """
     if content:
         texts.long(content, "/content", CONTENT)
     row = _own(tx, message_id, user_id)
@@ -48,6 +51,9 @@ def edit(tx: Connection, *, message_id: str, user_id: str, content: str, now: in
         raise InvalidField("/content", "length", "A text cannot be empty; it can be deleted.")
     if row.deleted_at is not None:
         raise Conflict("This message was deleted.")
+    pair = standing.pair_in(tx, conversation_id=row.conversation_id)
+    if pair is not None:
+        standing.refuse_blocked(tx, user_id=user_id, pair=pair)
     changed = row
     if row.content != content:
         changed = tx.execute(_EDIT, {"which": message_id, "words": content, "now": now}).one()

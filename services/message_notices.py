@@ -44,8 +44,19 @@ _LAST_BY_OTHERS = (
     .order_by(_s.seq.desc())
     .limit(1)
 )
-_SHOWING = select(notices.c.id, notices.c.data).where(
+_SHOWING = select(*(notices.c.id, notices.c.user_id, notices.c.data, notices.c.read_at, notices.c.archived_at)).where(
     notices.c.user_id.in_(bindparam("owners", expanding=True)), notices.c.collapse_key == bindparam("key")
+)
+_TELL_ANEW = (
+    update(members)
+    .where(
+        _m.conversation_id == bindparam("which"),
+        _m.user_id.in_(bindparam("who", expanding=True)),
+        _m.unread > 0,
+        _m.muted == 0,
+        _m.notify_at.is_(None),
+    )
+    .values(notify_at=bindparam("now"))
 )
 
 
@@ -72,15 +83,21 @@ def read(tx: Connection, *, user_id: str, conversation_id: str, now: int) -> Non
 
 
 def withdraw(tx: Connection, *, conversation_id: str, message_id: str, user_ids: Sequence[str], now: int) -> None:
-    """Take back the notifications that show the words of a message that has others now, or none."""
+    """Take back the notifications that show the words of a message that has others now, or none.
+
+    Who had not read theirs, and has something to read, is told anew by the chore.
+    """
     rows = tx.execute(_SHOWING, {"owners": list(user_ids), "key": key_of(conversation_id)})
-    showing = [row.id for row in rows if msgspec.json.decode(row.data).get("messageId") == message_id]
-    if showing:
-        inbox_removals.retract(tx, ids=showing, now=now)
+    showing = [row for row in rows if msgspec.json.decode(row.data).get("messageId") == message_id]
+    if not showing:
+        return
+    inbox_removals.retract(tx, ids=[row.id for row in showing], now=now)
+    waiting = [row.user_id for row in showing if row.read_at is None and row.archived_at is None]
+    tx.execute(_TELL_ANEW, {"which": conversation_id, "who": waiting, "now": now})
 
 
 def due(tx: Connection, /, *, now: int, limit: int) -> Sequence[tuple[str, str]]:
-    """At most `limit` (conversation, member) who were looking, and are not any more."""
+    """At most `limit` (conversation, member) who were looking and are not any more, or whose notification went."""
     rows = tx.execute(_DUE, {"now": now, "until": now + LOOKING_MS, "most": limit})
     return [(conversation_id, user_id) for conversation_id, user_id in rows]
 

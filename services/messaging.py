@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, insert, or_, select, update
 
 from services import membership, message_events, message_notices, messages, notifications, standing, users
-from services.errors import Forbidden, InvalidField
+from services.errors import InvalidField
 from services.ids import new_id
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Attachment, Message
@@ -96,7 +96,7 @@ def send(tx: Connection, *, sender: Person, to: To, words: Words, now: int) -> S
     if before is not None:
         return Sent(before, new=False)
     if place.pair is not None:
-        _refuse_blocked(tx, sender.id, standing.peer_in(place.pair, sender.id))
+        standing.refuse_blocked(tx, user_id=sender.id, pair=place.pair)
     if words.reply_to is not None:
         messages.place_of(
             tx, message_id=words.reply_to, conversation_id=place.id, past=place.from_seq, pointer="/replyTo"
@@ -131,11 +131,6 @@ def _sent_before(tx: Connection, place: _Place, sender_id: str, mark: str | None
         return None
     found = tx.execute(_SENT_BEFORE, {"place": place.id, "who": sender_id, "mark": mark}).scalar_one_or_none()
     return None if found is None else messages.find(tx, ids=[found])[found]
-
-
-def _refuse_blocked(tx: Connection, sender_id: str, peer: str) -> None:
-    if standing.blocked_with(tx, user_id=sender_id, ids=[peer]):
-        raise Forbidden("You cannot write to this person.")
 
 
 def _files(tx: Connection, sender_id: str, words: Words) -> list[Attachment]:

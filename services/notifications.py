@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services import inbox_events, outbox, ways
@@ -45,12 +45,12 @@ _SHRINK_INBOX = (
     .where(inboxes.c.user_id == bindparam("who"))
     .values(unread=inboxes.c.unread - bindparam("read"), unseen=inboxes.c.unseen - bindparam("seen"))
 )
-_UNREAD_WITH_KEY = select(_n.id, _n.user_id, _n.count.label("times"), _n.seen_at).where(
+_UNREAD_WITH_KEY = select(_n.id, _n.user_id, _n.count.label("times"), _n.seen_at, _n.hidden).where(
     _n.user_id.in_(bindparam("owners", expanding=True)),
     _n.collapse_key == bindparam("key"),
     _n.read_at.is_(None),
     _n.archived_at.is_(None),
-    _n.expired_at.is_(None),
+    or_(_n.expired_at.is_(None), _n.hidden == 1),
 )
 _COUNTS = select(inboxes.c.user_id, inboxes.c.unread, inboxes.c.unseen).where(
     inboxes.c.user_id.in_(bindparam("owners", expanding=True))
@@ -62,9 +62,13 @@ Mail = Sequence[tuple[str, Letter]]
 
 @dataclass(slots=True)
 class _Old:
-    """The unread rows that one new row takes the place of; more than one if their owner put some back to unread."""
+    """The unread rows that one new row takes the place of; more than one if their owner put some back to unread.
+
+    Of hidden ones nobody was told, and they stand in no count: what is due of them by push or e-mail goes, that is all.
+    """
 
     ids: list[str] = field(default_factory=list)
+    hidden_ids: list[str] = field(default_factory=list)
     count: int = 0
     unseen: int = 0
 
@@ -207,8 +211,11 @@ def _replaced(tx: Connection, mail: Mail) -> dict[tuple[str, str], _Old]:
         # By key and not by pairs: SQLite reads the whole table for a list of pairs.
         for row in tx.execute(_UNREAD_WITH_KEY, {"owners": user_ids, "key": key}):
             old = found.setdefault((row.user_id, key), _Old())
-            old.ids.append(row.id)
             old.count += row.times
+            if row.hidden:
+                old.hidden_ids.append(row.id)
+                continue
+            old.ids.append(row.id)
             old.unseen += row.seen_at is None
     return found
 
@@ -216,13 +223,14 @@ def _replaced(tx: Connection, mail: Mail) -> dict[tuple[str, str], _Old]:
 def _take_out(tx: Connection, replaced: Mapping[tuple[str, str], _Old]) -> None:
     if not replaced:
         return
-    ids = [id for old in replaced.values() for id in old.ids]
-    tx.execute(_REMOVE, {"gone": ids})
-    outbox.forget_all(tx, ids)
-    tx.execute(
-        _SHRINK_INBOX,
-        [{"who": user_id, "read": len(old.ids), "seen": old.unseen} for (user_id, _), old in replaced.items()],
-    )
+    shown = [id for old in replaced.values() for id in old.ids]
+    tx.execute(_REMOVE, {"gone": shown + [id for old in replaced.values() for id in old.hidden_ids]})
+    if shown:
+        outbox.forget_all(tx, shown)
+        tx.execute(
+            _SHRINK_INBOX,
+            [{"who": user_id, "read": len(old.ids), "seen": old.unseen} for (user_id, _), old in replaced.items()],
+        )
 
 
 def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
@@ -265,7 +273,7 @@ def _row(
 
 def _tell(tx: Connection, row: Mapping[str, Any], letter: Letter, inbox: _Inbox, old: _Old | None, now: int) -> None:
     """First that the old ones went, then that the new one came, with the counts after each; of a hidden one nothing."""
-    if old is not None:
+    if old is not None and old.ids:
         gone = inbox.without(old)
         inbox_events.changed(tx, inbox.user_id, ids=old.ids, state="retracted", counts=gone, now=now)
     if not row["hidden"]:

@@ -9,7 +9,7 @@ from sqlalchemy.sql.expression import literal_column
 
 from services.tables import bids, blocks, jobs, members, presences
 
-# Pairs of one who is seen and one who sees that one look-up goes through.
+# Pairs of one who is seen and one who sees that one look-up gives; who has more watchers alone is shown to so many.
 MOST_PAIRS = 20_000
 
 _p = presences.c
@@ -44,7 +44,7 @@ def _among(column: Any) -> Any:
     return column.in_(bindparam("ids", expanding=True))
 
 
-_SEES = _pairs(_among, lambda column: column.is_not(None))
+_SEES = _pairs(_among, lambda column: column.is_not(None)).order_by(literal_column("seen"))
 _SEEN_BY = _pairs(_among, lambda column: column == bindparam("who"))
 _APART = select(blocks.c.user_id, blocks.c.blocked_id).where(or_(_among(blocks.c.user_id), _among(blocks.c.blocked_id)))
 _FIND = select(_p.user_id, _p.invisible, _p.last_seen_at).where(_among(_p.user_id))
@@ -69,20 +69,31 @@ NOTHING = Kept(False, None)
 
 
 class Watched(NamedTuple):
-    """Who sees each of some users, and what is kept of these."""
+    """Of these users who sees each, and what is kept of them; not always of all who were asked about."""
 
+    ids: Sequence[str]
     watchers: Mapping[str, Sequence[str]]
     kept: Mapping[str, Kept]
 
 
 def watched(tx: Connection, *, ids: Sequence[str]) -> Watched:
-    """Who may see these users: who shares a conversation or a hire with them, without those apart by a block."""
-    apart = _apart(tx, ids)
+    """Who may see these users: who shares a conversation or a hire with them, without those apart by a block.
+
+    Together they may have more watchers than one look-up gives: it then speaks of some of them, one at least.
+    """
+    pairs = tx.execute(_SEES, {"ids": list(ids), "most": MOST_PAIRS + 1}).all()
+    done = ids if len(pairs) <= MOST_PAIRS else _whole(ids, pairs[0].seen, pairs[-1].seen)
+    apart, known = _apart(tx, done), set(done)
     found: dict[str, list[str]] = {}
-    for seen, sees in tx.execute(_SEES, {"ids": list(ids), "most": MOST_PAIRS}):
-        if (seen, sees) not in apart:
+    for seen, sees in pairs[:MOST_PAIRS]:
+        if seen in known and (seen, sees) not in apart:
             found.setdefault(seen, []).append(sees)
-    return Watched(found, _kept(tx, ids))
+    return Watched(done, found, _kept(tx, done))
+
+
+def _whole(ids: Sequence[str], first: str, last: str) -> Sequence[str]:
+    """Those whose pairs come before the last one's, of whom there may be more; that one, if there is nobody else."""
+    return [each for each in ids if each < last] if first != last else [last]
 
 
 def visible(tx: Connection, *, ids: Sequence[str], user_id: str) -> Mapping[str, Kept]:

@@ -112,9 +112,14 @@ def peer_in(pair: str, user_id: str) -> str:
     return other if one == user_id else one
 
 
+def pair_in(tx: Connection, *, conversation_id: str) -> str | None:
+    """The pair of a direct conversation; None for a group or none."""
+    return tx.execute(_PAIR, {"which": conversation_id}).scalar_one_or_none()
+
+
 def pairs(tx: Connection, *, conversation_id: str) -> tuple[str, ...]:
     """The two users of a direct conversation; nobody for a group or none."""
-    pair = tx.execute(_PAIR, {"which": conversation_id}).scalar_one_or_none()
+    pair = pair_in(tx, conversation_id=conversation_id)
     return () if pair is None else tuple(pair.split(":"))
 
 
@@ -122,6 +127,12 @@ def blocked_with(tx: Connection, *, user_id: str, ids: Sequence[str]) -> set[str
     """Those of these users whom this one has blocked, or who have blocked this one."""
     rows = tx.execute(_BLOCKED_WITH, {"who": user_id, "ids": list(ids)}) if ids else ()
     return {row.blocked_id if row.user_id == user_id else row.user_id for row in rows}
+
+
+def refuse_blocked(tx: Connection, *, user_id: str, pair: str) -> None:
+    """Before anything is said in a direct conversation. Raises Forbidden where a block is between the two."""
+    if blocked_with(tx, user_id=user_id, ids=[peer_in(pair, user_id)]):
+        raise Forbidden("You cannot write to this person.")
 
 
 def next_seq(tx: Connection) -> int:

@@ -76,20 +76,25 @@ class Got:
 
 @dataclass
 class Reply:
-    """One answer; `hang` gives none at all."""
+    """One answer; `hang` gives none at all, and a `length` that is more than the body promises what never comes."""
 
     status: int = 201
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     hang: bool = False
+    length: int | None = None
 
 
 class LocalPushService:
-    """`async with LocalPushService() as service`: it takes `replies` from the front, then says 201 to all."""
+    """`async with LocalPushService() as service`: it takes `replies` from the front, then says 201 to all.
+
+    For a target in `gone` it always gives the status that stands there.
+    """
 
     def __init__(self) -> None:
         self.got: list[Got] = []
         self.replies: list[Reply] = []
+        self.gone: dict[str, int] = {}
         self.connections = 0
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -135,12 +140,16 @@ class LocalPushService:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.got.append(Got(head[0].split(" ")[1], headers, body))
-        reply = self.replies.pop(0) if self.replies else Reply()
+        target = head[0].split(" ")[1]
+        self.got.append(Got(target, headers, body))
+        reply = self.replies.pop(0) if self.replies else Reply(self.gone.get(target, 201))
         self._news.set()
         if reply.hang:
             await asyncio.Event().wait()
-        lines = [f"HTTP/1.1 {reply.status} x", f"content-length: {len(reply.body)}"]
+        lines = [
+            f"HTTP/1.1 {reply.status} x",
+            f"content-length: {len(reply.body) if reply.length is None else reply.length}",
+        ]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode() + reply.body)
         await writer.drain()

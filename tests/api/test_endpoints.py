@@ -1,11 +1,15 @@
 """A user can make the hub send to push services out in the public, and nowhere else: neither by name nor by address."""
 
-from collections.abc import Sequence
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from api.endpoints import Endpoints, NoSuchHost, NotPublic
-from services.errors import InvalidField
+from api import resolver
+from api.endpoints import ADDRESSES, CHECKS, SENDS, Endpoints, NotPublic
+from api.resolver import Busy, NoSuchHost
+from services.errors import InvalidField, Overloaded
 from services.public_addresses import is_public
 
 INSIDE = (
@@ -47,13 +51,13 @@ async def test_a_name_that_leads_inside_is_refused_even_if_it_leads_outside_too(
         with pytest.raises(NotPublic):
             await leading_to(*found).addresses("push.example", 443)
         with pytest.raises(InvalidField) as refused:
-            await leading_to(*found).check("https://push.example/x")
+            await leading_to(*found).check("https://push.example/x", "ann")
         assert refused.value.details == {"pointer": "/endpoint", "reason": "unsafe link"}
 
 
 async def test_what_leads_outside_is_taken_with_the_addresses_that_were_checked() -> None:
     assert await leading_to("8.8.8.8", "2606:4700::1").addresses("push.example", 443) == ("8.8.8.8", "2606:4700::1")
-    await leading_to("8.8.8.8").check("https://push.example/x?y=1")
+    await leading_to("8.8.8.8").check("https://push.example/x?y=1", "ann")
 
 
 async def test_a_name_that_leads_nowhere_is_refused() -> None:
@@ -79,7 +83,7 @@ async def test_a_name_that_leads_nowhere_is_refused() -> None:
 async def test_no_way_of_writing_this_machine_leads_to_it(host: str) -> None:
     # By the machine's own look-up, with nothing planted.
     with pytest.raises(InvalidField):
-        await Endpoints(None).check(f"https://{host}/x")
+        await Endpoints(None).check(f"https://{host}/x", "ann")
 
 
 @pytest.mark.parametrize(
@@ -114,3 +118,97 @@ async def test_a_test_may_name_one_origin_on_this_machine_and_no_other_port_of_i
     for host, port in (("127.0.0.1", 443), ("push.example", 9000), ("127.0.0.1", 80)):
         with pytest.raises(NotPublic):
             await endpoints.addresses(host, port)
+
+
+@pytest.fixture
+def black_holes(monkeypatch: pytest.MonkeyPatch) -> Iterator["BlackHoles"]:
+    # So short that a test does not wait for what hangs; a look-up that answers does so at once.
+    monkeypatch.setattr(resolver, "SECONDS", 0.2)
+    holes = BlackHoles()
+    yield holes
+    holes.end.set()
+
+
+class BlackHoles:
+    """Looks names up: those that begin with `hole` hang until the end, all others are out in the public."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        if host.startswith("hole"):
+            assert self.end.wait(60)
+        return ["8.8.8.8"]
+
+
+async def test_names_that_nobody_answers_keep_neither_a_push_nor_another_user_waiting(black_holes: BlackHoles) -> None:
+    endpoints = Endpoints(None, black_holes)
+    for number in range(CHECKS + 1):
+        with pytest.raises((InvalidField, Overloaded)):
+            await endpoints.check(f"https://hole{number}.example/x", "eve")
+    assert black_holes.asked == ["hole0.example"], "one thread is all that she holds"
+    await endpoints.check("https://push.example/x", "ann")
+    assert await endpoints.addresses("push.example", 443) == ["8.8.8.8"]
+
+
+async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: BlackHoles) -> None:
+    endpoints = Endpoints(None, black_holes)
+    for number in range(CHECKS):
+        with pytest.raises(InvalidField):
+            await endpoints.check(f"https://hole{number}.example/x", f"user {number}")
+    with pytest.raises(Overloaded):
+        await endpoints.check("https://push.example/x", "ann")
+    many = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
+    assert [type(each) for each in await asyncio.gather(*many, return_exceptions=True)] == [NoSuchHost] * SENDS
+    with pytest.raises(Busy):
+        await endpoints.addresses("push.example", 443)
+    black_holes.end.set()
+    await free_again(endpoints)
+    assert await endpoints.addresses("push.example", 443) == ["8.8.8.8"]
+
+
+async def test_a_name_that_nobody_answered_is_not_asked_for_again_for_a_minute(black_holes: BlackHoles) -> None:
+    now = 0.0
+    asked = resolver.Resolver(1, black_holes, lambda: now)
+    with pytest.raises(NoSuchHost):
+        await asked.addresses("hole.example", 443)
+    black_holes.end.set()
+    await free_again(asked)
+    now = resolver.SLOW_SECONDS - 1
+    with pytest.raises(NoSuchHost):
+        await asked.addresses("hole.example", 443)
+    assert black_holes.asked.count("hole.example") == 1
+    now = resolver.SLOW_SECONDS
+    assert await asked.addresses("hole.example", 443) == ["8.8.8.8"]
+
+
+async def free_again(asked: resolver.Resolver | Endpoints) -> None:
+    """Wait until a thread that hung has ended."""
+    while True:
+        try:
+            await asked.addresses("push.example", 443)
+        except Busy:
+            await asyncio.sleep(0)
+        else:
+            return
+
+
+async def test_names_that_nobody_answered_are_remembered_up_to_a_number(
+    black_holes: BlackHoles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "SLOW_NAMES", 2)
+    asked = resolver.Resolver(9, black_holes, lambda: 0.0)
+    names = [f"hole{number}.example" for number in range(3)]
+    await asyncio.gather(*(asked.addresses(name, 443) for name in names), return_exceptions=True)
+    black_holes.end.set()
+    assert await asked.addresses(names[0], 443) == ["8.8.8.8"]
+    for name in names[1:]:
+        with pytest.raises(NoSuchHost):
+            await asked.addresses(name, 443)
+
+
+async def test_of_a_name_with_very_many_addresses_a_few_are_tried() -> None:
+    many = [f"8.8.8.{number}" for number in range(50)]
+    assert await leading_to(*many).addresses("push.example", 443) == tuple(many[:ADDRESSES])

@@ -87,6 +87,23 @@ async def test_a_forgotten_password_is_chosen_anew_once_and_ends_every_session(h
     assert await confirmed(hub, await hub.login(ann.email, NEW))
 
 
+async def test_a_link_for_a_new_password_is_void_once_the_account_has_another_address(
+    hub: Hub, mail: LocalMailServer
+) -> None:
+    service = hub.client(await hub.api_key("users"))
+    account = {"name": "Ann", "email": "lost@example.org"}
+    assert (await service.put("/api/users/by-external-id/7", json=account)).status_code == 200
+    await hub.cli("users", "password", "lost@example.org", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert (await hub.client().post("/api/auth/password/forgot", json={"email": "lost@example.org"})).status_code == 202
+    link = path_of(link_in((await mail.wait(1))[0][1]))
+    moved = account | {"email": "safe@example.org"}
+    assert (await service.put("/api/users/by-external-id/7", json=moved)).status_code == 200
+    refused = await hub.client().post(link, data={"password": NEW})
+    assert refused.status_code == 422
+    assert refused.json()["code"] == "INVALID_FIELD"
+    await hub.login("safe@example.org")
+
+
 async def test_whether_there_is_such_an_account_is_not_said_and_nobody_s_inbox_is_filled(
     hub: Hub, mail: LocalMailServer
 ) -> None:

@@ -191,7 +191,7 @@ class World:
         client = self._callers.client
         with closing(sqlite3.connect(self._hub.data_dir / "hub.db")) as store:
             ((kept,),) = store.execute("SELECT password_hash FROM users WHERE id = ?", [client.id])
-        return tokens.for_link("reset", [client.id, confirming.fingerprint(kept)])
+        return tokens.for_link("reset", [client.id, confirming.fingerprint(kept, client.email)])
 
     async def _new_job(self) -> str:
         job = {"title": "t", "description": "d", "budget": 1}

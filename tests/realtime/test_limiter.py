@@ -86,6 +86,18 @@ def test_full_buckets_are_swept_and_spent_ones_stay() -> None:
     assert len(limiter) == 0
 
 
+def test_keys_that_came_once_leave_as_others_come_without_a_sweep() -> None:
+    limiter = Limiter(Limit(2, 3.0), max_keys=10_000)
+    for n in range(1_000):
+        limiter.hit(f"once {n}", 0.0)
+    for n in range(500):
+        limiter.hit("often", 10.0 + n)
+    assert len(limiter) == 1
+    for n in range(1_000):
+        limiter.hit(f"new {n}", 1_000.0 + n)
+        assert len(limiter) <= 4
+
+
 def test_making_up_keys_does_not_wash_a_spent_bucket_clean() -> None:
     limiter = Limiter(Limit(10, 60.0), max_keys=50)
     for _ in range(10):

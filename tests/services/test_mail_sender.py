@@ -156,3 +156,17 @@ def test_a_password_goes_to_another_machine_by_tls_alone() -> None:
     assert MailServer.of("smtp://mail.example.org").must_upgrade is None
     near = MailServer.of("smtps://a:b@mail.example.org")
     assert (near.port, near.tls, near.must_upgrade) == (465, True, False)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029"])
+async def test_a_title_that_python_takes_for_two_lines_is_one_in_the_subject(
+    world: World, mail: LocalMailServer, separator: str
+) -> None:
+    ann = await world.person()
+    made = await world.send(ann, category="hire", title=f"Hired{separator}Bcc: eve@example.org")
+    await world.turn(10 * MINUTE)
+    ((to, message),) = mail.got
+    assert message["subject"] == "Hired Bcc: eve@example.org"
+    assert message["bcc"] is None
+    assert to == [message["to"]]
+    assert (await world.fate(ann, made)).email.state == "sent"

@@ -7,11 +7,14 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services import (
+    blocks,
     conversations,
     inbox,
+    inbox_changes,
     membership,
     message_changes,
     message_notices,
+    messages,
     messaging,
     outbox,
     receipts,
@@ -40,6 +43,10 @@ def say(tx: Connection, sender: Person, to: Person | str, content: str = "Hello"
 
 def notices(tx: Connection, who: Person) -> list[tuple[str, str, int]]:
     return [(each.title, each.body, each.count) for each in inbox.page(tx, user_id=who.id).items]
+
+
+def tell_what_is_due(tx: Connection, now: int) -> None:
+    message_notices.tell(tx, found=message_notices.due(tx, now=now, limit=10), now=now)
 
 
 def heard(told: list[outbox.Draft], who: Person, type: str) -> list[dict[str, Any]]:
@@ -99,6 +106,42 @@ def test_a_notification_does_not_keep_words_that_were_taken_back(tx: Connection,
     left = tx.execute(select(tables.notifications.c.body)).scalars().all()
     assert left == []
     assert conversations.page(tx, user_id=bob.id).unread == (1 if gone else 2)
+    tell_what_is_due(tx, now=NOW)
+    right = ("New message from Ann", "one", 1) if gone else ("2 new messages from Ann", "nothing", 1)
+    assert notices(tx, bob) == [right], "and what is still unread is told"
+
+
+@pytest.mark.parametrize("verb", ["read", "archive"])
+def test_who_has_done_with_a_notification_is_not_told_anew_of_words_that_changed(tx: Connection, verb: Any) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    said = say(tx, ann, bob, "one")
+    (shown,) = inbox.page(tx, user_id=bob.id).items
+    inbox_changes.change(tx, user_id=bob.id, verb=verb, ids=[shown.id], now=NOW)
+    message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="two", now=NOW)
+    tell_what_is_due(tx, now=NOW)
+    assert (notices(tx, bob), conversations.page(tx, user_id=bob.id).unread) == ([], 1)
+
+
+def test_who_is_looking_is_not_told_sooner_for_an_edit_of_what_their_notification_shows(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    first, shown = say(tx, ann, bob, "one"), say(tx, ann, bob, "two")
+    receipts.read(tx, conversation_id=first.conversation_id, user_id=bob.id, up_to=first.id, now=NOW + 1)
+    say(tx, ann, bob, "three", now=NOW + 2)
+    message_changes.edit(tx, message_id=shown.id, user_id=ann.id, content="two!", now=NOW + 3)
+    assert notices(tx, bob) == []
+    assert message_notices.due(tx, now=NOW + 1 + LOOKING_MS, limit=10) == []
+    tell_what_is_due(tx, now=NOW + 2 + LOOKING_MS)
+    assert notices(tx, bob) == [("2 new messages from Ann", "three", 1)]
+
+
+def test_a_muted_conversation_tells_nobody_of_words_that_changed(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    said = say(tx, ann, bob, "one")
+    membership.change(
+        tx, conversation_id=said.conversation_id, user_id=bob.id, rename=False, title=None, muted=True, now=NOW
+    )
+    message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="two", now=NOW)
+    assert message_notices.due(tx, now=NOW, limit=10) == []
 
 
 def test_deleting_all_that_was_unread_takes_the_notification_of_what_was_before(tx: Connection) -> None:
@@ -108,6 +151,24 @@ def test_deleting_all_that_was_unread_takes_the_notification_of_what_was_before(
     assert len(notices(tx, bob)) == 1
     message_changes.remove(tx, message_id=second.id, user_id=ann.id, now=NOW)
     assert (notices(tx, bob), conversations.page(tx, user_id=bob.id).unread) == ([], 0)
+
+
+@pytest.mark.parametrize("by_sender", [True, False])
+def test_a_block_holds_for_new_words_in_old_messages_and_deleting_stays(tx: Connection, by_sender: bool) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    said = say(tx, ann, bob, "hello")
+    team = membership.make(tx, maker_id=ann.id, member_ids=[bob.id], title="Team", now=NOW).id
+    in_group = say(tx, ann, team, "hello all")
+    one, other = (ann, bob) if by_sender else (bob, ann)
+    blocks.block(tx, user_id=one.id, other_id=other.id, now=NOW)
+    with pytest.raises(Forbidden):
+        message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="I will find you", now=NOW)
+    assert messages.find(tx, ids=[said.id])[said.id].content == "hello"
+    message_changes.edit(tx, message_id=in_group.id, user_id=ann.id, content="hello everybody", now=NOW)
+    message_changes.remove(tx, message_id=said.id, user_id=ann.id, now=NOW)
+    blocks.unblock(tx, user_id=one.id, other_id=other.id, now=NOW)
+    again = say(tx, ann, bob, "hello")
+    assert message_changes.edit(tx, message_id=again.id, user_id=ann.id, content="hi", now=NOW).content == "hi"
 
 
 @pytest.mark.parametrize(("others", "told_to_all"), [(receipts.TOLD_MEMBERS - 1, True), (receipts.TOLD_MEMBERS, False)])

@@ -314,6 +314,8 @@ class Talks(RuleBasedStateMachine):
             refused = Forbidden
         elif said.deleted and more:
             refused = Conflict
+        elif more and talk.kind == "direct" and self.are_apart(*talk.members):
+            refused = Forbidden
         self.act(unit, refused, message_id=said.id, user_id=me, **more)
         return said if refused is None else None
 

@@ -14,6 +14,7 @@ from services.preferences import CATEGORIES, DEFAULTS, LOCKED, Choice
 from services.quiet import Quiet
 from services.shapes import Category
 from services.tables import addresses, pushes
+from services.tables import notifications as notices
 from services.times import HOUR, MINUTE
 
 NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z, a Thursday
@@ -127,6 +128,28 @@ def test_a_hidden_one_takes_the_place_of_the_one_it_replaces(tx: Connection, tol
     assert page.unread == len(page.items) == 2
     last = msgspec.json.decode(told[-1].data)
     assert (last["id"], last["unread"], last["unseen"]) == (made[1], 2, 2)
+
+
+def test_hidden_ones_replace_each_other_and_change_no_count(tx: Connection, told: list[outbox.Draft]) -> None:
+    ann = reachable(tx)
+    send(tx, ann, "job")
+    choose(tx, ann, "message", Choice(in_app=False, push=True, email=False), NIGHT)
+    made = [
+        send(tx, ann, "message", now=NOON + 11 * HOUR, collapse_key=key)
+        for key in ("talk", "talk", "other", "talk", None)
+    ]
+    hidden = tx.execute(select(notices.c.id, notices.c.count).where(notices.c.hidden == 1)).all()
+    kept = {row[0]: row[1] for row in hidden}
+    assert kept == {made[2]: 1, made[3]: 3, made[4]: 1}
+    waiting = tx.execute(select(pushes.c.notification_id).where(pushes.c.notification_id.in_(made))).scalars().all()
+    assert sorted(waiting) == sorted([made[2], made[3], made[4]]), "one push each when the quiet hours end"
+    assert inbox.page(tx, user_id=ann).unread == 1
+    assert [draft.type for draft in told if b"retracted" in draft.data] == []
+    choose(tx, ann, "message", Choice(in_app=True, push=True, email=False))
+    shown = send(tx, ann, "message", collapse_key="talk")
+    page = inbox.page(tx, user_id=ann)
+    assert (page.items[0].id, page.items[0].count, page.unread, page.unseen) == (shown, 4, 2, 2)
+    assert [draft.type for draft in told if b"retracted" in draft.data] == []
 
 
 def test_quiet_hours_hold_both_ways_until_they_end_and_urgent_passes(tx: Connection) -> None:

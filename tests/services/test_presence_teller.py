@@ -129,3 +129,20 @@ async def test_who_left_is_noted_and_who_comes_back_in_time_is_not_told(
         await crowd.teller.stop()
     finally:
         await crowd.manager.stop()
+
+
+@pytest.mark.parametrize("pairs", [50, 250])
+async def test_watchers_beyond_what_one_look_up_gives_are_told_by_the_next(
+    database: Database, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch, pairs: int
+) -> None:
+    # Fewer than one of them has; more than two have, and fewer than three.
+    monkeypatch.setattr(presences, "MOST_PAIRS", pairs)
+    crowd = Crowd(database)
+    await crowd.manager.start()
+    try:
+        for user_id in groups[0]:
+            crowd.come(user_id)
+        told = await crowd.turns()
+        assert sum(told) == TOGETHER * min(pairs, TOGETHER - 1)
+    finally:
+        await crowd.manager.stop()

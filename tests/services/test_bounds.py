@@ -1,0 +1,124 @@
+"""What waits or takes its time is bounded: one more than fits is refused or left out, and what is too slow is ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from api import deliveries, mailer, upload_places, uploads
+from api.deliveries import Deliveries
+from api.mailer import Mailer, MailServer
+from api.upload_places import UploadPlaces
+from realtime.cursor import Cursor
+from services.attachment_files import AttachmentFiles, Draft
+from services.database import Database
+from services.errors import InvalidField, Overloaded
+from tests.mail_server import LocalMailServer
+
+
+async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_many_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload_places, "OF_ALL", upload_places.OF_ONE_USER + 1)
+    places = UploadPlaces()
+    async with AsyncExitStack() as inside:
+        for _ in range(upload_places.OF_ONE_USER):
+            await inside.enter_async_context(places.one("ann"))
+        with pytest.raises(Overloaded):
+            await inside.enter_async_context(places.one("ann"))
+        await inside.enter_async_context(places.one("bob"))
+        with pytest.raises(Overloaded):
+            await inside.enter_async_context(places.one("eve"))
+    async with places.one("ann"), places.one("eve"):
+        pass
+
+
+@pytest.fixture
+def draft(tmp_path: Path) -> Iterator[Draft]:
+    files = AttachmentFiles(tmp_path / "hub.files")
+    files.prepare()
+    made = files.draft()
+    yield made
+    made.finish()
+    made.discard()
+
+
+def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
+    """An upload whose body comes like this."""
+    body = pieces()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": await anext(body), "more_body": True}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+async def test_a_file_of_which_nothing_comes_is_not_waited_for(draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PIECE_SECONDS", 0.05)
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield b"--x\r\n"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        with pytest.raises(InvalidField, match="too slowly"):
+            await uploads.receive(request(silent), draft, 10_000_000)
+
+
+async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
+    draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "WHOLE_SECONDS", 0.2)
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        while True:
+            await asyncio.sleep(0.001)
+            yield b"."
+
+    async with asyncio.timeout(20):
+        with pytest.raises(InvalidField, match="too slowly"):
+            await uploads.receive(request(dripping), draft, 10_000_000)
+
+
+async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deliveries, "WAITING_USERS", 2)
+    reports = Deliveries(database, "e", lambda: 0)
+    for user_id in ("ann", "bob", "eve"):
+        reports.report(user_id, Cursor("e", 7), head=9)
+    assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [7, 7, 0]
+    await reports.turn()
+    reports.report("ann", Cursor("e", 8), head=9)
+    reports.report("eve", Cursor("e", 8), head=9)
+    assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
+
+
+async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailer, "WAITING", 2)
+    async with LocalMailServer() as server:
+        sending = Mailer(MailServer.of(server.url))
+        for number in range(3):
+            sending.post(mail(number))
+        await server.wait(2)
+        while sending._posted:  # noqa: ASYNC110 (it has no event to wait on) until what was handed over is noted as such
+            await asyncio.sleep(0)
+        sending.post(mail(3))
+        got = await server.wait(3)
+        await sending.stop()
+    assert sorted(message["subject"] for _, message in got) == ["0", "1", "3"]
+
+
+def mail(number: int) -> EmailMessage:
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = "hub@example.org", "ann@example.org", str(number)
+    made.set_content("hello")
+    return made
