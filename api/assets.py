@@ -1,8 +1,8 @@
 """The files of web/ as they are sent: few, small, compressed, and named by a hash of all of them.
 
-A module and what it imports are sent as one file, without comments and indentation, with fewer line ends and short
-private names (`#…`, which nothing outside a class can see), so that a page asks for three small files and not for
-thirty. That is all that is done to them.
+A module and what it imports are sent as one file, without comments, spaces and line ends that mean nothing (`compact`),
+and with short private names (`#…`, which nothing outside a class can see), so that a page asks for three small files and
+not for thirty. That is all that is done to them.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from string import ascii_letters
+
+from api.compact import compact
 
 # Modules that are asked for by name; each is sent with what it imports, unless that is in one before it.
 ENTRIES = ("client.js", "worker.js", "react.js", "elements.js", "push.js", "app.js", "docs.js")
@@ -31,8 +33,6 @@ _AROUND = re.compile(r"\s*([{};])\s*|(?<=:) ")
 # Members are declared at the beginning of a line and used after a dot; a colour in a style is neither.
 _DECLARED = re.compile(r"^(?:async )?(?:get )?#([a-zA-Z]\w*)(?= *[=;(])", re.MULTILINE)
 _PRIVATE = re.compile(r"((?:^|(?<=async )|(?<=get )|(?<=\.))#)([a-zA-Z]\w*)", re.MULTILINE)
-# Line ends that no statement ends at, and commas before what closes a list.
-_FOLD = re.compile(r"(?<=[(\[{,])\n|,?\n(?=[)\]])|,(?=\n})")
 _MARGIN = re.compile(r"^[ \t]+|\n(?=\n)", re.MULTILINE)
 
 
@@ -112,7 +112,7 @@ def _bundle(entry: str, modules: Sequence[str], texts: Mapping[str, str], home: 
     bodies = [_PASS_ON.sub("", _IMPORT.sub("", texts[name])) for name in modules]
     code = _COMMENT.sub("", "".join([*imports, *passed, *bodies]))
     code = _shortened(_MARGIN.sub("", _STYLE.sub(lambda style: _AROUND.sub(r"\1", style[0]), code)))
-    return _FOLD.sub("", code)
+    return compact(code)
 
 
 def _shortened(code: str) -> str:

@@ -1,5 +1,6 @@
 """The client library without a browser: node's own runner on tests/js/unit, and what the files weigh on the wire."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -7,11 +8,30 @@ from pathlib import Path
 import pytest
 
 from api.assets import ENTRIES, bundles, read
+from api.compact import compact
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 # Client, worker and elements together, gzipped.
 MAX_BYTES = 30 * 1024
+# What a careless hand would break: spaces in texts, templates in templates, slashes, signs, words that need a space.
+TRICKY = r"""
+const words = (n, who) => `${n === 1 ? "one  {thing}" : `${n}  things, ${`by  ${who ?? { name: "}" }.name}`}`}  / end \`  `;
+const slashes = "a // b /* c */".split(/[/"`]  \/ +/g); // the rest
+const half = words.length / 2 / slashes.length, signs = half + +half - -half + ++slashes.index;
+/** @param {any} each */
+export async function* all(each) {
+  for await (const one of [each]) yield one in each ? /^  "x" {2,}$/i.test(one) : typeof one === 'it\'s  "so"';
+  return [ , ...new Set([each, ], ), ];
+}
+class A { static #b = 1; get c() { return A.#b ; } }
+"""
+PRINT_BOTH = """
+import { transformSync } from "esbuild";
+import { readFileSync } from "node:fs";
+const print = (text) => transformSync(text, { minifyWhitespace: true }).code;
+console.log(JSON.stringify(JSON.parse(readFileSync(0)).map((pair) => pair.map(print))));
+"""
 
 
 def test_the_headless_client_and_the_hooks_pass_their_own_tests() -> None:
@@ -43,12 +63,30 @@ def test_every_file_as_it_is_sent_is_javascript(name: str) -> None:
 
 def test_what_is_sent_says_the_same_as_what_is_written() -> None:
     texts = {path.name: path.read_text() for path in WEB.glob("*.js")}
-    sent = re.sub(r"#\w+", "#", "".join(bundles(texts).values()))
+    sent = re.sub(r"#\w+|\s", "#", "".join(bundles(texts).values())).replace("#", "")
     for name, text in texts.items():
         for line in re.sub(r'^(import|export) \{[^}]*\} from "[^"]+";\n', "", text, flags=re.MULTILINE).splitlines():
-            code = re.sub(r"#\w+", "#", line.strip().rstrip(","))
-            if code and not code.startswith(("//", "/*", "*", "import ", "export {")) and ":" not in code:
+            code = re.sub(r"#\w+|/\*.*?\*/|\s", "", line.strip().rstrip(","))
+            if code and not code.startswith(("//", "/*", "*", "import", "export{")) and ":" not in code:
                 assert code in sent, f"{name}: {code}"
+
+
+def test_a_compact_module_is_the_same_program() -> None:
+    # Both ways through another tool, which prints what it has understood.
+    texts = [path.read_text() for path in sorted(WEB.glob("*.js"))] + [TRICKY]
+    pairs = [[text, compact(text)] for text in texts]
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", PRINT_BOTH],
+        cwd=ROOT / "tests/js",
+        input=json.dumps(pairs),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    for (written, _), (one, other) in zip(pairs, json.loads(done.stdout), strict=True):
+        assert one == other, written.partition("\n")[0]
+    assert len(compact(TRICKY)) < len(TRICKY) * 0.85
 
 
 def test_private_names_are_short_and_others_and_colours_are_left_alone() -> None:
@@ -62,9 +100,9 @@ def test_private_names_are_short_and_others_and_colours_are_left_alone() -> None
 const style = `a { color: #abc; }`;
 """
     sent = bundles({"client.js": text})["client.js"]
-    assert "#a = 0;" in sent
-    assert "async #b() {" in sent
-    assert "this.#a += 1;" in sent
+    assert "#a=0;" in sent
+    assert "async #b(){" in sent
+    assert "this.#a+=1;" in sent
     assert 'this.#b?.("#count #c0ffee")' in sent
     assert "color: #abc" in sent
 
@@ -73,7 +111,7 @@ def test_each_module_is_in_one_file_only() -> None:
     texts = {path.name: path.read_text() for path in WEB.glob("*.js")}
     sent = bundles(texts)
     assert set(ENTRIES) <= set(sent)
-    for mark in ("class Core {", "class Stream {", "class HubElement extends", "function requester("):
+    for mark in ("class Core{", "class Stream{", "class HubElement extends", "function requester("):
         assert sum(text.count(mark) for text in sent.values()) == 1, mark
 
 
