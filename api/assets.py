@@ -1,8 +1,8 @@
 """The files of web/ as they are sent: few, small, compressed, and named by a hash of all of them.
 
-A module and what it imports are sent as one file, without comments, spaces and line ends that mean nothing (`compact`),
-and with short private names (`#…`, which nothing outside a class can see), so that a page asks for three small files and
-not for thirty. That is all that is done to them.
+A module and what it imports are sent as one file, without comments, spaces and line ends that mean nothing
+(`compact`), and with short private names (`#…`, which nothing outside a class can see), so that a page asks for three
+small files and not for thirty. That is all that is done to them.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ WEB = ROOT / "web"
 MAX_BYTES = 30 * 1024
 # What a careless hand would break: spaces in texts, templates in templates, slashes, signs, words that need a space.
 TRICKY = r"""
-const words = (n, who) => `${n === 1 ? "one  {thing}" : `${n}  things, ${`by  ${who ?? { name: "}" }.name}`}`}  / end \`  `;
+const words = (n, who) => `${n === 1 ? "one  {thing}" : `${n}  things, ${`by  ${who ?? { name: "}" }.name}`}`}  / \`  `;
 const slashes = "a // b /* c */".split(/[/"`]  \/ +/g); // the rest
 const half = words.length / 2 / slashes.length, signs = half + +half - -half + ++slashes.index;
 /** @param {any} each */
