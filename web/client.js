@@ -189,7 +189,10 @@ export class Client {
   #use(core, listener) {
     const ends = [
       core.subscribe(listener.changed),
-      core.onEvent((event) => listener.event({ ...event, front: this.#host ? this.#host.front() : this.tab })),
+      core.onEvent((event) => {
+        listener.event({ ...event, front: this.#host ? this.#host.front() : this.tab });
+        core.heard(event.id);
+      }),
     ];
     this.#link = {
       getSnapshot: () => core.getSnapshot(),

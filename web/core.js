@@ -66,8 +66,9 @@ export class Core {
   #told = true;
   /** @type {Stream | null} */
   #stream = null;
-  /** How far the stream was read, and how far the inbox is known: a list may be ahead of the stream. */
+  /** How far the stream was read, how far a page heard it, and how far the inbox is known: a list may be ahead of the stream. */
   #cursor = "";
+  #heard = "";
   #listedAt = "";
   #life = 0;
   #leaving = false;
@@ -86,7 +87,6 @@ export class Core {
   #fetching = null;
   #meanwhile = null;
   #changing = Promise.resolve();
-  #attended = true;
   #asked = {};
   /** @type {Outbox} */
   #outbox;
@@ -260,7 +260,7 @@ export class Core {
 
   async #forget() {
     this.#inbox = new Inbox();
-    this.#cursor = this.#listedAt = this.#stored = "";
+    this.#cursor = this.#heard = this.#listedAt = this.#stored = "";
     this.#put.clear();
     this.#remove.clear();
     this.#dirty = this.#clear = false;
@@ -273,7 +273,7 @@ export class Core {
   }
 
   #restore({ meta, items, outbox }) {
-    if (items.length <= MOST_KEPT) this.#cursor = this.#stored = meta.cursor;
+    if (items.length <= MOST_KEPT) this.#cursor = this.#heard = this.#stored = meta.cursor;
     if (this.#cursor) this.#listedAt = meta.listedAt;
     this.#inbox.items = new Map(items.map((item) => [item.id, item]));
     Object.assign(this.#inbox, { unread: meta.unread, unseen: meta.unseen, pages: meta.pages });
@@ -390,7 +390,6 @@ export class Core {
   #moveTo(id) {
     if (!id || !isPast(id, this.#cursor)) return;
     this.#cursor = id;
-    this.#saveSoon();
   }
 
   #isLate(data) {
@@ -454,6 +453,7 @@ export class Core {
       this.#setInbox({ loaded: true, loading: false, error: null });
       this.#listedAt = page.cursor;
       this.#cursor ||= page.cursor;
+      this.#heard ||= page.cursor;
       this.#saveSoon();
       this.#say("snapshot", { cursor: page.cursor });
     } catch (error) {
@@ -599,10 +599,11 @@ export class Core {
 
   // ---- The disk
 
-  /** Whether any tab listens. What nobody was told is not kept as told: who comes next hears it again from the hub. @param {boolean} attended */
-  attend(attended) {
-    this.#attended = attended;
-    if (this.#dirty) this.#saveSoon();
+  /** A page has shown this event. What none has is not kept as told: a page that is leaving hears nothing. @param {string} id */
+  heard(id) {
+    if (!id || !isPast(id, this.#heard)) return;
+    this.#heard = id;
+    this.#saveSoon();
   }
 
   #saveSoon() {
@@ -612,16 +613,16 @@ export class Core {
 
   async #save() {
     await null;
-    while (this.#dirty && this.#attended && this.#state.user) {
+    while (this.#dirty && this.#state.user) {
       this.#dirty = false;
       const { user, announcements } = this.#state;
-      const cursor = this.#cursor;
+      const cursor = this.#heard;
       const change = {
         meta: {
           user,
           announcements,
           cursor: this.#listedAt && cursor,
-          listedAt: this.#listedAt,
+          listedAt: this.#listedAt && (isPast(this.#cursor, this.#listedAt) ? this.#cursor : this.#listedAt),
           at: this.clock.now(),
           ...this.#inbox.kept,
         },

@@ -30,14 +30,14 @@ export class Host {
       answer({ state: this.core.getSnapshot() });
       for (const event of this.#missed) answer({ event: { ...event, front: message.hello } });
       this.#missed = [];
-      this.core.attend(true);
     } else if (message.visible !== undefined) {
       this.#tabs.delete(message.tab);
       this.#tabs.set(message.tab, message.visible);
       if (message.visible) this.core.wake();
     } else if (message.bye) {
       this.#tabs.delete(message.bye);
-      this.core.attend(this.#tabs.size > 0);
+    } else if (message.heard) {
+      this.core.heard(message.heard);
     } else if (message.call) {
       const done = await outcome(() => this.core[message.call](...message.args));
       answer({ ...done, done: message.number });
@@ -102,6 +102,7 @@ export class Mirror {
     if (patch && this.#state) this.#state = { ...this.#state, ...settled(this.#state, patch) };
     if (state || patch) this.listener.changed();
     if (event) this.listener.event(event);
+    if (event?.id) this.post({ heard: event.id });
     const asked = done && this.#waiting.get(done);
     if (!asked) return;
     this.#waiting.delete(done);

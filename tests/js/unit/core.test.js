@@ -355,7 +355,7 @@ test("an answer that closes the stream for ever: 401 signs out, others are asked
 test("a program whose token is refused again and again asks every ten minutes", async () => {
   const world = new World();
   world.answers["POST /api/realtime/tickets"] = () => [200, { ticket: `t${world.requests.length}`, expiresIn: 30 }];
-  await world.live({ token: async () => "token" });
+  await world.live(world.core({ token: async () => "token" }));
   assert.match(world.source.url, /ticket=t/);
   world.answers["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
   const asked = () => world.requests.filter(({ path }) => path.endsWith("/tickets")).length;

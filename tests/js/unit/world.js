@@ -75,8 +75,15 @@ export class World {
     return `e1.${position}`;
   }
 
-  /** A browser, or the same one again after its pages were closed. */
-  core(options = {}) {
+  /** A browser with a page that hears everything, or the same one again after its pages were closed. */
+  core(options) {
+    const core = this.pageless(options);
+    core.onEvent(({ id }) => core.heard(id));
+    return core;
+  }
+
+  /** A browser whose pages are elsewhere. */
+  pageless(options = {}) {
     const { clock } = this;
     return new Core({
       clock,
@@ -88,8 +95,7 @@ export class World {
     });
   }
 
-  async live(options) {
-    const core = this.core(options);
+  async live(core = this.core()) {
     await core.start();
     await settle();
     this.confirm();
