@@ -50,6 +50,16 @@ export class Conversation {
     return this.client.sendMessage({ conversationId: this.id, content, ...more });
   };
 
+  /** Give a message of one's own other words. @param {string} id @param {string} content */
+  edit = async (id, content) => this.#merge([await this.client.request("PATCH", `/api/messages/${id}`, { content })]);
+
+  /** Delete a message of one's own: its place stays. @param {string} id */
+  remove = async (id) => {
+    await this.client.request("DELETE", `/api/messages/${id}`);
+    const gone = this.#state.messages.filter((message) => message.id === id && !message.deletedAt);
+    this.#merge(gone.map((message) => ({ ...message, content: "", attachments: [], deletedAt: new Date().toISOString() })));
+  };
+
   /** Somebody is at the keys here. */
   type = () => {
     if (Date.now() - this.#typedAt < TYPING_EVERY) return;

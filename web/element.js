@@ -43,6 +43,12 @@ small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
 .error { color: var(--_bad); font-size: .875rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 input, select, textarea { border: 1px solid var(--_line); border-radius: .5rem; background: var(--_card); padding: .375rem .625rem; min-height: 2.25rem; }
+input[type=checkbox] { width: 1.125rem; height: 1.125rem; min-height: 0; accent-color: var(--_accent); flex: none; }
+.row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end; }
+label { display: grid; gap: .25rem; font-size: .8125rem; color: var(--_soft); }
+.line { display: flex; gap: .5rem; align-items: center; font-size: .9375rem; color: var(--_ink); }
+fieldset { border: 0; padding: 0; display: grid; gap: .75rem; min-width: 0; }
+legend { padding: 0; font-weight: 600; }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; } }
 `);
 
@@ -89,6 +95,8 @@ export const PATHS = {
   check: "M4 12.5l5 5L20 7",
   archive: "M4 8h16v11H4zM3 4h18v4H3zM10 12h4",
   back: "M15 5l-7 7 7 7",
+  plus: "M12 5v14M5 12h14",
+  people: "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6M3 19a6 6 0 0 1 12 0M16 5.500a3 3 0 0 1 0 5M17.500 14a6 6 0 0 1 3.500 5",
   clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 5 5l-8.5 8.5a1.7 1.7 0 0 1-2.5-2.5L15 7",
   send: "M4 12l16-8-6 16-3-7z",
 };
