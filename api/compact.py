@@ -39,7 +39,7 @@ def with_short_names(code: str) -> str:
     """
     plain, texts = _parted(code)
     own = {found[1] or found[0] for found in _OWN.finditer(plain)}
-    names = re.compile(r"(?<![.\w$])[A-Z][A-Z_]+\b|#[a-zA-Z]\w*")
+    names = re.compile(r"(?:(?<=\.\.\.)|(?<![.\w$]))[A-Z][A-Z_]+\b|#[a-zA-Z]\w*")
     used = Counter(name for name in names.findall(plain) if name in own)
     letters = chain(ascii_letters, (a + b for a in ascii_letters for b in ascii_letters))
     short = {name: ("#" if name.startswith("#") else "$") + next(letters) for name, _ in used.most_common()}

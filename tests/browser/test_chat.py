@@ -145,6 +145,7 @@ async def test_what_was_begun_stays_where_it_was_begun(hub: Hub, open_page: Open
     await page.get_by_role("button", name="Carla").click()
     await expect(field).to_have_value("Dear Carla")
     await write(page, "Dear Carla!")
+    await expect(said(page).last).to_contain_text(re.compile("Sent|Delivered"))
     await said(page).last.hover()
     await said(page).last.get_by_role("button", name="Edit").click()
     await page.get_by_role("button", name="Dora").click()

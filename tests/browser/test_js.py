@@ -92,7 +92,7 @@ def test_a_compact_module_is_the_same_program() -> None:
 
 
 def test_names_that_nobody_else_sees_are_short_and_others_and_colours_are_left_alone() -> None:
-    text = """const FIRST_WAIT = 1;
+    text = """const FIRST_WAIT = [1];
 export const EVENTS = [];
 class A {
   #count = 0;
@@ -101,13 +101,13 @@ class A {
     return this.#load?.(`#count FIRST_WAIT ${FIRST_WAIT ? EVENTS : this.FIRST_WAIT}`, "#c0ffee FIRST_WAIT");
   }
 }
-const style = `a { color: #abc; }`;
+const style = [`a { color: #abc; }`, ...FIRST_WAIT];
 """
     sent = bundles({"client.js": text})["client.js"]
     assert sent == (
-        "const $a=1;export const EVENTS=[];class A{#b=0;async #c(){this.#b+=1;"
+        "const $a=[1];export const EVENTS=[];class A{#b=0;async #c(){this.#b+=1;"
         'return this.#c?.(`#count FIRST_WAIT ${$a?EVENTS:this.FIRST_WAIT}`,"#c0ffee FIRST_WAIT")}}'
-        "const style=`a { color: #abc; }`;"
+        "const style=[`a { color: #abc; }`,...$a];"
     )
 
 
