@@ -16,7 +16,10 @@ from pathlib import Path
 from api.compact import compact, with_short_names
 
 # Modules that are asked for by name; each is sent with what it imports, unless that is in one before it.
-ENTRIES = ("client.js", "worker.js", "react.js", "elements.js", "push.js", "group.js", "app.js", "docs.js")
+ENTRIES = (
+    *("client.js", "worker.js", "react.js", "elements.js", "more-texts.js", "push.js", "group.js", "why.js"),
+    *("app.js", "docs.js"),
+)
 # Where a page writes the address of a file, the hash is put in.
 _PLAIN, _RELEASE = "/static/", "{release}"
 # Already compressed, or too small to gain.

@@ -18,18 +18,21 @@ _TEMPLATE: Final = re.compile(r"(?:\\.|(?!\$\{)[^`\\])*(?:`|\$\{)", re.DOTALL)
 # A space parts two words, and two signs that would be another sign together.
 _SPACE: Final = re.compile(r"(?P<needed>(?<=[\w$#])\s+(?=[\w$#])|(?<=\+)\s+(?=\+)|(?<=-)\s+(?=-))|\s+")
 _LAST: Final = re.compile(r",(?=[)\]}])|;(?=\})")
+# One name before an arrow needs no brackets.
+_ONE_NAME: Final = re.compile(r"(?<![\w$#)])\(([a-zA-Z]\w*)\)(?==>)")
 # What no other module can see: members that begin with #, and constants in capitals that are not exported.
 _OWN: Final = re.compile(r"#[a-zA-Z]\w*|^const ([A-Z][A-Z_]+)(?= =)", re.MULTILINE)
 _TEXT: Final = "\0"
 
 
 def compact(code: str) -> str:
-    """Without comments, spaces, line ends, the last comma of a list, the last semicolon of a block.
+    """Without comments, spaces, line ends, brackets around one name, last commas of lists, last semicolons of blocks.
 
     Raises ValueError where a template does not end.
     """
     plain, texts = _parted(code)
-    return _joined(_LAST.sub("", _SPACE.sub(lambda space: " " if space["needed"] else "", plain)), texts)
+    plain = _LAST.sub("", _SPACE.sub(lambda space: " " if space["needed"] else "", plain))
+    return _joined(_ONE_NAME.sub(r"\1", plain), texts)
 
 
 def with_short_names(code: str) -> str:

@@ -50,7 +50,7 @@ export class ChatPanel extends HubElement {
   .group { flex-direction: column; align-items: stretch; gap: 1.25rem; padding: 1.25rem 1rem; overflow-y: auto; }
   .group li { display: flex; justify-content: space-between; align-items: center; min-height: 2.5rem; overflow-wrap: anywhere; }
   .state { place-content: center; justify-items: center; text-align: center; display: grid; gap: .5rem; padding: 2rem; }
-  .state svg { width: 2.5rem; fill: none; stroke: currentColor; stroke-width: 1.25; opacity: .6; }
+  .state svg { width: 2.5rem; stroke-width: 1.25; opacity: .6; }
   section:has(.state:not([hidden])) { grid-template-rows: 1fr; }
   @media (max-width: 44rem) { .chat { grid-template-columns: 1fr; } .chat.open nav, .chat:not(.open) section { display: none; } }
   @media (min-width: 44.01rem) { .back { display: none; } }`);
@@ -267,9 +267,7 @@ export class ChatPanel extends HubElement {
     const open = Boolean(talk || addressee) || group;
     const others = conversation ? this.#others(conversation) : [];
     const status =
-      conversation?.kind === "group"
-        ? others.map(({ name }) => name).join(", ")
-        : { online: words.online, idle: words.idle, offline: words.offlineNow }[this.#presence.get(others[0]?.id)];
+      conversation?.kind === "group" ? others.map(({ name }) => name).join(", ") : words[this.#presence.get(others[0]?.id)];
     const names = typing.map((id) => others.find((member) => member.id === id)?.name ?? "…");
     const problem = this.problem || error?.message;
     set(this.box, { className: open ? "chat open" : "chat" });

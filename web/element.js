@@ -37,7 +37,12 @@ button:disabled { opacity: .5; cursor: default; }
 .quiet { border-color: transparent; color: var(--_accent); }
 .icon { padding: 0; width: 2.25rem; border-color: transparent; display: inline-grid; place-items: center; color: var(--_soft); }
 .icon:hover { color: var(--_ink); background: var(--_tint); }
-.icon svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+.what { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
+.emoji { font: 1.25rem/1.5rem sans-serif; }
+.actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-block-start: .5rem; }
+.actions:empty { display: none; }
+@keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
 .error { color: var(--_bad); font-size: .875rem; }
@@ -94,6 +99,7 @@ export const PATHS = {
   close: "M6 6l12 12M18 6L6 18",
   check: "M4 12.5l5 5L20 7",
   archive: "M4 8h16v11H4zM3 4h18v4H3zM10 12h4",
+  why: "M12 8v.01M12 11v5M12 3a9 9 0 1 0 .01 0",
   back: "M15 5l-7 7 7 7",
   plus: "M12 5v14M5 12h14",
   people: "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6M3 19a6 6 0 0 1 12 0M16 5.500a3 3 0 0 1 0 5M17.500 14a6 6 0 0 1 3.500 5",

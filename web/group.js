@@ -1,6 +1,7 @@
 /** A group: what it is called, who is in it, who joins, and the way out; or a new one. */
 
 import { h, set, showAll, textButton } from "./element.js";
+import { moreWords } from "./more-texts.js";
 
 const PATH = "/api/conversations";
 
@@ -12,8 +13,9 @@ export class Group {
 
   /** @param {import("./chat.js").ChatPanel} panel shows it in the place of the messages */
   constructor(panel) {
-    const { words } = panel;
     this.panel = panel;
+    this.words = { ...panel.words, ...moreWords(panel.language) };
+    const { words } = this;
     this.title = h("input", { maxLength: 80 });
     this.members = h("ul", { ariaLabel: words.members });
     this.known = h("ul");
@@ -53,7 +55,7 @@ export class Group {
 
   /** @param {any} [group] a new one when absent */
   show(group = null) {
-    const { words } = this.panel;
+    const { words } = this;
     this.#group = group;
     set(this.title, { value: group?.title ?? "" });
     set(this.make, { textContent: group ? words.save : words.create });
@@ -71,7 +73,8 @@ export class Group {
 
   /** @param {any} group as it is now @param {any[]} people those one has talked to */
   draw(group, people) {
-    const { words, me } = this.panel;
+    const { words } = this;
+    const { me } = this.panel;
     if (this.#group) this.#group = group ?? this.#group;
     const members = this.#group?.members ?? [];
     const foreign = this.#foreign.has(this.#group?.id);

@@ -1,0 +1,71 @@
+/** The words of what is opened rarely (groups, why one was told of something, the offer of push), a table per language; fetched with it. */
+
+const MORE = {
+  en: {
+    alerts: "Turn on alerts for hires and messages?",
+    turnOn: "Turn on",
+    notNow: "Not now",
+    fates: {
+      shown: "shown",
+      hidden: "off in your settings",
+      sent: "sent",
+      waiting: "not sent yet",
+      skipped: "not sent",
+      failed: "failed",
+      off: "off in your settings",
+      nowhere: "not set up",
+      unknown: "not known",
+    },
+    waitsUntil: (time) => `waits until ${time}`,
+    because: {
+      looking: "you were looking",
+      seen: "you had seen it",
+      "quiet hours": "for your quiet hours",
+      pushed: "push had reached you",
+      expired: "it was too late",
+    },
+    groupName: "Name of the group",
+    groupHint: "Groups are made of people you have talked to.",
+    add: "Add people",
+    history: "They see what was said before",
+    remove: "Remove",
+    leave: "Leave the group",
+    create: "Create the group",
+    save: "Save",
+  },
+  de: {
+    alerts: "Bei Zusagen und Nachrichten benachrichtigen?",
+    turnOn: "Einschalten",
+    notNow: "Jetzt nicht",
+    fates: {
+      shown: "gezeigt",
+      hidden: "in Ihren Einstellungen aus",
+      sent: "gesendet",
+      waiting: "noch nicht gesendet",
+      skipped: "nicht gesendet",
+      failed: "fehlgeschlagen",
+      off: "in Ihren Einstellungen aus",
+      nowhere: "nicht eingerichtet",
+      unknown: "nicht bekannt",
+    },
+    waitsUntil: (time) => `wartet bis ${time}`,
+    because: {
+      looking: "Sie haben gerade hingesehen",
+      seen: "Sie hatten es schon gesehen",
+      "quiet hours": "wegen Ihrer Ruhezeit",
+      pushed: "Push hat Sie erreicht",
+      expired: "es war zu spät",
+    },
+    groupName: "Name der Gruppe",
+    groupHint: "Gruppen bestehen aus Leuten, mit denen Sie gesprochen haben.",
+    add: "Leute hinzufügen",
+    history: "Sie sehen, was bisher gesagt wurde",
+    remove: "Entfernen",
+    leave: "Gruppe verlassen",
+    create: "Gruppe anlegen",
+    save: "Speichern",
+  },
+};
+
+/** @param {string} language one that the elements speak */
+export const moreWords = (language) => MORE[language];
