@@ -276,7 +276,9 @@ export class ChatPanel extends HubElement {
     set(this.empty, { hidden: open });
     set(this.who, { hidden: conversation?.kind !== "group" || group });
     set(this.muting, { hidden: !conversation || group, textContent: conversation?.muted ? words.unmute : words.mute });
-    set(this.heading, { textContent: conversation ? this.#nameOf(conversation) : (this.getAttribute("name") ?? "") });
+    set(this.heading, {
+      textContent: conversation ? this.#nameOf(conversation) : group ? words.newGroup : (this.getAttribute("name") ?? ""),
+    });
     set(this.about, { textContent: [status, conversation?.muted && words.muted].filter(Boolean).join(" · ") });
     set(this.error, { textContent: problem, hidden: !problem });
     set(this.typing, { textContent: names.length ? words.typing(names) : "" });
