@@ -76,7 +76,7 @@ async def reset(call: Call[Reset, None]) -> None:
 async def confirm_page(call: Call[None, Link]) -> Response:
     """Ask whether to confirm an address: opening a link changes nothing, a mail filter does that too."""
     _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
-    return _page("Is this your e-mail address?", "<form method=post><button class=primary>Yes, it is mine</button></form>")
+    return _page("Is this your e-mail address?", _button("Yes, it is mine"))
 
 
 async def confirm(call: Call[None, Link]) -> Response:
@@ -89,9 +89,7 @@ async def confirm(call: Call[None, Link]) -> Response:
 async def unsubscribe_page(call: Call[None, Link]) -> Response:
     """Ask whether to send no more e-mails."""
     _claims(call, "unsubscribe", call.query.token, None, 1)
-    return _page(
-        "No more e-mails about what happens here?", "<form method=post><button class=primary>No more e-mails</button></form>"
-    )
+    return _page("No more e-mails about what happens here?", _button("No more e-mails"))
 
 
 async def unsubscribe(call: Call[None, Link]) -> Response:
@@ -161,6 +159,10 @@ def _expired() -> InvalidField:
 def _must_be_on(call: Call[Any, Any]) -> None:
     if not call.hub.mail_post.is_on:
         raise NotFound("This hub sends no e-mail.")
+
+
+def _button(label: str) -> str:
+    return f"<form method=post><button class=primary>{escape(label)}</button></form>"
 
 
 def _page(heading: str, rest: str = "") -> Response:

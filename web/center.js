@@ -1,7 +1,7 @@
 /** `<notification-center>`: the inbox; filters, what is new, what is read, undo, offline too. */
 
 import { FILTERS, listed } from "./inbox.js";
-import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll, textButton } from "./element.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, listen, set, sheet, showAll, textButton } from "./element.js";
 import { ago, wordsOf } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
@@ -115,11 +115,16 @@ export class NotificationCenter extends HubElement {
       rootMargin: "200px",
     });
     this.end.observe(this.foot);
-    document.addEventListener("pointerdown", (event) => {
-      const path = event.composedPath();
-      if (this.open && !this.hasAttribute("inline") && !path.includes(this) && !path.includes(this.#opener)) this.toggle();
-    });
-    document.addEventListener("visibilitychange", () => document.hidden && this.#watched.forEach((timer) => clearTimeout(timer)));
+  }
+
+  hearing() {
+    return [
+      listen(document, "pointerdown", (event) => {
+        const path = event.composedPath();
+        if (this.open && !this.hasAttribute("inline") && !path.includes(this) && !path.includes(this.#opener)) this.toggle();
+      }),
+      listen(document, "visibilitychange", () => document.hidden && this.#watched.forEach((timer) => clearTimeout(timer))),
+    ];
   }
 
   get open() {

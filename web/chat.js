@@ -1,7 +1,7 @@
 /** `<chat-panel>`: conversations, their messages, who is typing and who has read; what is written offline waits. */
 
 import { Composer } from "./composer.js";
-import { HubElement, PATHS, drawing, h, iconButton, set, sheet, showAll, textButton } from "./element.js";
+import { HubElement, PATHS, drawing, h, iconButton, initials, listen, set, sheet, showAll, textButton } from "./element.js";
 import { ago } from "./texts.js";
 import { Thread } from "./thread.js";
 
@@ -13,9 +13,9 @@ export class ChatPanel extends HubElement {
   nav { border-inline-end: 1px solid var(--_line); overflow-y: auto; padding: .5rem; }
   nav header { padding: 0; border: 0; }
   h2 { font-size: 1rem; padding: .5rem .75rem; flex: 1; }
-  li > button { width: 100%; border: 0; text-align: start; display: grid; grid-template-columns: auto 1fr auto; gap: 0 .75rem; align-items: center; padding: .625rem .75rem; border-radius: .625rem; font-weight: 400; }
-  li > button:hover { background: color-mix(in srgb, var(--_tint) 50%, transparent); }
-  li > button[aria-current=true] { background: var(--_tint); }
+  nav li > button { width: 100%; border: 0; text-align: start; display: grid; grid-template-columns: auto 1fr auto; gap: 0 .75rem; align-items: center; padding: .625rem .75rem; border-radius: .625rem; font-weight: 400; }
+  nav li > button:hover { background: color-mix(in srgb, var(--_tint) 50%, transparent); }
+  nav li > button[aria-current=true] { background: var(--_tint); }
   nav b, header b { font-weight: 650; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   nav small { grid-column: 2; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .face { grid-row: span 2; width: 2.25rem; height: 2.25rem; border-radius: 50%; background: var(--_tint); color: var(--_accent); display: grid; place-items: center; font-size: .8125rem; font-weight: 650; position: relative; }
@@ -40,7 +40,7 @@ export class ChatPanel extends HubElement {
   .bubble img { display: block; max-width: 16rem; max-height: 12rem; border-radius: .625rem; margin-block-start: .25rem; }
   .log > div { position: relative; border-radius: 1rem; }
   .log button, .typing button { min-height: 1.5rem; padding: 0 .375rem; border: 0; color: var(--_accent); font-size: .8125rem; }
-  .tools { position: absolute; inset-block-start: -.75rem; inset-inline-end: .5rem; background: var(--_card); border: 1px solid var(--_line); border-radius: .5rem; white-space: nowrap; visibility: hidden; }
+  .tools { position: absolute; inset-block-start: -1.375rem; inset-inline-end: .5rem; background: var(--_card); border: 1px solid var(--_line); border-radius: .5rem; white-space: nowrap; visibility: hidden; }
   .log > :is(:hover, :focus-within) .tools { visibility: visible; }
   .typing { padding: 0 1rem; min-height: 1.5rem; }
   form { display: flex; gap: .5rem; padding: .5rem .75rem .75rem; align-items: end; }
@@ -179,8 +179,7 @@ export class ChatPanel extends HubElement {
     if (id) {
       this.talk = this.client.conversation(id);
       const seen = () => this.drawTalk();
-      document.addEventListener("visibilitychange", seen);
-      this.#ends = [this.talk.subscribe(seen), () => document.removeEventListener("visibilitychange", seen)];
+      this.#ends = [this.talk.subscribe(seen), listen(document, "visibilitychange", seen)];
     }
     this.#drawList(true);
     this.drawTalk();
@@ -277,7 +276,8 @@ export class ChatPanel extends HubElement {
     set(this.who, { hidden: conversation?.kind !== "group" || group });
     set(this.muting, { hidden: !conversation || group, textContent: conversation?.muted ? words.unmute : words.mute });
     set(this.heading, {
-      textContent: conversation ? this.#nameOf(conversation) : group ? words.newGroup : (this.getAttribute("name") ?? ""),
+      textContent:
+        group && this.group.fresh ? words.newGroup : conversation ? this.#nameOf(conversation) : this.getAttribute("name"),
     });
     set(this.about, { textContent: [status, conversation?.muted && words.muted].filter(Boolean).join(" · ") });
     set(this.error, { textContent: problem, hidden: !problem });
@@ -325,12 +325,3 @@ export class ChatPanel extends HubElement {
     this.drawTalk();
   }
 }
-
-/** @param {string} name */
-const initials = (name) =>
-  name
-    .split(/[\s,]+/)
-    .map((word) => [...word][0])
-    .join("")
-    .slice(0, 2)
-    .toUpperCase();

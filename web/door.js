@@ -1,7 +1,7 @@
 /** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
 import { h, set, showAll } from "./element.js";
-import { actButton, button, face, field, form, money, when, words } from "./ui.js";
+import { actButton, button, face, field, form, mark, money, when, words } from "./ui.js";
 
 /** @param {any} app @param {string} notice why one is here, in a sentence */
 export function door(app, notice) {
@@ -21,12 +21,7 @@ export function door(app, notice) {
     h(
       "section",
       { className: "pitch" },
-      h(
-        "p",
-        { className: "brand" },
-        h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: 36, height: 36 }),
-        "Gigwire",
-      ),
+      h("p", { className: "brand" }, mark(36), "Gigwire"),
       h("h1", { textContent: "Work that answers the moment it happens." }),
       h("p", {
         className: "lead",

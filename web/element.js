@@ -220,6 +220,21 @@ export class HubElement extends HTMLElement {
   failed(_error) {}
 }
 
+/** "Maya Lindqvist" → "ML". @param {string} name */
+export const initials = (name) =>
+  name
+    .split(/[\s,]+/)
+    .map((word) => [...word][0])
+    .join("")
+    .slice(0, 2)
+    .toUpperCase();
+
+/** Hear something until it is ended. @param {EventTarget} target @param {string} name @param {(event: any) => void} act @returns {() => void} */
+export function listen(target, name, act) {
+  target.addEventListener(name, act);
+  return () => target.removeEventListener(name, act);
+}
+
 /** The picture of a notification. @param {any} item */
 export const iconOf = ({ icon, type }) =>
   icon ||

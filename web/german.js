@@ -93,13 +93,6 @@ export const DE = {
   to: "Bis",
   timeZone: "Zeitzone",
   saved: "Gespeichert.",
-  pushOn: "Auf diesem Gerät einschalten",
-  pushOff: "Auf diesem Gerät ausschalten",
-  pushTest: "Test senden",
-  pushDenied: "Ihr Browser blockiert Mitteilungen dieser Seite. Erlauben Sie sie in den Einstellungen neben der Adresse.",
-  pushNone: "Dieser Browser kann keine Push-Mitteilungen empfangen.",
-  pushIos: "Auf iPhone und iPad: erst zum Home-Bildschirm hinzufügen, dann von dort öffnen.",
-  pushTested: "Gesendet. Sie sollte gleich erscheinen.",
   said: {
     hired: (d) => [`Sie haben den Auftrag „${d.title}“!`, d.client && `${d.client.name} hat Sie beauftragt.`],
     bid_received: (d) => [`Neues Angebot: ${d.title}`, d.freelancer && `Von ${d.freelancer.name}.`],

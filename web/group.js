@@ -53,6 +53,11 @@ export class Group {
     return !this.box.hidden;
   }
 
+  /** It is being made. */
+  get fresh() {
+    return !this.#group;
+  }
+
   /** @param {any} [group] a new one when absent */
   show(group = null) {
     const { words } = this;

@@ -1,7 +1,14 @@
-/** The words of what is opened rarely (groups, why one was told of something, the offer of push), a table per language; fetched with it. */
+/** The words of what is opened rarely (groups, why one was told of something, push to this device), a table per language; fetched with it. */
 
 const MORE = {
   en: {
+    pushOn: "Turn on for this device",
+    pushOff: "Turn off for this device",
+    pushTest: "Send a test",
+    pushDenied: "Your browser blocks notifications here. Allow them beside the address.",
+    pushNone: "This browser has no push.",
+    pushIos: "On iPhone and iPad: add this to the Home Screen first.",
+    pushTested: "Sent. It should appear in a moment.",
     alerts: "Turn on alerts for hires and messages?",
     turnOn: "Turn on",
     notNow: "Not now",
@@ -34,6 +41,13 @@ const MORE = {
     save: "Save",
   },
   de: {
+    pushOn: "Auf diesem Gerät einschalten",
+    pushOff: "Auf diesem Gerät ausschalten",
+    pushTest: "Test senden",
+    pushDenied: "Ihr Browser blockiert Mitteilungen dieser Seite. Erlauben Sie sie in den Einstellungen neben der Adresse.",
+    pushNone: "Dieser Browser kann keine Push-Mitteilungen empfangen.",
+    pushIos: "Auf iPhone und iPad: erst zum Home-Bildschirm hinzufügen, dann von dort öffnen.",
+    pushTested: "Gesendet. Sie sollte gleich erscheinen.",
     alerts: "Bei Zusagen und Nachrichten benachrichtigen?",
     turnOn: "Einschalten",
     notNow: "Jetzt nicht",

@@ -147,8 +147,9 @@ export class NotificationPreferences extends HubElement {
   }
 
   async #drawDevice(note = "") {
-    const { words, client } = this;
-    const { pushState, turnOffPush, turnOnPush } = await import("./push.js");
+    const { client } = this;
+    const { moreWords, pushState, turnOffPush, turnOnPush } = await import("./push.js");
+    const words = moreWords(this.language);
     const state = await pushState().catch(() => "none");
     const act = (label, run, className = "") =>
       textButton(

@@ -3,6 +3,8 @@
 import { h, set, textButton } from "./element.js";
 import { moreWords } from "./more-texts.js";
 
+export { moreWords } from "./more-texts.js";
+
 /** Who said "not now" is not asked again for so long, ms. */
 const LATER = 30 * 86_400_000;
 const ASKED = "gigwire-push-later";

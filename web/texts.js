@@ -93,13 +93,6 @@ const EN = {
   to: "To",
   timeZone: "Time zone",
   saved: "Saved.",
-  pushOn: "Turn on for this device",
-  pushOff: "Turn off for this device",
-  pushTest: "Send a test",
-  pushDenied: "Your browser blocks notifications here. Allow them beside the address.",
-  pushNone: "This browser has no push.",
-  pushIos: "On iPhone and iPad: add this to the Home Screen first.",
-  pushTested: "Sent. It should appear in a moment.",
   said: {},
 };
 

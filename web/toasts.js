@@ -1,6 +1,6 @@
 /** `<toast-region>`: what has just happened, for five seconds; never the only copy. */
 
-import { HubElement, actionButtons, h, iconButton, iconOf, sheet } from "./element.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, listen, sheet } from "./element.js";
 import { wordsOf } from "./texts.js";
 
 const STAYS = 5_000;
@@ -29,17 +29,17 @@ export class ToastRegion extends HubElement {
     this.list.onpointerleave = () => this.#resume();
     this.list.addEventListener("focusin", () => this.#pause());
     this.list.addEventListener("focusout", () => this.#resume());
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.#resume()));
-    document.addEventListener("keydown", (event) => {
-      if (event.altKey && event.code === "KeyT") this.list.querySelector("button")?.focus();
-      if (event.key === "Escape" && this.list.matches(":focus-within")) this.#drop(this.root.activeElement.closest("li"));
-    });
   }
 
   hearing() {
     const { client } = this;
     const once = (act) => (event) => event.show && !event.late && !this.#known(event.data.id) && act(event.data);
     return [
+      listen(document, "visibilitychange", () => (document.hidden ? this.#pause() : this.#resume())),
+      listen(document, "keydown", (event) => {
+        if (event.altKey && event.code === "KeyT") this.list.querySelector("button")?.focus();
+        if (event.key === "Escape" && this.list.matches(":focus-within")) this.#drop(this.root.activeElement.closest("li"));
+      }),
       client.on(
         "notification",
         once((item) =>

@@ -12,8 +12,9 @@ from api.compact import compact
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
-# Client, worker and elements together, gzipped.
+# Client, worker and elements together, gzipped; and what they fetch when a part of them is opened for the first time.
 MAX_BYTES = 30 * 1024
+MAX_LATER_BYTES = 4 * 1024
 # What a careless hand would break: spaces in texts, templates in templates, slashes, signs, words that need a space.
 TRICKY = r"""
 const words = (n, who) => `${n === 1 ? "one  {thing}" : `${n}  things, ${`by  ${who ?? { name: "}" }.name}`}`}  / \`  `;
@@ -53,6 +54,8 @@ def test_client_worker_and_elements_together_are_no_more_than_thirty_kilobytes()
     sizes = {name: len(files[name].packed or b"") for name in ("client.js", "worker.js", "elements.js")}
     assert all(sizes.values())
     assert sum(sizes.values()) <= MAX_BYTES, sizes
+    later = {name: len(files[name].packed or b"") for name in ("push.js", "group.js", "why.js", "more-texts.js")}
+    assert sum(later.values()) <= MAX_LATER_BYTES, later
 
 
 @pytest.mark.parametrize("name", [name for name in read(WEB).files if name.endswith(".js")])

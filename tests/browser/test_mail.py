@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Noise, OpenPage, is_live
+from tests.browser.conftest import OpenPage, is_live
 from tests.hub import Hub
 from tests.live.conftest import StartHub
 from tests.mail_server import LocalMailServer, link_in
