@@ -75,7 +75,7 @@ export class ChatPanel extends HubElement {
     this.muting = textButton("", () => this.#mute(), "quiet");
     this.thread = new Thread(this);
     this.composer = new Composer(this);
-    this.who = iconButton("people", words.members, () => this.#open(this.talk.getSnapshot().conversation));
+    this.who = iconButton("people", words.members, () => this.attempt(this.#open(this.talk.getSnapshot().conversation)));
     this.head = h(
       "header",
       {},
@@ -97,7 +97,7 @@ export class ChatPanel extends HubElement {
           "header",
           {},
           h("h2", { textContent: words.conversations }),
-          iconButton("plus", words.newGroup, () => this.#open()),
+          iconButton("plus", words.newGroup, () => this.attempt(this.#open())),
         ),
         this.none,
         this.people,
