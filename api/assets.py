@@ -1,23 +1,25 @@
 """The files of web/ as they are sent: few, small, compressed, and named by a hash of all of them.
 
-A module and what it imports are sent as one file, without comments and indentation, with fewer line ends and short
-private names (`#…`, which nothing outside a class can see), so that a page asks for three small files and not for
-thirty. That is all that is done to them.
+A module and what it imports are sent as one file, without comments, spaces and line ends that mean nothing
+(`compact`), and with short names for what nothing outside can see (`#…`, constants that are not exported), so that a
+page asks for three small files and not for thirty. That is all that is done to them.
 """
 
 import hashlib
 import mimetypes
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from string import ascii_letters
+
+from api.compact import compact, with_short_names
 
 # Modules that are asked for by name; each is sent with what it imports, unless that is in one before it.
-ENTRIES = ("client.js", "worker.js", "react.js", "elements.js", "push.js", "app.js", "docs.js")
+ENTRIES = (
+    *("client.js", "worker.js", "react.js", "elements.js", "more-texts.js", "push.js", "group.js", "why.js"),
+    *("app.js", "docs.js"),
+)
 # Where a page writes the address of a file, the hash is put in.
 _PLAIN, _RELEASE = "/static/", "{release}"
 # Already compressed, or too small to gain.
@@ -27,12 +29,7 @@ _IMPORT = re.compile(r'^import (?:(?P<names>\{[^}]*\}) from )?"\./(?P<file>[\w.-
 _PASS_ON = re.compile(r'^export \{[^}]*\} from "\./(?P<file>[\w.-]+)";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
 _STYLE = re.compile(r"\bsheet\(`[^`]*`\)")
-_AROUND = re.compile(r"\s*([{};])\s*|(?<=:) ")
-# Members are declared at the beginning of a line and used after a dot; a colour in a style is neither.
-_DECLARED = re.compile(r"^(?:async )?(?:get )?#([a-zA-Z]\w*)(?= *[=;(])", re.MULTILINE)
-_PRIVATE = re.compile(r"((?:^|(?<=async )|(?<=get )|(?<=\.))#)([a-zA-Z]\w*)", re.MULTILINE)
-# Line ends that no statement ends at, and commas before what closes a list.
-_FOLD = re.compile(r"(?<=[(\[{,])\n|,?\n(?=[)\]])|,(?=\n})")
+_AROUND = re.compile(r"\s*([{};,>])\s*|(?<=:) ")
 _MARGIN = re.compile(r"^[ \t]+|\n(?=\n)", re.MULTILINE)
 
 
@@ -111,16 +108,8 @@ def _bundle(entry: str, modules: Sequence[str], texts: Mapping[str, str], home: 
     ]
     bodies = [_PASS_ON.sub("", _IMPORT.sub("", texts[name])) for name in modules]
     code = _COMMENT.sub("", "".join([*imports, *passed, *bodies]))
-    code = _shortened(_MARGIN.sub("", _STYLE.sub(lambda style: _AROUND.sub(r"\1", style[0]), code)))
-    return _FOLD.sub("", code)
-
-
-def _shortened(code: str) -> str:
-    """The same with private names of a letter or two, the most used ones first."""
-    declared = Counter({name: code.count(f"#{name}") for name in _DECLARED.findall(code)})
-    letters = chain(ascii_letters, (a + b for a in ascii_letters for b in ascii_letters))
-    short = {name: next(letters) for name, _ in declared.most_common()}
-    return _PRIVATE.sub(lambda found: found[1] + short.get(found[2], found[2]), code)
+    code = _STYLE.sub(lambda style: _AROUND.sub(r"\1", style[0]).replace(";}", "}"), _MARGIN.sub("", code))
+    return compact(with_short_names(code))
 
 
 def _import(names: Sequence[str], file: str) -> str:

@@ -76,7 +76,7 @@ async def reset(call: Call[Reset, None]) -> None:
 async def confirm_page(call: Call[None, Link]) -> Response:
     """Ask whether to confirm an address: opening a link changes nothing, a mail filter does that too."""
     _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
-    return _page("Is this your e-mail address?", "<form method=post><button>Yes, it is mine</button></form>")
+    return _page("Is this your e-mail address?", _button("Yes, it is mine"))
 
 
 async def confirm(call: Call[None, Link]) -> Response:
@@ -89,9 +89,7 @@ async def confirm(call: Call[None, Link]) -> Response:
 async def unsubscribe_page(call: Call[None, Link]) -> Response:
     """Ask whether to send no more e-mails."""
     _claims(call, "unsubscribe", call.query.token, None, 1)
-    return _page(
-        "No more e-mails about what happens here?", "<form method=post><button>No more e-mails</button></form>"
-    )
+    return _page("No more e-mails about what happens here?", _button("No more e-mails"))
 
 
 async def unsubscribe(call: Call[None, Link]) -> Response:
@@ -103,11 +101,15 @@ async def unsubscribe(call: Call[None, Link]) -> Response:
 
 async def reset_page(call: Call[None, Link]) -> Response:
     """Ask for a new password."""
-    _claims(call, "reset", call.query.token, RESET_SECONDS, 2)
+    user_id, _ = _claims(call, "reset", call.query.token, RESET_SECONDS, 2)
+    account = await call.read(users.by_id, user_id=user_id)
+    email = "" if account is None else account.user.email or ""
+    # Whose it is, for the browser's own list of passwords.
+    name = f'<input type=text name=username value="{escape(email)}" autocomplete=username hidden>'
     field = '<input type=password name=password minlength=8 maxlength=128 required autocomplete="new-password">'
     return _page(
         "Choose a new password",
-        f"<form method=post><label>New password {field}</label> <button>Change it</button></form>",
+        f"<form method=post>{name}<label>New password {field}</label> <button class=primary>Change it</button></form>",
     )
 
 
@@ -159,10 +161,15 @@ def _must_be_on(call: Call[Any, Any]) -> None:
         raise NotFound("This hub sends no e-mail.")
 
 
+def _button(label: str) -> str:
+    return f"<form method=post><button class=primary>{escape(label)}</button></form>"
+
+
 def _page(heading: str, rest: str = "") -> Response:
     content = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{escape(heading)}</title><link rel="stylesheet" href="/static/app.css">'
-        f'<body><main class="page narrow"><h1>{escape(heading)}</h1>{rest}</main></body></html>'
+        f'<title>{escape(heading)}</title><link rel="icon" href="/static/mark.svg" type="image/svg+xml">'
+        '<link rel="stylesheet" href="/static/app.css">'
+        f'<body class="letter"><main class="card"><h1>{escape(heading)}</h1>{rest}</main></body></html>'
     )
     return Response(content, headers={"cache-control": "no-store"}, media_type="text/html")

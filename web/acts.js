@@ -1,7 +1,7 @@
 /** What one may do with a job next: its owner, the hired freelancer, one who may bid, and who is not signed in. */
 
 import { h } from "./element.js";
-import { actButton, ask, cents, chip, field, form, link, money } from "./ui.js";
+import { actButton, ask, cents, chip, field, form, link, messageLink, money } from "./ui.js";
 
 /** @param {HTMLElement} side @param {any} job @param {any[]} bids those one may see @param {any} context `{app, id, again}` */
 export function drawActs(side, job, bids, context) {
@@ -55,20 +55,8 @@ export function drawActs(side, job, bids, context) {
       box.append(bidForm(job, context));
     }
   } else if (own) box.append(ownBid(own, job, context));
-  if (user && !owner)
-    box.append(
-      link(`/messages?to=${job.owner.id}&name=${encodeURIComponent(job.owner.name)}`, `Message ${job.owner.name}`, {
-        className: "button",
-      }),
-    );
-  if (owner && hired)
-    box.append(
-      link(
-        `/messages?to=${hired.freelancer.id}&name=${encodeURIComponent(hired.freelancer.name)}`,
-        `Message ${hired.freelancer.name}`,
-        { className: "button" },
-      ),
-    );
+  if (user && !owner) box.append(messageLink(job.owner));
+  if (owner && hired) box.append(messageLink(hired.freelancer));
 }
 
 function ownerActs(box, job, price, to, { app, id, again }) {

@@ -1,7 +1,7 @@
 /** The demo app: a marketplace on the elements; who is here, which page they are on, and the frame around it. */
 
 import { connect } from "./client.js";
-import { h, set } from "./element.js";
+import { drawing, h, set } from "./element.js";
 import "./elements.js";
 import { door } from "./door.js";
 import { findJobs } from "./find.js";
@@ -12,7 +12,7 @@ import { postJob } from "./post.js";
 import { renewPush } from "./push.js";
 import { settingsPage } from "./settings.js";
 import { ago } from "./texts.js";
-import { actButton, face, link } from "./ui.js";
+import { actButton, face, link, mark } from "./ui.js";
 import { walletPage } from "./wallet.js";
 import { Wire } from "./wire.js";
 import { workPage } from "./work.js";
@@ -130,7 +130,7 @@ function makeFrame() {
   const nav = h(
     "nav",
     { ariaLabel: "Main" },
-    ...items.map(({ href, label, icon }) => link(href, picture(icon), { "data-label": label })),
+    ...items.map(({ href, label, icon }) => link(href, drawing(icon), { "data-label": label })),
   );
   for (const each of nav.children)
     each.append(
@@ -175,21 +175,7 @@ function makeFrame() {
   );
 }
 
-const brand = () =>
-  link("/", h("img", { src: markUrl(), alt: "", width: 28, height: 28 }), { className: "brand", ariaLabel: "Gigwire, home" });
-
-/** Beside this file, wherever it is served from. */
-export const markUrl = () => new URL("./mark.svg", import.meta.url).href;
-
-function picture(path) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", path);
-  svg.append(line);
-  return svg;
-}
+const brand = () => link("/", mark(28), { className: "brand", ariaLabel: "Gigwire, home" });
 
 /** How many messages are unread, in the navigation. */
 function unreadMessages() {

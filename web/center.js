@@ -1,11 +1,10 @@
 /** `<notification-center>`: the inbox; filters, what is new, what is read, undo, offline too. */
 
-import { listed } from "./inbox.js";
-import { HubElement, actionButtons, h, iconButton, iconOf, set, sheet, showAll, textButton } from "./element.js";
+import { FILTERS, listed } from "./inbox.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, listen, set, sheet, showAll, textButton } from "./element.js";
 import { ago, wordsOf } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
-const TABS = { all: "all", unread: "unreadOnly", jobs: "jobs", messages: "messages", archived: "archived" };
 
 export class NotificationCenter extends HubElement {
   static observedAttributes = ["open"];
@@ -30,22 +29,18 @@ export class NotificationCenter extends HubElement {
   article:hover { background: color-mix(in srgb, var(--_tint) 45%, transparent); }
   article.unread::before { content: ""; position: absolute; inset-inline-start: .5rem; inset-block-start: 1.4rem; width: .375rem; height: .375rem; border-radius: 50%; background: var(--_accent); }
   article.new::before { background: var(--_spark); }
-  article > i { font: 1.25rem/1.5rem sans-serif; }
   a, .title { color: inherit; text-decoration: none; font-size: .9375rem; line-height: 1.4; overflow-wrap: anywhere; }
   .unread .title { font-weight: 650; }
-  .text { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
   .mark { color: var(--_spark); font-size: .75rem; font-weight: 650; }
-  .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-block-start: .5rem; }
-  .actions:empty { display: none; }
-  .tools { position: absolute; inset-block-start: .5rem; inset-inline-end: .5rem; display: flex; opacity: 0; background: var(--_card); border-radius: .5rem; }
-  article:is(:hover, :focus-within) .tools { opacity: 1; }
-  @media (hover: none) { .tools { opacity: 1; position: static; grid-column: 2; margin-inline-start: -.5rem; background: none; } }
+  .tools { position: absolute; inset-block-start: .5rem; inset-inline-end: .5rem; display: flex; visibility: hidden; background: var(--_card); border-radius: .5rem; }
+  article:is(:hover, :focus-within) .tools { visibility: visible; }
+  .why { white-space: pre-line; }
+  @media (hover: none) { .tools { visibility: visible; position: static; grid-column: 2; margin-inline-start: -.5rem; background: none; } }
   .tools .icon { width: 2rem; min-height: 2rem; }
   .state { padding: 2.5rem 1.5rem; text-align: center; display: grid; gap: .25rem; justify-items: center; }
   .state b { font-weight: 650; }
   .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: var(--_tint); animation: shine .8s infinite alternate; }
   .foot { padding: .75rem; text-align: center; min-height: 1px; }
-  @keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
   @keyframes shine { to { opacity: .4; } }`);
   #filter = "all";
   #seen = new Set();
@@ -55,8 +50,8 @@ export class NotificationCenter extends HubElement {
 
   build() {
     const { words } = this;
-    const tabs = Object.entries(TABS).map(([filter, name]) =>
-      h("button", { role: "tab", type: "button", id: filter, textContent: words[name], onclick: () => this.#show(filter) }),
+    const tabs = Object.keys(FILTERS).map((filter) =>
+      h("button", { role: "tab", type: "button", id: filter, textContent: words[filter], onclick: () => this.#show(filter) }),
     );
     this.tabs = h(
       "div",
@@ -120,11 +115,16 @@ export class NotificationCenter extends HubElement {
       rootMargin: "200px",
     });
     this.end.observe(this.foot);
-    document.addEventListener("pointerdown", (event) => {
-      const path = event.composedPath();
-      if (this.open && !this.hasAttribute("inline") && !path.includes(this) && !path.includes(this.#opener)) this.toggle();
-    });
-    document.addEventListener("visibilitychange", () => document.hidden && this.#watched.forEach((timer) => clearTimeout(timer)));
+  }
+
+  hearing() {
+    return [
+      listen(document, "pointerdown", (event) => {
+        const path = event.composedPath();
+        if (this.open && !this.hasAttribute("inline") && !path.includes(this) && !path.includes(this.#opener)) this.toggle();
+      }),
+      listen(document, "visibilitychange", () => document.hidden && this.#watched.forEach((timer) => clearTimeout(timer))),
+    ];
   }
 
   get open() {
@@ -221,13 +221,14 @@ export class NotificationCenter extends HubElement {
     const element = h(
       "article",
       { part: "item", "data-testid": "notification", tabIndex: -1 },
-      h("i", { "aria-hidden": "true" }),
+      h("i", { className: "emoji", "aria-hidden": "true" }),
       h(
         "div",
         {},
         h("a", { className: "title", part: "title" }),
-        h("p", { className: "text", part: "text" }),
+        h("p", { className: "what", part: "text" }),
         h("small", {}, h("time"), h("span", { className: "mark" })),
+        h("p", { className: "why soft", part: "why", role: "status", hidden: true }),
         h("div", { className: "actions" }),
       ),
       tools,
@@ -248,9 +249,9 @@ export class NotificationCenter extends HubElement {
     const unread = !item.readAt && !item.archivedAt;
     set(element, { className: unread ? (item.seenAt ? "unread" : "unread new") : "" });
     set(at("i"), { textContent: iconOf(item) });
-    set(at("a"), { textContent: item.count > 1 ? `${title} (${words.times(item.count)})` : title, tabIndex: -1 });
+    set(at("a"), { textContent: item.count > 1 ? `${title} (${item.count}×)` : title, tabIndex: -1 });
     set(at("a"), { href: item.url ? new URL(item.url, this.client.url || location.href).href : null });
-    set(at("p"), { textContent: body, hidden: !body });
+    set(at(".what"), { textContent: body, hidden: !body });
     set(at("time"), { dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
     const mark =
       item.type === "announcement"
@@ -273,8 +274,17 @@ export class NotificationCenter extends HubElement {
       iconButton("archive", item.archivedAt ? words.unarchive : words.archive, () =>
         this.attempt(item.archivedAt ? client.unarchive(item.id) : client.archive(item.id)),
       ),
+      iconButton("why", words.why, () => this.attempt(this.#why(item.id, at(".why")))),
     );
     if (held) element.focus({ preventScroll: true });
+  }
+
+  /** By which ways it came, and why not by the others; said on demand. */
+  async #why(id, box) {
+    if (!box.hidden) return set(box, { hidden: true });
+    const asked = this.client.request("GET", `/api/notifications/${id}/delivery`);
+    const [delivery, { reasons }] = await Promise.all([asked, import("./why.js")]);
+    return set(box, { textContent: reasons(delivery, this.words, this.language), hidden: false });
   }
 
   #follow(item) {

@@ -88,6 +88,8 @@ export interface ConversationState {
 
 export interface ConversationStore extends Store<ConversationState> {
   send(content: string, more?: Partial<NewMessage>): Promise<string>;
+  edit(id: string, content: string): Promise<void>;
+  remove(id: string): Promise<void>;
   type(): void;
   read(): void;
   more(): Promise<void>;

@@ -3,40 +3,31 @@
  * However many tabs are open, a browser has one stream. It needs no document and draws nothing.
  */
 
-import { Core } from "./core.js";
+import { Core, NOBODY } from "./core.js";
 import { Conversation } from "./conversation.js";
 import { Live } from "./live.js";
 import { Host, Mirror, elect, isVisible } from "./link.js";
 import { newKey, requester } from "./request.js";
+import { Store } from "./store.js";
 
+export { NOBODY } from "./core.js";
 export { FILTERS, listed } from "./inbox.js";
 export { Problem } from "./request.js";
 
-/** Before anything is known, and on a server. */
-export const NOBODY = Object.freeze({
-  status: "connecting",
-  user: undefined,
-  announcements: [],
-  outbox: [],
-  undo: null,
-  heartbeat: null,
-  inbox: Object.freeze({ items: [], unread: 0, unseen: 0, pages: {}, loaded: false, loading: false, error: null, asOf: null }),
-});
 /** What is done elsewhere, in the Core; each resolves when the hub has answered, and rejects with a Problem. */
 const ACTS = ["signedIn", "refresh", "more", "readAll", "undo", "forgetUndo", "act", "resend", "discard"];
 /** The same, for rows named by their ids. */
 const ROWS = ["read", "unread", "seen", "archive", "unarchive"];
 /** Events kept for a page that is still being built. */
 const EARLY = 100;
-const LIVES = 100;
+const MOST_IDLE = 50;
 /** Anything somebody does is told to the Core at most this often, ms. */
 const ACTIVE_EVERY = 20_000;
 const WAITING_EVERY = 1_000;
 
 /** @typedef {import("./client.d.ts").Options} Options */
 
-export class Client {
-  #listeners = new Set();
+export class Client extends Store {
   #hearers = new Map();
   /** What came while the page was still being built is told to the first who asks for it. */
   #early = [];
@@ -46,11 +37,11 @@ export class Client {
   #link;
   #host = null;
   #end = () => {};
-  #last = NOBODY;
   #ready = Promise.resolve();
 
   /** @param {Options} [options] */
   constructor(options = {}) {
+    super(NOBODY);
     this.options = options;
     this.url = options.url ?? "";
     this.random = options.random ?? Math.random;
@@ -64,18 +55,12 @@ export class Client {
 
   // ---- The store
 
-  /** @param {() => void} listener called after a change @returns {() => void} stops it */
-  subscribe = (listener) => {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  };
-
   /** What is known now; the same object as long as nothing changed. */
   getSnapshot = () => {
     const state = this.#link?.getSnapshot();
     // A tab that has just begun to lead goes on showing what it knew until the disk is read.
-    if (state && (state.user !== undefined || this.#last === NOBODY)) this.#last = state;
-    return this.#last;
+    if (state && (state.user !== undefined || this.state === NOBODY)) this.state = state;
+    return this.state;
   };
 
   /** On a server nobody is signed in. */
@@ -106,16 +91,19 @@ export class Client {
    * @param {string} path @param {string[]} keys @returns {Live}
    */
   live(path, keys) {
-    // What nobody looks at any more is let go when there is much of it.
-    if (this.#lives.size > LIVES) for (const [each, { idle }] of this.#lives) if (idle) this.#lives.delete(each);
-    if (!this.#lives.has(path)) this.#lives.set(path, new Live(this, path, keys));
-    return this.#lives.get(path);
+    return this.#one(this.#lives, path, () => new Live(this, path, keys));
   }
 
   /** A conversation with its messages. @param {string} id @returns {Conversation} */
   conversation(id) {
-    if (!this.#conversations.has(id)) this.#conversations.set(id, new Conversation(this, id));
-    return this.#conversations.get(id);
+    return this.#one(this.#conversations, id, () => new Conversation(this, id));
+  }
+
+  /** What nobody looks at any more is let go when there is much of it. */
+  #one(kept, key, make) {
+    if (kept.size > MOST_IDLE) for (const [each, { idle }] of kept) if (idle) kept.delete(each);
+    if (!kept.has(key)) kept.set(key, make());
+    return kept.get(key);
   }
 
   // ---- Acts: those of the Core by the same names (see ACTS), and these
@@ -140,7 +128,7 @@ export class Client {
   // ---- Where the Core is
 
   #begin(sharing) {
-    const listener = { changed: () => this.#changed(), event: (event) => this.#hear(event) };
+    const listener = { changed: () => this.changed(), event: (event) => this.#hear(event) };
     if (sharing === "worker") return this.#useWorker(listener);
     if (sharing === "lock") return this.#useLock(listener);
     const core = new Core(this.options);
@@ -204,10 +192,6 @@ export class Client {
 
   #call(name, ...args) {
     return this.#link ? this.#link.call(name, args) : Promise.resolve();
-  }
-
-  #changed() {
-    for (const listener of [...this.#listeners]) listener();
   }
 
   #hear({ front, ...event }) {

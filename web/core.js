@@ -1,24 +1,31 @@
 /**
- * One signed-in browser: the stream, the inbox, what waits to be sent, and what of it is kept on disk.
+ * One signed-in browser: who is here, the stream, and what follows from both for the inbox and for what waits to be sent.
  * It runs once per browser (in a worker, or in the tab that leads) and knows no document.
  */
 
-import { FILTERS, Inbox } from "./inbox.js";
+import { Changes, VERBS } from "./changes.js";
+import { isPast } from "./cursor.js";
+import { Inbox } from "./inbox.js";
+import { Keeper } from "./keeper.js";
+import { Lists } from "./lists.js";
 import { Outbox } from "./outbox.js";
 import { Presence } from "./presence.js";
 import { requester } from "./request.js";
 import { Storage } from "./storage.js";
+import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 
 /** Events older than this when they arrive were missed: they are summed up, not shown one by one. */
 const LATE = 60_000;
 /** A list that was kept longer than this is fetched anew instead of being continued. */
 const MOST_KEPT = 300;
-const UNDO_FOR = 30_000;
+/** Pages stay open for weeks: with more than so many in hand, the inbox is listed anew. */
+const MOST_HELD = 1_000;
+const MOST_ANNOUNCEMENTS = 50;
 /** What passes by and has no place in the log. */
 const EPHEMERAL = ["connection_confirmed", "reset", "heartbeat", "bye", "typing", "presence"];
 
-const EMPTY = {
+const EMPTY = Object.freeze({
   items: [],
   unread: 0,
   unseen: 0,
@@ -27,8 +34,9 @@ const EMPTY = {
   loading: false,
   error: null,
   asOf: null,
-};
-const START = {
+});
+/** Before anything is known, and on a server. */
+export const NOBODY = Object.freeze({
   status: "connecting",
   user: undefined,
   inbox: EMPTY,
@@ -36,20 +44,7 @@ const START = {
   outbox: [],
   undo: null,
   heartbeat: null,
-};
-
-/** @param {string} cursor `<epoch>.<position>` */
-function parse(cursor) {
-  const dot = cursor.lastIndexOf(".");
-  return { epoch: cursor.slice(0, dot), position: Number(cursor.slice(dot + 1)) };
-}
-
-/** Whether a place in the log is after another; every event is applied once, however often it is told. */
-function isPast(cursor, other) {
-  if (!cursor || !other) return true;
-  const [a, b] = [parse(cursor), parse(other)];
-  return a.epoch !== b.epoch || a.position > b.position;
-}
+});
 
 const browserClock = () => ({
   now: () => Date.now(),
@@ -57,47 +52,36 @@ const browserClock = () => ({
   clearTimeout: (timer) => clearTimeout(timer),
 });
 
-export class Core {
-  #listeners = new Set();
+export class Core extends Store {
   #hearers = new Set();
   #inbox = new Inbox();
-  #state = START;
   #drawn = true;
   #told = true;
   /** @type {Stream | null} */
   #stream = null;
-  /** How far the stream was read, how far a page heard it, and how far the inbox is known: a list may be ahead of the stream. */
+  /** How far the stream was read, and how far the inbox is known: a list may be ahead of the stream. */
   #cursor = "";
-  #heard = "";
   #listedAt = "";
   #life = 0;
   #leaving = false;
   #extra = new Set();
-  #put = new Set();
-  #remove = new Set();
-  #clear = false;
-  #saving = null;
-  #dirty = false;
-  #stored = "";
   #offset = 0;
   #late = 0;
   #lateTimer;
   #retryTimer;
   #retries = 0;
-  #fetching = null;
-  #meanwhile = null;
-  #changing = Promise.resolve();
-  #asked = {};
-  /** @type {Outbox} */
   #outbox;
-  /** @type {Presence} */
   #presence;
+  #keeper;
+  #wiring;
+  #lists;
 
   /**
    * @param {{url?: string, token?: () => Promise<string | null>, fetch?: any, EventSource?: any, storage?: any, clock?: any,
    *   random?: () => number}} [options] `url` the hub's origin where it is not the page's own, `token` a signed-in user's then
    */
   constructor(options = {}) {
+    super(NOBODY);
     this.url = options.url ?? "";
     this.token = options.token;
     this.EventSource = options.EventSource ?? globalThis.EventSource;
@@ -105,25 +89,35 @@ export class Core {
     this.random = options.random ?? Math.random;
     this.storage = options.storage ?? new Storage(this.url);
     this.request = requester({ url: this.url, fetch: options.fetch, token: this.token });
-    this.#outbox = new Outbox({
-      ...this,
-      changed: (outbox) => this.#set({ outbox }),
+    const { request, clock, random, storage } = this;
+    this.#wiring = {
+      ...{ request, clock, random, storage },
+      inbox: () => this.#inbox,
+      items: () => this.#inbox.items,
+      shown: this.getSnapshot,
+      now: () => this.#now(),
+      meta: () => this.#meta(),
+      draw: (patch) => this.#setInbox(patch),
+      apply: (name, data) => this.#apply(name, data),
+      kept: (what) => this.#keeper.note(what),
+      noted: (result) => this.#noted(result),
+      offer: (undo) => this.set({ undo }),
+      stored: () => this.#keeper.stored,
+      isLive: () => this.state.status === "live",
+      changed: (outbox) => this.set({ outbox }),
       sent: (message) => this.#say("message", message),
-    });
-    this.#presence = new Presence({
-      ...this,
-      stored: () => this.#stored,
-      isLive: () => this.#state.status === "live",
-    });
+    };
+    this.#keeper = new Keeper(this.#wiring);
+    this.#lists = new Lists(this.#wiring);
+    this.#outbox = new Outbox(this.#wiring);
+    this.#presence = new Presence(this.#wiring);
+    const changes = new Changes(this.#wiring);
+    for (const verb of VERBS) this[verb] = (ids) => changes.change(verb, { ids });
+    for (const name of ["readAll", "undo", "act"]) this[name] = (...args) => changes[name](...args);
+    for (const name of ["send", "resend", "discard"]) this[name] = (id) => this.#outbox[name](id);
   }
 
   // ---- What a reader sees
-
-  /** @param {(changed: string[]) => void} listener @returns {() => void} */
-  subscribe(listener) {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
 
   /** @param {(event: {name: string, data: any, id: string, late: boolean}) => void} hearer @returns {() => void} */
   onEvent(hearer) {
@@ -132,33 +126,27 @@ export class Core {
   }
 
   /** The same object as long as nothing changed. */
-  getSnapshot() {
+  getSnapshot = () => {
     if (!this.#drawn) {
       this.#drawn = true;
-      const view = this.#inbox.view();
-      this.#state = { ...this.#state, inbox: { ...this.#state.inbox, ...view, pages: { ...this.#inbox.pages } } };
+      const { inbox } = this.state;
+      this.state = { ...this.state, inbox: { ...inbox, ...this.#inbox.view(), pages: { ...this.#inbox.pages } } };
     }
-    return this.#state;
-  }
-
-  #set(patch) {
-    this.#state = { ...this.#state, ...patch };
-    this.#tell();
-  }
+    return this.state;
+  };
 
   #setInbox(patch = {}) {
-    this.#state = { ...this.#state, inbox: { ...this.#state.inbox, ...patch } };
     this.#drawn = false;
-    this.#tell();
+    this.set({ inbox: { ...this.state.inbox, ...patch } });
   }
 
   /** Once for whatever changes in one go. */
-  #tell() {
+  changed() {
     if (!this.#told) return;
     this.#told = false;
     queueMicrotask(() => {
       this.#told = true;
-      for (const listener of [...this.#listeners]) listener();
+      super.changed();
     });
   }
 
@@ -188,22 +176,22 @@ export class Core {
     } catch (error) {
       if (life !== this.#life) return;
       if (error.status === 401 || error.status === 403) return this.#leave("unauthenticated");
-      if (this.#state.user === undefined) this.#set({ user: null });
-      if (!this.#stream) this.#set({ status: "offline" });
+      if (this.state.user === undefined) this.set({ user: null });
+      if (!this.#stream) this.set({ status: "offline" });
       this.#again(() => this.#enter(life));
     }
   }
 
   async #welcome(user, life) {
-    if (this.#state.user && this.#state.user.id !== user.id) {
+    if (this.state.user && this.state.user.id !== user.id) {
       this.#stop();
       await this.#forget();
     }
     if (life !== this.#life) return;
-    this.#set({ user });
+    this.set({ user });
     this.#retries = 0;
-    if (!this.#listedAt) await this.#snapshot(life);
-    else this.#saveSoon();
+    if (!this.#listedAt) await this.#list(life);
+    else this.#keeper.note();
     if (life !== this.#life || !this.#listedAt) return;
     if (!this.#stream) this.#open(this.#cursor);
     this.#announcements();
@@ -215,7 +203,7 @@ export class Core {
   async signedIn(user) {
     const life = ++this.#life;
     this.#stop();
-    if (this.#state.user?.id !== user.id) await this.#forget();
+    if (this.state.user?.id !== user.id) await this.#forget();
     if (life === this.#life) await this.#welcome(user, life);
   }
 
@@ -227,7 +215,7 @@ export class Core {
       await this.request("POST", "/api/auth/logout").catch((error) => {
         if (error.status !== 401) throw error;
       });
-      if (this.#state.user) await this.#leave("logout");
+      if (this.state.user) await this.#leave("logout");
     } finally {
       this.#leaving = false;
     }
@@ -236,10 +224,10 @@ export class Core {
   async #leave(reason) {
     ++this.#life;
     this.#stop();
-    const was = this.#state.user;
+    const was = this.state.user;
     const own = this.#leaving;
     await this.#forget();
-    this.#set({ user: null, status: "signed-out" });
+    this.set({ user: null, status: "signed-out" });
     if (was) this.#say("signed-out", { reason, own });
   }
 
@@ -260,24 +248,20 @@ export class Core {
 
   async #forget() {
     this.#inbox = new Inbox();
-    this.#cursor = this.#heard = this.#listedAt = this.#stored = "";
-    this.#put.clear();
-    this.#remove.clear();
-    this.#dirty = this.#clear = false;
-    this.#asked = {};
+    this.#lists = new Lists(this.#wiring);
+    this.#cursor = this.#listedAt = "";
     this.#outbox.messages = [];
-    this.#state = { ...START, status: this.#state.status };
+    this.state = { ...NOBODY, status: this.state.status };
     this.#setInbox(EMPTY);
-    await this.#saving;
-    await this.storage.wipe();
+    await this.#keeper.forget();
   }
 
   #restore({ meta, items, outbox }) {
-    if (items.length <= MOST_KEPT) this.#cursor = this.#heard = this.#stored = meta.cursor;
+    if (items.length <= MOST_KEPT) this.#cursor = this.#keeper.place = this.#keeper.stored = meta.cursor;
     if (this.#cursor) this.#listedAt = meta.listedAt;
     this.#inbox.items = new Map(items.map((item) => [item.id, item]));
     Object.assign(this.#inbox, { unread: meta.unread, unseen: meta.unseen, pages: meta.pages });
-    this.#set({ user: meta.user, announcements: meta.announcements ?? [] });
+    this.set({ user: meta.user, announcements: meta.announcements ?? [] });
     this.#outbox.restore(outbox);
     this.#setInbox({ loaded: true, asOf: meta.at });
   }
@@ -329,15 +313,15 @@ export class Core {
   /** A page became visible, the network is back: look whether the stream is alive. */
   wake() {
     if (this.#stream) this.#stream.hurry();
-    else if (this.#state.status === "offline") {
+    else if (this.state.status === "offline") {
       this.#retries = 0;
       this.#enter(this.#life);
     }
   }
 
   #status(status) {
-    if (status === this.#state.status) return;
-    this.#set({ status });
+    if (status === this.state.status) return;
+    this.set({ status });
     this.#say("status", { status });
     if (status === "live") this.#outbox.flush();
   }
@@ -346,14 +330,14 @@ export class Core {
     if (name === "connection_confirmed") return this.#confirmed(data);
     if (name === "reset") this.#reset();
     if (EPHEMERAL.includes(name)) {
-      if (name === "heartbeat") this.#set({ heartbeat: this.clock.now() });
+      if (name === "heartbeat") this.set({ heartbeat: this.clock.now() });
       if (id && name !== "connection_confirmed") this.#moveTo(id);
       return this.#say(name, data, id);
     }
     if (!isPast(id, this.#cursor)) return;
     const late = this.#isLate(data);
     if (isPast(id, this.#listedAt)) this.#apply(name, data);
-    this.#meanwhile?.push([name, data, id]);
+    this.#lists.hear(name, data, id);
     this.#moveTo(id);
     this.#say(name, data, id, late);
     if (late && name === "notification") this.#sumUp();
@@ -361,14 +345,14 @@ export class Core {
   }
 
   #confirmed(data) {
-    if (this.#state.user && data.userId && data.userId !== this.#state.user.id) {
+    if (this.state.user && data.userId && data.userId !== this.state.user.id) {
       // Another user signed in with this browser while we were away.
       this.#stop();
       this.#forget().then(() => this.start());
       return;
     }
     this.#offset = Date.parse(data.serverTime) - this.clock.now() || 0;
-    this.#set({ heartbeat: this.clock.now() });
+    this.set({ heartbeat: this.clock.now() });
     this.#say("connection_confirmed", data);
     if (!this.#inbox.pending.size && data.cursor === this.#cursor && data.recovered !== false) this.#agree(data);
   }
@@ -383,7 +367,7 @@ export class Core {
   async #reset() {
     // Until everything is fetched, this browser has nothing to go on from.
     this.#listedAt = "";
-    await this.#snapshot(this.#life);
+    await this.#list(this.#life);
     this.#announcements();
   }
 
@@ -406,235 +390,87 @@ export class Core {
     }, 300);
   }
 
+  #now() {
+    return new Date(this.clock.now() + this.#offset).toISOString();
+  }
+
   #apply(name, data) {
     if (name === "notification") {
-      this.#put.add(this.#inbox.arrive(data).id);
-      this.#setInbox();
+      this.#noted({ touched: [this.#inbox.arrive(data).id], unknown: this.#inbox.items.size > MOST_HELD });
     } else if (name === "notification_state") {
-      this.#noted(this.#inbox.apply({ ...data, at: new Date(this.clock.now() + this.#offset).toISOString() }));
+      this.#noted(this.#inbox.apply({ ...data, at: this.#now() }));
     } else if (name === "announcement") {
-      this.#set({ announcements: [data, ...this.#state.announcements.filter((one) => one.id !== data.id)] });
+      const others = this.state.announcements.filter(({ id }) => id !== data.id);
+      this.set({ announcements: [data, ...others].slice(0, MOST_ANNOUNCEMENTS) });
     }
   }
 
+  /** @param {{touched: string[], removed?: string[], unknown: boolean}} result `unknown`: of more than is in hand */
   #noted({ touched, removed, unknown }) {
-    for (const id of touched) this.#put.add(id);
-    for (const id of removed) this.#remove.add(id);
+    this.#keeper.note({ put: touched, remove: removed });
     this.#setInbox();
-    this.#saveSoon();
     if (unknown) this.refresh();
   }
 
-  // ---- Lists
+  // ---- What is in the inbox
 
-  /** Fetch the inbox anew. The stream goes on; what it tells meanwhile and the list knows already changes nothing. */
+  /** Fetch it anew. The stream goes on; what it tells meanwhile and the list knows already changes nothing. */
   refresh() {
-    return this.#snapshot(this.#life);
+    return this.#list(this.#life);
   }
 
-  async #snapshot(life) {
-    this.#fetching ??= this.#fetchInbox(life).finally(() => (this.#fetching = this.#meanwhile = null));
-    return this.#fetching;
-  }
-
-  async #fetchInbox(life) {
-    this.#setInbox({ loading: true, error: null });
-    this.#meanwhile = [];
+  async #list(life) {
     try {
-      const page = await this.request("GET", `/api/notifications?${FILTERS.all.query}&limit=30`);
-      if (life !== this.#life) return;
-      this.#inbox.replace(page);
-      // What the stream told while the list was on its way, and the list does not have yet.
-      for (const [name, data, id] of this.#meanwhile) if (isPast(id, page.cursor)) this.#apply(name, data);
-      this.#asked = {};
-      this.#clear = true;
-      this.#put = new Set(this.#inbox.items.keys());
-      this.#remove.clear();
-      this.#setInbox({ loaded: true, loading: false, error: null });
+      const page = await this.#lists.newest();
+      if (!page || life !== this.#life) return;
       this.#listedAt = page.cursor;
       this.#cursor ||= page.cursor;
-      this.#heard ||= page.cursor;
-      this.#saveSoon();
+      this.#keeper.place ||= page.cursor;
+      this.#keeper.note();
       this.#say("snapshot", { cursor: page.cursor });
     } catch (error) {
       if (life !== this.#life) return;
       if (error.status === 401) return void (await this.#leave("unauthenticated"));
       this.#setInbox({ loading: false, error: error.message });
-      if (!this.#stream) {
-        this.#set({ status: "offline" });
-        this.#again(() => this.#enter(life));
-      }
+      if (this.#stream) return;
+      this.set({ status: "offline" });
+      this.#again(() => this.#enter(life));
     }
   }
 
-  /** One more page of a filter. @param {string} filter @returns {Promise<void>} */
+  /** One more page of a filter. @param {string} [filter] @returns {Promise<void>} */
   more(filter = "all") {
-    this.#asked[filter] ??= this.#fetchMore(filter, this.#life).finally(() => (this.#asked[filter] = null));
-    return this.#asked[filter];
+    return this.#lists.more(filter);
   }
 
-  async #fetchMore(filter, life) {
-    const { next } = this.#inbox.pages[filter] ?? {};
-    if (next === null) return;
-    this.#setInbox({ loading: true, error: null });
-    try {
-      const after = next ? `&after=${encodeURIComponent(next)}` : "";
-      const page = await this.request("GET", `/api/notifications?${FILTERS[filter].query}&limit=30${after}`);
-      if (life !== this.#life) return;
-      const known = new Set(this.#inbox.items.keys());
-      // What the stream said since is newer than this page.
-      this.#inbox.add(filter, { ...page, items: page.items.filter((item) => !known.has(item.id)) });
-      this.#inbox.pages[filter] = { next: page.next, floor: page.next === null ? "" : page.items.at(-1).id };
-      for (const item of page.items) this.#put.add(item.id);
-      this.#setInbox({ loading: false });
-      this.#saveSoon();
-    } catch (error) {
-      this.#setInbox({ loading: false, error: error.message });
-      throw error;
-    }
+  /** The bar that offers to undo was closed. */
+  forgetUndo() {
+    this.set({ undo: null });
   }
 
   async #announcements() {
     const life = this.#life;
     const page = await this.request("GET", "/api/announcements").catch(() => null);
-    if (page && life === this.#life) this.#set({ announcements: page.items });
+    if (page && life === this.#life) this.set({ announcements: page.items });
   }
 
-  // ---- Changes of the inbox: shown at once, taken back when the hub refuses
-
-  /** @param {string[]} ids */
-  read = (ids) => this.#change("read", "read", { ids });
-  unread = (ids) => this.#change("unread", "unread", { ids });
-  seen = (ids) => this.#change("seen", "seen", { ids });
-  archive = (ids) => this.#change("archive", "archived", { ids });
-  unarchive = (ids) => this.#change("unarchive", "unarchived", { ids });
-
-  /** Everything that is listed now; what comes while the request is under way stays unread. */
-  readAll() {
-    const newest = this.getSnapshot().inbox.items.find((item) => !item.archivedAt);
-    return newest ? this.#change("read", "read", { all: true, before: newest.id }) : Promise.resolve();
+  /** Somebody typed, clicked or moved. */
+  active() {
+    this.#presence.active();
   }
 
-  /** @param {string} verb @param {string} state @param {{ids?: string[], all?: boolean, before?: string}} which */
-  async #change(verb, state, which) {
-    const change = { ...which, state, at: new Date(this.clock.now() + this.#offset).toISOString() };
-    const before = this.getSnapshot().inbox.items;
-    this.#inbox.pending.add(change);
-    this.#setInbox();
-    const after = new Map(this.getSnapshot().inbox.items.map((item) => [item.id, item]));
-    const ids = before.filter((item) => after.get(item.id) !== item).map((item) => item.id);
-    if (which.ids && !ids.length) {
-      this.#inbox.pending.delete(change);
-      return;
-    }
-    const unsee = before.filter((item) => !item.seenAt && ids.includes(item.id)).map((item) => item.id);
-    const undo = { verb, ids, unsee, token: null, until: this.clock.now() + UNDO_FOR };
-    if (verb === "seen" || verb === "unread")
-      return this.#attempt(change, () => this.request("POST", `/api/realtime/notifications/${verb}`, which));
-    this.#set({ undo });
-    this.#changing = this.#attempt(
-      change,
-      async () => {
-        const { undo: token } = await this.request("POST", `/api/realtime/notifications/${verb}`, which);
-        if (this.#state.undo === undo && token) this.#set({ undo: { ...undo, token } });
-      },
-      () => this.#state.undo?.until === undo.until && this.#set({ undo: null }),
-    );
-    return this.#changing;
-  }
-
-  async #attempt(change, act, failed = () => {}) {
-    const inbox = this.#inbox;
-    try {
-      await act();
-      if (inbox === this.#inbox) this.#noted(inbox.settle(change));
-    } catch (error) {
-      inbox.pending.delete(change);
-      this.#setInbox();
-      failed();
-      throw error;
-    }
-  }
-
-  /** Put back what the last change did. */
-  async undo() {
-    await this.#changing.catch(() => {});
-    const { undo } = this.#state;
-    if (!undo?.token) return;
-    const state = { read: "unread", archive: "unarchived", unarchive: "archived" }[undo.verb];
-    const change = { ids: undo.ids, unsee: undo.unsee, state, at: new Date(this.clock.now()).toISOString() };
-    this.#inbox.pending.add(change);
-    this.#set({ undo: null });
-    this.#setInbox();
-    await this.#attempt(
-      change,
-      async () => {
-        const counts = await this.request("POST", "/api/realtime/notifications/undo", { undo: undo.token });
-        if (this.#state.status !== "live") Object.assign(this.#inbox, { unread: counts.unread, unseen: counts.unseen });
-      },
-      () => this.#set({ undo }),
-    );
-  }
-
-  /** The bar that offers to undo was closed. */
-  forgetUndo() {
-    this.#set({ undo: null });
-  }
-
-  /** Press a notification's button: kept, in every tab. @param {string} id @param {string} action */
-  async act(id, action) {
-    const change = { ids: [id], state: "action", action, at: "" };
-    this.#inbox.pending.add(change);
-    this.#setInbox();
-    await this.#attempt(change, () => this.request("POST", `/api/notifications/${id}/actions/${action}`));
-  }
-
-  // ---- Messages and presence
-
-  /** @param {any} message @returns {Promise<string>} its clientMessageId, as soon as it is kept */
-  send = (message) => this.#outbox.send(message);
-  resend = (clientMessageId) => this.#outbox.resend(clientMessageId);
-  discard = (clientMessageId) => this.#outbox.discard(clientMessageId);
-  active = () => this.#presence.active();
-
-  // ---- The disk
-
-  /** A page has shown this event. What none has is not kept as told: a page that is leaving hears nothing. @param {string} id */
+  /** A page has shown this event. @param {string} id its place in the log */
   heard(id) {
-    if (!id || !isPast(id, this.#heard)) return;
-    this.#heard = id;
-    this.#saveSoon();
+    this.#keeper.heard(id);
   }
 
-  #saveSoon() {
-    this.#dirty = true;
-    this.#saving ??= this.#save().finally(() => (this.#saving = null));
-  }
-
-  async #save() {
-    await null;
-    while (this.#dirty && this.#state.user) {
-      this.#dirty = false;
-      const { user, announcements } = this.#state;
-      const cursor = this.#heard;
-      const change = {
-        meta: {
-          user,
-          announcements,
-          cursor: this.#listedAt && cursor,
-          listedAt: this.#listedAt && (isPast(this.#cursor, this.#listedAt) ? this.#cursor : this.#listedAt),
-          at: this.clock.now(),
-          ...this.#inbox.kept,
-        },
-        put: [...this.#put].map((id) => this.#inbox.items.get(id)).filter(Boolean),
-        remove: [...this.#remove],
-        clear: this.#clear,
-      };
-      this.#put.clear();
-      this.#remove.clear();
-      this.#clear = false;
-      await this.storage.save(change);
-      this.#stored = cursor;
-    }
+  /** What is kept beside the items; null while nobody is here. */
+  #meta() {
+    const { user, announcements } = this.state;
+    const listed = this.#listedAt;
+    const listedAt = listed && isPast(this.#cursor, listed) ? this.#cursor : listed;
+    return (
+      user && { user, announcements, cursor: listed && this.#keeper.place, listedAt, at: this.clock.now(), ...this.#inbox.kept }
+    );
   }
 }

@@ -1,60 +1,11 @@
 /** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
 import { h, set, showAll } from "./element.js";
-import { actButton, face, field, form, money, when, words } from "./ui.js";
+import { actButton, button, face, field, form, mark, money, when, words } from "./ui.js";
 
 /** @param {any} app @param {string} notice why one is here, in a sentence */
 export function door(app, notice) {
-  let joining = false;
-  const name = h("input", { name: "name", autocomplete: "name", maxLength: 80, required: true });
-  const role = h(
-    "select",
-    { name: "role" },
-    h("option", { value: "freelancer", textContent: "find work" }),
-    h("option", { value: "client", textContent: "hire somebody" }),
-  );
-  const more = h(
-    "fieldset",
-    { disabled: true, hidden: true },
-    h("legend", { textContent: "New here" }),
-    field("Name", name),
-    field("I want to", role),
-    field("Skills, separated by commas", h("input", { name: "skills", maxLength: 600, placeholder: "design, python" })),
-  );
-  const email = h("input", { name: "email", type: "email", autocomplete: "username", maxLength: 254, required: true });
-  const password = h("input", {
-    name: "password",
-    type: "password",
-    autocomplete: "current-password",
-    maxLength: 128,
-    required: true,
-  });
-  const heading = h("h2", { textContent: "Sign in" });
-  const change = h("button", { type: "button", className: "quiet", textContent: "Create an account" });
-  const enter = async (values) => {
-    const { user } = await (joining
-      ? join(app, values)
-      : app.request("POST", "/api/auth/login", { email: values.email, password: values.password }));
-    await app.client.signedIn(user);
-  };
-  const made = form(
-    { className: "card", beside: [change] },
-    enter,
-    "Sign in",
-    heading,
-    more,
-    field("Email", email),
-    field("Password", password),
-  );
-  change.onclick = () => {
-    joining = !joining;
-    set(heading, { textContent: joining ? "Create your account" : "Sign in" });
-    set(made.querySelector(".primary"), { textContent: joining ? "Create account" : "Sign in" });
-    set(change, { textContent: joining ? "I have an account" : "Create an account" });
-    set(more, { disabled: !joining, hidden: !joining });
-    set(password, { autocomplete: joining ? "new-password" : "current-password", minLength: joining ? 8 : -1 });
-    (joining ? name : email).focus();
-  };
+  const entry = enterForm(app);
   const people = h("ul", { className: "people" });
   const demo = h(
     "section",
@@ -70,12 +21,7 @@ export function door(app, notice) {
     h(
       "section",
       { className: "pitch" },
-      h(
-        "p",
-        { className: "brand" },
-        h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: 36, height: 36 }),
-        "Gigwire",
-      ),
+      h("p", { className: "brand" }, mark(36), "Gigwire"),
       h("h1", { textContent: "Work that answers the moment it happens." }),
       h("p", {
         className: "lead",
@@ -90,9 +36,88 @@ export function door(app, notice) {
       { className: "entry" },
       notice ? h("p", { className: "notice", role: "status", textContent: notice }) : "",
       demo,
-      made,
+      entry,
     ),
   );
+}
+
+/** What the form is for: signing in, an account, or a new password by e-mail. */
+const MODES = {
+  enter: { title: "Sign in", label: "Sign in", beside: ["join", "forget"] },
+  join: { title: "Create your account", label: "Create account", beside: ["enter"] },
+  forget: { title: "Choose a new password", label: "Send me a link", beside: ["enter"] },
+};
+const LEADS = { enter: "Back to sign in", join: "Create an account", forget: "Forgot password?" };
+const SENT = "If there is an account with this address, a link to choose a new password is on its way. It is good for an hour.";
+
+/** The form; what it is for changes under the same fields, so that what was typed stays. @param {any} app */
+function enterForm(app) {
+  let mode = "enter";
+  const name = h("input", { name: "name", autocomplete: "name", maxLength: 80, required: true });
+  const more = h(
+    "fieldset",
+    {},
+    h("legend", { textContent: "New here" }),
+    field("Name", name),
+    field(
+      "I want to",
+      h(
+        "select",
+        { name: "role" },
+        h("option", { value: "freelancer", textContent: "find work" }),
+        h("option", { value: "client", textContent: "hire somebody" }),
+      ),
+    ),
+    field("Skills, separated by commas", h("input", { name: "skills", maxLength: 600, placeholder: "design, python" })),
+  );
+  const email = h("input", { name: "email", type: "email", autocomplete: "username", maxLength: 254, required: true });
+  const password = h("input", { name: "password", type: "password", maxLength: 128, required: true });
+  const secret = field("Password", password);
+  const heading = h("h2");
+  const note = h("p", { className: "notice", role: "status", hidden: true });
+  const leads = Object.entries(LEADS).map(([to, label]) => button(label, () => turn(to), "quiet"));
+  const acts = {
+    enter: async ({ email, password }) =>
+      app.client.signedIn((await app.request("POST", "/api/auth/login", { email, password })).user),
+    join: async (values) => app.client.signedIn((await join(app, values)).user),
+    forget: async ({ email }) => {
+      await app.request("POST", "/api/auth/password/forgot", { email }).catch((error) => {
+        // Whether a hub sends e-mail is not seen from outside.
+        if (error.status === 404) error.message += " Ask whoever runs it for a new password.";
+        throw error;
+      });
+      set(note, { textContent: SENT, hidden: false });
+    },
+  };
+  const made = form(
+    { className: "card", beside: leads },
+    (values) => acts[mode](values),
+    "",
+    heading,
+    more,
+    field("Email", email),
+    secret,
+    note,
+  );
+  const turn = (to, focus = true) => {
+    mode = to;
+    const joining = mode === "join";
+    const { title, label, beside } = MODES[mode];
+    set(heading, { textContent: title });
+    set(made.querySelector(".primary"), { textContent: label });
+    Object.keys(LEADS).forEach((each, index) => set(leads[index], { hidden: !beside.includes(each) }));
+    set(more, { disabled: !joining, hidden: !joining });
+    set(secret, { hidden: mode === "forget" });
+    set(password, {
+      disabled: mode === "forget",
+      autocomplete: joining ? "new-password" : "current-password",
+      minLength: joining ? 8 : -1,
+    });
+    for (const part of [note, made.querySelector("[role=alert]")]) set(part, { hidden: true });
+    if (focus) (joining ? name : email).focus();
+  };
+  turn(mode, false);
+  return made;
 }
 
 function numbers(app) {

@@ -37,12 +37,23 @@ button:disabled { opacity: .5; cursor: default; }
 .quiet { border-color: transparent; color: var(--_accent); }
 .icon { padding: 0; width: 2.25rem; border-color: transparent; display: inline-grid; place-items: center; color: var(--_soft); }
 .icon:hover { color: var(--_ink); background: var(--_tint); }
-.icon svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
+.what { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
+.emoji { font: 1.25rem/1.5rem sans-serif; }
+.actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-block-start: .5rem; }
+.actions:empty { display: none; }
+@keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
 .error { color: var(--_bad); font-size: .875rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 input, select, textarea { border: 1px solid var(--_line); border-radius: .5rem; background: var(--_card); padding: .375rem .625rem; min-height: 2.25rem; }
+input[type=checkbox] { width: 1.125rem; height: 1.125rem; min-height: 0; accent-color: var(--_accent); flex: none; }
+.row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end; }
+label { display: grid; gap: .25rem; font-size: .8125rem; color: var(--_soft); }
+.line { display: flex; gap: .5rem; align-items: center; font-size: .9375rem; color: var(--_ink); }
+fieldset { border: 0; padding: 0; display: grid; gap: .75rem; min-width: 0; }
+legend { padding: 0; font-weight: 600; }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; } }
 `);
 
@@ -88,7 +99,10 @@ export const PATHS = {
   close: "M6 6l12 12M18 6L6 18",
   check: "M4 12.5l5 5L20 7",
   archive: "M4 8h16v11H4zM3 4h18v4H3zM10 12h4",
+  why: "M12 8v.01M12 11v5M12 3a9 9 0 1 0 .01 0",
   back: "M15 5l-7 7 7 7",
+  plus: "M12 5v14M5 12h14",
+  people: "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6M3 19a6 6 0 0 1 12 0M16 5.500a3 3 0 0 1 0 5M17.500 14a6 6 0 0 1 3.500 5",
   clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.4 3.4 0 0 1 5 5l-8.5 8.5a1.7 1.7 0 0 1-2.5-2.5L15 7",
   send: "M4 12l16-8-6 16-3-7z",
 };
@@ -204,6 +218,21 @@ export class HubElement extends HTMLElement {
 
   /** @param {any} _error */
   failed(_error) {}
+}
+
+/** "Maya Lindqvist" → "ML". @param {string} name */
+export const initials = (name) =>
+  name
+    .split(/[\s,]+/)
+    .map((word) => [...word][0])
+    .join("")
+    .slice(0, 2)
+    .toUpperCase();
+
+/** Hear something until it is ended. @param {EventTarget} target @param {string} name @param {(event: any) => void} act @returns {() => void} */
+export function listen(target, name, act) {
+  target.addEventListener(name, act);
+  return () => target.removeEventListener(name, act);
 }
 
 /** The picture of a notification. @param {any} item */

@@ -67,9 +67,9 @@ export class Inbox {
     this.unseen = page.unseen;
   }
 
-  /** One more page of a filter. @param {string} filter @param {any} page */
+  /** One more page of a filter; what is known already is newer than it. @param {string} filter @param {any} page */
   add(filter, page) {
-    for (const item of page.items) this.items.set(item.id, item);
+    for (const item of page.items) if (!this.items.has(item.id)) this.items.set(item.id, item);
     this.pages[filter] = { next: page.next, floor: page.next === null ? "" : (page.items.at(-1)?.id ?? "") };
   }
 

@@ -1,14 +1,14 @@
 /** An answer of the hub that stays fresh: fetched once, patched by what is told of its jobs, fetched again when it is old. */
 
+import { Store } from "./store.js";
+
 const UNKNOWN = Object.freeze({ data: undefined, loading: true, error: null });
 /** Many pages hear of the same event: they do not all ask in the same moment. */
 const SOON = 40;
 const SPREAD = 260;
 const JOB = /^job_(created|updated|accepted|completed|refunded)$/;
 
-export class Live {
-  #state = UNKNOWN;
-  #listeners = new Set();
+export class Live extends Store {
   #stale = true;
   #busy = false;
   #timer;
@@ -16,28 +16,11 @@ export class Live {
 
   /** @param {import("./client.js").Client} client @param {string} path @param {string[]} keys what makes it old */
   constructor(client, path, keys) {
+    super(UNKNOWN);
     this.client = client;
     this.path = path;
     this.keys = keys;
   }
-
-  /** Nobody looks at it. */
-  get idle() {
-    return !this.#listeners.size;
-  }
-
-  /** `{data, loading, error}`; the same object as long as nothing changed. */
-  getSnapshot = () => this.#state;
-
-  /** @param {() => void} listener @returns {() => void} */
-  subscribe = (listener) => {
-    this.#listeners.add(listener);
-    if (this.#listeners.size === 1) this.#begin();
-    return () => {
-      this.#listeners.delete(listener);
-      if (!this.#listeners.size) this.#rest();
-    };
-  };
 
   /** Ask again now. @returns {Promise<void>} */
   refetch = async () => {
@@ -48,20 +31,20 @@ export class Live {
     }
     this.#busy = true;
     this.#stale = false;
-    this.#set({ ...this.#state, loading: true });
+    this.set({ loading: true });
     try {
-      this.#set({ data: await this.client.request("GET", this.path), loading: false, error: null });
+      this.set({ data: await this.client.request("GET", this.path), loading: false, error: null });
     } catch (error) {
-      this.#set({ ...this.#state, loading: false, error });
+      this.set({ loading: false, error });
       // What could not be fetched now is fetched when the hub is back.
       this.#stale = true;
     } finally {
       this.#busy = false;
     }
-    if (this.#stale && !this.#state.error) this.#soon();
+    if (this.#stale && !this.state.error) this.#soon();
   };
 
-  #begin() {
+  begin() {
     const { client } = this;
     this.#ends = [
       client.onInvalidate((keys) => (keys.includes("*") || keys.some((key) => this.keys.includes(key))) && this.#soon()),
@@ -73,7 +56,7 @@ export class Live {
     this.refetch();
   }
 
-  #rest() {
+  rest() {
     for (const end of this.#ends) end();
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -89,21 +72,18 @@ export class Live {
   }
 
   #patch({ url: _url, invalidates: _keys, ...job }) {
-    const { data } = this.#state;
+    const { data } = this.state;
     if (data?.items?.some((item) => item.id === job.id && item.title !== undefined && item.budget !== undefined)) {
-      this.#set({
-        ...this.#state,
-        data: { ...data, items: data.items.map((item) => (item.id === job.id ? { ...item, ...job } : item)) },
-      });
+      this.set({ data: { ...data, items: data.items.map((item) => (item.id === job.id ? { ...item, ...job } : item)) } });
     } else if (data?.id === job.id) {
-      this.#set({ ...this.#state, data: { ...data, ...job } });
+      this.set({ data: { ...data, ...job } });
     }
   }
 
   #without(id) {
-    const { data } = this.#state;
+    const { data } = this.state;
     if (data?.items?.some((item) => item.id === id)) {
-      this.#set({ ...this.#state, data: { ...data, items: data.items.filter((item) => item.id !== id) } });
+      this.set({ data: { ...data, items: data.items.filter((item) => item.id !== id) } });
     }
   }
 
@@ -117,10 +97,5 @@ export class Live {
       },
       SOON + this.client.random() * SPREAD,
     );
-  }
-
-  #set(state) {
-    this.#state = state;
-    for (const listener of [...this.#listeners]) listener();
   }
 }

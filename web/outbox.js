@@ -17,7 +17,7 @@ export class Outbox {
    *   sent: (message: any) => void}} wiring
    */
   constructor(wiring) {
-    this.wiring = wiring;
+    Object.assign(this, wiring);
   }
 
   /** @param {any[]} messages what this browser kept */
@@ -28,15 +28,15 @@ export class Outbox {
   /** Try nothing by itself any more, until asked to. */
   rest() {
     this.#resting = true;
-    this.wiring.clock.clearTimeout(this.#timer);
+    this.clock.clearTimeout(this.#timer);
   }
 
   /** @param {any} message @returns {Promise<string>} its clientMessageId, as soon as it is on disk */
   async send(message) {
     const clientMessageId = message.clientMessageId ?? newKey();
-    const kept = { type: "text", ...message, clientMessageId, createdAt: this.wiring.clock.now(), error: null };
+    const kept = { type: "text", ...message, clientMessageId, createdAt: this.clock.now(), error: null };
     this.#change([...this.#without(clientMessageId), kept]);
-    await this.wiring.storage.keep(kept);
+    await this.storage.keep(kept);
     this.flush();
     return clientMessageId;
   }
@@ -50,7 +50,7 @@ export class Outbox {
   /** @param {string} clientMessageId */
   async discard(clientMessageId) {
     this.#change(this.#without(clientMessageId));
-    await this.wiring.storage.drop(clientMessageId);
+    await this.storage.drop(clientMessageId);
   }
 
   /** Send what waits, one after the other. */
@@ -58,29 +58,27 @@ export class Outbox {
     this.#resting = false;
     if (this.#sending) return;
     this.#sending = true;
-    const { clock, random } = this.wiring;
-    clock.clearTimeout(this.#timer);
+    this.clock.clearTimeout(this.#timer);
     try {
       let next;
       while ((next = this.messages.find((one) => !one.error))) await this.#post(next);
     } catch {
-      if (!this.#resting) this.#timer = clock.setTimeout(() => this.flush(), AGAIN * (1 + 2 * random()));
+      if (!this.#resting) this.#timer = this.clock.setTimeout(() => this.flush(), AGAIN * (1 + 2 * this.random()));
     } finally {
       this.#sending = false;
     }
   }
 
   async #post({ createdAt, error: _error, ...message }) {
-    const { request, storage, sent } = this.wiring;
     const { clientMessageId } = message;
     try {
-      sent(await request("POST", "/api/realtime/messages/send", message, clientMessageId));
+      this.sent(await this.request("POST", "/api/realtime/messages/send", message, clientMessageId));
       await this.discard(clientMessageId);
     } catch (error) {
       if (!(error instanceof Problem) || isPassing(error)) throw error;
       const failed = { ...message, createdAt, error: error.message };
       this.#change(this.messages.map((one) => (one.clientMessageId === clientMessageId ? failed : one)));
-      await storage.keep(failed);
+      await this.storage.keep(failed);
     }
   }
 
@@ -90,6 +88,6 @@ export class Outbox {
 
   #change(messages) {
     this.messages = messages;
-    this.wiring.changed(messages);
+    this.changed(messages);
   }
 }

@@ -1,7 +1,7 @@
 /** Somebody's public profile. */
 
 import { h } from "./element.js";
-import { counted, face, link, nothing, sentence, skeleton, skillList } from "./ui.js";
+import { counted, face, messageLink, nothing, sentence, skeleton, skillList } from "./ui.js";
 
 /** @param {any} app @param {string} id */
 export function personPage(app, id) {
@@ -30,13 +30,7 @@ export function personPage(app, id) {
               .join(" · "),
           }),
           user.skills?.length ? skillList(user.skills) : "",
-          app.user && app.user.id !== id
-            ? h(
-                "p",
-                {},
-                link(`/messages?to=${id}&name=${encodeURIComponent(user.name)}`, "Message", { className: "button primary" }),
-              )
-            : "",
+          app.user && app.user.id !== id ? h("p", {}, messageLink({ id, name: user.name }, "Message", "button primary")) : "",
         ),
       ),
     );

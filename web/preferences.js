@@ -17,12 +17,7 @@ export class NotificationPreferences extends HubElement {
   tbody th { color: var(--_ink); font-size: .9375rem; }
   td, thead th:not(:first-child) { text-align: center; width: 5.5rem; }
   tr + tr > *, tbody > tr:first-child > * { border-block-start: 1px solid var(--_line); }
-  tbody tr > * { height: 2.75rem; }
-  input[type=checkbox] { width: 1.125rem; height: 1.125rem; min-height: 0; accent-color: var(--_accent); }
-  .row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end; }
-  label { display: grid; gap: .25rem; font-size: .8125rem; color: var(--_soft); }
-  label.line { display: flex; gap: .5rem; align-items: center; font-size: .9375rem; color: var(--_ink); }
-  fieldset { border: 0; padding: 0; display: grid; gap: .75rem; min-width: 0; }`);
+  tbody tr > * { height: 2.75rem; }`);
   #asked = false;
 
   build() {
@@ -152,8 +147,9 @@ export class NotificationPreferences extends HubElement {
   }
 
   async #drawDevice(note = "") {
-    const { words, client } = this;
-    const { pushState, turnOffPush, turnOnPush } = await import("./push.js");
+    const { client } = this;
+    const { moreWords, pushState, turnOffPush, turnOnPush } = await import("./push.js");
+    const words = moreWords(this.language);
     const state = await pushState().catch(() => "none");
     const act = (label, run, className = "") =>
       textButton(

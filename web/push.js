@@ -1,6 +1,9 @@
 /** Push to this device: asked for on a click only, offered after the first thing that mattered, renewed on each load. */
 
 import { h, set, textButton } from "./element.js";
+import { moreWords } from "./more-texts.js";
+
+export { moreWords } from "./more-texts.js";
 
 /** Who said "not now" is not asked again for so long, ms. */
 const LATER = 30 * 86_400_000;
@@ -22,8 +25,8 @@ export async function pushState() {
 export async function turnOnPush(client) {
   if ((await Notification.requestPermission()) !== "granted") return "denied";
   const registration = await navigator.serviceWorker.ready;
-  const { key, publicKey } = await client.request("GET", "/api/push/key");
-  const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key ?? publicKey });
+  const { key } = await client.request("GET", "/api/push/key");
+  const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
   await client.request("POST", "/api/push/subscriptions", subscription.toJSON());
   return "on";
 }
@@ -48,7 +51,8 @@ export async function renewPush(client) {
 
 /** The row in the center that offers it. @param {any} center @param {any} state */
 export async function offerPush(center, { inbox }) {
-  const { words, pushBar: bar, client } = center;
+  const { pushBar: bar, client } = center;
+  const words = moreWords(center.language);
   if (center.offered || !hasPush()) return;
   if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER)
     return;

@@ -36,6 +36,8 @@ export interface Notifications {
 
 export type Talk = ConversationState & {
   send?: ConversationStore["send"];
+  edit?: ConversationStore["edit"];
+  remove?: ConversationStore["remove"];
   type?: ConversationStore["type"];
   read?: ConversationStore["read"];
   loadOlder?: ConversationStore["more"];

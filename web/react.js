@@ -75,13 +75,13 @@ export function bind(React, client) {
     }, [state, filter]);
   }
 
-  /** A conversation with its messages, who is typing, and `send`. @param {string} id */
+  /** A conversation with its messages, who is typing, and `send`, `edit`, `remove`. @param {string} id */
   function useConversation(id) {
     const [state, store] = useStore((each) => each.conversation(id), [id], talk);
-    return useMemo(
-      () => ({ ...state, send: store?.send, type: store?.type, read: store?.read, loadOlder: store?.more }),
-      [state, store],
-    );
+    return useMemo(() => {
+      const { send, edit, remove, type, read, more: loadOlder } = store ?? {};
+      return { ...state, send, edit, remove, type, read, loadOlder };
+    }, [state, store]);
   }
 
   /** Jobs, live. @param {Record<string, any>} [filter] `status`, `category`, `skills`, `minBudget`, `maxBudget`, `q`, `mine` */

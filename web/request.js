@@ -16,7 +16,9 @@ export class Problem extends Error {
 }
 
 const UNREACHABLE = "The hub cannot be reached. Try again in a moment.";
-const STRANGE = "The hub gave a strange answer. Try again in a moment.";
+
+/** Requests without a clear answer whose keys are remembered. */
+const UNCLEAR = 100;
 
 /** Whether asking again may help: no answer, too many requests, or a hub that is in trouble. @param {any} error */
 export const isPassing = (error) => error?.status === 0 || error?.status === 429 || error?.status >= 500;
@@ -43,6 +45,7 @@ export function requester({ url = "", fetch = globalThis.fetch.bind(globalThis),
     if (method !== "GET") {
       headers["idempotency-key"] = key ?? keys.get(same) ?? newKey();
       keys.set(same, headers["idempotency-key"]);
+      if (keys.size > UNCLEAR) keys.delete(keys.keys().next().value);
     }
     const bearer = token && (await token());
     if (bearer) headers.authorization = `Bearer ${bearer}`;
@@ -54,6 +57,6 @@ export function requester({ url = "", fetch = globalThis.fetch.bind(globalThis),
     const answer = await response.json().catch(() => null);
     if (response.ok) return answer;
     if (response.status === 401) onRefused?.();
-    throw new Problem({ message: STRANGE, ...answer, status: response.status });
+    throw new Problem({ message: UNREACHABLE, ...answer, status: response.status });
   };
 }

@@ -74,6 +74,7 @@ export function settingsPage(app) {
       h("h1", { textContent: "Settings" }),
       install(app),
       preferences,
+      emails(app),
       profile,
       password,
       sessions(app),
@@ -84,6 +85,30 @@ export function settingsPage(app) {
       ),
     ),
   };
+}
+
+/** Whether one's address is known to be one's own: only then anything is sent there. */
+function emails(app) {
+  const live = app.client.live("/api/notifications/preferences", ["preferences"]);
+  const state = h("p");
+  const note = h("p", { className: "soft", role: "status" });
+  const ask = actButton("Send me a link", async () => {
+    await app.request("POST", "/api/auth/email/confirmation");
+    set(note, { textContent: `Sent to ${app.user.email}. Open the link in it within a day.` });
+  });
+  const box = h("section", { className: "card", hidden: !app.user.email }, h("h2", { textContent: "E-mail" }), state, note, ask);
+  app.watch(live, ({ data }) => {
+    if (!data) return;
+    const { emailConfirmed: known } = data;
+    set(state, {
+      textContent: known
+        ? `${app.user.email} is confirmed.`
+        : `${app.user.email} is not confirmed yet. Until it is, nothing is sent there.`,
+    });
+    set(ask, { hidden: known });
+    if (known) set(note, { textContent: "" });
+  });
+  return box;
 }
 
 function sessions(app) {

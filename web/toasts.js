@@ -1,6 +1,6 @@
 /** `<toast-region>`: what has just happened, for five seconds; never the only copy. */
 
-import { HubElement, actionButtons, h, iconButton, iconOf, sheet } from "./element.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, listen, sheet } from "./element.js";
 import { wordsOf } from "./texts.js";
 
 const STAYS = 5_000;
@@ -14,13 +14,8 @@ export class ToastRegion extends HubElement {
   li { pointer-events: auto; display: grid; grid-template-columns: auto 1fr auto; gap: .125rem .75rem; padding: .875rem .625rem .875rem 1rem; background: var(--_card); border: 1px solid var(--_line);
     border-radius: var(--_radius); box-shadow: var(--_shadow); animation: come .24s cubic-bezier(.2, .8, .2, 1); cursor: pointer; }
   li.urgent { border-inline-start: 3px solid var(--_spark); }
-  li > i { font: 1.25rem/1.5rem sans-serif; }
   strong { font-weight: 650; font-size: .9375rem; overflow-wrap: anywhere; }
-  p { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 4; -webkit-box-orient: vertical; overflow: hidden; }
-  .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-top: .5rem; }
-  .actions:empty { display: none; }
-  .icon { width: 1.75rem; min-height: 1.75rem; align-self: start; }
-  @keyframes come { from { opacity: 0; transform: translateY(-.5rem); } }`);
+  .icon { width: 1.75rem; min-height: 1.75rem; align-self: start; }`);
   /** Said already, by id: however an event comes, it is toasted once. */
   #said = new Set();
   #timers = new Map();
@@ -34,20 +29,20 @@ export class ToastRegion extends HubElement {
     this.list.onpointerleave = () => this.#resume();
     this.list.addEventListener("focusin", () => this.#pause());
     this.list.addEventListener("focusout", () => this.#resume());
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.#resume()));
-    document.addEventListener("keydown", (event) => {
-      if (event.altKey && event.code === "KeyT") this.list.querySelector("button")?.focus();
-      if (event.key === "Escape" && this.list.matches(":focus-within")) this.#drop(this.root.activeElement.closest("li"));
-    });
   }
 
   hearing() {
     const { client } = this;
-    const once = (show, act) => (event) => event.show && !event.late && !this.#known(event.data.id) && act(event.data);
+    const once = (act) => (event) => event.show && !event.late && !this.#known(event.data.id) && act(event.data);
     return [
+      listen(document, "visibilitychange", () => (document.hidden ? this.#pause() : this.#resume())),
+      listen(document, "keydown", (event) => {
+        if (event.altKey && event.code === "KeyT") this.list.querySelector("button")?.focus();
+        if (event.key === "Escape" && this.list.matches(":focus-within")) this.#drop(this.root.activeElement.closest("li"));
+      }),
       client.on(
         "notification",
-        once(true, (item) =>
+        once((item) =>
           this.show({
             ...wordsOf(item, this.language),
             icon: iconOf(item),
@@ -60,11 +55,11 @@ export class ToastRegion extends HubElement {
       ),
       client.on(
         "announcement",
-        once(true, ({ title, body, url, priority }) => this.show({ title, body, icon: "📣", url, priority })),
+        once(({ title, body, url, priority }) => this.show({ title, body, icon: "📣", url, priority })),
       ),
       client.on(
         "job_created",
-        once(true, (job) => this.#job(job)),
+        once((job) => this.#job(job)),
       ),
       client.on(
         "absence",
@@ -110,12 +105,12 @@ export class ToastRegion extends HubElement {
     const element = h(
       "li",
       { part: "toast", "data-testid": "toast", className: priority === "urgent" || priority === "high" ? "urgent" : "" },
-      h("i", { textContent: icon, "aria-hidden": "true" }),
+      h("i", { className: "emoji", textContent: icon, "aria-hidden": "true" }),
       h(
         "div",
         {},
         h("strong", { textContent: title }),
-        h("p", { textContent: body }),
+        h("p", { className: "what", textContent: body }),
         h("div", { className: "actions" }, ...buttons),
       ),
       iconButton("close", this.words.dismiss, (event) => {

@@ -1,6 +1,6 @@
 /** The few things every page of the app does with the document; data only ever becomes text. */
 
-import { h, set } from "./element.js";
+import { h, initials, set } from "./element.js";
 import { ago } from "./texts.js";
 
 /** "$1,200" for 120000 cents. @param {number} minor @param {string} [currency] */
@@ -22,15 +22,6 @@ export const words = (text) =>
 /** "1 bid", "3 bids". @param {number} count @param {string} one @param {string} [many] */
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
-/** "Maya Lindqvist" → "ML". @param {string} name */
-export const initials = (name) =>
-  name
-    .split(/\s+/)
-    .map((word) => [...word][0])
-    .join("")
-    .slice(0, 2)
-    .toUpperCase();
-
 /** The words for an error; what is not the hub's answer is our own mistake and belongs on the console. @param {any} error */
 export function sentence(error) {
   if (error?.status !== undefined) return error.message;
@@ -46,8 +37,15 @@ export const face = (name, size = "") =>
 export const when = (time) =>
   h("time", { dateTime: time, textContent: ago(time, "en"), title: new Date(time).toLocaleString("en") });
 
+/** The mark; it lies beside this file, wherever that is served from. @param {number} size px */
+export const mark = (size) => h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: size, height: size });
+
 /** A link within the app. @param {string} href @param {any} text @param {object} [more] */
 export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
+
+/** Leads to a conversation with somebody. @param {{id: string, name: string}} person @param {string} [text] @param {string} [className] */
+export const messageLink = ({ id, name }, text = `Message ${name}`, className = "button") =>
+  link(`/messages?to=${id}&name=${encodeURIComponent(name)}`, text, { className });
 
 /** @param {string} label @param {() => void} onclick @param {string} [className] */
 export const button = (label, onclick, className = "") => h("button", { type: "button", textContent: label, onclick, className });

@@ -15,6 +15,16 @@ function tiles(values) {
   );
 }
 
+/** Who this is for, and what most come here to do next. */
+function head(app, href, label) {
+  return h(
+    "div",
+    { className: "head" },
+    h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }),
+    link(href, label, { className: "button primary" }),
+  );
+}
+
 function client(app) {
   const live = app.client.live("/api/jobs?mine=true&limit=100", ["my-jobs", "jobs"]);
   const figures = h("div");
@@ -62,21 +72,7 @@ function client(app) {
   });
   return {
     title: "Dashboard",
-    element: h(
-      "div",
-      { className: "page" },
-      h(
-        "div",
-        { className: "head" },
-        h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }),
-        link("/post", "Post a job", { className: "button primary" }),
-      ),
-      figures,
-      urgent,
-      others,
-      state,
-      list,
-    ),
+    element: h("div", { className: "page" }, head(app, "/post", "Post a job"), figures, urgent, others, state, list),
   };
 }
 
@@ -134,12 +130,7 @@ function freelancer(app) {
     element: h(
       "div",
       { className: "page" },
-      h(
-        "div",
-        { className: "head" },
-        h("h1", { textContent: `Good to see you, ${app.user.name.split(" ")[0]}` }),
-        link("/jobs", "Find work", { className: "button primary" }),
-      ),
+      head(app, "/jobs", "Find work"),
       figures,
       state,
       parts.work,

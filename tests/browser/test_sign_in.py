@@ -100,6 +100,18 @@ async def test_another_user_who_signs_in_sees_nothing_of_the_one_before(hub: Hub
     await expect(page.get_by_text("Ann's secret")).to_have_count(0)
 
 
+async def test_a_hub_that_sends_no_e_mail_says_so_to_who_forgot_their_password(
+    open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"status of 404 .*/api/auth/password/forgot$")
+    page = await open_page()
+    await page.get_by_role("button", name="Forgot password?").click()
+    await page.get_by_label("Email").fill("ann@example.org")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("This hub sends no e-mail.")
+    await expect(page.get_by_role("alert")).to_contain_text("Ask whoever runs it")
+
+
 async def streams(hub: Hub) -> int:
     async with hub.client() as client:
         return int((await client.get("/api/realtime/status")).json()["connections"])

@@ -514,3 +514,14 @@ test("older pages come by filter, and a filter never shows a list with holes", a
     ["9", "8", "50", "4"],
   );
 });
+
+test("a page that stays open for weeks does not hold all that ever came", async () => {
+  const world = new World();
+  const core = await world.live();
+  for (let n = 1; n <= 1_001; n += 1) world.arrive(`n${String(n).padStart(5, "0")}`);
+  await settle();
+  assert.equal(ids(core).length, 30);
+  assert.deepEqual(counts(core), [1_001, 1_001]);
+  world.arrive("n99999");
+  assert.equal(ids(core)[0], "n99999");
+});

@@ -1,0 +1,97 @@
+"""Groups on the page: made, joined, left, and what only their maker may do."""
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.conftest import Noise, OpenPage
+from tests.browser.talk import group_of, press_twice, said, tell, write
+from tests.hub import Hub
+
+
+async def test_a_group_is_made_of_people_one_has_talked_to(hub: Hub, open_page: OpenPage) -> None:
+    carla = await hub.signup("client", name="Carla")
+    felix, gina = await hub.signup("freelancer", name="Felix"), await hub.signup("freelancer", name="Gina")
+    for each in (felix, gina):
+        await tell(hub, each, carla, f"Hello from {each.name}")
+    client, freelancer = await open_page(carla), await open_page(felix)
+    for page in (client, freelancer):
+        await page.goto(f"{hub.url}/messages")
+    await client.get_by_role("button", name="New group").click()
+    await expect(client.get_by_label("Name of the group")).to_be_focused()
+    await client.keyboard.type("Site plan")
+    for name in ("Felix", "Gina"):
+        await client.get_by_label(name, exact=True).check()
+    await client.get_by_role("button", name="Create the group").click()
+    await expect(client.get_by_label("Write a message")).to_be_focused()
+    await write(client, "Welcome, both")
+    await expect(client.get_by_text("Felix, Gina")).to_be_visible()
+    await freelancer.get_by_role("button", name="Site plan").click()
+    await expect(said(freelancer)).to_contain_text("Welcome, both")
+    await expect(freelancer.get_by_text("Carla, Gina")).to_be_visible()
+
+
+async def test_who_has_talked_to_nobody_is_told_how_groups_begin(hub: Hub, open_page: OpenPage) -> None:
+    page = await open_page(await hub.signup("client"), width=390)
+    await page.goto(f"{hub.url}/messages")
+    await page.get_by_role("button", name="New group").click()
+    await expect(page.get_by_text("Groups are made of people you have talked to.")).to_be_visible()
+    await page.get_by_role("button", name="Close").click()
+    await expect(page.get_by_text("No conversations yet")).to_be_visible()
+
+
+async def test_the_maker_renames_adds_and_removes_and_the_others_see_it(hub: Hub, open_page: OpenPage) -> None:
+    carla = await hub.signup("client", name="Carla")
+    felix, gina = await hub.signup("freelancer", name="Felix"), await hub.signup("freelancer", name="Gina")
+    await tell(hub, gina, carla, "Hello")
+    place = await group_of(hub, carla, felix, title="Site plan")
+    client, freelancer, other = await open_page(carla), await open_page(felix), await open_page(gina)
+    for page in (client, freelancer):
+        await page.goto(f"{hub.url}/messages/{place}")
+    await write(client, "Before Gina came")
+    await other.goto(f"{hub.url}/messages")
+    await client.get_by_role("button", name="Members").click()
+    await client.get_by_label("Name of the group").fill("Garden")
+    await client.get_by_label("Gina").check()
+    await client.get_by_label("They see what was said before").check()
+    await client.get_by_role("button", name="Save").click()
+    await expect(client.get_by_text("Felix, Gina")).to_be_visible()
+    await expect(freelancer.get_by_role("button", name="Garden")).to_be_visible()
+    await other.get_by_role("button", name="Garden").click()
+    await expect(said(other)).to_contain_text("Before Gina came")
+    await client.get_by_role("button", name="Members").click()
+    await expect(members(client)).to_have_text(["Carla (You)", "FelixRemove", "GinaRemove"])
+    await press_twice_in(client, members(client).filter(has_text="Felix"))
+    await expect(members(client)).to_have_text(["Carla (You)", "GinaRemove"])
+    # It is gone where he looked at it, and from his list.
+    await expect(freelancer.get_by_text("Pick a conversation")).to_be_visible()
+    await expect(freelancer.get_by_role("button", name="Garden")).to_have_count(0)
+
+
+async def test_a_member_leaves_and_what_only_the_maker_may_do_is_said(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"status of 403 .*/api/conversations/")
+    carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
+    place = await group_of(hub, carla, felix, title="Site plan")
+    page = await open_page(felix)
+    await page.goto(f"{hub.url}/messages/{place}")
+    await page.get_by_role("button", name="Members").click()
+    await page.get_by_label("Name of the group").fill("Mine")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text("Only who made this group can do that.")
+    await expect(page.get_by_role("button", name="Save")).to_be_hidden()
+    await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+    await press_twice(page, "Leave the group")
+    await expect(page.get_by_text("Pick a conversation")).to_be_visible()
+    await expect(page.get_by_role("button", name="Site plan")).to_have_count(0)
+    assert (await hub.client(felix).get(f"/api/conversations/{place}")).status_code == 404
+
+
+def members(page: Page) -> Locator:
+    return page.get_by_test_id("member").filter(visible=True)
+
+
+async def press_twice_in(page: Page, row: Locator) -> None:
+    button = row.get_by_role("button")
+    await button.click()
+    await expect(button).to_have_text("Remove: sure?")
+    await button.click()

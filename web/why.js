@@ -1,0 +1,19 @@
+/** Why one was told of something, and why not by another way: what the hub noted of each, in words. */
+
+import { moreWords } from "./more-texts.js";
+
+/**
+ * A line for each way, "E-mail: not sent, you were looking".
+ * @param {any} delivery the hub's answer @param {any} words @param {string} language @returns {string}
+ */
+export function reasons(delivery, words, language) {
+  const { waitsUntil, fates, because } = moreWords(language);
+  const line = (way) => {
+    const { state, reason, attempts = [] } = delivery[way];
+    const [next] = attempts.flatMap(({ nextAt }) => nextAt ?? []).sort();
+    const until = next && new Date(next).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+    const fate = state === "waiting" && until ? waitsUntil(until) : fates[state];
+    return `${words[way]}: ${[fate, because[reason]].filter(Boolean).join(", ")}`;
+  };
+  return ["inApp", "push", "email"].map(line).join("\n");
+}
