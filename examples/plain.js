@@ -25,6 +25,8 @@ form.addEventListener("submit", async (event) => {
   sessionStorage.setItem("token", token);
   await client.signedIn(body.user);
 });
+// Before anybody listens, a browser would send the form itself, with the password in the address.
+form.querySelector("button").disabled = false;
 
 client.subscribe(() => {
   const { user, inbox } = client.getSnapshot();
