@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from tests.hub import Hub, Person
-from tests.live.conftest import hub, start_hub, store, stream_path
+from tests.live.conftest import hub, mail, push, start_hub, store, stream_path
 
-__all__ = ["hub", "start_hub", "store", "stream_path"]
+__all__ = ["hub", "mail", "push", "start_hub", "store", "stream_path"]
 
 CHROMIUM: Final = "/usr/bin/chromium"
 # No sandbox: tests run as root in containers. The others keep the browser from talking to anybody but the hub.

@@ -1,7 +1,5 @@
 """Why somebody was told of something, in their words: the hub's own notes, read in the center."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import expect
 
@@ -13,12 +11,6 @@ from tests.live.conftest import StartHub
 from tests.push_service import LocalPushService
 
 WHY = "Why did I get this?"
-
-
-@pytest.fixture
-async def push() -> AsyncIterator[LocalPushService]:
-    async with LocalPushService() as service:
-        yield service
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """E-mail from the page: a password that was forgotten, an address that is one's own; a real mail server takes them."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import expect
 
@@ -11,12 +9,6 @@ from tests.live.conftest import StartHub
 from tests.mail_server import LocalMailServer, link_in
 
 NEW = "another long enough passphrase"
-
-
-@pytest.fixture
-async def mail() -> AsyncIterator[LocalMailServer]:
-    async with LocalMailServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Push as the browser sees it: offered when it makes sense, asked for on a click, shown by the service worker."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -46,12 +45,6 @@ CLICK = """async (title) => {
     const left = (await registration.getNotifications()).filter((each) => each.title.includes(title));
     return [...done, `${left.length} left`];
 }"""
-
-
-@pytest.fixture
-async def push() -> AsyncIterator[LocalPushService]:
-    async with LocalPushService() as service:
-        yield service
 
 
 @pytest.fixture

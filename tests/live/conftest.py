@@ -9,6 +9,8 @@ import pytest
 
 from tests.callers import Callers, Staff, make_callers, make_staff
 from tests.hub import Hub
+from tests.mail_server import LocalMailServer
+from tests.push_service import LocalPushService
 from tests.server import Server
 
 
@@ -116,6 +118,20 @@ async def start_hub(tmp_path: Path, stream_path: str, store: Path) -> AsyncItera
 async def hub(start_hub: StartHub) -> Hub:
     """A fresh hub, nobody else's."""
     return await start_hub()
+
+
+@pytest.fixture
+async def push() -> AsyncIterator[LocalPushService]:
+    """A push service that a hub may send to with `HUB_PUSH_TEST_ORIGIN`."""
+    async with LocalPushService() as service:
+        yield service
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[LocalMailServer]:
+    """A mail server that a hub sends by with `HUB_SMTP_URL`."""
+    async with LocalMailServer() as server:
+        yield server
 
 
 def _end(server: Server) -> int:

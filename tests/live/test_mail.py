@@ -1,6 +1,5 @@
 """E-mail on a running hub: addresses confirmed, e-mails ended in one click, passwords chosen anew; off by default."""
 
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,12 +9,6 @@ from tests.live.conftest import StartHub
 from tests.mail_server import LocalMailServer, link_in
 
 NEW = "another long enough passphrase"
-
-
-@pytest.fixture
-async def mail() -> AsyncIterator[LocalMailServer]:
-    async with LocalMailServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,12 +10,6 @@ from api.push_sender import AT_ONCE_PER_USER
 from tests.hub import Hub, Person
 from tests.live.conftest import StartHub
 from tests.push_service import Browser, LocalPushService, Reply
-
-
-@pytest.fixture
-async def push() -> AsyncIterator[LocalPushService]:
-    async with LocalPushService() as service:
-        yield service
 
 
 @pytest.fixture

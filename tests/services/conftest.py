@@ -33,6 +33,17 @@ def store(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def old(old_store: Path) -> Iterator[Connection]:
+    """An open transaction on the `old_store` of the test's file, migrated."""
+    upgrade(old_store)
+    engine = sqlite.writer_engine(old_store)
+    with engine.connect() as connection, connection.begin():
+        outbox.begin(connection)
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture
 def batches() -> list[Batch]:
     """What `database` has committed and told, batch by batch."""
     return []

@@ -1,7 +1,6 @@
 """A store of revision 0004 keeps its hires and the order of its bids and comments; what was typed in NFD is found."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from unicodedata import normalize
@@ -10,7 +9,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 
-from services import bidding, bids, comments, job_lists, jobs, migrate, outbox, profiles, sqlite, users
+from services import bidding, bids, comments, job_lists, jobs, migrate, profiles, sqlite, users
 from services.job_search import Wanted
 from services.shapes import Person
 from tests.services.gigs import NOW
@@ -60,17 +59,6 @@ def old_store(tmp_path: Path) -> Path:
         store.execute("UPDATE jobs SET status='completed', held=0 WHERE id='done'")
     engine.dispose()
     return path
-
-
-@pytest.fixture
-def old(old_store: Path) -> Iterator[Connection]:
-    """An open transaction on that store, migrated."""
-    migrate.upgrade(old_store)
-    engine = sqlite.writer_engine(old_store)
-    with engine.connect() as connection, connection.begin():
-        outbox.begin(connection)
-        yield connection
-    engine.dispose()
 
 
 def test_bids_and_comments_stay_in_the_order_in_which_they_came(old: Connection) -> None:

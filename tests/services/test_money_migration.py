@@ -1,7 +1,6 @@
 """A store from before there was money: each of its jobs can be finished, in time, and its books add up."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from alembic import command
 from sqlalchemy import Connection, select
 
 from services import closing as ends
-from services import due, hiring, job_moves, life, migrate, outbox, sqlite
+from services import due, hiring, job_moves, life, migrate, sqlite
 from services.books import Look
 from services.errors import Conflict
 from services.shapes import Person
@@ -75,17 +74,6 @@ def old_store(tmp_path: Path) -> Path:
                 store.execute("UPDATE bids SET status = 'hired', hired_at = ? WHERE id = ?", (NOW + 2, bid))
         store.commit()
     return path
-
-
-@pytest.fixture
-def old(old_store: Path) -> Iterator[Connection]:
-    """An open transaction on that store, migrated."""
-    migrate.upgrade(old_store)
-    engine = sqlite.writer_engine(old_store)
-    with engine.connect() as connection, connection.begin():
-        outbox.begin(connection)
-        yield connection
-    engine.dispose()
 
 
 def faults(tx: Connection) -> list[str]:
