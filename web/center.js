@@ -1,8 +1,9 @@
 /** `<notification-center>`: the inbox; filters, what is new, what is read, undo, offline too. */
 
 import { FILTERS, listed } from "./inbox.js";
-import { HubElement, actionButtons, h, iconButton, iconOf, listen, set, sheet, showAll, textButton } from "./element.js";
-import { ago, wordsOf } from "./texts.js";
+import { article, fill, flipArchived, flipRead } from "./article.js";
+import { HubElement, h, iconButton, listen, set, sheet, showAll, textButton } from "./element.js";
+import { ago } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
 
@@ -173,13 +174,13 @@ export class NotificationCenter extends HubElement {
       this.news,
       told,
       () => this.#make(),
-      (element, one) => this.#fill(element, { ...one, type: "announcement", actions: [], count: 1, readAt: "now", seenAt: "now" }),
+      (element, one) => fill(this, element, { ...one, type: "announcement", actions: [], count: 1, readAt: "now", seenAt: "now" }),
     );
     showAll(
       this.feed,
       items,
       () => this.#make(),
-      (element, item) => this.#fill(element, item),
+      (element, item) => fill(this, element, item),
     );
     for (const element of [...this.news.children, ...this.feed.children])
       set(element.querySelector("time"), { textContent: ago(element.item.createdAt, this.language) });
@@ -217,74 +218,9 @@ export class NotificationCenter extends HubElement {
   }
 
   #make() {
-    const tools = h("div", { className: "tools" });
-    const element = h(
-      "article",
-      { part: "item", "data-testid": "notification", tabIndex: -1 },
-      h("i", { className: "emoji", "aria-hidden": "true" }),
-      h(
-        "div",
-        {},
-        h("a", { className: "title", part: "title" }),
-        h("p", { className: "what", part: "text" }),
-        h("small", {}, h("time"), h("span", { className: "mark" })),
-        h("p", { className: "why soft", part: "why", role: "status", hidden: true }),
-        h("div", { className: "actions" }),
-      ),
-      tools,
-    );
-    element.onclick = (event) => {
-      if (event.target.closest("button")) return;
-      event.preventDefault();
-      this.#follow(element.item);
-    };
+    const element = article((item) => this.#follow(item));
     this.sight.observe(element);
     return element;
-  }
-
-  #fill(element, item) {
-    const { words, language } = this;
-    const at = (selector) => element.querySelector(selector);
-    const { title, body } = wordsOf(item, language);
-    const unread = !item.readAt && !item.archivedAt;
-    set(element, { className: unread ? (item.seenAt ? "unread" : "unread new") : "" });
-    set(at("i"), { textContent: iconOf(item) });
-    set(at("a"), { textContent: item.count > 1 ? `${title} (${item.count}×)` : title, tabIndex: -1 });
-    set(at("a"), { href: item.url ? new URL(item.url, this.client.url || location.href).href : null });
-    set(at(".what"), { textContent: body, hidden: !body });
-    set(at("time"), { dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
-    const mark =
-      item.type === "announcement"
-        ? words.announcement
-        : item.priority === "urgent" || item.priority === "high"
-          ? words[item.priority]
-          : "";
-    set(at(".mark"), { textContent: mark && ` · ${mark}` });
-    at(".actions").replaceChildren(...actionButtons(this, item));
-    if (item.type === "announcement") return;
-    const { client } = this;
-    const held = element.contains(this.root.activeElement) && this.root.activeElement !== element;
-    at(".tools").replaceChildren(
-      iconButton(
-        "check",
-        unread ? words.markRead : words.markUnread,
-        () => this.attempt(unread ? client.read(item.id) : client.unread(item.id)),
-        { hidden: Boolean(item.archivedAt) },
-      ),
-      iconButton("archive", item.archivedAt ? words.unarchive : words.archive, () =>
-        this.attempt(item.archivedAt ? client.unarchive(item.id) : client.archive(item.id)),
-      ),
-      iconButton("why", words.why, () => this.attempt(this.#why(item.id, at(".why")))),
-    );
-    if (held) element.focus({ preventScroll: true });
-  }
-
-  /** By which ways it came, and why not by the others; said on demand. */
-  async #why(id, box) {
-    if (!box.hidden) return set(box, { hidden: true });
-    const asked = this.client.request("GET", `/api/notifications/${id}/delivery`);
-    const [delivery, { reasons }] = await Promise.all([asked, import("./why.js")]);
-    return set(box, { textContent: reasons(delivery, this.words, this.language), hidden: false });
   }
 
   #follow(item) {
@@ -358,10 +294,10 @@ export class NotificationCenter extends HubElement {
     else if (event.key === "k" || event.key === "ArrowUp") this.#move(here?.previousElementSibling);
     else if (here?.item?.category && event.key === "e") {
       const next = here.nextElementSibling ?? here.previousElementSibling;
-      this.attempt(here.item.archivedAt ? this.client.unarchive(here.item.id) : this.client.archive(here.item.id));
+      this.attempt(flipArchived(this.client, here.item));
       this.#move(next);
     } else if (here?.item?.category && event.key === "u")
-      this.attempt(here.item.readAt ? this.client.unread(here.item.id) : this.client.read(here.item.id));
+      this.attempt(flipRead(this.client, here.item));
     else if (event.key === "Enter" && this.root.activeElement === here) this.#follow(here.item);
     else return;
     event.preventDefault();

@@ -23,7 +23,7 @@ const MOST_KEPT = 300;
 const MOST_HELD = 1_000;
 const MOST_ANNOUNCEMENTS = 50;
 /** What passes by and has no place in the log. */
-const EPHEMERAL = ["connection_confirmed", "reset", "heartbeat", "bye", "typing", "presence"];
+const EPHEMERAL = ["reset", "heartbeat", "bye", "typing", "presence"];
 
 const EMPTY = Object.freeze({
   items: [],
@@ -331,7 +331,7 @@ export class Core extends Store {
     if (name === "reset") this.#reset();
     if (EPHEMERAL.includes(name)) {
       if (name === "heartbeat") this.set({ heartbeat: this.clock.now() });
-      if (id && name !== "connection_confirmed") this.#moveTo(id);
+      this.#moveTo(id);
       return this.#say(name, data, id);
     }
     if (!isPast(id, this.#cursor)) return;
@@ -372,8 +372,7 @@ export class Core extends Store {
   }
 
   #moveTo(id) {
-    if (!id || !isPast(id, this.#cursor)) return;
-    this.#cursor = id;
+    if (id && isPast(id, this.#cursor)) this.#cursor = id;
   }
 
   #isLate(data) {
