@@ -1,8 +1,9 @@
 """Numbers for Prometheus: what the parts count as plain integers, formatted here and nowhere else."""
 
+import asyncio
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -27,6 +28,7 @@ class Metrics:
             "hub_http_request_seconds", "Time to the end of an answer.", registry=self._registry, buckets=BUCKETS
         )
         self._registry.register(_Parts(manager, database))
+        ProcessCollector(registry=self._registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is the path's template."""
@@ -54,6 +56,7 @@ class _Parts(Collector):
         yield GaugeMetricFamily("hub_users_online", "Users with a stream.", manager.users_online)
         yield GaugeMetricFamily("hub_events_queued", "Events waiting for this turn's end.", manager.queued)
         yield GaugeMetricFamily("hub_log_position", "Last position announced.", manager.head)
+        yield GaugeMetricFamily("hub_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily("hub_writes_waiting", "Units of work waiting to be written.", self._database.waiting)
         yield CounterMetricFamily("hub_events_delivered", "Events written to streams.", manager.delivered)
         yield CounterMetricFamily("hub_events_dropped", "Events left for the log.", manager.dropped)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Noise, OpenPage
 from tests.browser.inbox import toasts
@@ -144,11 +144,22 @@ async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
     for page in pages:
         await page.goto(f"{hub.url}/jobs/{posted['id']}")
         await expect(page.get_by_role("button", name="Take it")).to_be_visible()
+    # Nobody's page hears of the other's before both have asked.
+    both, asked = asyncio.Barrier(len(pages)), list[Route]()
+
+    async def meet(route: Route) -> None:
+        asked.append(route)
+        await both.wait()
+        await route.continue_()
+
+    for page in pages:
+        await page.route("**/api/jobs/*/status", meet)
     await asyncio.gather(*[page.get_by_role("button", name="Take it").click() for page in pages])
     for page in pages:
         mine, late = page.get_by_role("button", name="Submit the work"), page.get_by_text("Gig is no longer open")
         await expect(mine.or_(late).first).to_be_visible()
     assert sorted([await page.get_by_role("button", name="Submit the work").count() for page in pages]) == [0, 1]
+    assert len(asked) == len(pages)
 
 
 async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, open_page: OpenPage) -> None:

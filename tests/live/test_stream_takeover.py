@@ -12,6 +12,9 @@ from tests.hub import Hub, Person
 
 StartHub = Callable[..., Awaitable[Hub]]
 
+# Events of 15 KB: more than the kernel takes for one who does not read.
+FILLING = 120
+
 
 @dataclass
 class Raw:
@@ -117,11 +120,11 @@ async def test_a_reader_that_pauses_falls_behind_and_gets_everything_in_order(st
         await slow.next("connection_confirmed")
         slow.pause()
         async with hub.client(key) as client:
-            for number in range(600):
-                told = {"type": "told", "data": {"number": number, "much": "x" * 3_000}}
+            for number in range(FILLING):
+                told = {"type": "told", "data": {"number": number, "much": "x" * 15_000}}
                 assert (await client.post("/api/realtime/broadcast", json=told)).status_code == 202
             status = (await client.get("/api/realtime/status")).json()
         assert status["dropped"] > 0
         slow.resume()
-        await slow.until(lambda _: sum(event.type == "told" for event in slow.events) == 600)
-        assert [event.data["number"] for event in slow.events if event.type == "told"] == list(range(600))
+        await slow.until(lambda _: sum(event.type == "told" for event in slow.events) == FILLING)
+        assert [event.data["number"] for event in slow.events if event.type == "told"] == list(range(FILLING))
