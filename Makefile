@@ -29,6 +29,10 @@ check: install ## Check style and types: ruff and mypy --strict
 bench: install ## Measure, beside the usual way of doing it, and print ratios
 	$(PY) -m bench $(ARGS)
 	$(PY) -m bench.streams
+	$(PY) -m bench.crowd
+	$(PY) -m bench.growth
+	$(PY) -m bench.talk
+	$(PY) -m bench.soak
 
 lock: install ## Resolve requirements.lock anew: hashes, every platform, no registry address
 	$(PY) -m uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \

@@ -35,7 +35,9 @@ PAD: Final = "x" * 3_000
 # Cycles in which pools and caches fill; what is left after them is what must stay.
 WARM: Final = 5
 GONE_SECONDS: Final = 60.0
-# MiB by which the last fifth of the cycles may be above the first fifth: noise of the allocator.
+# What the last fifth of the cycles may have more than the first: chores that happen to run, and the allocator's noise.
+# A thousand streams that each left something behind would show in a single cycle.
+NOISE_TASKS: Final = 3
 NOISE_MB: Final = 3.0
 NUMBER: Final = re.compile(rb"^hub_(streams|tasks) (\d+)", re.MULTILINE)
 
@@ -141,7 +143,8 @@ def verdict(seen: Sequence[Left]) -> tuple[Left, Left, bool]:
     warm = seen[WARM:]
     fifth = max(1, len(warm) // 5)
     first, last = _median(warm[:fifth]), _median(warm[-fifth:])
-    return first, last, last.tasks <= first.tasks and last.files <= first.files and last.mb - first.mb < NOISE_MB
+    flat = last.files <= first.files and last.tasks - first.tasks <= NOISE_TASKS and last.mb - first.mb < NOISE_MB
+    return first, last, flat
 
 
 def _median(some: Sequence[Left]) -> Left:
