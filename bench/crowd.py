@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -83,7 +84,7 @@ class Crowd:
         """What each user asks for."""
         return [wire.request("GET", self.server.url, "/api/realtime/connect", token=token) for _, token in self.users]
 
-    def publish(self, path: str, body: dict[str, object]) -> bytes:
+    def publish(self, path: str, body: Mapping[str, object]) -> bytes:
         """A request of the service."""
         return wire.request("POST", self.server.url, path, token=self.key, body=json.dumps(body).encode())
 
