@@ -39,6 +39,6 @@ install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names, a
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
 
-clean: ## Remove .venv, caches and tests/js/node_modules; the data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/js/node_modules *.egg-info
+clean: ## Remove .venv, caches, tests/js/node_modules and what the benchmark built; the data stays
+	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/js/node_modules *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

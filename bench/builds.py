@@ -1,4 +1,4 @@
-"""Builds the servers of others that the hub is measured beside, each once, in bench/.peers."""
+"""Builds the servers of others that the hub is measured beside, each once, in .bench."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 FOREIGN: Final = Path(__file__).with_name("foreign")
-CACHE: Final = Path(__file__).with_name(".peers")
+CACHE: Final = Path(__file__).parents[1] / ".bench"
 BUILD_SECONDS: Final = 1_200.0
 
 

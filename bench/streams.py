@@ -31,7 +31,7 @@ HOLD_SECONDS: Final = 16
 OPEN_SECONDS: Final = 60
 MANY: Final = 1_000
 OURS: Final = ("takeover", "portable")
-# With many streams these take so long that the first round is enough, with fewer broadcasts.
+# These take so long that they have fewer broadcasts, and with many streams the first round only.
 SLOW: Final = frozenset({"naive", "fastapi"})
 
 Figures = dict[str, Any]
@@ -121,7 +121,7 @@ def sizes(streams: int, *, slow: bool = False) -> list[str]:
     """How much is asked of so many streams."""
     opening = ["--open", str(OPEN_SECONDS)]
     if streams <= MANY:
-        return [*opening, "--rounds", "8", "--burst", "20", "--par", "16"]
+        return [*opening, "--rounds", "8", "--burst", "5" if slow else "20", "--par", "16"]
     rounds, burst = ("3", "2") if slow else ("8", "5")
     return [*opening, "--rounds", rounds, "--burst", burst, "--par", "4", "--hold", str(HOLD_SECONDS)]
 
