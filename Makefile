@@ -30,9 +30,11 @@ bench: install ## Measure, beside the usual way of doing it, and print ratios
 	$(PY) -m bench $(ARGS)
 	$(PY) -m bench.streams
 
-lock: install ## Resolve requirements.lock anew: hashes, every platform, no registry address
+lock: install ## Resolve both locks of Python anew: hashes, every platform, no registry address
 	$(PY) -m uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \
 	    pyproject.toml -o requirements.lock
+	$(PY) -m uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    -c requirements.lock bench/foreign/fastapi.in -o bench/foreign/fastapi.lock
 
 install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names, and nothing else
 
