@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,15 +27,17 @@ def tool(name: str) -> str:
     return path
 
 
-def told(*command: str) -> str:
-    """What a program printed on either stream; `Missing` with its last line if it fails or takes too long."""
+def told(*command: str, **env: str) -> str:
+    """What a program printed on either stream; `Missing` with its last lines if it fails or takes too long."""
     try:
-        done = subprocess.run(command, stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS)
+        done = subprocess.run(
+            command, env=os.environ | env, stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Missing(str(error)) from error
     if done.returncode:
-        lines = done.stdout.split("\n")
-        raise Missing(f"{Path(command[0]).name} failed: {' '.join(line.strip() for line in lines[-3:])}".strip())
+        last = " ".join(line.strip() for line in done.stdout.strip().split("\n")[-2:])
+        raise Missing(f"{Path(command[0]).name} failed: {last}")
     return done.stdout.strip()
 
 
@@ -73,7 +76,7 @@ def go(module: str, version: str, tags: str = "") -> tuple[str, str]:
     program = tool("go")
 
     def make(folder: Path) -> None:
-        told("env", f"GOBIN={folder}", program, "install", "-tags", tags, f"{module}@{version}")
+        told(program, "install", "-tags", tags, f"{module}@{version}", GOBIN=str(folder))
 
     folder = _cached("go", f"{module} {version} {tags}".encode(), make)
     (built,) = (file for file in folder.iterdir() if file.name != "built")
