@@ -59,7 +59,8 @@ def show(streams: int, rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> Non
                 cells.append(f"{sum(values):,}" if values else "")
             else:
                 cells.append(f"{statistics.median(values):,.1f}" if values else "")
-        table.add_row(label, *cells)
+        if any(cells):
+            table.add_row(label, *cells)
     Console(width=170).print(table)
 
 
