@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -169,6 +170,8 @@ def main() -> None:
     names = asked.peers.split(",")
     if unknown := set(names) - {*OURS, *peers.PEERS}:
         parser.error(f"no such peers: {', '.join(unknown)}")
+    # What was started is stopped however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Each stream is a descriptor here and there.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     foreign = peers.available([name for name in names if name in peers.PEERS])
