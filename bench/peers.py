@@ -98,7 +98,7 @@ def socketio() -> Foreign:
 
 
 def mercure() -> Foreign:
-    """Its server without Caddy: memory only, no users (publishers have a JWT), no log, no replay.
+    """Its server without Caddy: memory only, no users (publishers have a JWT), no log, no replay, no one order.
 
     The one with Caddy does more for a request, and `go install` cannot build it: its module replaces another.
     """

@@ -82,7 +82,7 @@ def show_about(said: Mapping[str, Any]) -> None:
     """A table of the versions and of what each peer does less."""
     where = f"{said['machine']}, Linux {said['kernel']}, {said['date']}"
     table = Table(
-        "peer", "version", "less than the hub", title=f"Python {said['python']}, SQLite {said['sqlite']}; {where}"
+        "peer", "version", "what it is, and lacks", title=f"Python {said['python']}, SQLite {said['sqlite']}; {where}"
     )
     for name, number in said["versions"].items():
         table.add_row(name, number, peers.less(name) if name in peers.PEERS else "")
