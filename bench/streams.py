@@ -24,7 +24,7 @@ from bench.peers import Foreign, Peer
 from bench.servers import Server, decode
 
 LOAD: Final = Path(__file__).with_name("sseload.c")
-LOAD_SECONDS: Final = 300
+LOAD_SECONDS: Final = 420
 SETTLE_SECONDS: Final = 180
 # Each stream that comes back has missed so many.
 MISSED: Final = 20
