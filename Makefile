@@ -34,15 +34,17 @@ bench: install ## Measure, beside the usual way of doing it, and print ratios
 	$(PY) -m bench.talk
 	$(PY) -m bench.soak
 
-lock: install ## Resolve requirements.lock anew: hashes, every platform, no registry address
+lock: install ## Resolve both locks of Python anew: hashes, every platform, no registry address
 	$(PY) -m uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \
 	    pyproject.toml -o requirements.lock
+	$(PY) -m uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    -c requirements.lock bench/foreign/fastapi.in -o bench/foreign/fastapi.lock
 
 install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names, and nothing else
 
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
 
-clean: ## Remove .venv, caches and tests/js/node_modules; the data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/js/node_modules *.egg-info
+clean: ## Remove .venv, caches, tests/js/node_modules and what the benchmark built; the data stays
+	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/js/node_modules *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

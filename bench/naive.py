@@ -83,5 +83,10 @@ def build(path: str) -> Starlette:
 
 if __name__ == "__main__":
     uvicorn.run(
-        build(os.environ["NAIVE_FILE"]), port=int(os.environ["NAIVE_PORT"]), access_log=False, log_level="warning"
+        build(os.environ["NAIVE_FILE"]),
+        port=int(os.environ["NAIVE_PORT"]),
+        access_log=False,
+        log_level="warning",
+        # As long as the load client may pause between two publishes.
+        timeout_keep_alive=300,
     )

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 # No limits and no empty wallets that would stop the load itself, no log lines, as the naive server writes none.
 _OPEN = {
     "HUB_RATE_LIMIT": "0",
@@ -65,35 +66,41 @@ class Server:
 def hub(folder: Path | None = None, **settings: str) -> Iterator[Server]:
     """This hub, as `hub serve` starts it, on a fresh folder or this one, with these settings beside those of a load."""
     with TemporaryDirectory() as fresh:
-        env = _OPEN | {"HUB_DATA_DIR": str(folder or fresh), "HUB_PORT": str(free_port())} | settings
-        with _process(["-m", "api", "serve"], env) as process:
-            yield Server(f"http://127.0.0.1:{env['HUB_PORT']}", process.pid, Path(env["HUB_DATA_DIR"]))
+        port, data = free_port(), folder or Path(fresh)
+        env = _OPEN | {"HUB_DATA_DIR": str(data), "HUB_PORT": str(port)} | settings
+        with running([sys.executable, "-m", "api", "serve"], port, data, env) as process:
+            yield Server(f"http://127.0.0.1:{port}", process.pid, data)
 
 
 @contextmanager
 def naive() -> Iterator[Server]:
     """The naive server of `bench.naive`."""
     with TemporaryDirectory() as folder:
-        env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(free_port())}
-        with _process(["-m", "bench.naive"], env) as process:
-            yield Server(f"http://127.0.0.1:{env['NAIVE_PORT']}", process.pid, Path(folder))
+        port = free_port()
+        env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(port)}
+        with running([sys.executable, "-m", "bench.naive"], port, Path(folder), env) as process:
+            yield Server(f"http://127.0.0.1:{port}", process.pid, Path(folder))
 
 
 @contextmanager
-def _process(arguments: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, *arguments]
-    if (os.cpu_count() or 1) > 1:
-        command = ["taskset", "-c", "0", *command]
-    port = int(env.get("HUB_PORT") or env["NAIVE_PORT"])
-    log = Path(env.get("HUB_DATA_DIR") or Path(env["NAIVE_FILE"]).parent) / "server.log"
+def running(
+    command: Sequence[str], port: int, folder: Path, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server on processor 0 that answers on the port; stopped in the end, killed if it does not stop."""
+    pinned = ["taskset", "-c", "0"] if (os.cpu_count() or 1) > 1 else []
+    log = folder / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stdout=output, stderr=output)
+        process = subprocess.Popen([*pinned, *command], cwd=ROOT, env=os.environ | env, stdout=output, stderr=output)
         try:
             wait_for(process, port, log)
             yield process
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_SECONDS)
 
 
 def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

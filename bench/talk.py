@@ -13,7 +13,7 @@ import uvloop
 from sqlalchemy import Connection, insert, update
 
 from bench import servers, wire
-from bench.__main__ import MARK, Ear, open_streams, sign_up
+from bench.__main__ import MARK, Ear, open_streams, paced, sign_up
 from bench.servers import Server, decode
 from services import membership, messages, tables, users
 from services.database import Database
@@ -21,7 +21,6 @@ from services.migrate import upgrade
 
 SECONDS = 4.0
 CALLERS = 32
-PACED = 300
 LONG = 100_000
 PAGES = 500
 SEND = "/api/realtime/messages/send"
@@ -58,8 +57,8 @@ async def conversation(server: Server, caller: wire.Caller, people: list[tuple[s
     return str(decode(await caller.ask(ask), 201)["id"])
 
 
-async def paced(server: Server) -> list[float]:
-    """Seconds from the send to the other one's stream, at 100 a second."""
+async def heard(server: Server) -> list[float]:
+    """Seconds from the send of a message to the other one's stream."""
     ann, bob = await sign_up(server.url, "client", 2)
     ear, (caller,) = Ear(), await wire.callers(server.url, 1)
     connect = wire.request("GET", server.url, "/api/realtime/connect?channels=user:" + bob[0], token=bob[1])
@@ -69,14 +68,7 @@ async def paced(server: Server) -> list[float]:
     said = json.dumps({"conversationId": place, "type": "text", "content": "x"}).encode()
     decode(await caller.ask(wire.request("POST", server.url, SEND, token=bob[1], body=said)), 201)
     said = json.dumps({"conversationId": place, "type": "text", "content": MARK.decode()}).encode()
-    ask = wire.request("POST", server.url, SEND, token=ann[1], body=said)
-    seconds, start = [], time.perf_counter()
-    for number in range(PACED):
-        await asyncio.sleep(max(0, start + number / 100 - time.perf_counter()))
-        began = time.perf_counter()
-        answered = asyncio.ensure_future(caller.ask(ask))
-        seconds.append(await ear.wait(1) - began)
-        decode(await answered, 201)
+    seconds = await paced(caller, ear, wire.request("POST", server.url, SEND, token=ann[1], body=said))
     listener.transport.abort()
     return seconds
 
@@ -123,7 +115,7 @@ async def measure(server: Server) -> None:
     for members in (2, 50):
         made, p99 = await rate(server, members)
         print(f"messages/s in a conversation of {members}, {CALLERS} callers: {made:,.0f} (p99 {p99:.0f} ms)")
-    seconds = await paced(server)
+    seconds = await heard(server)
     p50, p99 = wire.percentile(seconds, 0.5), wire.percentile(seconds, 0.99)
     print(f"send → stream, 100/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     times = await pages()

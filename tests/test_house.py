@@ -120,6 +120,20 @@ def test_the_lock_pins_by_hash_and_has_no_package_that_would_take_our_names() ->
     assert house.unhashed("a==1 \\\n    --hash=sha256:0\nb==2\n") == ["b"]
 
 
+def test_the_benchmark_serves_fastapi_with_what_the_hub_is_served_with() -> None:
+    lock = (ROOT / "bench/foreign/fastapi.lock").read_text()
+    theirs = house.pins(lock)
+    assert house.unhashed(lock) == []
+    assert {"fastapi", "uvicorn", "uvloop", "starlette"} <= set(theirs)
+    assert unlike(theirs) == {}
+    assert unlike({"uvicorn": "0.1.0", "fastapi": "0.1.0"}) == {"uvicorn": "0.1.0"}
+
+
+def unlike(versions: dict[str, str]) -> dict[str, str]:
+    ours = house.pins(LOCK)
+    return {name: got for name, got in versions.items() if ours.get(name, got) != got}
+
+
 def test_no_pin_is_below_its_floor() -> None:
     pinned = house.pins(LOCK)
     assert {"starlette", "sse-starlette", "uvicorn", "sqlalchemy"} <= set(pinned)
@@ -147,7 +161,8 @@ def test_no_tracked_file_names_a_package_registry() -> None:
     texts = {path.relative_to(ROOT).as_posix(): path.read_bytes().decode("utf-8", "replace") for path in tracked()}
     assert [offence for name, text in texts.items() for offence in house.host_offences(name, text)] == []
     assert "://" not in LOCK
-    assert '"resolved"' not in texts["tests/js/package-lock.json"]
+    for lock in ("tests/js/package-lock.json", "bench/foreign/package-lock.json"):
+        assert '"resolved"' not in texts[lock]
 
 
 @pytest.mark.parametrize(

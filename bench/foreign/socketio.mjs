@@ -1,0 +1,14 @@
+// socket.io over WebSocket alone, everybody in its default namespace.
+import { createServer } from "node:http";
+import { Server } from "socket.io";
+import { publish } from "./publish.mjs";
+
+const server = createServer();
+const io = new Server(server, { transports: ["websocket"], serveClient: false, pingInterval: 15_000 });
+
+server.on("request", async (request, response) => {
+  if (request.method === "POST") await publish(request, response, (event) => io.emit("message", event));
+});
+// As long as the load client may pause between two publishes.
+server.keepAliveTimeout = 300_000;
+server.listen(Number(process.env.PORT), "127.0.0.1", 2_048);
