@@ -21,7 +21,8 @@ from rich.table import Table
 
 from bench import servers, wire
 from bench.crowd import sign_up
-from bench.streams import LOAD, Hubs, Peer, load
+from bench.peers import Peer
+from bench.streams import LOAD, Hubs, load
 from realtime.options import RealtimeOptions
 
 STREAMS: Final = (1_000, 10_000)
