@@ -97,7 +97,9 @@ class Settings:
     max_streams: int = knob(whole(0, 1_000_000), "50000", "open streams in all; 0 is off")
     max_streams_per_user: int = knob(whole(0, 1_000_000), "10", "open streams of a user; 0 is off")
     max_streams_per_address: int = knob(whole(0, 1_000_000), "100", "open streams from an address; 0 is off")
-    idle_seconds: float = knob(number(0, 86_400), "300", "after which a user without a stream leaves memory; 0 is off")
+    idle_seconds: float = knob(
+        number(0, 86_400), "300", "without a stream, then what memory holds of a user is dropped; 0 is off"
+    )
     stream_path: str = knob(
         choice("auto", "takeover", "portable"),
         "auto",

@@ -100,6 +100,8 @@ async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
     reports.report("ann", Cursor("e", 8), head=9)
     reports.report("eve", Cursor("e", 8), head=9)
     assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
+    reports.forget(["ann", "bob"])
+    assert [reports.stored(each) for each in ("ann", "eve")] == [0, 8]
 
 
 async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
