@@ -198,6 +198,24 @@ def test_a_group_is_for_a_hundred(tx: Connection) -> None:
     assert len(conversations.one(tx, conversation_id=team, user_id=ann.id).members) == MOST_MEMBERS
 
 
+def test_a_page_of_large_groups_ends_early_and_the_next_goes_on(
+    tx: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "PAGE_MEMBERS", 6)
+    ann, *others = [person(tx, str(number)) for number in range(8)]
+    for size in (3, 3, 7, 2):
+        membership.make(tx, maker_id=ann.id, member_ids=[each.id for each in others[: size - 1]], now=NOW)
+        say(tx, ann, conversations.page(tx, user_id=ann.id, limit=1).items[0].id)
+    pages, after = [], None
+    while True:
+        page = conversations.page(tx, user_id=ann.id, limit=100, after=after)
+        pages.append([len(each.members) for each in page.items])
+        if (after := page.next) is None:
+            break
+    assert pages == [[2], [7], [3, 3]]
+    assert conversations.page(tx, user_id=others[-1].id).items == []
+
+
 def test_a_group_whose_maker_leaves_is_that_of_its_oldest_member(tx: Connection) -> None:
     ann, bob, eve = person(tx), person(tx, "Bob"), person(tx, "Eve")
     team = membership.make(tx, maker_id=ann.id, member_ids=[eve.id], now=NOW).id
