@@ -148,7 +148,8 @@ def add_many(tx: Connection, *, user_ids: Sequence[str], letter: Letter, now: in
 def deliver(tx: Connection, *, mail: Mail, now: int) -> list[str]:
     """Put a letter into each of these inboxes, in order, in few statements; returns the ids in that order.
 
-    A user may be named more than once. The users must exist. Raises InvalidField.
+    A user may be named more than once. The users must exist. Inboxes are locked in the order of their users, whatever
+    that of the mail. Raises InvalidField.
     """
     for _, letter in mail:
         letter.check_expiry(now)
@@ -227,15 +228,13 @@ def _take_out(tx: Connection, replaced: Mapping[tuple[str, str], _Old]) -> None:
     tx.execute(_REMOVE, {"gone": shown + [id for old in replaced.values() for id in old.hidden_ids]})
     if shown:
         outbox.forget_all(tx, shown)
-        tx.execute(
-            _SHRINK_INBOX,
-            [{"who": user_id, "read": len(old.ids), "seen": old.unseen} for (user_id, _), old in replaced.items()],
-        )
+        fewer = sorted((user_id, len(old.ids), old.unseen) for (user_id, _), old in replaced.items())
+        tx.execute(_SHRINK_INBOX, [{"who": user_id, "read": read, "seen": seen} for user_id, read, seen in fewer])
 
 
 def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
     """Count the new rows in, and return how each inbox was before them."""
-    news = Counter(user_id for user_id, _ in mail)
+    news = Counter(sorted(user_id for user_id, _ in mail))
     return {
         user_id: _Inbox(user_id, seq - news[user_id], unread - news[user_id], unseen - news[user_id])
         for user_id, seq, unread, unseen in _GROW_INBOX.rows(tx, {"news": _encoder.encode(news).decode()})

@@ -252,8 +252,8 @@ async def test_a_block_silences_both(shared_hub: Hub) -> None:
 async def test_what_is_sent_again_counts_as_what_is_sent(start_hub: StartHub) -> None:
     hub = await start_hub(HUB_RATE_LIMIT="2/hour")
     ann, bob = await hub.signup(), await hub.signup()
-    asked = {"json": {"content": "x", "recipientId": bob.id}, "headers": {"idempotency-key": "k"}}
-    answers = [await hub.client(ann).post(SEND, **asked) for _ in range(3)]
+    words, key = {"content": "x", "recipientId": bob.id}, {"idempotency-key": "k"}
+    answers = [await hub.client(ann).post(SEND, json=words, headers=key) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert answers[0].json() == answers[1].json()
 
