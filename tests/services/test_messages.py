@@ -24,6 +24,7 @@ from services import (
 from services.errors import Forbidden, InvalidField
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Message
+from services.receipts import LOOKED_AT
 from services.shapes import Person
 from services.standing import MOST_MEMBERS
 from services.words import To, Words
@@ -185,6 +186,21 @@ def test_in_a_large_group_reading_is_told_to_the_reader_alone(
     assert heard(told, ann, "message_state") == expected
     shown = conversations.one(tx, conversation_id=team, user_id=ann.id).members
     assert {member.read_up_to for member in shown if member.id == rest[0].id} == {last.id}
+
+
+def test_a_report_is_looked_up_in_so_many_conversations_the_last_active_first(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    groups = [membership.make(tx, maker_id=ann.id, member_ids=[bob.id], now=NOW).id for _ in range(LOOKED_AT + 2)]
+    for group in groups:
+        say(tx, ann, group)
+    reports = {bob.id: 1_000_000}
+    assert receipts.undelivered(tx, reports=reports) == [bob.id]
+    receipts.deliver(tx, reports=reports, now=NOW)
+    given = select(tables.members.c.conversation_id).where(
+        tables.members.c.user_id == bob.id, tables.members.c.delivered_seq > 0
+    )
+    assert set(tx.execute(given).scalars()) == set(groups[2:])
+    assert receipts.undelivered(tx, reports=reports) == []
 
 
 def test_a_group_is_for_a_hundred(tx: Connection) -> None:
