@@ -225,17 +225,6 @@ KNOBS: Final[Mapping[str, Knob]] = {_name(each.name): each.metadata["knob"] for 
 NAMES: Final = frozenset(KNOBS)
 
 
-def readme_table() -> str:
-    """The README's table of settings, in Markdown."""
-    rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, known in KNOBS.items():
-        default = f"`{known.default}`" if known.default else "–"
-        if known.production is not None:
-            default += f" (production: {known.production or 'none'})"
-        rows.append(f"| `{name}` | {default} | {known.about} |")
-    return "\n".join(rows)
-
-
 def _unknown(name: str) -> str:
     near = get_close_matches(name, sorted(NAMES), n=1)
     hint = f"did you mean {near[0]}?" if near else "unset it, or look it up in the README."
