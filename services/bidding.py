@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from services import job_events, life, money, notifications
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
+from services.prepared import Prepared
 from services.shapes import Bid, Person
 from services.tables import bids, jobs, users
 from services.times import render
@@ -33,7 +34,7 @@ _OWN_BID = (
     .join(users, users.c.id == _j.owner_id)
     .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"), _j.status != "deleted")
 )
-_REJECT_PENDING = (
+_REJECT_PENDING = Prepared(
     update(bids)
     .where(_b.job_id == bindparam("job"), _b.status == "pending")
     .values(status="rejected", rejected_at=bindparam("at"))
@@ -114,7 +115,7 @@ def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int
 
 def reject_pending(tx: Connection, *, job_id: str, now: int) -> list[str]:
     """Reject the bids that are still pending; who made them. They are to be told by whoever calls."""
-    return list(tx.execute(_REJECT_PENDING, {"job": job_id, "at": now}).scalars())
+    return [freelancer_id for (freelancer_id,) in _REJECT_PENDING.rows(tx, {"job": job_id, "at": now})]
 
 
 def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> None:
