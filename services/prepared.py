@@ -49,7 +49,7 @@ class Prepared:
         self._text = compiled.string
         # In place of names: sqlite3 looks a name up in each row anew.
         self._names = tuple(compiled.positiontup or ())
-        self._named: type[Any] | None = None
+        self._named: Any = None
 
     def rows(self, tx: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         """Run it once; all rows, as tuples whose fields are named as their columns."""
@@ -57,7 +57,7 @@ class Prepared:
         try:
             cursor.execute(self._text, [parameters[name] for name in self._names])
             if self._named is None:
-                self._named = namedtuple("Row", [name for name, *_ in cursor.description], rename=True)  # type: ignore[misc]  # noqa: PYI024
+                self._named = namedtuple("Row", [name for name, *_ in cursor.description], rename=True)  # type: ignore[misc]
             return list(map(self._named._make, cursor))
         except sqlite3.Error as error:
             self._name(error)

@@ -70,12 +70,6 @@ notifications = Table(
         sqlite_where=text("archived_at IS NULL AND expired_at IS NULL"),
     ),
     Index(
-        "ix_notifications_unread",
-        "user_id",
-        "seq",
-        sqlite_where=text("read_at IS NULL AND archived_at IS NULL AND expired_at IS NULL"),
-    ),
-    Index(
         "ix_notifications_expiry",
         "expires_at",
         sqlite_where=text("expires_at IS NOT NULL AND expired_at IS NULL"),

@@ -66,5 +66,4 @@ pushes = Table(
     CheckConstraint("(fate = 'waiting') = (due_at IS NOT NULL)", name="due"),
     Index("ix_pushes_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("ix_pushes_notification_id", "notification_id"),
-    Index("ix_pushes_created_at", "created_at"),
 )
