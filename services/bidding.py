@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services import job_events, life, money, notifications
@@ -19,12 +19,14 @@ MOST_BIDS: Final = 1_000
 AT_ONCE: Final = "Accepted at the budget."
 
 _b, _j = bids.c, jobs.c
+# As text: SQLite plans anew at every run where a bound value is compared with what a partial index is about.
+_IS_PENDING = _b.status == literal_column("'pending'")
 
 # The job, its owner's name, and the bid that this freelancer may have open on it already.
 _JOB = (
     select(_j.owner_id, _j.title, _j.currency, _j.status, _j.bid_count, users.c.name, _b.id.label("own_bid_id"))
     .join(users, users.c.id == _j.owner_id)
-    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _b.status == "pending"))
+    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _IS_PENDING))
     .where(_j.id == bindparam("which"))
 )
 _PLACE = insert(bids)
@@ -36,13 +38,13 @@ _OWN_BID = (
 )
 _REJECT_PENDING = Prepared(
     update(bids)
-    .where(_b.job_id == bindparam("job"), _b.status == "pending")
+    .where(_b.job_id == bindparam("job"), _IS_PENDING)
     .values(status="rejected", rejected_at=bindparam("at"))
     .returning(_b.freelancer_id)
 )
 _WITHDRAW_OWN = (
     update(bids)
-    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _b.status == "pending")
+    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _IS_PENDING)
     .values(status="withdrawn")
 )
 _COUNT_OFFER = (
@@ -51,7 +53,7 @@ _COUNT_OFFER = (
     .values(bid_count=_j.bid_count + bindparam("by"))
 )
 _STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
-_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _b.status == "pending").values(status="withdrawn")
+_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _IS_PENDING).values(status="withdrawn")
 
 
 def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, price: int, now: int) -> Bid:
