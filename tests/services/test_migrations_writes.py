@@ -54,3 +54,16 @@ def test_the_indexes_that_no_plan_has_are_gone(old: Connection) -> None:
     named = set(old.execute(text("SELECT name FROM sqlite_master WHERE type = 'index'")).scalars())
     assert not named & {"ix_notifications_unread", "ix_pushes_created_at"}
     assert {"ix_notifications_visible", "ix_pushes_due_at"} <= named
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE jobs SET status = 'lost' WHERE id = 'open'",
+        "UPDATE jobs SET status = 'submitted', held = 0 WHERE id = 'open'",
+        "UPDATE users SET role = 'king'",
+    ],
+)
+def test_what_may_be_in_a_row_is_what_it_was(old: Connection, change: str) -> None:
+    with pytest.raises(Exception, match="CHECK constraint failed: ck_"):
+        old.execute(text(change))

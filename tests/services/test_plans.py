@@ -5,9 +5,10 @@ import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, insert
 
 from services import bidding, bids, books, comments, due, job_events, profiles, sqlite
+from services.tables import metadata
 from tests.services.gigs import NOW, bid, gig, post
 from tests.services.plans import plan
 
@@ -46,6 +47,17 @@ def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
     assert first in steps, steps
     assert not [step for step in steps if step != first and _WHOLE.search(step)], steps
     assert any("TEMP B-TREE" in step for step in steps) == (name == _SORTS), steps
+
+
+@pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "pushes", "accounts", "users"])
+def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, name: str) -> None:
+    adding = (
+        insert(metadata.tables[name])
+        .values({column.name: None for column in metadata.tables[name].c if column.computed is None})
+        .compile(tx.engine)
+    )
+    steps = tx.exec_driver_sql(f"EXPLAIN {adding}", (None,) * len(adding.params))
+    assert "OpenEphemeral" not in [step.opcode for step in steps]
 
 
 def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
