@@ -2,12 +2,13 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services import job_events, life, money, notifications
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
+from services.prepared import Prepared
 from services.shapes import Bid, Person
 from services.tables import bids, jobs, users
 from services.times import render
@@ -18,12 +19,14 @@ MOST_BIDS: Final = 1_000
 AT_ONCE: Final = "Accepted at the budget."
 
 _b, _j = bids.c, jobs.c
+# As text: SQLite plans anew at every run where a bound value is compared with what a partial index is about.
+_IS_PENDING = _b.status == literal_column("'pending'")
 
 # The job, its owner's name, and the bid that this freelancer may have open on it already.
 _JOB = (
     select(_j.owner_id, _j.title, _j.currency, _j.status, _j.bid_count, users.c.name, _b.id.label("own_bid_id"))
     .join(users, users.c.id == _j.owner_id)
-    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _b.status == "pending"))
+    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _IS_PENDING))
     .where(_j.id == bindparam("which"))
 )
 _PLACE = insert(bids)
@@ -33,15 +36,15 @@ _OWN_BID = (
     .join(users, users.c.id == _j.owner_id)
     .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"), _j.status != "deleted")
 )
-_REJECT_PENDING = (
+_REJECT_PENDING = Prepared(
     update(bids)
-    .where(_b.job_id == bindparam("job"), _b.status == "pending")
+    .where(_b.job_id == bindparam("job"), _IS_PENDING)
     .values(status="rejected", rejected_at=bindparam("at"))
     .returning(_b.freelancer_id)
 )
 _WITHDRAW_OWN = (
     update(bids)
-    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _b.status == "pending")
+    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _IS_PENDING)
     .values(status="withdrawn")
 )
 _COUNT_OFFER = (
@@ -50,7 +53,7 @@ _COUNT_OFFER = (
     .values(bid_count=_j.bid_count + bindparam("by"))
 )
 _STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
-_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _b.status == "pending").values(status="withdrawn")
+_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _IS_PENDING).values(status="withdrawn")
 
 
 def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, price: int, now: int) -> Bid:
@@ -114,7 +117,7 @@ def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int
 
 def reject_pending(tx: Connection, *, job_id: str, now: int) -> list[str]:
     """Reject the bids that are still pending; who made them. They are to be told by whoever calls."""
-    return list(tx.execute(_REJECT_PENDING, {"job": job_id, "at": now}).scalars())
+    return [freelancer_id for (freelancer_id,) in _REJECT_PENDING.rows(tx, {"job": job_id, "at": now})]
 
 
 def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> None:

@@ -151,9 +151,11 @@ def deliver(tx: Connection, *, mail: Mail, now: int) -> list[str]:
     A user may be named more than once. The users must exist. Inboxes are locked in the order of their users, whatever
     that of the mail. Raises InvalidField.
     """
-    for _, letter in mail:
+    letters = {id(letter): letter for _, letter in mail}
+    for letter in letters.values():
         letter.check_expiry(now)
-    columns = {id(letter): letter.columns() for _, letter in mail}
+    # Once for each letter, however many get it.
+    columns = {which: letter.columns() for which, letter in letters.items()}
     ids: list[str] = []
     for part in _without_rivals(mail):
         ids += _deliver(tx, part, columns, now)
