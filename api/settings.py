@@ -131,7 +131,11 @@ class Settings:
     metrics_token: str | None = knob(
         lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
     )
-    currency: str = knob(currency, "USD", "the hub's one currency (ISO 4217)")
+    currency: str = knob(
+        currency,
+        "USD",
+        "the hub's one currency, with cents (ISO 4217); a store keeps that of its first start",
+    )
     opening_balance: int = knob(
         whole(0, limits.AMOUNT), "1000000", "minor units that a new user's wallet opens with", production="0"
     )

@@ -27,6 +27,14 @@ from services.tables.columns import ID, TIME, metadata, one_of
 _ACCOUNT = String(48)
 _KINDS = one_of("kind", "available", "held", "outside")
 
+# One row: the currency of every amount.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("currency", String(3), nullable=False),
+)
+
 # From where to where each kind of transfer goes.
 _PATH = """CASE kind
         WHEN 'deposit' THEN from_account = 'outside' AND to_account LIKE 'available:%'

@@ -79,6 +79,8 @@ def test_every_problem_is_told_at_once_in_a_sentence_each() -> None:
         ("HUB_IDLE_SECONDS", "inf"),
         ("HUB_HEARTBEAT_SECONDS", "0"),
         ("HUB_CURRENCY", "usd"),
+        ("HUB_CURRENCY", "JPY"),
+        ("HUB_CURRENCY", "KWD"),
         ("HUB_LOG_LEVEL", "loud"),
         ("HUB_ALLOWED_ORIGINS", "*"),
         ("HUB_ALLOWED_ORIGINS", "null"),
