@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, life, money, notifications
+from services import job_events, job_moves, money, notifications
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
 from services.prepared import Prepared
@@ -52,7 +52,6 @@ _COUNT_OFFER = (
     .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("price"))
     .values(bid_count=_j.bid_count + bindparam("by"))
 )
-_STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
 _WITHDRAW = update(bids).where(_b.id == bindparam("which"), _IS_PENDING).values(status="withdrawn")
 
 
@@ -63,19 +62,9 @@ def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, pric
     freelancer's already, or has as many bids as it can take.
     """
     job = _biddable(tx.execute(_JOB, {"which": job_id, "who": freelancer.id}).one_or_none(), freelancer)
-    bid_id = new_id()
     job_events.count_bids(tx, job_id=job_id, owner_name=job.name, by=1, now=now)
-    row = {
-        "id": bid_id,
-        "job_id": job_id,
-        "freelancer_id": freelancer.id,
-        "message": message,
-        "price": price,
-        "status": "pending",
-        "created_at": now,
-    }
     try:
-        tx.execute(_PLACE, row)
+        bid_id = _add(tx, job_id, freelancer.id, message, price, now)
     except IntegrityError as error:
         raise _second() from error
     _tell_owner(tx, job, job_id, bid_id, freelancer, price, now)
@@ -98,21 +87,10 @@ def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int
     Raises GigNotOpen, and Conflict where the budget is another: somebody was faster.
     """
     if not tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": 1}).rowcount:
-        raise life.too_late(*tx.execute(_STANDING, {"which": job_id}).one())
+        raise job_moves.too_late(tx, job_id=job_id)
     if tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount:
         tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": -1})
-    bid_id = new_id()
-    row = {
-        "id": bid_id,
-        "job_id": job_id,
-        "freelancer_id": freelancer_id,
-        "message": AT_ONCE,
-        "price": budget,
-        "status": "pending",
-        "created_at": now,
-    }
-    tx.execute(_PLACE, row)
-    return bid_id
+    return _add(tx, job_id, freelancer_id, AT_ONCE, budget, now)
 
 
 def reject_pending(tx: Connection, *, job_id: str, now: int) -> list[str]:
@@ -130,6 +108,22 @@ def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> No
     job_events.count_bids(tx, job_id=bid.job_id, owner_name=bid.name, by=-1, now=now)
     if tx.execute(_WITHDRAW, {"which": bid_id}).rowcount == 0:
         raise Conflict("Only a pending bid can be withdrawn.")
+
+
+def _add(tx: Connection, job_id: str, freelancer_id: str, message: str, price: int, now: int) -> str:
+    """A new pending bid; its id."""
+    bid_id = new_id()
+    row = {
+        "id": bid_id,
+        "job_id": job_id,
+        "freelancer_id": freelancer_id,
+        "message": message,
+        "price": price,
+        "status": "pending",
+        "created_at": now,
+    }
+    tx.execute(_PLACE, row)
+    return bid_id
 
 
 def _biddable(job: Row[*tuple[Any, ...]] | None, freelancer: Person) -> Row[*tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from services import bidding, job_events, life, money, notifications, wallet
+from services import bidding, job_events, job_moves, money, notifications, wallet
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
 from services.prepared import IntegrityError, Prepared
@@ -45,7 +45,6 @@ _ASSIGN = Prepared(
     .values(untold=0, held=bindparam("price"), due_at=None)
     .returning(*job_events.COLUMNS)
 )
-_STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
 _WIN = Prepared(
     update(bids)
     .where(_b.id == bindparam("which"), _b.status == "pending")
@@ -84,7 +83,7 @@ def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
     bid = _hireable(_BID.one_or_none(tx, {"which": bid_id}), owner_id)
     wallet.require(tx, user_id=owner_id, amount=bid.price - bid.budget)
     job = _take(tx, bid, bid_id, now)
-    _hold_the_price(tx, bid, now)
+    wallet.hold_instead(tx, owner_id=owner_id, job_id=bid.job_id, old=bid.budget, new=bid.price, now=now)
     losers = bidding.reject_pending(tx, job_id=bid.job_id, now=now)
     mail = [(bid.freelancer_id, _to_winner(bid, bid_id, now))]
     if losers:
@@ -114,14 +113,6 @@ def _hireable(bid: Any, owner_id: str) -> Any:
     return bid
 
 
-def _hold_the_price(tx: Connection, bid: Any, now: int) -> None:
-    more = bid.price - bid.budget
-    if more > 0:
-        wallet.hold(tx, owner_id=bid.owner_id, job_id=bid.job_id, amount=more, now=now)
-    elif more < 0:
-        wallet.release(tx, owner_id=bid.owner_id, job_id=bid.job_id, amount=-more, now=now)
-
-
 def _take(tx: Connection, bid: Any, bid_id: str, now: int) -> Any:
     """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen, BidNotPending and Conflict: too late."""
     try:
@@ -132,7 +123,7 @@ def _take(tx: Connection, bid: Any, bid_id: str, now: int) -> Any:
         # The constraints know of a hired bid that the rows before them did not.
         raise GigNotOpen("assigned", None) from error
     if job is None:
-        raise life.too_late(*tx.execute(_STANDING, {"which": bid.job_id}).one())
+        raise job_moves.too_late(tx, job_id=bid.job_id)
     if not won:
         raise BidNotPending("withdrawn")
     return job

@@ -154,6 +154,14 @@ def release(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int
     _moved(tx, "release", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
 
 
+def hold_instead(tx: Connection, *, owner_id: str, job_id: str, old: int, new: int, now: int) -> None:
+    """Hold `new` for a job in place of `old`. Raises BooksFrozen and InsufficientFunds."""
+    if new > old:
+        hold(tx, owner_id=owner_id, job_id=job_id, amount=new - old, now=now)
+    elif new < old:
+        release(tx, owner_id=owner_id, job_id=job_id, amount=old - new, now=now)
+
+
 def refund(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
     """Give a job's owner back what was held for a job that comes to nothing. Raises BooksFrozen."""
     _moved(tx, "refund", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)

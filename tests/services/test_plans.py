@@ -49,6 +49,10 @@ def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
     assert any("TEMP B-TREE" in step for step in steps) == (name == _SORTS), steps
 
 
+def test_the_books_read_of_an_owners_jobs_only_those_that_can_hold_money(tx: Connection) -> None:
+    assert "SEARCH jobs USING INDEX ix_jobs_owner_id_status (owner_id=? AND status=?)" in plan(tx, books._ACCOUNTS)
+
+
 @pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "pushes", "accounts", "users"])
 def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, name: str) -> None:
     adding = (
