@@ -105,12 +105,14 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         wall=clock,
         random=random,
         process=new_id(),
+        on_gone=lambda user_ids: gone(user_ids),
     )
     tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
     tickets = Tickets(tokens, _steady_clock)
     identities = Identities(settings, database, tokens, tickets, clock)
     commits: Callable[[Batch], None] = Commits(manager, identities)
     deliveries = Deliveries(database, manager.options.epoch, clock)
+    gone = partial(_forget, identities, deliveries)
     endpoints = Endpoints(settings.push_test_origin)
     push_service = PushService(endpoints, settings.data_dir, settings.contact)
     mailer = Mailer(MailServer.of(settings.smtp_url) if settings.smtp_url else None)
@@ -217,6 +219,12 @@ def _options(settings: Settings, epoch: str) -> RealtimeOptions:
         rotate_seconds=settings.rotate_seconds,
         ring_events=SEED_EVENTS,
     )
+
+
+def _forget(identities: Identities, deliveries: Deliveries, user_ids: Sequence[str]) -> None:
+    """Users without a stream for `HUB_IDLE_SECONDS` leave memory."""
+    identities.forget(user_ids)
+    deliveries.forget(user_ids)
 
 
 def _keep(settings: Settings) -> Keep:

@@ -1,7 +1,6 @@
 """Attachments over HTTP: a file comes in, is looked at and kept; whoever may see its message gets it."""
 
 import re
-from dataclasses import replace
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -11,10 +10,11 @@ from starlette.responses import FileResponse, Response
 from api import uploads
 from api.bodies import Query
 from api.call import Call
-from services import attachment_types, attachments
+from services import attachment_types, attachments, image_metadata
 from services.attachment_files import Draft
 from services.attachments import File
 from services.errors import FileNotAllowed, NotFound
+from services.image_metadata import NotUnderstood
 from services.message_shapes import Attachment
 from services.messaging import IMAGES
 from services.thumbnails import NotAnImage
@@ -52,7 +52,7 @@ async def upload(call: Call[None, None]) -> Attachment | bytes:
         try:
             name = await uploads.receive(call.request, draft, hub.settings.attachment_mb * MIB)
             await to_thread.run_sync(draft.finish)
-            file, thumbnail = await _look(call, draft, name)
+            draft, file, thumbnail = await _look(call, draft, name)
             # The file first and the row second: there is never a row without its file.
             await to_thread.run_sync(hub.files.keep, draft, thumbnail)
         finally:
@@ -87,19 +87,31 @@ async def download(call: Call[None, Size]) -> Response:
     )
 
 
-async def _look(call: Call[None, None], draft: Draft, name: str) -> tuple[File, bytes | None]:
-    """What it is, by its content. Raises FileNotAllowed."""
+async def _look(call: Call[None, None], draft: Draft, name: str) -> tuple[Draft, File, bytes | None]:
+    """What it is, by its content; of an image, what is not the picture is left out. Raises FileNotAllowed."""
     type = attachment_types.sniff(draft.head)
     if type is None:
         raise FileNotAllowed
-    file = File(hash=draft.hash, name=attachment_types.label(name), type=type, size=draft.size)
+    label = attachment_types.label(name)
     if type not in IMAGES:
-        return file, None
+        return draft, File(hash=draft.hash, name=label, type=type, size=draft.size), None
     try:
         looked = await call.hub.thumbnails.look(draft.path, type)
-    except NotAnImage:
+        if type in image_metadata.CLEANED:
+            picture = image_metadata.pieces(draft.path, type, looked.orientation)
+            draft = await to_thread.run_sync(call.hub.files.again, draft, picture)
+    except (NotAnImage, NotUnderstood):
         raise FileNotAllowed("This image is damaged, or larger than 40 megapixels.") from None
-    return replace(file, width=looked.width, height=looked.height, thumbnail=True), looked.thumbnail
+    file = File(
+        hash=draft.hash,
+        name=label,
+        type=type,
+        size=draft.size,
+        width=looked.width,
+        height=looked.height,
+        thumbnail=True,
+    )
+    return draft, file, looked.thumbnail
 
 
 def _drop_odd_ranges(call: Call[None, Size], size: int) -> None:

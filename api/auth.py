@@ -1,9 +1,10 @@
 """Signing up, in and out, oneself, one's password and one's other sessions."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -13,9 +14,12 @@ from api.bodies import Body, Line80, PageQuery, Skills
 from api.call import Call
 from services import access, idempotency, joining, logins, users
 from services.callers import User
-from services.errors import IdempotencyKeyReused, NotFound, Unauthenticated
+from services.errors import IdempotencyKeyReused, NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id
 from services.shapes import Logins, Self, SignIn
+
+B = TypeVar("B")
+T = TypeVar("T")
 
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
 # What is only compared may have been chosen under other rules; it is still bounded.
@@ -64,6 +68,10 @@ async def sign_up(call: Call[SignUp, None]) -> Response:
 
 async def log_in(call: Call[LogIn, None]) -> Response:
     """Sign in."""
+    return await _twice(_log_in, call)
+
+
+async def _log_in(call: Call[LogIn, None]) -> Response:
     email = call.body.email.lower()
     account = await call.read(users.by_email, email=email)
     kept = None if account is None or account.disabled else account.password_hash
@@ -96,6 +104,10 @@ async def patch_me(call: Call[MyChanges, None]) -> Self:
 
 async def change_password(call: Call[NewPassword, None]) -> None:
     """Change one's password; every other session ends."""
+    await _twice(_change_password, call)
+
+
+async def _change_password(call: Call[NewPassword, None]) -> None:
     account = await call.read(users.by_id, user_id=call.user.id)
     kept = None if account is None else account.password_hash
     counted_as = call.user.email or call.user.id
@@ -167,6 +179,16 @@ async def _proven(call: Call[SignUp, None], made: Self) -> str:
     if not await _is_password(call, call.body.email.lower(), kept, call.body.password) or kept is None:
         raise IdempotencyKeyReused
     return kept
+
+
+async def _twice(act: Callable[[Call[B, None]], Awaitable[T]], call: Call[B, None]) -> T:
+    """Do what rests on a compared hash, and once more where that was replaced meanwhile.
+
+    Most likely it is the same password still: another log-in has hashed it anew at today's cost.
+    """
+    with suppress(PasswordReplaced):
+        return await act(call)
+    return await act(call)
 
 
 def _digest(body: SignUp) -> bytes:

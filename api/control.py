@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, books, demo, demo_steps, joining, keys, sending, times, users
+from services import access, books, demo, demo_steps, joining, keys, ledger, sending, times, users
 from services.attachments import File
 from services.callers import Caller
 from services.database import Database
@@ -121,6 +121,12 @@ class DemoFill(Arguments, frozen=True):
     renew: bool
     currency: str
     files: dict[str, File]
+
+
+class Currency(Arguments, frozen=True):
+    """An ISO 4217 code."""
+
+    currency: str
 
 
 class Looked(Arguments, frozen=True):
@@ -242,6 +248,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "keys.create": _writes(NewKey, keys.create),
     "keys.list": _reads(NoArguments, keys.all_of_them),
     "keys.revoke": _writes(KeyName, keys.revoke),
+    "ledger.settle": _writes(Currency, ledger.settle),
     "notifications.send": _writes(Notice, send),
     "users.find": _reads(Whom, find_user),
     "users.list": _reads(UsersAfter, users.listed),

@@ -1,7 +1,7 @@
 """Gathers what browsers say they have stored, so that a storm of reports costs one look-up a moment."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -39,6 +39,11 @@ class Deliveries:
     def stored(self, user_id: str) -> int:
         """The position up to which a browser of this user has said to have everything; 0 if none has."""
         return self._stored.get(user_id, 0)
+
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """These users have been gone for long: what was reported by them, and is written down, is not needed."""
+        for user_id in user_ids:
+            self._stored.pop(user_id, None)
 
     async def start(self) -> None:
         """From here on, write reports down; the database must run."""

@@ -1,7 +1,7 @@
 """Cookie, bearer token, API key or stream ticket → who is asking."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 import structlog
@@ -110,6 +110,11 @@ class Identities:
     def apply(self, type: str, data: Mapping[str, str]) -> None:
         """Hear what the hub tells itself on the control channel."""
         self._credentials.apply(type, data)
+
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """These users have been gone for long: whoever comes back is looked up again."""
+        for user_id in user_ids:
+            self._credentials.forget(user_id)
 
     async def _by_bearer(self, token: str) -> Caller:
         if token.startswith(keys.PREFIX):

@@ -56,6 +56,7 @@ def change(verb: Verb, summary: str) -> Callable[[Call[Which, None]], Awaitable[
     """The handler of one verb."""
 
     async def handler(call: Call[Which, None]) -> Changes:
+        call.hub.paces.inbox.count(call.user.id)
         body = call.body
         if body.ids is not None and not body.all and body.before is None:
             return await call.write(inbox_changes.change, user_id=call.user.id, verb=verb, ids=body.ids)
@@ -70,12 +71,14 @@ def change(verb: Verb, summary: str) -> Callable[[Call[Which, None]], Awaitable[
 
 async def undo(call: Call[Undo, None]) -> Changes:
     """Put back what a change did, within 30 seconds of it."""
+    call.hub.paces.inbox.count(call.user.id)
     begun = await call.write(inbox_undo.undo, user_id=call.user.id, undo=call.body.undo)
     return await _to_the_end(call, begun, inbox_undo.go_back)
 
 
 async def do_action(call: Call[None, None]) -> Notification:
     """Keep that an action of a notification was done."""
+    call.hub.paces.inbox.count(call.user.id)
     return await call.write(
         inbox.do_action,
         user_id=call.user.id,

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from realtime.limiter import Limit
+from services.money import WITHOUT_CENTS
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -100,9 +101,11 @@ def folder(value: str) -> Path:
 
 
 def currency(value: str) -> str:
-    """An ISO 4217 code."""
+    """An ISO 4217 code of a currency with cents."""
     if not re.fullmatch(r"[A-Z]{3}", value, re.ASCII):
         raise ValueError("must be a currency's three capital letters, such as USD")
+    if value in WITHOUT_CENTS:
+        raise ValueError("must be a currency whose minor unit is a hundredth: amounts have two decimals here")
     return value
 
 

@@ -2,7 +2,11 @@
 
 import sys
 
-if "rich" not in sys.modules and "structlog" not in sys.modules:
+
+def load_structlog() -> None:
+    """Import structlog so; does nothing where it, or rich, has been imported already."""
+    if "rich" in sys.modules or "structlog" in sys.modules:
+        return
     # What `import rich` finds now is that there is none.
     sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own way to say so
     try:

@@ -13,7 +13,7 @@ from api.auth import Email, Password
 from api.bodies import Body, Query
 from api.call import Call
 from services import access, confirming, preferences, users
-from services.errors import InvalidField, NotFound, RateLimited, Unauthenticated
+from services.errors import InvalidField, NotFound, PasswordReplaced, RateLimited, Unauthenticated
 from services.tokens import Purpose
 
 # For how long a link is good; what ends e-mails is good for ever.
@@ -135,7 +135,7 @@ async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
     hashed = await call.hub.passwords.hash(password)
     try:
         await call.write(access.change_password, user_id=user_id, seen_hash=kept, password_hash=hashed, keep_login=None)
-    except Unauthenticated:
+    except PasswordReplaced:
         raise _expired() from None
     if account.user.email is not None:
         # Whoever reads what is sent there has shown that, too.

@@ -1,4 +1,4 @@
-"""How fast everything but sends may come: moves of jobs, readings, edits, typing, reports of presence, uploads."""
+"""How fast everything but sends may come: moves of jobs, readings, edits, the inbox, typing, presence, uploads."""
 
 from collections.abc import Callable
 
@@ -18,6 +18,8 @@ class Paces:
         # By reader and conversation: one a second, and some at once.
         self.read = Pace("read receipts", Limit(60, 60.0), clock)
         self.change = Pace("changes of messages, conversations and oneself", Limit(60, 60.0), clock)
+        # Reading, archiving and the like: each is a commit, and an event for all of one's pages.
+        self.inbox = Pace("changes of the inbox", Limit(300, 60.0), clock)
         # By user and conversation: what comes faster is not told, and is no error. That one has stopped is another
         # thing than that one has begun, or it would wait for the next time one does.
         self.typing = Pace("typing", Limit(1, 3.0), clock)

@@ -84,7 +84,7 @@ _OPERATIONS: Sequence[Operation] = (
         body=notifications.Batch,
         answer=list[Sent],
         status=201,
-        body_bytes=1024 * 1024,
+        body_bytes=notifications.BATCH_BYTES,
     ),
     Operation(
         method="POST",

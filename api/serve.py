@@ -23,6 +23,7 @@ from api.protocol import BoundedProtocol
 from api.settings import Settings
 from api.stream import take_over_shutdown
 from api.watch import Watch
+from services import ledger
 from services.lock import DataLock
 from services.preparation import prepare
 
@@ -67,6 +68,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
     stack.callback(lock.release)
     if prepare(path):
         structlog.get_logger("serve").warning("new epoch", why="the store is not the one that was last served")
+    ledger.settle_store(path, settings.currency)
     listener = stack.enter_context(_bind(settings.host, settings.port))
     settings = replace(settings, port=listener.getsockname()[1])
     _allow_open_files()

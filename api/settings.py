@@ -97,7 +97,9 @@ class Settings:
     max_streams: int = knob(whole(0, 1_000_000), "50000", "open streams in all; 0 is off")
     max_streams_per_user: int = knob(whole(0, 1_000_000), "10", "open streams of a user; 0 is off")
     max_streams_per_address: int = knob(whole(0, 1_000_000), "100", "open streams from an address; 0 is off")
-    idle_seconds: float = knob(number(0, 86_400), "300", "after which a user without a stream leaves memory; 0 is off")
+    idle_seconds: float = knob(
+        number(0, 86_400), "300", "without a stream, then what memory holds of a user is dropped; 0 is off"
+    )
     stream_path: str = knob(
         choice("auto", "takeover", "portable"),
         "auto",
@@ -129,7 +131,11 @@ class Settings:
     metrics_token: str | None = knob(
         lambda value: text(value) or None, "", "bearer token that `/metrics` then asks for", secret=True
     )
-    currency: str = knob(currency, "USD", "the hub's one currency (ISO 4217)")
+    currency: str = knob(
+        currency,
+        "USD",
+        "the hub's one currency, with cents (ISO 4217); a store keeps that of its first start",
+    )
     opening_balance: int = knob(
         whole(0, limits.AMOUNT), "1000000", "minor units that a new user's wallet opens with", production="0"
     )
@@ -221,17 +227,6 @@ def _field(name: str) -> str:
 # By the variable's name, in the order of the README's table.
 KNOBS: Final[Mapping[str, Knob]] = {_name(each.name): each.metadata["knob"] for each in fields(Settings)}
 NAMES: Final = frozenset(KNOBS)
-
-
-def readme_table() -> str:
-    """The README's table of settings, in Markdown."""
-    rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, known in KNOBS.items():
-        default = f"`{known.default}`" if known.default else "–"
-        if known.production is not None:
-            default += f" (production: {known.production or 'none'})"
-        rows.append(f"| `{name}` | {default} | {known.about} |")
-    return "\n".join(rows)
 
 
 def _unknown(name: str) -> str:

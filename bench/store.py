@@ -1,6 +1,7 @@
 """`python -m bench.store`: units of work a second through the writer (one row, one event each), beside bare SQLite.
 
-The last row shows what it costs when one unit in thirty fails after it has written.
+One row shows what it costs when one unit in thirty fails after it has written; the last, what a batch of letters
+costs beside the same rows in bare SQLite.
 """
 
 import asyncio
@@ -10,22 +11,29 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import uvloop
 from sqlalchemy import Connection, insert
 
-from services import outbox
+from services import notifications, outbox
+from services import sqlite as sqlite_store
+from services.batch import Runner, Work
 from services.database import Database
 from services.errors import Conflict
+from services.letters import Letter
 from services.migrate import upgrade
 from services.tables import announcements
 
 SECONDS = 1.5
 ROUNDS = 3
+LETTERS = 1_000
+LETTER_ROUNDS = 15
 _ADD = insert(announcements)
+_LETTER = Letter(type="bench", category="system", title="A note", body="x" * 120)
 _DATA = {"id": "x" * 36, "title": "A note", "unread": 1}
 _numbers, _turns = itertools.count(), itertools.count(1)
 
@@ -86,6 +94,42 @@ def bare(path: Path, batch: int) -> float:
         return done / (time.perf_counter() - began)
 
 
+def letters(path: Path, other: Path) -> tuple[float, float]:
+    """A letter to each of 1,000 users in one transaction, and then its rows as bare SQLite takes them: ms of CPU."""
+    upgrade(path)
+    upgrade(other)
+    engine = sqlite_store.writer_engine(path)
+    with engine.connect() as tx, closing(sqlite3.connect(other, isolation_level=None)) as bare_store:
+        runner, raw = Runner(tx), sqlite_store.raw(tx)
+        bare_store.execute("PRAGMA synchronous=FULL")
+        people = [(f"{next(_numbers):036d}", "Ann", "client", 0) for _ in range(LETTERS)]
+        for store in (raw, bare_store):
+            store.executemany("INSERT INTO users (id, name, role, created_at) VALUES (?, ?, ?, ?)", people)
+        mail = [(row[0], _LETTER) for row in people]
+        ours, theirs = [], []
+        for now in range(1, LETTER_ROUNDS + 1):
+            began = time.thread_time()
+            runner.run([Work(partial(notifications.deliver, mail=mail, now=now), asyncio.Future())])
+            ours.append(time.thread_time() - began)
+            rows = {
+                name: raw.execute(f"SELECT * FROM {name} WHERE created_at = ?", (now,)).fetchall()
+                for name in ("notifications", "events")
+            }
+            theirs.append(_insert(bare_store, rows))
+    engine.dispose()
+    return statistics.median(ours) * 1e3, statistics.median(theirs) * 1e3
+
+
+def _insert(store: sqlite3.Connection, tables: Mapping[str, Sequence[Sequence[object]]]) -> float:
+    """Seconds of CPU for these rows in one transaction."""
+    began = time.thread_time()
+    store.execute("BEGIN IMMEDIATE")
+    for name, rows in tables.items():
+        store.executemany(f"INSERT INTO {name} VALUES ({','.join('?' * len(rows[0]))})", rows)
+    store.execute("COMMIT")
+    return time.thread_time() - began
+
+
 async def main() -> None:
     """Every kind once a round, the median of the rounds."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
@@ -103,6 +147,7 @@ async def main() -> None:
             for batch, rates in alone.items():
                 rates.append(bare(other, batch))
         await database.stop()
+        mine, theirs = letters(Path(folder, "letters.db"), Path(folder, "rows.db"))
     limit = {batch: statistics.median(rates) for batch, rates in alone.items()}
     for (callers, unit), row in zip(kinds, found, strict=True):
         rate, middle, slow = (statistics.median(column) for column in zip(*row, strict=True))
@@ -111,6 +156,10 @@ async def main() -> None:
         )
         print(f"{rate / limit[1 if callers == 1 else 256]:5.2f} of bare SQLite {rate / limit[1]:5.1f} x one by one")
     print(f"bare SQLite: {limit[1]:.0f}/s one by one, {limit[256]:.0f}/s in batches of 256")
+    print(
+        f"a letter to {LETTERS:,} users at once: {mine:.1f} ms of CPU, the same rows in bare SQLite {theirs:.1f} ms: "
+        f"{theirs / mine:.2f} of bare SQLite"
+    )
 
 
 if __name__ == "__main__":

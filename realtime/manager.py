@@ -6,6 +6,7 @@ from functools import partial
 from itertools import count, islice
 from random import Random
 
+from realtime.absent import Absent
 from realtime.admission import Admission
 from realtime.backlog import Backlog
 from realtime.catchup import CatchUp
@@ -38,9 +39,11 @@ class RealtimeManager:
         wall: Callable[[], int],
         random: Random,
         process: str,
+        on_gone: Callable[[Sequence[str]], None] = lambda user_ids: None,
     ) -> None:
         """`clock` gives monotonic seconds, `wall` milliseconds since the epoch, `process` is a
-        name that no other process has or had."""
+        name that no other process has or had; `on_gone` is called with users who have had no stream
+        for `idle_seconds`, once each time they leave."""
         self.options = options
         self._clock, self._wall, self._random = clock, wall, random
         self._process, self._numbers = process, count(1)
@@ -53,7 +56,17 @@ class RealtimeManager:
         self._registry = Registry()
         self.presence = Presence()
         self._admission = Admission(options, self._registry)
-        self._upkeep = Upkeep(options, self._wheel, self._stalls, self._registry, self._admission, self.close)
+        self._absent = Absent(options.idle_seconds)
+        self._upkeep = Upkeep(
+            options,
+            self._wheel,
+            self._stalls,
+            self._registry,
+            self._admission,
+            self._absent,
+            close=self.close,
+            forget=on_gone,
+        )
         self._started_at = clock()
         self._hand: asyncio.Task[None] | None = None
 
@@ -166,6 +179,7 @@ class RealtimeManager:
         cursor = None if verdict.reason else Cursor(self.options.epoch, position)
         first = confirm(session, cursor)
         self._registry.add(session)
+        self._absent.came(user_id)
         self._wheel.add(session, now)
         self.presence.came(user_id, now)
         if verdict.reason:
@@ -206,9 +220,11 @@ class RealtimeManager:
             self._flow.leave(session)
         session.state = "closed"
         self._wheel.remove(session)
-        self._registry.remove(session, self._clock())
+        self._registry.remove(session)
         if not self._registry.of_user(session.user_id):
-            self.presence.left(session.user_id, self._clock())
+            now = self._clock()
+            self._absent.left(session.user_id, now)
+            self.presence.left(session.user_id, now)
 
     def id_of(self, session: Session) -> str:
         """What a stream is called outside: no other ever had that name."""
@@ -270,10 +286,6 @@ class RealtimeManager:
     def is_online(self, user_id: str) -> bool:
         """Whether a user has an open stream."""
         return bool(self._registry.of_user(user_id))
-
-    def knows(self, user_id: str) -> bool:
-        """Whether anything is kept of a user: streams, or that there were some until lately."""
-        return self._registry.knows(user_id)
 
     def snapshot(self) -> Snapshot:
         """Listeners per channel and all sessions, for admins."""

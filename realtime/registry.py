@@ -19,13 +19,11 @@ class Snapshot:
 class Registry:
     """Indexes only; `remove` undoes all that `add` did."""
 
-    __slots__ = ("_addresses", "_left", "_sessions", "_users")
+    __slots__ = ("_addresses", "_sessions", "_users")
 
     def __init__(self) -> None:
         self._sessions: dict[Session, None] = {}
         self._users: dict[str, Session | Several[Session]] = {}
-        # Users without a stream, and since when (monotonic seconds), oldest first.
-        self._left: dict[str, float] = {}
         self._addresses: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -44,15 +42,12 @@ class Registry:
         """Take in a stream that is not here yet."""
         self._sessions[session] = None
         put(self._users, session.user_id, session)
-        self._left.pop(session.user_id, None)
         self._addresses[session.address] += 1
 
-    def remove(self, session: Session, now: float) -> None:
+    def remove(self, session: Session) -> None:
         """Forget a stream that is here."""
         del self._sessions[session]
         take_out(self._users, session.user_id, session)
-        if session.user_id not in self._users:
-            self._left[session.user_id] = now
         self._addresses[session.address] -= 1
         if not self._addresses[session.address]:
             del self._addresses[session.address]
@@ -70,16 +65,7 @@ class Registry:
         """How many streams are open from there."""
         return self._addresses.get(address, 0)
 
-    def knows(self, user_id: str) -> bool:
-        """Whether anything is kept of this user."""
-        return user_id in self._users or user_id in self._left
-
     def snapshot(self) -> Snapshot:
         """Counted now: nobody asks often."""
         listeners = Counter(channel for session in self._sessions for channel in session.channels)
         return Snapshot(dict(listeners), tuple(self._sessions))
-
-    def sweep(self, before: float) -> None:
-        """Forget the users whose last stream ended before that time."""
-        for name in [name for name, left_at in self._left.items() if left_at <= before]:
-            del self._left[name]

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from realtime.absent import Absent
 from realtime.admission import Admission
 from realtime.options import RealtimeOptions
 from realtime.registry import Registry
@@ -24,16 +25,20 @@ class Upkeep:
         stalls: Stalls,
         registry: Registry,
         admission: Admission,
+        absent: Absent,
+        *,
         close: Callable[[Session], None],
+        forget: Callable[[Sequence[str]], None],
     ) -> None:
-        """`close` is called for a stream that was aborted because it stalled."""
+        """`close` is called for a stream that was aborted because it stalled, `forget` for users long without one."""
         self._options = options
         self._wheel = wheel
         self._stalls = stalls
         self._registry = registry
         self._admission = admission
+        self._absent = absent
         self._close = close
-        self._next_sweep = 0.0
+        self._forget = forget
 
     def tick(self, now: float) -> None:
         """Do what is due at `now`, monotonic seconds."""
@@ -41,11 +46,9 @@ class Upkeep:
         for session in self._stalls.find(self._registry, now):
             session.sink.abort()
             self._close(session)
-        if now >= self._next_sweep:
-            # A user leaves memory at most a tenth late.
-            self._next_sweep = now + self._options.idle_seconds / 10
-            self._registry.sweep(now - self._options.idle_seconds)
-            self._admission.sweep(now)
+        self._admission.sweep(now)
+        if gone := self._absent.gone(now):
+            self._forget(gone)
 
     async def run(self, clock: Callable[[], float]) -> None:
         """Tick until cancelled."""

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from services import channels, outbox
-from services.errors import NotFound, Unauthenticated
+from services.errors import NotFound, PasswordReplaced
 from services.tables import logins, users
 
 _HASH = select(users.c.password_hash).where(users.c.id == bindparam("who"))
@@ -21,10 +21,10 @@ def change_password(
 ) -> None:
     """Replace the password that was checked (`seen_hash`), and end every login but `keep_login`.
 
-    Raises Unauthenticated when the password was changed in between.
+    Raises PasswordReplaced when it is another hash now.
     """
     if tx.execute(_HASH, {"who": user_id}).scalar_one_or_none() != seen_hash:
-        raise Unauthenticated("The current password is wrong.")
+        raise PasswordReplaced("The current password is wrong.")
     tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
     for login_id in tx.execute(_END_OTHERS, {"owner": user_id, "kept": keep_login or ""}).scalars():
         data = {"loginId": login_id, "userId": user_id, "reason": "revoked"}

@@ -78,6 +78,19 @@ class AttachmentFiles:
         """A new file that nobody can fetch yet. Raises StorageFull."""
         return Draft(self._drafts / secrets.token_hex(16))
 
+    def again(self, draft: Draft, pieces: Iterable[bytes]) -> Draft:
+        """A finished draft of these pieces in the place of another one, which is gone then. Raises StorageFull."""
+        made = self.draft()
+        try:
+            for piece in pieces:
+                made.write(piece)
+            made.finish()
+        except BaseException:
+            made.discard()
+            raise
+        draft.discard()
+        return made
+
     def path(self, hash: str, *, thumbnail: bool = False) -> Path:
         """Where a file is, or its thumbnail. Raises ValueError for what is no hash."""
         if not _HASH.fullmatch(hash):

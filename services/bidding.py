@@ -2,12 +2,13 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, life, money, notifications
+from services import job_events, job_moves, money, notifications
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
+from services.prepared import Prepared
 from services.shapes import Bid, Person
 from services.tables import bids, jobs, users
 from services.times import render
@@ -18,12 +19,14 @@ MOST_BIDS: Final = 1_000
 AT_ONCE: Final = "Accepted at the budget."
 
 _b, _j = bids.c, jobs.c
+# As text: SQLite plans anew at every run where a bound value is compared with what a partial index is about.
+_IS_PENDING = _b.status == literal_column("'pending'")
 
 # The job, its owner's name, and the bid that this freelancer may have open on it already.
 _JOB = (
     select(_j.owner_id, _j.title, _j.currency, _j.status, _j.bid_count, users.c.name, _b.id.label("own_bid_id"))
     .join(users, users.c.id == _j.owner_id)
-    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _b.status == "pending"))
+    .outerjoin(bids, and_(_b.job_id == _j.id, _b.freelancer_id == bindparam("who"), _IS_PENDING))
     .where(_j.id == bindparam("which"))
 )
 _PLACE = insert(bids)
@@ -33,15 +36,15 @@ _OWN_BID = (
     .join(users, users.c.id == _j.owner_id)
     .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"), _j.status != "deleted")
 )
-_REJECT_PENDING = (
+_REJECT_PENDING = Prepared(
     update(bids)
-    .where(_b.job_id == bindparam("job"), _b.status == "pending")
+    .where(_b.job_id == bindparam("job"), _IS_PENDING)
     .values(status="rejected", rejected_at=bindparam("at"))
     .returning(_b.freelancer_id)
 )
 _WITHDRAW_OWN = (
     update(bids)
-    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _b.status == "pending")
+    .where(_b.job_id == bindparam("job"), _b.freelancer_id == bindparam("who"), _IS_PENDING)
     .values(status="withdrawn")
 )
 _COUNT_OFFER = (
@@ -49,8 +52,7 @@ _COUNT_OFFER = (
     .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("price"))
     .values(bid_count=_j.bid_count + bindparam("by"))
 )
-_STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
-_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _b.status == "pending").values(status="withdrawn")
+_WITHDRAW = update(bids).where(_b.id == bindparam("which"), _IS_PENDING).values(status="withdrawn")
 
 
 def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, price: int, now: int) -> Bid:
@@ -60,19 +62,9 @@ def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, pric
     freelancer's already, or has as many bids as it can take.
     """
     job = _biddable(tx.execute(_JOB, {"which": job_id, "who": freelancer.id}).one_or_none(), freelancer)
-    bid_id = new_id()
     job_events.count_bids(tx, job_id=job_id, owner_name=job.name, by=1, now=now)
-    row = {
-        "id": bid_id,
-        "job_id": job_id,
-        "freelancer_id": freelancer.id,
-        "message": message,
-        "price": price,
-        "status": "pending",
-        "created_at": now,
-    }
     try:
-        tx.execute(_PLACE, row)
+        bid_id = _add(tx, job_id, freelancer.id, message, price, now)
     except IntegrityError as error:
         raise _second() from error
     _tell_owner(tx, job, job_id, bid_id, freelancer, price, now)
@@ -95,26 +87,15 @@ def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int
     Raises GigNotOpen, and Conflict where the budget is another: somebody was faster.
     """
     if not tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": 1}).rowcount:
-        raise life.too_late(*tx.execute(_STANDING, {"which": job_id}).one())
+        raise job_moves.too_late(tx, job_id=job_id)
     if tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount:
         tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": -1})
-    bid_id = new_id()
-    row = {
-        "id": bid_id,
-        "job_id": job_id,
-        "freelancer_id": freelancer_id,
-        "message": AT_ONCE,
-        "price": budget,
-        "status": "pending",
-        "created_at": now,
-    }
-    tx.execute(_PLACE, row)
-    return bid_id
+    return _add(tx, job_id, freelancer_id, AT_ONCE, budget, now)
 
 
 def reject_pending(tx: Connection, *, job_id: str, now: int) -> list[str]:
     """Reject the bids that are still pending; who made them. They are to be told by whoever calls."""
-    return list(tx.execute(_REJECT_PENDING, {"job": job_id, "at": now}).scalars())
+    return [freelancer_id for (freelancer_id,) in _REJECT_PENDING.rows(tx, {"job": job_id, "at": now})]
 
 
 def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> None:
@@ -127,6 +108,22 @@ def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> No
     job_events.count_bids(tx, job_id=bid.job_id, owner_name=bid.name, by=-1, now=now)
     if tx.execute(_WITHDRAW, {"which": bid_id}).rowcount == 0:
         raise Conflict("Only a pending bid can be withdrawn.")
+
+
+def _add(tx: Connection, job_id: str, freelancer_id: str, message: str, price: int, now: int) -> str:
+    """A new pending bid; its id."""
+    bid_id = new_id()
+    row = {
+        "id": bid_id,
+        "job_id": job_id,
+        "freelancer_id": freelancer_id,
+        "message": message,
+        "price": price,
+        "status": "pending",
+        "created_at": now,
+    }
+    tx.execute(_PLACE, row)
+    return bid_id
 
 
 def _biddable(job: Row[*tuple[Any, ...]] | None, freelancer: Person) -> Row[*tuple[Any, ...]]:

@@ -16,8 +16,7 @@ def complete(tx: Connection, job: Standing, *, now: int) -> Job:
     shown = job_moves.move(tx, job, "completed", held=0, accepted_at=job.accepted_at, now=now)
     wallet.pay(tx, owner_id=job.owner.id, freelancer_id=job.worker.id, job_id=job.id, amount=job.held, now=now)
     mail = [(job.owner.id, job_letters.completed(job)), (job.worker.id, job_letters.paid(job))]
-    # Inboxes are locked in the order of their users, whoever locks them.
-    notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+    notifications.deliver(tx, mail=mail, now=now)
     job_events.completed(tx, shown, now=now)
     return shown
 
@@ -35,7 +34,7 @@ def end(tx: Connection, job: Standing, end: End, *, now: int) -> Job:
     if sorry:
         letter = job_letters.cancelled(job, end)
         mail += [(freelancer_id, letter) for freelancer_id in sorry]
-    notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+    notifications.deliver(tx, mail=mail, now=now)
     tell = job_events.deleted if end == "deleted" else job_events.refunded
     tell(tx, shown, now=now)
     return shown

@@ -1,10 +1,12 @@
 """Conversations as one of their members sees them: the list, and one of them."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from services import messages, outbox, pages, standing
 from services.errors import NotFound
@@ -12,6 +14,10 @@ from services.message_shapes import Conversation, Conversations, Member, Message
 from services.tables import conversations, members, users
 from services.tables import messages as message_rows
 from services.times import render
+
+# Members that a page shows together, unless its first conversation alone has more: a hundred groups of a hundred would
+# be a megabyte, and nobody else would have the loop while it is made.
+PAGE_MEMBERS: Final = 1_000
 
 _c, _m, _s = conversations.c, members.c, message_rows.c
 _read, _given = message_rows.alias("read_ones"), message_rows.alias("given_ones")
@@ -47,6 +53,11 @@ _MEMBERS = (
     .outerjoin(_given, (_given.c.conversation_id == _m.conversation_id) & (_given.c.seq == _m.delivered_seq))
     .order_by(_m.joined_at, _m.user_id)
 )
+_SIZES = (
+    select(_m.conversation_id, func.count().label("size"))
+    .where(_m.conversation_id.in_(bindparam("ids", expanding=True)))
+    .group_by(_m.conversation_id)
+)
 _ALL_MEMBERS = _MEMBERS.where(_m.conversation_id.in_(bindparam("ids", expanding=True)))
 _SOME_MEMBERS = _MEMBERS.where(
     _m.conversation_id == bindparam("which"), _m.user_id.in_(bindparam("who", expanding=True))
@@ -57,12 +68,16 @@ _LAST = select(_s.id, _s.conversation_id).where(
 
 
 def page(tx: Connection, *, user_id: str, limit: int = pages.USUAL, after: str | None = None) -> Conversations:
-    """The next `limit` conversations of a user, the last active first. Raises InvalidField for a bad `after`."""
+    """The next conversations of a user, the last active first: `limit` of them, or fewer where they are large ones.
+
+    Raises InvalidField for a bad `after`.
+    """
     rows = tx.execute(_PAGE, {"who": user_id, "below": pages.seq_before(after), "most": limit + 1}).all()
+    shown = _fitting(tx, rows[:limit])
     position, epoch = outbox.head(tx)
     return Conversations(
-        items=_shown(tx, rows[:limit], user_id),
-        next=pages.mark(rows[limit - 1].activity) if len(rows) > limit else None,
+        items=_shown(tx, shown, user_id),
+        next=pages.mark(shown[-1].activity) if len(rows) > len(shown) else None,
         unread=standing.total(tx, user_id),
         cursor=f"{epoch}.{position}",
     )
@@ -80,6 +95,13 @@ def some_members(tx: Connection, *, conversation_id: str, user_ids: Sequence[str
     """Those of these users who are in a conversation, as its members see them."""
     rows = tx.execute(_SOME_MEMBERS, {"which": conversation_id, "who": list(user_ids)})
     return [_member(row) for row in rows]
+
+
+def _fitting(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> Sequence[Row[*tuple[Any, ...]]]:
+    """The first of these: as many as have `PAGE_MEMBERS` members together, and one in any case."""
+    sizes = {row.conversation_id: row.size for row in tx.execute(_SIZES, {"ids": [row.id for row in rows]})}
+    members_so_far = list(accumulate(sizes[row.id] for row in rows))
+    return rows[: max(1, bisect_right(members_so_far, PAGE_MEMBERS))]
 
 
 def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], user_id: str) -> list[Conversation]:

@@ -100,6 +100,10 @@ class Credentials:
             self._drop_owned(f"key:{data['name']}")
             self._ended(f"key:{data['name']}")
 
+    def forget(self, user_id: str) -> None:
+        """Keep a user's logins at hand no longer; nothing has ended."""
+        self._drop_owned(user_id)
+
     async def flush(self) -> None:
         """Write down which logins were used; call it now and then, and once at the end. Raises DomainError."""
         while self._touched:

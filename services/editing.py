@@ -5,7 +5,7 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, bindparam, select, update
 
-from services import job_events, jobs, wallet
+from services import job_events, job_moves, jobs, wallet
 from services.errors import Conflict, Forbidden
 from services.shapes import Job
 from services.tables import jobs as rows
@@ -30,7 +30,6 @@ _EDIT = (
     .values(held=bindparam("new_budget"), due_at=bindparam("new_expires_at"), **job_events.CHANGED)
     .returning(*job_events.CHANGED_COLUMNS)
 )
-_STATUS = select(_j.status).where(_j.id == bindparam("which"))
 
 
 class Edit(Struct, frozen=True, kw_only=True):
@@ -73,9 +72,6 @@ def edit(tx: Connection, *, job_id: str, owner_id: str, edit: Edit, now: int) ->
         _EDIT, {"which": job_id, "old_budget": job.budget, **asked, **job_events.changed_at(now)}
     ).one_or_none()
     if row is None:
-        raise Conflict("This job has changed just now.", status=tx.execute(_STATUS, {"which": job_id}).scalar_one())
-    if more > 0:
-        wallet.hold(tx, owner_id=owner_id, job_id=job_id, amount=more, now=now)
-    elif more < 0:
-        wallet.release(tx, owner_id=owner_id, job_id=job_id, amount=-more, now=now)
+        raise Conflict("This job has changed just now.", status=job_moves.status(tx, job_id=job_id))
+    wallet.hold_instead(tx, owner_id=owner_id, job_id=job_id, old=job.budget, new=new["budget"], now=now)
     return job_events.changed(tx, row, job.owner.name, now=now)

@@ -60,6 +60,10 @@ class Unauthenticated(DomainError):
     code = "UNAUTHENTICATED"
 
 
+class PasswordReplaced(Unauthenticated):
+    """The password is wrong."""
+
+
 class Forbidden(DomainError):
     """You may not do this."""
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, bindparam, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, bindparam, select, update
 
-from services import bidding, job_events, life, money, notifications, wallet
+from services import bidding, job_events, job_moves, money, notifications, wallet
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
+from services.prepared import IntegrityError, Prepared
 from services.shapes import Shape
 from services.tables import bids, jobs, users
 from services.times import render
@@ -16,7 +16,7 @@ from services.times import render
 _b, _j = bids.c, jobs.c
 _owners, _freelancers = users.alias("owners"), users.alias("freelancers")
 
-_BID = (
+_BID = Prepared(
     select(
         _b.freelancer_id,
         _b.price,
@@ -38,15 +38,14 @@ _BID = (
 )
 # First of all: whoever changes this row has the job, and everybody else waits here, having locked nothing. What is held
 # becomes the price by its difference to this budget, and to no other.
-_ASSIGN = (
+_ASSIGN = Prepared(
     update(jobs)
     .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("old_budget"))
     .values(status="assigned", hired_bid_id=bindparam("bid"), hired_at=bindparam("at"), updated_at=bindparam("at"))
     .values(untold=0, held=bindparam("price"), due_at=None)
     .returning(*job_events.COLUMNS)
 )
-_STANDING = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
-_WIN = (
+_WIN = Prepared(
     update(bids)
     .where(_b.id == bindparam("which"), _b.status == "pending")
     .values(status="hired", hired_at=bindparam("at"))
@@ -81,10 +80,10 @@ def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
     What is held for the job becomes the bid's price. Raises, in this order: BidNotFound, GigNotFound, NotGigOwner,
     GigNotOpen, BidNotPending, BooksFrozen, InsufficientFunds; and Conflict: the budget has changed just now.
     """
-    bid = _hireable(tx.execute(_BID, {"which": bid_id}).one_or_none(), owner_id)
+    bid = _hireable(_BID.one_or_none(tx, {"which": bid_id}), owner_id)
     wallet.require(tx, user_id=owner_id, amount=bid.price - bid.budget)
     job = _take(tx, bid, bid_id, now)
-    _hold_the_price(tx, bid, now)
+    wallet.hold_instead(tx, owner_id=owner_id, job_id=bid.job_id, old=bid.budget, new=bid.price, now=now)
     losers = bidding.reject_pending(tx, job_id=bid.job_id, now=now)
     mail = [(bid.freelancer_id, _to_winner(bid, bid_id, now))]
     if losers:
@@ -99,7 +98,7 @@ def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> Hire:
     return Hire(answer, bid.title, bid.owner_name, bid.freelancer_name, len(losers))
 
 
-def _hireable(bid: Row[*tuple[Any, ...]] | None, owner_id: str) -> Row[*tuple[Any, ...]]:
+def _hireable(bid: Any, owner_id: str) -> Any:
     """The published order of the checks."""
     if bid is None:
         raise BidNotFound
@@ -114,31 +113,23 @@ def _hireable(bid: Row[*tuple[Any, ...]] | None, owner_id: str) -> Row[*tuple[An
     return bid
 
 
-def _hold_the_price(tx: Connection, bid: Row[*tuple[Any, ...]], now: int) -> None:
-    more = bid.price - bid.budget
-    if more > 0:
-        wallet.hold(tx, owner_id=bid.owner_id, job_id=bid.job_id, amount=more, now=now)
-    elif more < 0:
-        wallet.release(tx, owner_id=bid.owner_id, job_id=bid.job_id, amount=-more, now=now)
-
-
-def _take(tx: Connection, bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Row[*tuple[Any, ...]]:
+def _take(tx: Connection, bid: Any, bid_id: str, now: int) -> Any:
     """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen, BidNotPending and Conflict: too late."""
     try:
         asked = {"which": bid.job_id, "old_budget": bid.budget, "bid": bid_id, "price": bid.price, "at": now}
-        job = tx.execute(_ASSIGN, asked).one_or_none()
-        won = job is not None and tx.execute(_WIN, {"which": bid_id, "at": now}).rowcount
+        job = _ASSIGN.one_or_none(tx, asked)
+        won = job is not None and _WIN.run(tx, [{"which": bid_id, "at": now}])
     except IntegrityError as error:
         # The constraints know of a hired bid that the rows before them did not.
         raise GigNotOpen("assigned", None) from error
     if job is None:
-        raise life.too_late(*tx.execute(_STANDING, {"which": bid.job_id}).one())
+        raise job_moves.too_late(tx, job_id=bid.job_id)
     if not won:
         raise BidNotPending("withdrawn")
     return job
 
 
-def _to_winner(bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Letter:
+def _to_winner(bid: Any, bid_id: str, now: int) -> Letter:
     when, price = render(now), money.render(bid.price, bid.currency)
     return Letter(
         type="hired",
@@ -163,7 +154,7 @@ def _to_winner(bid: Row[*tuple[Any, ...]], bid_id: str, now: int) -> Letter:
     )
 
 
-def _to_losers(bid: Row[*tuple[Any, ...]]) -> Letter:
+def _to_losers(bid: Any) -> Letter:
     return Letter(
         type="bid_rejected",
         category="bid",

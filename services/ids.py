@@ -1,6 +1,10 @@
-"""Makes public ids: uuid7 texts, so that ids made later sort later."""
+"""Public ids: uuid7 texts, so that ids made later sort later."""
+
+import re
 
 import uuid_utils
+
+FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def new_id() -> str:

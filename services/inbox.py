@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, selec
 
 from services import inbox_events, inbox_steps, outbox, pages
 from services.errors import InvalidField, NotFound
+from services.inbox_acts import VISIBLE
 from services.shapes import Notification, Shape
 from services.tables import notifications
 
@@ -16,10 +17,9 @@ CATEGORIES = frozenset({"job", "bid", "hire", "message", "comment", "payment", "
 
 _n = notifications.c
 
-_VISIBLE = and_(_n.archived_at.is_(None), _n.expired_at.is_(None))
 _FITS: dict[Filter, ColumnElement[bool]] = {
-    "all": _VISIBLE,
-    "unread": and_(_VISIBLE, _n.read_at.is_(None)),
+    "all": VISIBLE,
+    "unread": and_(VISIBLE, _n.read_at.is_(None)),
     "archived": and_(_n.archived_at.is_not(None), _n.expired_at.is_(None)),
 }
 

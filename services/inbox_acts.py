@@ -24,7 +24,7 @@ from services.tables import notifications
 Verb = Literal["read", "unread", "seen", "archive", "unarchive"]
 
 _n = notifications.c
-_VISIBLE = and_(_n.archived_at.is_(None), _n.expired_at.is_(None))
+VISIBLE = and_(_n.archived_at.is_(None), _n.expired_at.is_(None))
 _KEPT = _n.expired_at.is_(None)
 
 # A statement that gives rows.
@@ -128,16 +128,16 @@ ACTS: Mapping[Verb, Act] = {
             "read_before": null(),
             "seen_before": _n.seen_at,
         },
-        and_(_VISIBLE, _n.read_at.is_(None)),
+        and_(VISIBLE, _n.read_at.is_(None)),
     ),
     "unread": _act(
         "unread",
         and_(_KEPT, _n.read_at.is_not(None)),
         {"read_at": null(), "read_change": _change, "read_before": _n.read_at, "seen_before": _n.seen_at},
-        and_(_VISIBLE, _n.read_at.is_not(None)),
+        and_(VISIBLE, _n.read_at.is_not(None)),
     ),
-    "seen": _act("seen", and_(_KEPT, _n.seen_at.is_(None)), {"seen_at": _now}, and_(_VISIBLE, _n.seen_at.is_(None))),
-    "archive": _act("archived", _VISIBLE, {"archived_at": _now, "archive_change": _change, "archived_before": null()}),
+    "seen": _act("seen", and_(_KEPT, _n.seen_at.is_(None)), {"seen_at": _now}, and_(VISIBLE, _n.seen_at.is_(None))),
+    "archive": _act("archived", VISIBLE, {"archived_at": _now, "archive_change": _change, "archived_before": null()}),
     "unarchive": _act(
         "unarchived",
         and_(_KEPT, _n.archived_at.is_not(None)),

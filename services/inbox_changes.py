@@ -1,6 +1,5 @@
 """Read, unread, seen, archived: what a user does to their inbox, told to all their tabs."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from services import inbox_events, inbox_steps, inbox_undo
 from services.errors import InvalidField
+from services.ids import FORM
 from services.inbox_acts import ACTS, Verb
 from services.inbox_events import Counts
 from services.inbox_steps import Changes, Rest, Step
@@ -19,7 +19,6 @@ from services.tables import notifications
 STEP_ROWS = 5_000
 
 _n = notifications.c
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EXACTLY = select(_n.id, _n.seq).where(_n.id == bindparam("which"), _n.user_id == bindparam("owner"))
 _UP_TO = (
     select(_n.id, _n.seq)
@@ -49,7 +48,7 @@ def change_all(tx: Connection, *, user_id: str, verb: Verb, before: str, now: in
 
     `before` may be gone by now (retracted, replaced): it then stands for the place it had. Raises InvalidField.
     """
-    if not _ID.fullmatch(before):
+    if not FORM.fullmatch(before):
         raise InvalidField("/before", "type", "That is not the id of a notification.")
     asked = {"owner": user_id, "which": before}
     found = tx.execute(_EXACTLY, asked).one_or_none() or tx.execute(_UP_TO, asked).one_or_none()

@@ -56,15 +56,36 @@ def show(row: Mapping[Any, Any]) -> Notification:
     )
 
 
-def arrived(tx: Connection, row: Mapping[str, Any], letter: Letter, *, counts: Counts, now: int) -> None:
-    """Tell the owner's streams of a new row; `counts` are those with it."""
-    event = Arrived(
+def arriving(letter: Letter, *, now: int) -> Arrived:
+    """What of a letter's event is the same for everybody who gets it; `arrived` fills the rest in."""
+    return Arrived(
+        id="",
+        type=letter.type,
+        category=letter.category,
+        priority=letter.priority,
+        title=letter.title,
+        body=letter.body,
         data=letter.data,
+        url=letter.url,
+        icon=letter.icon,
         actions=[action.shown() for action in letter.actions],
-        unread=counts.unread,
-        unseen=counts.unseen,
+        collapse_key=letter.collapse_key,
+        count=1,
+        created_at=render(now),
+        expires_at=render_optional(letter.expires_at),
+        seen_at=None,
+        read_at=None,
+        archived_at=None,
+        unread=0,
+        unseen=0,
         invalidates=letter.invalidates,
-        **_plain(row),
+    )
+
+
+def arrived(tx: Connection, row: Mapping[str, Any], arriving: Arrived, *, counts: Counts, now: int) -> None:
+    """Tell the owner's streams of a new row; `counts` are those with it."""
+    event = msgspec.structs.replace(
+        arriving, id=row["id"], count=row["count"], unread=counts.unread, unseen=counts.unseen
     )
     outbox.append(tx, channels.of_user(row["user_id"]), "notification", event, now=now, subject=row["id"])
 

@@ -56,7 +56,7 @@ _DUE = select(_j.id).where(_j.untold == literal_column("1"), _LOUD).limit(bindpa
 _UNTOLD = (
     select(*COLUMNS, users.c.name.label("owner_name"))
     .join(users, users.c.id == _j.owner_id)
-    .where(_j.id.in_(bindparam("ids", expanding=True)), _j.untold == 1)
+    .where(_j.id.in_(bindparam("ids", expanding=True)), _j.untold == literal_column("1"))
 )
 _TOLD = update(jobs).where(_j.id.in_(bindparam("ids", expanding=True))).values(quiet_until=bindparam("until"), untold=0)
 

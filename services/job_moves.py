@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services import job_events
-from services.errors import Conflict, NotFound
+from services import job_events, life
+from services.errors import Conflict, DomainError, NotFound
 from services.life import Act, Standing, Status
 from services.shapes import Job, Person
 from services.tables import bids, jobs, users
@@ -53,7 +53,7 @@ _MOVE = (
     )
     .returning(*job_events.COLUMNS)
 )
-_STATUS = select(_j.status).where(_j.id == bindparam("which"))
+_STATUS = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,17 @@ def standing(tx: Connection, *, job_id: str) -> Standing:
     if row is None or row.status == "deleted":
         raise NotFound
     return _standing(row)
+
+
+def status(tx: Connection, *, job_id: str) -> Status:
+    """The status of a job that there is; deleted ones have one, too."""
+    found: Status = tx.execute(_STATUS, {"which": job_id}).one().status
+    return found
+
+
+def too_late(tx: Connection, *, job_id: str) -> DomainError:
+    """Why an open job could not be had or changed after all: somebody was faster."""
+    return life.too_late(*tx.execute(_STATUS, {"which": job_id}).one())
 
 
 def move(
@@ -97,7 +108,7 @@ def move(
     }
     row = tx.execute(_MOVE, asked).one_or_none()
     if row is None:
-        raise Conflict(status=tx.execute(_STATUS, {"which": job.id}).scalar_one())
+        raise Conflict(status=status(tx, job_id=job.id))
     return job_events.show(row, job.owner.name)
 
 

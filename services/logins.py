@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 
 from services import channels, outbox, pages, shapes
 from services.callers import User
-from services.errors import NotFound, Unauthenticated
+from services.errors import NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id
 from services.tables import logins
 from services.tables import users as accounts
@@ -77,11 +77,13 @@ def start(
 ) -> str:
     """Sign a user in whose password was checked against `seen_hash`. Returns the login's id.
 
-    Raises Unauthenticated when the user was disabled or the password changed in between.
+    Raises Unauthenticated when the user was disabled in between, PasswordReplaced when it is another hash now.
     """
     account = tx.execute(_ACCOUNT, {"who": user_id}).one_or_none()
-    if account is None or account.password_hash != seen_hash:
+    if account is None:
         raise Unauthenticated("The e-mail address or the password is wrong.")
+    if account.password_hash != seen_hash:
+        raise PasswordReplaced("The e-mail address or the password is wrong.")
     login_id = new_id()
     row = {
         "id": login_id,

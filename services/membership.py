@@ -10,7 +10,7 @@ from services.errors import Conflict, Forbidden, InvalidField
 from services.ids import new_id
 from services.message_events import Changed
 from services.message_shapes import Conversation
-from services.standing import MOST_MEMBERS, Counts
+from services.standing import MOST_MEMBERS, Unread
 from services.tables import conversations as conversation_rows
 from services.tables import members
 from services.users import Ref
@@ -131,7 +131,7 @@ def change(
     if muted is not None and bool(row.muted) != muted:
         tx.execute(_MUTE, {"which": conversation_id, "who": user_id, "silent": int(muted)})
         silent = Changed(conversation_id=conversation_id, kind="muted", muted=muted)
-        counts = Counts(row.unread, standing.total(tx, user_id))
+        counts = Unread(row.unread, standing.total(tx, user_id))
         message_events.changed(tx, silent, {user_id: counts}, now=now)
     return conversations.one(tx, conversation_id=conversation_id, user_id=user_id)
 
@@ -191,4 +191,4 @@ def _go_on_without(tx: Connection, group: Row[*tuple[Any, ...]], user_id: str, n
     message_events.changed_for_others(tx, event, standing.member_ids(tx, group.id), now=now)
     # The last that they hear of it: that it is gone.
     gone = Changed(conversation_id=group.id, kind="members", members=[], removed=[user_id])
-    message_events.changed(tx, gone, {user_id: Counts(0, standing.total(tx, user_id))}, now=now)
+    message_events.changed(tx, gone, {user_id: Unread(0, standing.total(tx, user_id))}, now=now)

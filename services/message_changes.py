@@ -9,7 +9,7 @@ from services import message_events, message_notices, messages, outbox, standing
 from services.errors import Conflict, Forbidden, InvalidField
 from services.message_events import Changed
 from services.message_shapes import Message
-from services.standing import Counts
+from services.standing import Unread
 from services.tables import attachments, members
 from services.tables import messages as rows
 from services.words import CONTENT
@@ -95,7 +95,7 @@ def _tell(tx: Connection, row: Row[*tuple[Any, ...]], message: Message, kind: An
     )
 
 
-def _readers(tx: Connection, row: Row[*tuple[Any, ...]]) -> Mapping[str, Counts]:
+def _readers(tx: Connection, row: Row[*tuple[Any, ...]]) -> Mapping[str, Unread]:
     found = tx.execute(_READERS, {"place": row.conversation_id, "seq": row.seq}).all()
     totals = standing.totals(tx, ids=[each.user_id for each in found])
-    return {each.user_id: Counts(each.unread, totals.get(each.user_id, 0)) for each in found}
+    return {each.user_id: Unread(each.unread, totals.get(each.user_id, 0)) for each in found}

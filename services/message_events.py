@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from services import channels, outbox
 from services.message_shapes import Member, Message
 from services.shapes import Shape
-from services.standing import Counts
+from services.standing import Unread
 
 What = Literal["read", "edited", "deleted", "members", "muted"]
 
@@ -37,12 +37,12 @@ class Changed(Shape, frozen=True, kw_only=True):
     unread: int | UnsetType = UNSET
     unread_total: int | UnsetType = UNSET
 
-    def counted(self, counts: Counts) -> "Changed":
+    def counted(self, counts: Unread) -> "Changed":
         """The same with somebody's counts."""
         return msgspec.structs.replace(self, unread=counts.unread, unread_total=counts.total)
 
 
-def said(tx: Connection, message: Message, counts: Mapping[str, Counts], *, now: int) -> None:
+def said(tx: Connection, message: Message, counts: Mapping[str, Unread], *, now: int) -> None:
     """Tell every member of a new message; `counts` are those after it, by member, and there is one at least."""
     # Encoded once for all: what differs from member to member stands at its end.
     shared = _encoder.encode(message)[:-1]
@@ -51,7 +51,7 @@ def said(tx: Connection, message: Message, counts: Mapping[str, Counts], *, now:
         outbox.append(tx, channels.of_user(user_id), "message", data, now=now, subject=message.id)
 
 
-def changed(tx: Connection, event: Changed, readers: Mapping[str, Counts], *, now: int) -> None:
+def changed(tx: Connection, event: Changed, readers: Mapping[str, Unread], *, now: int) -> None:
     """Tell these members, each with their counts. What is about a message is forgotten with it."""
     for user_id, counts in readers.items():
         _append(tx, user_id, event.counted(counts), now)

@@ -112,7 +112,7 @@ def tell(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int) -> No
         if member is not None and member.unread and not member.muted and last is not None:
             mail.append((user_id, _of_row(conversation_id, last, member.unread)))
     if mail:
-        notifications.deliver(tx, mail=sorted(mail, key=lambda one: one[0]), now=now)
+        notifications.deliver(tx, mail=mail, now=now)
 
 
 def _of_row(conversation_id: str, row: Row[*tuple[Any, ...]], unread: int) -> Letter:

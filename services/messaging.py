@@ -12,7 +12,7 @@ from services.ids import new_id
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Attachment, Message
 from services.shapes import Person
-from services.standing import Counts
+from services.standing import Unread
 from services.tables import attachments, conversations, members
 from services.tables import messages as rows
 from services.users import Ref
@@ -201,18 +201,17 @@ def _count(tx: Connection, conversation_id: str, sender_id: str, seq: int, now: 
     return tx.execute(_COUNT, asked).all()
 
 
-def _counts(tx: Connection, readers: Sequence[Row[*tuple[Any, ...]]]) -> Mapping[str, Counts]:
+def _counts(tx: Connection, readers: Sequence[Row[*tuple[Any, ...]]]) -> Mapping[str, Unread]:
     totals = standing.totals(tx, ids=[reader.user_id for reader in readers])
-    return {reader.user_id: Counts(reader.unread, totals.get(reader.user_id, 0)) for reader in readers}
+    return {reader.user_id: Unread(reader.unread, totals.get(reader.user_id, 0)) for reader in readers}
 
 
 def _notify(
     tx: Connection, place: _Place, message: Message, readers: Sequence[Row[*tuple[Any, ...]]], now: int
 ) -> None:
-    """Inboxes are locked in the order of their users, whoever locks them."""
     mail = [
         (each.user_id, message_notices.letter(message, kind=place.kind, title=place.title, unread=each.unread))
-        for each in sorted(readers, key=lambda reader: str(reader.user_id))
+        for each in readers
         if each.user_id != message.sender.id and not each.muted and each.notify_at is None
     ]
     if mail:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services import inbox_events, outbox, ways
 from services.ids import new_id
+from services.inbox_events import Arrived
 from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
 from services.prepared import Prepared
@@ -148,14 +149,17 @@ def add_many(tx: Connection, *, user_ids: Sequence[str], letter: Letter, now: in
 def deliver(tx: Connection, *, mail: Mail, now: int) -> list[str]:
     """Put a letter into each of these inboxes, in order, in few statements; returns the ids in that order.
 
-    A user may be named more than once. The users must exist. Raises InvalidField.
+    A user may be named more than once. The users must exist. Inboxes are locked in the order of their users, whatever
+    that of the mail. Raises InvalidField.
     """
-    for _, letter in mail:
+    letters = {id(letter): letter for _, letter in mail}
+    for letter in letters.values():
         letter.check_expiry(now)
-    columns = {id(letter): letter.columns() for _, letter in mail}
+    # Once for each letter, however many get it.
+    made = {which: (letter.columns(), inbox_events.arriving(letter, now=now)) for which, letter in letters.items()}
     ids: list[str] = []
     for part in _without_rivals(mail):
-        ids += _deliver(tx, part, columns, now)
+        ids += _deliver(tx, part, made, now)
     return ids
 
 
@@ -177,7 +181,7 @@ def _without_rivals(mail: Mail) -> Iterator[Mail]:
     yield mail[start:]
 
 
-def _deliver(tx: Connection, mail: Mail, columns: Mapping[int, dict[str, Any]], now: int) -> list[str]:
+def _deliver(tx: Connection, mail: Mail, made: Mapping[int, tuple[dict[str, Any], Arrived]], now: int) -> list[str]:
     """Put in mail in which no letter replaces another."""
     reaches = ways.reaches(tx, [user_id for user_id, _ in mail])
     fates = [ways.decide(reaches.get(user_id), letter.category) for user_id, letter in mail]
@@ -190,8 +194,9 @@ def _deliver(tx: Connection, mail: Mail, columns: Mapping[int, dict[str, Any]], 
     rows, orders = [], list[Any]()
     for (user_id, letter), fate in zip(mail, fates, strict=True):
         old = None if letter.collapse_key is None else replaced.get((user_id, letter.collapse_key))
-        row = _row(standing[user_id], letter, columns[id(letter)], old, fate, now)
-        _tell(tx, row, letter, standing[user_id], old, now)
+        columns, arriving = made[id(letter)]
+        row = _row(standing[user_id], columns, old, fate, now)
+        _tell(tx, row, arriving, standing[user_id], old, now)
         rows.append(row)
         if user_id in reaches:
             orders += ways.orders(reaches[user_id], letter, fate, user_id=user_id, notification_id=row["id"], now=now)
@@ -227,15 +232,13 @@ def _take_out(tx: Connection, replaced: Mapping[tuple[str, str], _Old]) -> None:
     tx.execute(_REMOVE, {"gone": shown + [id for old in replaced.values() for id in old.hidden_ids]})
     if shown:
         outbox.forget_all(tx, shown)
-        tx.execute(
-            _SHRINK_INBOX,
-            [{"who": user_id, "read": len(old.ids), "seen": old.unseen} for (user_id, _), old in replaced.items()],
-        )
+        fewer = sorted((user_id, len(old.ids), old.unseen) for (user_id, _), old in replaced.items())
+        tx.execute(_SHRINK_INBOX, [{"who": user_id, "read": read, "seen": seen} for user_id, read, seen in fewer])
 
 
 def _grow(tx: Connection, mail: Mail) -> dict[str, _Inbox]:
     """Count the new rows in, and return how each inbox was before them."""
-    news = Counter(user_id for user_id, _ in mail)
+    news = Counter(sorted(user_id for user_id, _ in mail))
     return {
         user_id: _Inbox(user_id, seq - news[user_id], unread - news[user_id], unseen - news[user_id])
         for user_id, seq, unread, unseen in _GROW_INBOX.rows(tx, {"news": _encoder.encode(news).decode()})
@@ -249,9 +252,7 @@ def _count_out(tx: Connection, owners: Sequence[str]) -> None:
         tx.execute(_SHRINK_INBOX, [{"who": user_id, "read": n, "seen": n} for user_id, n in hidden.items()])
 
 
-def _row(
-    inbox: _Inbox, letter: Letter, columns: Mapping[str, Any], old: _Old | None, fate: Fate, now: int
-) -> dict[str, Any]:
+def _row(inbox: _Inbox, columns: Mapping[str, Any], old: _Old | None, fate: Fate, now: int) -> dict[str, Any]:
     """A new row; a hidden one is out of counts and lists from the first."""
     inbox.seq += 1
     return {
@@ -271,10 +272,10 @@ def _row(
     }
 
 
-def _tell(tx: Connection, row: Mapping[str, Any], letter: Letter, inbox: _Inbox, old: _Old | None, now: int) -> None:
+def _tell(tx: Connection, row: Mapping[str, Any], arriving: Arrived, inbox: _Inbox, old: _Old | None, now: int) -> None:
     """First that the old ones went, then that the new one came, with the counts after each; of a hidden one nothing."""
     if old is not None and old.ids:
         gone = inbox.without(old)
         inbox_events.changed(tx, inbox.user_id, ids=old.ids, state="retracted", counts=gone, now=now)
     if not row["hidden"]:
-        inbox_events.arrived(tx, row, letter, counts=inbox.with_one(), now=now)
+        inbox_events.arrived(tx, row, arriving, counts=inbox.with_one(), now=now)

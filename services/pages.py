@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from services import ids
 from services.errors import InvalidField
 from services.shapes import Shape
 
@@ -24,7 +25,6 @@ MOST: Final = 100
 LAST_ID: Final = "~"
 LAST_SEQ: Final = 2**63 - 1
 
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SEQ = re.compile(r"0|[1-9][0-9]{0,17}")
 # Longer than the mark of any key.
 _MARK_LENGTH = 64
@@ -50,13 +50,13 @@ def mark(key: str | int) -> str:
 
 def check_id(text: str, pointer: str) -> None:
     """Raises InvalidField at `pointer` for what has not the form of an id."""
-    if not _ID.fullmatch(text):
+    if not ids.FORM.fullmatch(text):
         raise InvalidField(pointer, "type", "That is not an id.")
 
 
 def id_before(after: str | None) -> str:
     """The id that the next page's items are all below (as text). Raises InvalidField for a mark that is none."""
-    return LAST_ID if after is None else _key(after, _ID)
+    return LAST_ID if after is None else _key(after, ids.FORM)
 
 
 def seq_before(after: str | None) -> int:

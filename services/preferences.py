@@ -1,7 +1,7 @@
 """What a user wants to be told of, and by which way: in the app, by push, by e-mail; and when not to be disturbed."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -12,7 +12,7 @@ from services.quiet import Quiet
 from services.shapes import Category, Shape
 from services.tables import addresses, preferences, users
 
-CATEGORIES: Final[tuple[Category, ...]] = ("job", "bid", "hire", "message", "comment", "payment", "system")
+CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 
 # Why these cannot be turned off in the app.
 LOCKED: Final[Mapping[Category, str]] = {

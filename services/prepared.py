@@ -1,51 +1,82 @@
 """Statements of the hot paths: Core compiles each once, and SQLite's driver runs the text with nothing in between."""
 
 import sqlite3
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy import BindParameter, Connection
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.compiler import SQLCompiler
 
-_SQLITE = dialect()
+# What a constraint says to a prepared statement.
+IntegrityError = sqlite3.IntegrityError
+
+
+class _Compiler(SQLiteCompiler):
+    """Writes a statement's own values into its text.
+
+    SQLite plans with them then; bound, a value that is compared with a partial index's column is planned with anew at
+    every run, which takes longer than the run.
+    """
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **how: Any) -> str:
+        how["literal_binds"] = not bindparam.required
+        text: str = super().visit_bindparam(bindparam, *args, **how)  # type: ignore[no-untyped-call]
+        return text
+
+
+class _Dialect(SQLiteDialect):
+    statement_compiler = _Compiler
+    supports_statement_cache = True
+
+
+_SQLITE = _Dialect(paramstyle="qmark")
 
 
 class Prepared:
-    """A Core statement whose parameters are its bind names; none of them may expand to a list.
+    """A Core statement whose parameters are the binds it has no value for; none of them may expand to a list.
 
     SQLAlchemy asks four to ten times what SQLite asks for a small statement. What it would convert is not converted:
     values go in and come out as SQLite has them, and errors are sqlite3's own.
     """
 
-    __slots__ = ("_names", "_text")
+    __slots__ = ("_named", "_names", "_text")
 
     def __init__(self, statement: ClauseElement) -> None:
         compiled = statement.compile(dialect=_SQLITE)
-        assert isinstance(compiled, SQLCompiler)
+        assert isinstance(compiled, _Compiler)
         self._text = compiled.string
         # In place of names: sqlite3 looks a name up in each row anew.
         self._names = tuple(compiled.positiontup or ())
+        self._named: Any = None
 
     def rows(self, tx: Connection, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run it once; all rows, as tuples."""
+        """Run it once; all rows, as tuples whose fields are named as their columns."""
         cursor = _cursor(tx)
         try:
             cursor.execute(self._text, [parameters[name] for name in self._names])
-            found: list[Any] = cursor.fetchall()
-            return found
+            if self._named is None:
+                self._named = namedtuple("Row", [name for name, *_ in cursor.description], rename=True)  # type: ignore[misc]
+            return list(map(self._named._make, cursor))
         except sqlite3.Error as error:
             self._name(error)
             raise
         finally:
             cursor.close()
 
-    def run(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it once for each of these; it returns no rows."""
+    def one_or_none(self, tx: Connection, parameters: Mapping[str, Any]) -> Any:
+        """Like `rows`, for a statement that finds one row at most."""
+        found = self.rows(tx, parameters)
+        return found[0] if found else None
+
+    def run(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run it once for each of these; it returns no rows, and this how many it changed."""
         cursor = _cursor(tx)
         try:
             cursor.executemany(self._text, [[row[name] for name in self._names] for row in rows])
+            changed: int = cursor.rowcount
+            return changed
         except sqlite3.Error as error:
             self._name(error)
             raise

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 from services import conversations, message_events, message_notices, messages, standing
 from services.message_events import Changed
 from services.message_shapes import Read
-from services.standing import Counts
+from services.standing import Unread
 from services.tables import conversations as conversation_rows
 from services.tables import members
 from services.tables import messages as rows
@@ -89,7 +89,7 @@ def read(tx: Connection, *, conversation_id: str, user_id: str, up_to: str, now:
         return Read(unread=member.unread, unread_total=standing.total(tx, user_id))
     left = _left(tx, member, seq)
     tx.execute(_READ, {"which": conversation_id, "who": user_id, "seq": seq, "left": left, "now": now})
-    counts = Counts(left, standing.total(tx, user_id))
+    counts = Unread(left, standing.total(tx, user_id))
     _tell(tx, member, Changed(conversation_id=conversation_id, kind="read", user_id=user_id, up_to=up_to), counts, now)
     if member.unread and not left:
         message_notices.read(tx, user_id=user_id, conversation_id=conversation_id, now=now)
@@ -124,7 +124,7 @@ def _behind(tx: Connection, user_id: str, position: int) -> Sequence[Row[*tuple[
     return tx.execute(_BEHIND, {"who": user_id, "position": position}).all()
 
 
-def _tell(tx: Connection, member: Row[*tuple[Any, ...]], event: Changed, counts: Counts, now: int) -> None:
+def _tell(tx: Connection, member: Row[*tuple[Any, ...]], event: Changed, counts: Unread, now: int) -> None:
     """The reader with their counts, the others without."""
     message_events.changed(tx, event, {member.user_id: counts}, now=now)
     others = [each for each in standing.member_ids(tx, member.id) if each != member.user_id]

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, inspect, text
 from services.sqlite import CannotOpen
 
 # The last file in services/migrations/versions.
-REVISION = "0006"
+REVISION = "0008"
 
 
 def stored(tx: Connection) -> str | None:

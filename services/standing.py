@@ -53,7 +53,7 @@ _BLOCKED_WITH = select(blocks.c.user_id, blocks.c.blocked_id).where(
 )
 
 
-class Counts(NamedTuple):
+class Unread(NamedTuple):
     """What a member has not read: in one conversation, and in all that are not muted."""
 
     unread: int

@@ -27,11 +27,12 @@ class NotAnImage(Exception):
 
 
 class Looked(NamedTuple):
-    """An image's size in pixels as it is shown, and the same image small, as WebP."""
+    """An image's size in pixels as it is shown, the same image small, as WebP, and which side its file says is up."""
 
     width: int
     height: int
     thumbnail: bytes
+    orientation: int | None
 
 
 class Thumbnails:
@@ -72,7 +73,8 @@ def _look(path: Path, form: str) -> Looked:
         image.verify()
     with Image.open(path, formats=[form]) as image:
         width, height = image.size
-        if image.getexif().get(_ORIENTATION) in _LYING:
+        orientation = image.getexif().get(_ORIENTATION)
+        if orientation in _LYING:
             width, height = height, width
         # JPEG can be decoded small in the first place.
         image.draft("RGB", (BOX[0] * 2, BOX[1] * 2))
@@ -82,4 +84,4 @@ def _look(path: Path, form: str) -> Looked:
         # A new image of pixels alone: nothing that came along in the file goes on.
         made = io.BytesIO()
         plain.save(made, "WEBP", quality=75, exif=b"", icc_profile=b"", xmp=b"")
-        return Looked(width, height, made.getvalue())
+        return Looked(width, height, made.getvalue(), orientation)

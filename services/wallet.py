@@ -8,6 +8,7 @@ from services import pages
 from services.errors import BooksFrozen, Conflict, InsufficientFunds
 from services.ids import new_id
 from services.pages import Page
+from services.prepared import Prepared
 from services.shapes import Entry, EntryKind, Wallet
 from services.tables import accounts, freezes, transfers
 from services.times import render
@@ -21,15 +22,17 @@ _a, _t = accounts.c, transfers.c
 _source, _target = accounts.alias("source"), accounts.alias("target")
 
 _BALANCES = select(_a.kind, _a.balance).where(_a.id.in_([bindparam("available"), bindparam("held")]))
-_SPENDABLE = select(
-    select(_a.balance).where(_a.id == bindparam("which")).scalar_subquery().label("balance"),
-    exists(select(freezes.c.id)).label("frozen"),
+_SPENDABLE = Prepared(
+    select(
+        select(_a.balance).where(_a.id == bindparam("which")).scalar_subquery().label("balance"),
+        exists(select(freezes.c.id)).label("frozen"),
+    )
 )
 _OPEN = insert(accounts)
 # All that a transfer asks for, in one statement; the balances themselves are moved by the database when it is there.
 _AMOUNT = bindparam("amount", type_=_t.amount.type)
 _LEFT = _source.c.balance - _AMOUNT
-_MOVE = (
+_MOVE = Prepared(
     insert(transfers)
     .from_select(
         (
@@ -100,7 +103,7 @@ def entries(tx: Connection, *, user_id: str, limit: int = pages.USUAL, after: st
 
 def is_frozen(tx: Connection) -> bool:
     """Whether no money moves, because the books did not add up."""
-    return bool(tx.execute(_SPENDABLE, {"which": OUTSIDE}).one().frozen)
+    return bool(_SPENDABLE.one_or_none(tx, {"which": OUTSIDE}).frozen)
 
 
 def require_moving(tx: Connection) -> None:
@@ -114,7 +117,7 @@ def require(tx: Connection, *, user_id: str, amount: int) -> None:
 
     Raises BooksFrozen and InsufficientFunds.
     """
-    found = tx.execute(_SPENDABLE, {"which": _available(user_id)}).one()
+    found = _SPENDABLE.one_or_none(tx, {"which": _available(user_id)})
     if found.frozen:
         raise BooksFrozen
     available = found.balance or 0
@@ -149,6 +152,14 @@ def release(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int
     Raises BooksFrozen.
     """
     _moved(tx, "release", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
+
+
+def hold_instead(tx: Connection, *, owner_id: str, job_id: str, old: int, new: int, now: int) -> None:
+    """Hold `new` for a job in place of `old`. Raises BooksFrozen and InsufficientFunds."""
+    if new > old:
+        hold(tx, owner_id=owner_id, job_id=job_id, amount=new - old, now=now)
+    elif new < old:
+        release(tx, owner_id=owner_id, job_id=job_id, amount=old - new, now=now)
 
 
 def refund(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
@@ -191,10 +202,10 @@ def _moved(
         "payment": payment_id,
         "at": now,
     }
-    moved = tx.execute(_MOVE, asked).one_or_none()
+    moved = _MOVE.one_or_none(tx, asked)
     if moved is None:
         _prepare(tx, source, target, amount)
-        moved = tx.execute(_MOVE, asked).one()
+        moved = _MOVE.one_or_none(tx, asked)
     common: dict[str, Any] = {"id": asked["which"], "kind": kind, "job_id": job_id, "created_at": render(now)}
     left = Entry(amount=-amount, balance=moved.from_balance, **common)
     return left, Entry(amount=amount, balance=moved.to_balance, **common)
@@ -202,7 +213,7 @@ def _moved(
 
 def _prepare(tx: Connection, source: str, target: str, amount: int) -> None:
     """Open the account that money reaches for the first time; if there is another reason why it stays, raise that."""
-    found = tx.execute(_SPENDABLE, {"which": source}).one()
+    found = _SPENDABLE.one_or_none(tx, {"which": source})
     balance = found.balance or 0
     if found.frozen:
         raise BooksFrozen

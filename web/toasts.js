@@ -85,9 +85,12 @@ export class ToastRegion extends HubElement {
     const format = new Intl.NumberFormat(this.language, {
       style: "currency",
       currency: job.currency,
+      // A hub's currency has cents, also where a browser shows none.
+      minimumFractionDigits: 2,
+      maximumFractionDigits: 2,
       trailingZeroDisplay: "stripIfInteger",
     });
-    const budget = format.format(job.budget / 10 ** format.resolvedOptions().maximumFractionDigits);
+    const budget = format.format(job.budget / 100);
     this.show({
       title: this.words.newJob,
       body: [job.title, [budget, job.category].filter(Boolean).join(" · ")].join("\n"),

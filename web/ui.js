@@ -3,11 +3,15 @@
 import { h, initials, set } from "./element.js";
 import { ago } from "./texts.js";
 
-/** "$1,200" for 120000 cents. @param {number} minor @param {string} [currency] */
-export function money(minor, currency = "USD") {
-  const format = new Intl.NumberFormat("en", { style: "currency", currency, trailingZeroDisplay: "stripIfInteger" });
-  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
-}
+/** "$1,200" for 120000 cents: a hub's currency has cents, also where a browser shows none (ALL, RSD). @param {number} minor @param {string} [currency] */
+export const money = (minor, currency = "USD") =>
+  new Intl.NumberFormat("en", {
+    style: "currency",
+    currency,
+    minimumFractionDigits: 2,
+    maximumFractionDigits: 2,
+    trailingZeroDisplay: "stripIfInteger",
+  }).format(minor / 100);
 
 /** Cents for what somebody typed as dollars. @param {string} text */
 export const cents = (text) => Math.round(Number(text) * 100);

@@ -6,8 +6,9 @@ import click
 
 from api.commands.output import print_json, say
 from api.commands.progress import progress
+from api.push_service import FILE_NAME
 from api.settings import Settings
-from services import attachment_copies, backups
+from services import attachment_copies, backups, key_copies
 
 
 @click.command("backup")
@@ -16,16 +17,19 @@ from services import attachment_copies, backups
 def command(file: Path, as_json: bool) -> None:
     """Copy the store to FILE, as it is at one moment; the hub may be serving.
 
-    FILE must not exist. It holds everything but the signing keys (secret.key or HUB_SECRET_KEYS) and what people have
-    attached to messages: that is beside it, in a folder of the same name that ends in .files.
+    FILE must not exist. It holds everything but the signing keys (secret.key or HUB_SECRET_KEYS) and what lies beside
+    it under the same name: what people have attached to messages, in a folder that ends in .files, and the key that
+    browsers subscribed to push with, in a file that ends in .vapid.
     """
-    store = Settings.read().database_file
+    settings = Settings.read()
+    store = settings.database_file
     with progress("Copying") as told:
         backups.backup(store, file, told)
         files = attachment_copies.copy(store, file)
+        key = key_copies.copy(settings.data_dir / FILE_NAME, file)
     size = file.stat().st_size
     if as_json:
-        print_json({"file": str(file), "bytes": size, "files": files})
+        print_json({"file": str(file), "bytes": size, "files": files, "pushKey": key})
     else:
         beside = f", and {files} attached files in {attachment_copies.folder_of(file)}" if files else ""
         say(f"{file}: {size / 1_000_000:.1f} MB{beside}.")

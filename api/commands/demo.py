@@ -10,7 +10,7 @@ from api import demo
 from api.commands.output import print_json, print_table, say
 from api.commands.progress import progress
 from api.commands.store import now_ms, perform_act
-from api.control import DemoFill, DemoSteps
+from api.control import Currency, DemoFill, DemoSteps
 from api.demo import DemoUser
 from api.settings import Settings
 from services.attachment_files import AttachmentFiles
@@ -68,6 +68,8 @@ def _with_passwords() -> list[DemoUser]:
 
 
 def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
+    # Refused before anything is made, should the store be in another one.
+    perform_act(settings, "ledger.settle", Currency(settings.currency), answer=type(None))
     if not perform_act(settings, "demo.has_crowd", answer=bool):
         _bring_crowd(settings)
     hashes = anyio.run(_hash, settings, people)

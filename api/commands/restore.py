@@ -6,8 +6,9 @@ import click
 
 from api.commands.output import print_json, say
 from api.commands.progress import progress
+from api.push_service import FILE_NAME
 from api.settings import Settings
-from services import attachment_copies, backups
+from services import attachment_copies, backups, key_copies
 from services.lock import DataLock
 
 
@@ -18,16 +19,19 @@ def command(file: Path, as_json: bool) -> None:
     """Put the backup FILE in the place of the store; no hub may be serving.
 
     It is checked first. All streams then start over (`reset`, `epoch_changed`). The store that was there is kept
-    beside it as hub.before-restore, until the next restore.
+    beside it as hub.before-restore, until the next restore. What `hub backup` put beside FILE comes back with it.
     """
-    path = Settings.read().database_file
+    settings = Settings.read()
+    path, key = settings.database_file, settings.data_dir / FILE_NAME
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataLock(path.parent), progress("Copying") as told:
         # Before the rows that name them.
         attachment_copies.bring_back(file, path)
-        kept = backups.restore(file, path, told)
-        if kept is not None:
-            attachment_copies.keep(path, kept)
+        with key_copies.brought_back(file, key):
+            kept = backups.restore(file, path, told)
+            if kept is not None:
+                attachment_copies.keep(path, kept)
+                key_copies.keep(key, kept)
     if as_json:
         print_json({"file": str(path), "kept": None if kept is None else str(kept)})
     else:

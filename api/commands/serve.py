@@ -1,13 +1,11 @@
 """`hub serve`: run the hub."""
 
 import sys
+from types import ModuleType
 
 import click
 
-# Before all that imports structlog.
-import api.lean  # noqa: F401
-from api import logs
-from api.serve import serve
+from api import lean
 from api.settings import Settings
 
 
@@ -18,5 +16,15 @@ def command() -> None:
     Migrates the store if it must be, and logs one JSON line {"event": "ready", "url": …} when it answers.
     """
     settings = Settings.read()
+    logs, serve = load()
     logs.configure(settings.log_level)
-    sys.exit(serve(settings))
+    sys.exit(serve.serve(settings))
+
+
+def load() -> tuple[ModuleType, ModuleType]:
+    """Import all that a server is: its log and its process."""
+    # Before all that imports structlog; whence the imports here.
+    lean.load_structlog()
+    from api import logs, serve
+
+    return logs, serve

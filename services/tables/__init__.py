@@ -6,7 +6,7 @@ from services.tables.inbox import announcements, inboxes, notifications, undos
 from services.tables.log import answers, counter, events, trims
 from services.tables.market import bids, comments, jobs
 from services.tables.messages import attachments, blocks, conversations, members, messages, presences
-from services.tables.money import accounts, freezes, transfers
+from services.tables.money import accounts, freezes, ledger, transfers
 from services.tables.people import api_keys, logins, users
 from services.tables.push import addresses, preferences, pushes, subscriptions
 from services.tables.search import job_index, job_terms, skills
@@ -29,6 +29,7 @@ __all__ = [
     "job_index",
     "job_terms",
     "jobs",
+    "ledger",
     "logins",
     "members",
     "messages",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Table, Text, UniqueConstraint, text
 
-from services.tables.columns import TIME, id_column, metadata, user_column
+from services.tables.columns import TIME, id_column, metadata, one_of, user_column
 
 # One row per user: `seq` orders their notifications, the counts are changed with the rows they count.
 inboxes = Table(
@@ -50,8 +50,10 @@ notifications = Table(
     ),
     Column("by_push", String(16)),
     Column("by_email", String(16)),
-    CheckConstraint("category IN ('job','bid','hire','message','comment','payment','system')", name="category"),
-    CheckConstraint("priority IN ('low','normal','high','urgent')", name="priority"),
+    CheckConstraint(
+        one_of("category", "job", "bid", "hire", "message", "comment", "payment", "system"), name="category"
+    ),
+    CheckConstraint(one_of("priority", "low", "normal", "high", "urgent"), name="priority"),
     UniqueConstraint("user_id", "seq"),
     # Not unique: somebody may put an older one with the same key back to unread.
     Index(
@@ -68,12 +70,6 @@ notifications = Table(
         "user_id",
         "seq",
         sqlite_where=text("archived_at IS NULL AND expired_at IS NULL"),
-    ),
-    Index(
-        "ix_notifications_unread",
-        "user_id",
-        "seq",
-        sqlite_where=text("read_at IS NULL AND archived_at IS NULL AND expired_at IS NULL"),
     ),
     Index(
         "ix_notifications_expiry",

@@ -15,11 +15,11 @@ from sqlalchemy import (
     text,
 )
 
-from services.tables.columns import ID, TIME, flag_column, metadata, seq_column, user_column
+from services.tables.columns import ID, TIME, flag_column, metadata, none_of, one_of, seq_column, user_column
 
-_AT_WORK = "('assigned','in_progress','submitted')"
-_HIRED = "('assigned','in_progress','submitted','completed')"
-_OVER = "('completed','cancelled','expired','deleted')"
+_AT_WORK = ("assigned", "in_progress", "submitted")
+_HIRED = (*_AT_WORK, "completed")
+_OVER = ("completed", "cancelled", "expired", "deleted")
 
 jobs = Table(
     "jobs",
@@ -57,17 +57,16 @@ jobs = Table(
     # Until when bids that come and go are not told, and whether one did since the last telling.
     Column("quiet_until", TIME, nullable=False, server_default="0"),
     flag_column("untold"),
-    CheckConstraint(
-        "status IN ('open','assigned','in_progress','submitted','completed','cancelled','expired','deleted')",
-        name="status",
-    ),
+    CheckConstraint(one_of("status", "open", *_AT_WORK, *_OVER), name="status"),
     CheckConstraint("status <> 'open' OR held = budget", name="open_holds_budget"),
-    CheckConstraint(f"status NOT IN {_AT_WORK} OR held > 0", name="at_work_holds_price"),
-    CheckConstraint(f"status NOT IN {_OVER} OR held = 0", name="over_holds_nothing"),
+    CheckConstraint(f"{none_of('status', *_AT_WORK)} OR held > 0", name="at_work_holds_price"),
+    CheckConstraint(f"{none_of('status', *_OVER)} OR held = 0", name="over_holds_nothing"),
     CheckConstraint("due_at IS NULL OR status IN ('open','submitted')", name="due"),
     CheckConstraint("(hired_bid_id IS NULL) = (hired_at IS NULL)", name="hired_pair"),
-    CheckConstraint(f"status NOT IN {_HIRED} OR hired_bid_id IS NOT NULL", name="hired_has_bid"),
-    CheckConstraint("status NOT IN ('open','expired','deleted') OR hired_bid_id IS NULL", name="open_has_no_bid"),
+    CheckConstraint(f"{none_of('status', *_HIRED)} OR hired_bid_id IS NOT NULL", name="hired_has_bid"),
+    CheckConstraint(
+        f"{none_of('status', 'open', 'expired', 'deleted')} OR hired_bid_id IS NULL", name="open_has_no_bid"
+    ),
     # The hired bid is one of this job's own (the bid says the rest: see `hired_for`).
     ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
     UniqueConstraint("id", "hired_bid_id"),
@@ -94,7 +93,7 @@ bids = Table(
     # The job, once this bid is the hired one. With the foreign key: a bid is hired only where its job names it, and
     # the job can then neither name another nor forget it.
     Column("hired_for", ID, Computed("CASE WHEN status = 'hired' THEN job_id END", persisted=True)),
-    CheckConstraint("status IN ('pending','hired','rejected','withdrawn')", name="status"),
+    CheckConstraint(one_of("status", "pending", "hired", "rejected", "withdrawn"), name="status"),
     CheckConstraint("(status = 'hired') = (hired_at IS NOT NULL)", name="hired_time"),
     CheckConstraint("(status = 'rejected') = (rejected_at IS NOT NULL)", name="rejected_time"),
     ForeignKeyConstraint(["hired_for", "id"], ["jobs.id", "jobs.hired_bid_id"]),

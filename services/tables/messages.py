@@ -13,7 +13,7 @@ from sqlalchemy import (
     text,
 )
 
-from services.tables.columns import ID, TIME, flag_column, id_column, metadata, user_column
+from services.tables.columns import ID, TIME, flag_column, id_column, metadata, one_of, user_column
 
 conversations = Table(
     "conversations",
@@ -63,7 +63,7 @@ messages = Table(
     Column("conversation_id", ID, ForeignKey("conversations.id"), nullable=False),
     Column("seq", BigInteger, nullable=False),
     user_column("sender_id"),
-    Column("type", String(8), CheckConstraint("type IN ('text','image','file')", name="type"), nullable=False),
+    Column("type", String(8), CheckConstraint(one_of("type", "text", "image", "file"), name="type"), nullable=False),
     Column("content", Text, nullable=False),
     Column("reply_to", ID, ForeignKey("messages.id")),
     Column("client_message_id", String(64)),

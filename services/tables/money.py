@@ -21,10 +21,19 @@ from sqlalchemy import (
 )
 
 from services import limits
-from services.tables.columns import ID, TIME, metadata
+from services.tables.columns import ID, TIME, metadata, one_of
 
 # `available:<user>` and `held:<user>`, made when first needed; `outside` is where money comes from and goes to.
 _ACCOUNT = String(48)
+_KINDS = one_of("kind", "available", "held", "outside")
+
+# One row: the currency of every amount.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("currency", String(3), nullable=False),
+)
 
 # From where to where each kind of transfer goes.
 _PATH = """CASE kind
@@ -42,7 +51,9 @@ accounts = Table(
     metadata,
     Column("id", _ACCOUNT, primary_key=True),
     Column("user_id", ID, ForeignKey("users.id")),
-    Column("kind", String(16), CheckConstraint("kind IN ('available','held','outside')", name="kind"), nullable=False),
+    Column(
+        "kind", String(16), CheckConstraint(one_of("kind", "available", "held", "outside"), name="kind"), nullable=False
+    ),
     Column("balance", BigInteger, nullable=False),
     CheckConstraint("(kind = 'outside') = (user_id IS NULL)", name="owner"),
     # All that is in the house came from outside, so no account can pass what every JSON reader holds: 2**53 - 1.

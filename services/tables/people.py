@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, Text, text
 
-from services.tables.columns import TIME, id_column, metadata, user_column
+from services.tables.columns import TIME, id_column, metadata, one_of, user_column
 
 users = Table(
     "users",
@@ -14,7 +14,7 @@ users = Table(
     Column(
         "role",
         String(16),
-        CheckConstraint("role IN ('client', 'freelancer', 'admin')", name="role"),
+        CheckConstraint(one_of("role", "client", "freelancer", "admin"), name="role"),
         nullable=False,
     ),
     Column("skills", Text, nullable=False, server_default="[]"),

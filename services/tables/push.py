@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, String, Table, Text, text
 
-from services.tables.columns import ID, TIME, id_column, metadata, user_column
+from services.tables.columns import ID, TIME, id_column, metadata, one_of, user_column
 
 # Who has no row has the defaults.
 preferences = Table(
@@ -62,9 +62,8 @@ pushes = Table(
     Column("reason", String(32)),
     Column("created_at", TIME, nullable=False),
     Column("done_at", TIME),
-    CheckConstraint("fate IN ('waiting','sent','skipped','failed')", name="fate"),
+    CheckConstraint(one_of("fate", "waiting", "sent", "skipped", "failed"), name="fate"),
     CheckConstraint("(fate = 'waiting') = (due_at IS NOT NULL)", name="due"),
     Index("ix_pushes_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("ix_pushes_notification_id", "notification_id"),
-    Index("ix_pushes_created_at", "created_at"),
 )

@@ -30,8 +30,8 @@ skills = Table(
 STATUS: Final = chr(57344)
 BUDGET: Final = chr(57345)
 
-_MOVING: Final = """char(57344) || replace($row.status, '_', '')
-            || (WITH RECURSIVE octal(text, letter) AS
+_STATUS_FACET: Final = "char(57344) || replace($row.status, '_', '')"
+_BUDGET_FACETS: Final = """(WITH RECURSIVE octal(text, letter) AS
                     (SELECT printf('%o', $row.budget), char(96 + length(printf('%o', $row.budget)))),
                 beginning(length) AS (SELECT 0 UNION ALL
                     SELECT length + 1 FROM beginning, octal WHERE length < length(text))
@@ -41,7 +41,8 @@ _STAYING: Final = """'all o' || replace($row.owner_id, '-', '')
             || coalesce(' c' || hex($row.category), '')
             || coalesce((SELECT group_concat(' k' || hex(lower(value)), '') FROM json_each($row.skills)), '')"""
 _FACETS: Final = f"""{_STAYING}
-            || ' ' || {_MOVING}"""
+            || ' ' || {_STATUS_FACET}
+            || {_BUDGET_FACETS}"""
 _INDEX: Final = f"""INSERT INTO job_index (rowid, title, description, skills, facets)
         SELECT $row.seq, $row.title, $row.description, $row.skills,
             {_FACETS}
@@ -50,11 +51,11 @@ _UNINDEX: Final = f"""INSERT INTO job_index (job_index, rowid, title, descriptio
         SELECT 'delete', $row.seq, $row.title, $row.description, $row.skills,
             {_FACETS}
         WHERE $row.status <> 'deleted';"""
-_INDEX_MOVING: Final = f"""INSERT INTO job_index (rowid, facets)
-        SELECT $row.seq, {_MOVING}
+_INDEX_PART: Final = """INSERT INTO job_index (rowid, facets)
+        SELECT $row.seq, $facet
         WHERE $row.status <> 'deleted';"""
-_UNINDEX_MOVING: Final = f"""INSERT INTO job_index (job_index, rowid, facets)
-        SELECT 'delete', $row.seq, {_MOVING}
+_UNINDEX_PART: Final = """INSERT INTO job_index (job_index, rowid, facets)
+        SELECT 'delete', $row.seq, $facet
         WHERE $row.status <> 'deleted';"""
 _COUNT: Final = """INSERT INTO skills (name, jobs) SELECT value, 1 FROM json_each($row.skills)
         WHERE $row.status <> 'deleted' ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1;"""
@@ -66,6 +67,18 @@ _UNCOUNT: Final = """UPDATE skills SET jobs = jobs - named.times FROM
 
 def _of(row: str, *statements: str) -> str:
     return "\n        ".join(Template(statement).substitute(row=row) for statement in statements)
+
+
+def _moving(name: str, facet: str) -> str:
+    """The trigger for a column that changes while the words stay: its own facets are written anew."""
+    old, new = _UNINDEX_PART.replace("$facet", facet), _INDEX_PART.replace("$facet", facet)
+    return f"""CREATE TRIGGER jobs_indexed_{name} AFTER UPDATE OF {name} ON jobs
+        WHEN OLD.{name} <> NEW.{name}
+            AND (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.status = 'deleted')
+            IS (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.status = 'deleted') BEGIN
+        {_of("OLD", old)}
+        {_of("NEW", new)}
+        END"""
 
 
 # Contentless: what is found is read from `jobs`. Sizes are for ranking, which nobody asks for. Of what a word may
@@ -83,13 +96,8 @@ _STATEMENTS: Final = (
         {_of("OLD", _UNINDEX)}
         {_of("NEW", _INDEX)}
         END""",
-    f"""CREATE TRIGGER jobs_indexed_moving AFTER UPDATE OF budget, status ON jobs
-        WHEN (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.status = 'deleted')
-            IS (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.status = 'deleted')
-            AND (OLD.budget, OLD.status) <> (NEW.budget, NEW.status) BEGIN
-        {_of("OLD", _UNINDEX_MOVING)}
-        {_of("NEW", _INDEX_MOVING)}
-        END""",
+    _moving("status", _STATUS_FACET),
+    _moving("budget", _BUDGET_FACETS),
     f"""CREATE TRIGGER jobs_skills_changed AFTER UPDATE OF skills, status ON jobs
         WHEN OLD.skills <> NEW.skills OR (OLD.status = 'deleted') <> (NEW.status = 'deleted') BEGIN
         {_of("OLD", _UNCOUNT)}

@@ -84,7 +84,7 @@ async def test_an_image_goes_out_with_a_message_and_is_seen_small_and_whole(shar
         "id": "",
         "name": "мост.jpg",
         "type": "image/jpeg",
-        "size": len(content),
+        "size": file["size"],
         "width": 600,
         "height": 900,
         "thumbnail": True,
@@ -93,7 +93,10 @@ async def test_an_image_goes_out_with_a_message_and_is_seen_small_and_whole(shar
     assert sent["attachments"] == [file]
     path = f"{PATH}/{file['id']}"
     whole = await shared_hub.client(bob).get(path)
-    assert (whole.status_code, whole.content) == (200, content)
+    assert (whole.status_code, len(whole.content)) == (200, file["size"])
+    assert b"where I live" in content
+    assert b"where I live" not in whole.content
+    assert _shown(whole.content) == _shown(content)
     assert whole.headers["content-type"] == "image/jpeg"
     assert whole.headers["content-disposition"].startswith("inline; filename*=utf-8''%D0%BC")
     small = await shared_hub.client(bob).get(path, params={"size": "thumb"})
@@ -116,6 +119,11 @@ def _lying() -> Image.Exif:
     exif[0x0112] = 6
     exif[0x010E] = "where I live"
     return exif
+
+
+def _shown(content: bytes) -> tuple[int, bytes]:
+    with Image.open(io.BytesIO(content)) as image:
+        return image.getexif()[0x0112], image.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import anyio.to_thread
 import httpx2
 import pytest
 
@@ -230,6 +231,17 @@ async def test_failed_log_ins_are_limited_per_account_and_right_ones_are_not_cou
         nobody = [(await log_in(client, "nobody@example.org", "x")).status_code for _ in range(11)]
         assert nobody == [401] * 10 + [429], "strangers are limited alike"
         assert (await log_in(client, (await hub.signup()).email)).status_code == 200
+
+
+async def test_log_ins_at_once_are_all_let_in_after_the_cost_of_hashing_was_changed(start_hub: StartHub) -> None:
+    # Slow enough that all have read the old hash before the first makes it anew.
+    hub = await start_hub(HUB_PASSWORD_COST="24")
+    ann = await hub.signup()
+    hub.server.settings["HUB_PASSWORD_COST"] = "32"
+    await anyio.to_thread.run_sync(hub.server.restart)
+    async with hub.client() as client:
+        answers = await asyncio.gather(*(log_in(client, ann) for _ in range(4)))
+        assert [answer.status_code for answer in answers] == [200] * 4
 
 
 async def test_failed_log_ins_and_sign_ups_are_limited_per_address(start_hub: StartHub) -> None:

@@ -97,6 +97,56 @@ async def test_a_restored_store_is_as_it_was_and_old_cursors_start_over(hub: Hub
     assert hub.lines("new epoch") == []
 
 
+async def push_key(hub: Hub) -> str:
+    async with hub.client(await hub.signup()) as client:
+        return str((await client.get("/api/push/key")).json()["key"])
+
+
+async def test_a_restored_hub_signs_pushes_with_the_key_that_browsers_subscribed_to(hub: Hub, tmp_path: Path) -> None:
+    assert (await hub.cli("backup", str(tmp_path / "before.db"))).returncode == 0
+    assert not (tmp_path / "before.vapid").exists()
+    theirs = await push_key(hub)
+    assert (await hub.cli("backup", str(tmp_path / "copy.db"))).returncode == 0
+    assert stat.S_IMODE((tmp_path / "copy.vapid").stat().st_mode) == 0o600
+    # Another machine, on which browsers have subscribed, too.
+    await hub.stop()
+    (hub.data_dir / "vapid.key").unlink()
+    await hub.restart()
+    ours = await push_key(hub)
+    assert ours != theirs
+    await hub.stop()
+    for copy in ("copy.db", "before.db"):
+        done = await hub.cli("restore", str(tmp_path / copy))
+        assert done.returncode == 0, done.stderr
+    await hub.restart()
+    assert await push_key(hub) == theirs
+    assert stat.S_IMODE((hub.data_dir / "vapid.key").stat().st_mode) == 0o600
+
+
+async def test_a_restore_that_is_refused_leaves_the_push_key_and_one_that_is_not_keeps_it(
+    hub: Hub, tmp_path: Path
+) -> None:
+    ours = await push_key(hub)
+    assert (await hub.cli("backup", str(tmp_path / "ours.db"))).returncode == 0
+    (tmp_path / "bad.db").write_text("no store")
+    for name in ("bad", "good"):
+        (tmp_path / f"{name}.vapid").write_text("a key of another hub, as long as one is")
+    shutil.copy(tmp_path / "ours.db", tmp_path / "good.db")
+    await hub.stop()
+    assert (await hub.cli("restore", str(tmp_path / "bad.db"))).returncode == 1
+    key = (hub.data_dir / "vapid.key").read_text()
+    assert key == (tmp_path / "ours.vapid").read_text()
+    assert (await hub.cli("restore", str(tmp_path / "good.db"))).returncode == 0
+    assert (hub.data_dir / "hub.before-restore.vapid").read_text() == key
+    assert (await hub.cli("restore", str(hub.data_dir / "hub.before-restore"))).returncode == 0
+    await hub.restart()
+    assert await push_key(hub) == ours
+    (tmp_path / "new.vapid").write_text("somebody else's")
+    refused = await hub.cli("backup", str(tmp_path / "new.db"))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert (tmp_path / "new.vapid").read_text() == "somebody else's"
+
+
 async def test_a_killed_hubs_store_is_settled_before_it_is_replaced(hub: Hub, tmp_path: Path) -> None:
     person, key = await hub.signup("client"), await hub.api_key("notify")
     assert (await hub.cli("backup", str(tmp_path / "empty.db"))).returncode == 0

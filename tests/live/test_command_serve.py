@@ -107,6 +107,19 @@ def test_it_starts_from_any_folder_and_on_relative_paths(server: Server, tmp_pat
     assert (tmp_path / "some/where/hub.db").exists()
 
 
+def test_a_store_is_not_served_in_another_currency_than_at_first(server: Server) -> None:
+    server.settings["HUB_CURRENCY"] = "EUR"
+    server.start()
+    assert server.stop() == 0
+    server.settings["HUB_CURRENCY"] = "USD"
+    server.spawn()
+    assert server.wait() == 1
+    said = "The books of this store are in EUR, so HUB_CURRENCY must be EUR; it is USD."
+    assert server.log.splitlines()[-1] == f"Error: {said}"
+    demo = server.cli("demo")
+    assert (demo.returncode, demo.stderr.splitlines()[-1]) == (1, f"Error: {said}")
+
+
 def test_a_signal_before_it_is_ready_is_a_clean_end(server: Server) -> None:
     server.spawn()
     # The lock is there as soon as the process listens to signals; the migration has only begun then.

@@ -249,6 +249,15 @@ async def test_a_block_silences_both(shared_hub: Hub) -> None:
     await say(shared_hub, ann, recipientId=bob.id)
 
 
+async def test_what_is_sent_again_counts_as_what_is_sent(start_hub: StartHub) -> None:
+    hub = await start_hub(HUB_RATE_LIMIT="2/hour")
+    ann, bob = await hub.signup(), await hub.signup()
+    words, key = {"content": "x", "recipientId": bob.id}, {"idempotency-key": "k"}
+    answers = [await hub.client(ann).post(SEND, json=words, headers=key) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert answers[0].json() == answers[1].json()
+
+
 async def test_a_sender_has_a_limit_in_all_and_one_for_each_recipient(start_hub: StartHub) -> None:
     hub = await start_hub(HUB_RATE_LIMIT="5/minute", HUB_PAIR_RATE_LIMIT="3/hour")
     ann, bob, eve = [await hub.signup() for _ in range(3)]

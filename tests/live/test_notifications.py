@@ -1,5 +1,6 @@
 """Notifications, broadcasts and announcements over HTTP, on a real hub with open streams."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -203,6 +204,22 @@ async def test_who_may_send_and_broadcast(shared_hub: Hub, service: httpx2.Async
     assert problem(unknown) == (422, "INVALID_FIELD", "/channel", "unknown channel")
     large = await service.post(path, json={"type": "sale", "data": {"a": "x" * 17_000}})
     assert problem(large) == (422, "INVALID_FIELD", "/data", "length")
+
+
+async def test_the_inbox_is_changed_only_so_fast(shared_hub: Hub) -> None:
+    client, nothing = shared_hub.client(await shared_hub.signup()), "0" * 8 + "-0000" * 3 + "-" + "0" * 12
+    paths = [f"/api/realtime/notifications/{verb}" for verb in ("read", "unread", "seen", "archive", "unarchive")]
+    asked: list[tuple[str, dict[str, Any]]] = [(path, {"ids": [nothing]}) for path in paths]
+    asked += [("/api/realtime/notifications/undo", {"undo": nothing}), (f"/api/notifications/{nothing}/actions/a", {})]
+    answers = [await client.post(path, json=body) for path, body in asked]
+    assert 429 not in [answer.status_code for answer in answers]
+    while answers[-1].status_code != 429:
+        answers = await asyncio.gather(*(client.post(paths[0], json={"ids": [nothing]}) for _ in range(50)))
+    assert answers[-1].json()["limit"] == "changes of the inbox"
+    for path, body in asked:
+        # It comes back as time goes by, but not as fast as one can ask.
+        while (await client.post(path, json=body)).status_code != 429:
+            pass
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ class Hub:
         self.now = 1_000.0
         self.log = ListLog()
         self.options = RealtimeOptions(epoch="e", **options)
+        # Whom the manager said to forget.
+        self.gone: list[str] = []
         self.manager = self.make_manager()
 
     def make_manager(self) -> RealtimeManager:
@@ -63,6 +65,7 @@ class Hub:
             wall=lambda: int(self.now * 1_000),
             random=Random(7),
             process="p",
+            on_gone=self.gone.extend,
         )
 
     def tell(self, channel: str, *data: str) -> list[Event]:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from realtime.absent import LOT
 from realtime.limiter import Limit
 from realtime.options import RealtimeOptions
 from tests.realtime.conftest import MakeHub
@@ -137,16 +138,36 @@ async def test_users_leave_memory_five_minutes_after_their_last_stream(hub: Hub)
     one, two = hub.open("u"), hub.open("u")
     hub.manager.close(one.session)
     pass_time(hub, 400)
-    assert hub.manager.knows("u")
     hub.manager.close(two.session)
     pass_time(hub, 299)
-    assert hub.manager.knows("u")
     back = hub.open("u")
-    pass_time(hub, 200)
-    assert hub.manager.knows("u")
+    pass_time(hub, 400)
+    assert hub.gone == []
     hub.manager.close(back.session)
-    pass_time(hub, 331)
-    assert not hub.manager.knows("u")
+    pass_time(hub, 299)
+    assert hub.gone == []
+    pass_time(hub, 1)
+    assert hub.gone == ["u"]
+    pass_time(hub, 400)
+    assert hub.gone == ["u"], "said once"
+
+
+async def test_users_never_leave_memory_for_being_idle_where_that_is_off(make_hub: MakeHub) -> None:
+    hub = await make_hub(idle_seconds=0)
+    hub.manager.close(hub.open("u").session)
+    pass_time(hub, 10)
+    assert hub.gone == []
+
+
+async def test_many_who_leave_at_once_are_forgotten_in_lots(hub: Hub) -> None:
+    names = [f"u{number}" for number in range(LOT + 10)]
+    for client in [hub.open(name) for name in names]:
+        hub.manager.close(client.session)
+    hub.now += 300
+    hub.manager.tick(hub.now)
+    assert hub.gone == names[:LOT]
+    hub.manager.tick(hub.now)
+    assert hub.gone == names
 
 
 async def test_streams_are_capped_per_user_and_address(make_hub: MakeHub) -> None:

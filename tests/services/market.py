@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, event
 
-from services import bidding, jobs, joining
+from services import bidding, jobs, joining, prepared
 from services.errors import DomainError
 from services.outbox import Draft
 from services.shapes import Bid, Job, Person, Role
@@ -61,15 +61,37 @@ def refused(kind: type[Refusal], act: Callable[..., object], *args: Any, **named
 
 
 def meanwhile(tx: Connection, before: str, act: Callable[[], object]) -> None:
-    """Let something happen right before the next statement that begins so, once.
+    """Let something happen right before the next statement that begins so, once; it may be a prepared one.
 
     It is what another transaction can do between a unit's look and its first write, on a store with several writers.
     """
+    patch, acts, cursor_of = pytest.MonkeyPatch(), [act], prepared._cursor
 
-    acts = [act]
-
-    def look(_tx: object, _cursor: object, statement: str, *_rest: object) -> None:
+    def look(statement: str) -> None:
         if acts and statement.startswith(before):
+            patch.undo()
             acts.pop()()
 
-    event.listen(tx, "before_cursor_execute", look)
+    event.listen(tx, "before_cursor_execute", lambda _tx, _cursor, statement, *_: look(statement))
+    patch.setattr(prepared, "_cursor", lambda tx: _Watched(cursor_of(tx), look))
+
+
+class _Watched:
+    """A cursor that says what it is going to run."""
+
+    def __init__(self, cursor: Any, look: Callable[[str], None]) -> None:
+        self._cursor, self._look = cursor, look
+
+    def execute(self, statement: str, values: Sequence[Any]) -> None:
+        self._look(statement)
+        self._cursor.execute(statement, values)
+
+    def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._look(statement)
+        self._cursor.executemany(statement, rows)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __iter__(self) -> Any:
+        return iter(self._cursor)

@@ -1,6 +1,7 @@
 """What waits or takes its time is bounded: one more than fits is refused or left out, and what is too slow is ended."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from email.message import EmailMessage
@@ -15,9 +16,11 @@ from api.deliveries import Deliveries
 from api.mailer import Mailer, MailServer
 from api.upload_places import UploadPlaces
 from realtime.cursor import Cursor
+from services import thumbnails
 from services.attachment_files import AttachmentFiles, Draft
 from services.database import Database
 from services.errors import InvalidField, Overloaded
+from services.thumbnails import Looked, Thumbnails
 from tests.mail_server import LocalMailServer
 
 
@@ -100,6 +103,34 @@ async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
     reports.report("ann", Cursor("e", 8), head=9)
     reports.report("eve", Cursor("e", 8), head=9)
     assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
+    reports.forget(["ann", "bob"])
+    assert [reports.stored(each) for each in ("ann", "eve")] == [0, 8]
+
+
+async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "WAITING", 2)
+    begun, go_on, running, most = threading.Event(), threading.Event(), 0, 0
+
+    def look(path: Path, type: str) -> Looked:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        begun.set()
+        go_on.wait(20)
+        running -= 1
+        return Looked(1, 1, b"", None)
+
+    monkeypatch.setattr(thumbnails, "look", look)
+    looking = Thumbnails()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(looking.look(Path("a"), "image/png"))
+        await asyncio.to_thread(begun.wait, 20)
+        with pytest.raises(Overloaded):
+            await looking.look(Path("a"), "image/png")
+        go_on.set()
+    assert most == 1
+    assert (await looking.look(Path("a"), "image/png")).width == 1
 
 
 async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,20 @@ async def house(store: Path) -> AsyncIterator[House]:
     await house.database.stop()
 
 
+async def test_who_is_forgotten_has_ended_nothing_and_is_looked_up_again(house: House) -> None:
+    (ada, login), (bob, other) = await house.sign_up("ada@example.org"), await house.sign_up("bob@example.org")
+    for each in (login, other):
+        assert await house.credentials.of_login(each) is not None
+    mark, before = house.credentials.mark, house.reads
+    house.credentials.forget(ada.id)
+    found = await house.credentials.of_login(other)
+    assert found is not None
+    assert (found.user_id, house.reads) == (bob.id, before)
+    found = await house.credentials.of_login(login)
+    assert found is not None
+    assert (found.user_id, house.reads, house.credentials.mark) == (ada.id, before + 1, mark)
+
+
 async def test_a_login_is_read_once_and_then_at_hand(house: House) -> None:
     user, login = await house.sign_up("ada@example.org")
     for _ in range(3):

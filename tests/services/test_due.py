@@ -421,17 +421,3 @@ async def test_nobody_is_told_of_what_was_rolled_back(
     assert await database.read(balances, bad.owner, bad.ann) == [(FUNDS - 4_000, 4_000), (0, 0)]
     assert [one.type for one in (await database.read(inbox.page, user_id=bad.ann.id)).items] == ["hired"]
     await database.read(check_books)
-
-
-def test_people_are_told_in_the_order_of_their_ids_so_that_inboxes_are_locked_alike(
-    tx: Connection, told: list[Draft]
-) -> None:
-    g = gig(tx, expires_at=NOW + 1)
-    extra: list[Person] = [person(tx, f"F{n}") for n in range(5)]
-    for who in reversed(extra):
-        bid(tx, g.job, who)
-    told.clear()
-    step(tx, NOW + 1)
-    channels = [draft.channel for draft in told if draft.type == "notification"]
-    assert channels == sorted(channels)
-    assert len(channels) == 8

@@ -24,6 +24,7 @@ from services import (
 from services.errors import Forbidden, InvalidField
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Message
+from services.receipts import LOOKED_AT
 from services.shapes import Person
 from services.standing import MOST_MEMBERS
 from services.words import To, Words
@@ -187,6 +188,21 @@ def test_in_a_large_group_reading_is_told_to_the_reader_alone(
     assert {member.read_up_to for member in shown if member.id == rest[0].id} == {last.id}
 
 
+def test_a_report_is_looked_up_in_so_many_conversations_the_last_active_first(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    groups = [membership.make(tx, maker_id=ann.id, member_ids=[bob.id], now=NOW).id for _ in range(LOOKED_AT + 2)]
+    for group in groups:
+        say(tx, ann, group)
+    reports = {bob.id: 1_000_000}
+    assert receipts.undelivered(tx, reports=reports) == [bob.id]
+    receipts.deliver(tx, reports=reports, now=NOW)
+    given = select(tables.members.c.conversation_id).where(
+        tables.members.c.user_id == bob.id, tables.members.c.delivered_seq > 0
+    )
+    assert set(tx.execute(given).scalars()) == set(groups[2:])
+    assert receipts.undelivered(tx, reports=reports) == []
+
+
 def test_a_group_is_for_a_hundred(tx: Connection) -> None:
     ann, rest = person(tx), [person(tx).id for _ in range(MOST_MEMBERS)]
     with pytest.raises(InvalidField):
@@ -196,6 +212,24 @@ def test_a_group_is_for_a_hundred(tx: Connection) -> None:
         membership.add(tx, conversation_id=team, by=ann.id, user_ids=rest[:1], history=True, now=NOW)
     membership.add(tx, conversation_id=team, by=ann.id, user_ids=rest[1:], history=True, now=NOW)
     assert len(conversations.one(tx, conversation_id=team, user_id=ann.id).members) == MOST_MEMBERS
+
+
+def test_a_page_of_large_groups_ends_early_and_the_next_goes_on(
+    tx: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversations, "PAGE_MEMBERS", 6)
+    ann, *others = [person(tx, str(number)) for number in range(8)]
+    for size in (3, 3, 7, 2):
+        membership.make(tx, maker_id=ann.id, member_ids=[each.id for each in others[: size - 1]], now=NOW)
+        say(tx, ann, conversations.page(tx, user_id=ann.id, limit=1).items[0].id)
+    pages, after = [], None
+    while True:
+        page = conversations.page(tx, user_id=ann.id, limit=100, after=after)
+        pages.append([len(each.members) for each in page.items])
+        if (after := page.next) is None:
+            break
+    assert pages == [[2], [7], [3, 3]]
+    assert conversations.page(tx, user_id=others[-1].id).items == []
 
 
 def test_a_group_whose_maker_leaves_is_that_of_its_oldest_member(tx: Connection) -> None:

@@ -1,33 +1,24 @@
 """A store from before there was money keeps its jobs, in their order, and they are found, counted and suggested."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-from alembic import command
 from sqlalchemy import text
 
 from services import job_lists, migrate, sqlite
 from services.job_search import Wanted
+from tests.services.old_stores import at_revision
 
 
 def test_jobs_of_the_first_form_are_indexed_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
-    engine = sqlite.writer_engine(path)
-    with engine.begin() as connection:
-        config = migrate.configuration()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    engine.dispose()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("INSERT INTO users (id, name, role, created_at) VALUES ('ann', 'Ann', 'client', 0)")
+    with at_revision(path, "0001") as store:
+        store.execute("INSERT INTO users (id, name, role, created_at) VALUES ('ann', 'Ann', 'client', 0)")
         for number, status in ((3, "open"), (1, "expired"), (2, "open")):
-            connection.execute(
+            store.execute(
                 "INSERT INTO jobs (id, owner_id, title, description, budget, currency, skills, status, instant_accept,"
                 " created_at, updated_at, untold) VALUES (?, 'ann', ?, 'd', 5, 'USD', '[\"sql\"]', ?, 0, 0, 0, 0)",
                 (f"job-{number}", f"Logo {number}", status),
             )
-        connection.commit()
     migrate.upgrade(path)
     engine = sqlite.writer_engine(path)
     with engine.connect() as tx:

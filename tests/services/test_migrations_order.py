@@ -6,13 +6,13 @@ from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from alembic import command
 from sqlalchemy import Connection, text
 
-from services import bidding, bids, comments, job_lists, jobs, migrate, profiles, sqlite, users
+from services import bidding, bids, comments, job_lists, jobs, migrate, profiles, users
 from services.job_search import Wanted
 from services.shapes import Person
 from tests.services.gigs import NOW
+from tests.services.old_stores import at_revision
 
 OLGA, ANN = Person(id="olga", name="Olga"), Person(id="ann", name="Ann")
 TITLE, SKILLS = normalize("NFD", "Café"), normalize("NFD", '["Café","Ébène"]')
@@ -31,15 +31,7 @@ _BID = (
 def old_store(tmp_path: Path) -> Path:
     """Revision 0004: an open job with bids and comments whose ids do not sort as they came, and a job that is done."""
     path = tmp_path / "hub.db"
-    engine = sqlite.writer_engine(path)
-    with engine.connect() as connection:
-        store = sqlite.raw(connection)
-        store.execute("PRAGMA foreign_keys=OFF")
-        with connection.begin():
-            config = migrate.configuration()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0004")
-        store.execute("PRAGMA foreign_keys=ON")
+    with at_revision(path, "0004") as store:
         store.execute("INSERT INTO users (id, name, role, created_at) VALUES ('olga', 'Olga', 'client', 0)")
         store.execute(
             "INSERT INTO users (id, name, role, skills, created_at) VALUES ('ann', 'Ann', 'freelancer', ?, 0)",
@@ -57,7 +49,6 @@ def old_store(tmp_path: Path) -> Path:
         store.execute("UPDATE jobs SET status='assigned', hired_bid_id='won', hired_at=1 WHERE id='done'")
         store.execute("UPDATE bids SET status='hired', hired_at=1 WHERE id='won'")
         store.execute("UPDATE jobs SET status='completed', held=0 WHERE id='done'")
-    engine.dispose()
     return path
 
 

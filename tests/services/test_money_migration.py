@@ -5,17 +5,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
 from sqlalchemy import Connection, select
 
 from services import closing as ends
-from services import due, hiring, job_moves, life, migrate, sqlite
+from services import due, hiring, job_moves, life, migrate
 from services.books import Look
 from services.errors import Conflict
 from services.shapes import Person
 from services.tables import jobs, transfers
 from services.times import DAY
 from tests.services.gigs import NOW, TERMS, balances
+from tests.services.old_stores import at_revision
 
 OWNER, OTHER, ANN = (Person(id=f"{number:036d}", name=name) for number, name in enumerate(("Olga", "Otto", "Ann")))
 # Each status that revision 0001 knew, with the owner.
@@ -30,24 +30,11 @@ OLD = {
 }
 
 
-def to_revision(path: Path, revision: str) -> None:
-    engine = sqlite.writer_engine(path)
-    with engine.connect() as connection:
-        sqlite.raw(connection).execute("PRAGMA foreign_keys=OFF")
-        with connection.begin():
-            config = migrate.configuration()
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-    engine.dispose()
-
-
 @pytest.fixture
 def old_store(tmp_path: Path) -> Path:
     """A store of revision 0001 with a job of 5,000 in every state, and a bid of 4,000 on it."""
     path = tmp_path / "hub.db"
-    to_revision(path, "0001")
-    with closing(sqlite3.connect(path)) as store:
-        store.execute("PRAGMA foreign_keys=ON")
+    with at_revision(path, "0001") as store:
         for person in (OWNER, OTHER, ANN):
             store.execute(
                 "INSERT INTO users (id, name, role, skills, created_at) VALUES (?, ?, 'client', '[]', 0)",
@@ -72,7 +59,6 @@ def old_store(tmp_path: Path) -> Path:
             )
             if hired:
                 store.execute("UPDATE bids SET status = 'hired', hired_at = ? WHERE id = ?", (NOW + 2, bid))
-        store.commit()
     return path
 
 
@@ -129,11 +115,9 @@ def test_every_deadline_is_kept(old: Connection) -> None:
 
 
 def test_jobs_that_have_their_times_keep_them(old_store: Path) -> None:
-    to_revision(old_store, "0004")
-    with closing(sqlite3.connect(old_store)) as store:
+    with at_revision(old_store, "0004") as store:
         store.execute("UPDATE jobs SET due_at = 5 WHERE status IN ('open','submitted')")
         store.execute("UPDATE jobs SET accepted_at = 6 WHERE status IN ('in_progress','submitted')")
-        store.commit()
     migrate.upgrade(old_store)
     with closing(sqlite3.connect(old_store)) as store:
         found = store.execute("SELECT status, due_at, accepted_at FROM jobs WHERE held > 0").fetchall()

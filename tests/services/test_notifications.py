@@ -32,6 +32,11 @@ def heard(told: list[outbox.Draft]) -> list[tuple[str, dict[str, Any]]]:
     return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel != "control"]
 
 
+def test_inboxes_are_locked_in_the_order_of_their_users_whatever_that_of_the_mail(tx: Connection) -> None:
+    ann, bob = person(tx), person(tx, "Bob")
+    assert list(notifications._grow(tx, [(bob, letter()), (ann, letter()), (bob, letter())])) == [ann, bob]
+
+
 def test_the_event_is_the_notification_with_the_counts_after_it(tx: Connection, told: list[outbox.Draft]) -> None:
     ann = person(tx)
     notifications.add(tx, user_id=ann, type="a", category="job", title="T", body="B", now=NOW)

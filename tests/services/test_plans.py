@@ -1,12 +1,15 @@
 """What is asked all the time reads an index from where it begins to where it ends, and sorts nothing."""
 
 import re
+import sqlite3
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, insert
 
-from services import bids, books, comments, due, job_events, profiles
+from services import bidding, bids, books, comments, due, job_events, profiles, sqlite
+from services.tables import metadata
+from tests.services.gigs import NOW, bid, gig, post
 from tests.services.plans import plan
 
 LISTS = {
@@ -44,3 +47,41 @@ def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
     assert first in steps, steps
     assert not [step for step in steps if step != first and _WHOLE.search(step)], steps
     assert any("TEMP B-TREE" in step for step in steps) == (name == _SORTS), steps
+
+
+def test_the_books_read_of_an_owners_jobs_only_those_that_can_hold_money(tx: Connection) -> None:
+    assert "SEARCH jobs USING INDEX ix_jobs_owner_id_status (owner_id=? AND status=?)" in plan(tx, books._ACCOUNTS)
+
+
+@pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "pushes", "accounts", "users"])
+def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, name: str) -> None:
+    adding = (
+        insert(metadata.tables[name])
+        .values({column.name: None for column in metadata.tables[name].c if column.computed is None})
+        .compile(tx.engine)
+    )
+    steps = tx.exec_driver_sql(f"EXPLAIN {adding}", (None,) * len(adding.params))
+    assert "OpenEphemeral" not in [step.opcode for step in steps]
+
+
+def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
+    planned: list[object] = []
+
+    def live() -> None:
+        done = gig(tx, "completed")
+        job = post(tx, done.owner)
+        taken_back = bid(tx, job, done.ann)
+        bidding.withdraw(tx, bid_id=taken_back, freelancer_id=done.ann.id, now=NOW)
+        bidding.offer_budget(tx, job_id=job.id, freelancer_id=done.ann.id, budget=job.budget, now=NOW)
+
+    def note(*what: object) -> int:
+        planned.append(what)
+        return sqlite3.SQLITE_OK
+
+    # SQLite asks whether it may when it plans; a new authorizer makes it forget the plans it has.
+    sqlite.raw(tx).set_authorizer(note)
+    live()
+    assert planned
+    planned.clear()
+    live()
+    assert planned == []

@@ -1,0 +1,31 @@
+"""In which currency the books of a store are: settled at its first start, and for good."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, bindparam, insert, select
+
+from services import sqlite
+from services.errors import Conflict
+from services.tables import ledger
+
+_CURRENCY = select(ledger.c.currency)
+_SETTLE = insert(ledger).values(id=1, currency=bindparam("code"))
+
+
+def settle(tx: Connection, *, currency: str, now: int = 0) -> None:
+    """Keep the books in this currency from now on. Raises Conflict where they are in another one."""
+    kept = tx.execute(_CURRENCY).scalar_one_or_none()
+    if kept is None:
+        tx.execute(_SETTLE, {"code": currency})
+    elif kept != currency:
+        raise Conflict(f"The books of this store are in {kept}, so HUB_CURRENCY must be {kept}; it is {currency}.")
+
+
+def settle_store(path: Path, currency: str) -> None:
+    """The same for a migrated store that nobody serves yet. Raises Conflict and CannotOpen."""
+    engine = sqlite.writer_engine(path)
+    try:
+        with sqlite.opening(path), engine.connect() as connection, connection.begin():
+            settle(connection, currency=currency)
+    finally:
+        engine.dispose()
