@@ -56,7 +56,10 @@ export function requester({ url = "", fetch = globalThis.fetch.bind(globalThis),
     const credentials = token ? "omit" : "same-origin";
     const signal = AbortSignal.timeout(isForm ? UPLOAD_WAIT : ANSWER_WAIT);
     const response = await fetch(url + path, { method, headers, body: text, credentials, signal }).catch(() => null);
-    const answer = response && response.status !== 204 ? await response.json().catch(() => undefined) : null;
+    const answer = await response
+      ?.text()
+      .then((text) => (text ? JSON.parse(text) : null))
+      .catch(() => undefined);
     // Of half an answer nobody can tell what was done, as of none.
     if (!response || (response.ok && answer === undefined))
       throw new Problem({ status: 0, message: signal.aborted ? SLOW : UNREACHABLE });

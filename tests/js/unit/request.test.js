@@ -32,7 +32,7 @@ test("a hub that does not answer is waited for so long and no longer, and it is 
 });
 
 test("an answer that stops half-way is none, and the same asked again goes with the same key", async (t) => {
-  const half = async () => ({ ok: true, status: 200, json: async () => JSON.parse('{"id":') });
+  const half = async () => ({ ok: true, status: 200, text: async () => '{"id":' });
   const { request, waits, keys } = silence(t, half);
   for (const at of [0, 1]) {
     const asked = request("POST", "/api/jobs", { title: "Once" });
@@ -55,4 +55,9 @@ test("a file is given more time than a question", async (t) => {
 test("who refuses a connection is not said to be slow", async () => {
   const request = requester({ fetch: async () => Promise.reject(new TypeError("no network")) });
   await assert.rejects(request("GET", "/api/jobs"), { status: 0, message: /cannot be reached/ });
+});
+
+test("an answer without a word is one, as 202 and 204 have it", async () => {
+  const request = requester({ fetch: async () => new Response("", { status: 202 }) });
+  assert.equal(await request("POST", "/api/auth/email/confirmation"), null);
 });
