@@ -6,12 +6,12 @@ not for thirty. That is all that is done to them.
 """
 
 import hashlib
-import json
 import mimetypes
+import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,7 +37,7 @@ _STYLE = re.compile(r"\bsheet\(`[^`]*`\)")
 _AROUND = re.compile(r"\s*([{};,>])\s*|(?<=:) ")
 _MARGIN = re.compile(r"^[ \t]+|\n(?=\n)", re.MULTILINE)
 _ROOT: Final = Path(__file__).parents[1]
-# Seconds that shortening names may take; it takes a third of one.
+# Seconds that making them may take; it takes half of one.
 _PATIENCE: Final = 30
 
 
@@ -59,12 +59,31 @@ class Assets:
     files: Mapping[str, Asset]
 
 
-def read(web: Path) -> Assets:
+def made(web: Path) -> Assets:
+    """Everything below `web`, made in a process of its own: what that takes does not stay in the hub.
+
+    Where it cannot run, the same is made here, with long names, and the log says so. Raises as `read` does.
+    """
+    command = [sys.executable, "-m", "api.make_assets", str(web)]
+    try:
+        done = subprocess.run(  # noqa: S603  # our own interpreter and module
+            command, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_PATIENCE
+        )
+        assets: Assets = pickle.loads(done.stdout)  # noqa: S301  # our own process wrote it
+    except (OSError, ValueError, pickle.UnpicklingError, EOFError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error).encode()
+        why = said.decode(errors="replace").strip().rpartition("\n")[2]
+        structlog.get_logger("assets").warning("names stay long", why=why)
+        return read(web)
+    return assets
+
+
+def read(web: Path, shortened: Callable[[str], str] = str) -> Assets:
     """Everything below `web`. Raises OSError, and ValueError where a module imports one that is not there."""
     texts = {path.name: path.read_text() for path in sorted(web.glob("*.js"))}
     sent = {path.relative_to(web).as_posix(): path.read_bytes() for path in sorted(web.rglob("*")) if path.is_file()}
     sent = {name: content for name, content in sent.items() if name not in texts}
-    sent |= {name: compact(code).encode() for name, code in _with_short_names(bundles(texts)).items()}
+    sent |= {name: compact(shortened(code)).encode() for name, code in bundles(texts).items()}
     release = hashlib.sha256(b"\0".join(name.encode() + b"\0" + sent[name] for name in sorted(sent))).hexdigest()[:12]
     return Assets(release, {name: _asset(name, content, release) for name, content in sent.items()})
 
@@ -121,21 +140,6 @@ def _bundle(entry: str, modules: Sequence[str], texts: Mapping[str, str], home: 
 
 def _import(names: Sequence[str], file: str) -> str:
     return f'import {{ {", ".join(names)} }} from "./{file}";\n' if names else f'import "./{file}";\n'
-
-
-def _with_short_names(codes: Mapping[str, str]) -> Mapping[str, str]:
-    """The same programs from a process of its own; as they are where that is not possible, which the log then says."""
-    command = [sys.executable, "-m", "api.short_names"]
-    try:
-        done = subprocess.run(  # noqa: S603  # our own interpreter and module
-            command, cwd=_ROOT, input=json.dumps(codes), capture_output=True, text=True, check=True, timeout=_PATIENCE
-        )
-        short: dict[str, str] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        why = getattr(error, "stderr", None) or str(error)
-        structlog.get_logger("assets").warning("names stay long", why=str(why).strip().rpartition("\n")[2])
-        return codes
-    return short
 
 
 def _asset(name: str, content: bytes, release: str) -> Asset:

@@ -1,13 +1,9 @@
 """Gives short names to what nobody outside a JavaScript module can see: private members, and what is declared inside.
 
-`python -m api.short_names` reads {file: code} as JSON and writes the same, shorter. It is a process of its own because
-the parser's memory is of no use once the files are made.
-
 A name becomes the same other name wherever it stands in its file, and no two names become one, so whatever it meant is
 what it means. Names that are exported, imported, or used where the file does not declare them (`document`) stay.
 """
 
-import json
 import sys
 from bisect import bisect_right
 from collections import Counter
@@ -122,7 +118,3 @@ def _renamed(source: bytes, nodes: Iterable[Node], short: Mapping[bytes, bytes])
 
 def _text(node: Node) -> bytes:
     return node.text or b""
-
-
-if __name__ == "__main__":
-    json.dump({file: shortened(code) for file, code in json.load(sys.stdin).items()}, sys.stdout)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from api.assets import bundles, read
+from api.assets import bundles, made
 from api.compact import compact
 from api.short_names import shortened
 
@@ -103,7 +103,7 @@ def check_the_same(written: list[str], sent: list[str]) -> None:
 
 def test_what_is_sent_is_the_same_program_as_what_is_written_but_for_names() -> None:
     written = bundles({path.name: path.read_text() for path in WEB.glob("*.js")})
-    sent = read(WEB)
+    sent = made(WEB)
     written["sw.js"] = (
         written["sw.js"].replace("{release}", sent.release).replace('"/static/', f'"/static/{sent.release}/')
     )
@@ -128,7 +128,7 @@ def test_where_names_cannot_be_shortened_the_log_says_so_and_files_are_sent_with
 ) -> None:
     monkeypatch.setattr(sys, "executable", python)
     with structlog.testing.capture_logs() as logs:
-        files = read(WEB).files
+        files = made(WEB).files
     assert [entry["event"] for entry in logs] == ["names stay long"]
     written = bundles({path.name: path.read_text() for path in WEB.glob("*.js")})
     assert files["client.js"].plain.decode() == compact(written["client.js"])
