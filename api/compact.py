@@ -1,4 +1,4 @@
-"""Makes JavaScript shorter, and the same program: without what no engine reads, and with short names that nobody sees.
+"""Makes JavaScript shorter, and the same program: without what no engine reads.
 
 It is for code as web/ has it: every statement ends with a semicolon and none is empty, and a slash begins a regular
 expression only where nothing stands that could be divided. What is in quotes, templates and regular expressions stays
@@ -6,9 +6,6 @@ as it is.
 """
 
 import re
-from collections import Counter
-from itertools import chain
-from string import ascii_letters
 from typing import Final
 
 _QUOTED: Final = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
@@ -20,8 +17,6 @@ _SPACE: Final = re.compile(r"(?P<needed>(?<=[\w$#])\s+(?=[\w$#])|(?<=\+)\s+(?=\+
 _LAST: Final = re.compile(r",(?=[)\]}])|;(?=\})")
 # One name before an arrow needs no brackets.
 _ONE_NAME: Final = re.compile(r"(?<![\w$#)])\(([a-zA-Z]\w*)\)(?==>)")
-# What no other module can see: members that begin with #, and constants in capitals that are not exported.
-_OWN: Final = re.compile(r"#[a-zA-Z]\w*|^const ([A-Z][A-Z_]+)(?= =)", re.MULTILINE)
 _TEXT: Final = "\0"
 
 
@@ -33,20 +28,6 @@ def compact(code: str) -> str:
     plain, texts = _parted(code)
     plain = _LAST.sub("", _SPACE.sub(lambda space: " " if space["needed"] else "", plain))
     return _joined(_ONE_NAME.sub(r"\1", plain), texts)
-
-
-def with_short_names(code: str) -> str:
-    """With names of a letter or two for what is seen in this file only, the most used ones first.
-
-    Raises ValueError where a template does not end.
-    """
-    plain, texts = _parted(code)
-    own = {found[1] or found[0] for found in _OWN.finditer(plain)}
-    names = re.compile(r"(?:(?<=\.\.\.)|(?<![.\w$]))[A-Z][A-Z_]+\b|#[a-zA-Z]\w*")
-    used = Counter(name for name in names.findall(plain) if name in own)
-    letters = chain(ascii_letters, (a + b for a in ascii_letters for b in ascii_letters))
-    short = {name: ("#" if name.startswith("#") else "$") + next(letters) for name, _ in used.most_common()}
-    return _joined(names.sub(lambda name: short.get(name[0], name[0]), plain), texts)
 
 
 def _joined(plain: str, texts: list[str]) -> str:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.assets import Asset, Assets, read
+from api.assets import Asset, Assets, made
 from services.errors import NotFound
 
 WEB: Final = Path(__file__).resolve().parent.parent / "web"
@@ -35,8 +35,8 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes() -> list[BaseRoute]:
-    """The files are read once, here."""
-    assets = read(WEB)
+    """The files are made once, here."""
+    assets = made(WEB)
     return [
         *(Route(path, _one(assets.files["index.html"])) for path in APP),
         Route("/docs", _one(assets.files["docs.html"])),

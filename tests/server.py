@@ -42,6 +42,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"HUB_HOST": "127.0.0.1", "HUB_PORT": str(self.port), "HUB_DATA_DIR": str(data_dir)}
         self.settings = QUICK | own | dict(settings or {})
+        # Where its packages and web/ lie: a test may have another release served from the next start on.
+        self.code = ROOT
         self._lines: list[str] = []
         self._news = Condition()
         self._process: subprocess.Popen[str] | None = None
@@ -100,7 +102,7 @@ class Server:
         assert not self.running
         self._process = subprocess.Popen(
             [sys.executable, "-m", "api", "serve"],
-            cwd=ROOT,
+            cwd=self.code,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

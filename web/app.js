@@ -43,9 +43,15 @@ const app = {
     return this.client.request(method, path, body);
   },
   go(url, replace = false) {
-    const { pathname, search, hash } = new URL(url, location.href);
+    const { href, pathname, search, hash } = new URL(url, location.href);
+    if (outdated && !replace) {
+      location.assign(href);
+      return;
+    }
     history[replace ? "replaceState" : "pushState"](null, "", pathname + search + hash);
     show();
+    // Who does not see the page change hears that it did.
+    if (!replace) frame?.querySelector("main").focus({ preventScroll: true });
   },
   /** Draw now and after each change, as long as the page is shown. */
   watch(live, draw) {
@@ -68,6 +74,8 @@ let ends = [];
 let frame = null;
 let shownFor = undefined;
 let notice = "";
+/** The hub has become another release since this page came from it: the next step fetches the page of now. */
+let outdated = false;
 
 const wire = new Wire(app.client);
 let frameEnd = () => {};
@@ -83,10 +91,15 @@ const ROUTES = [
   [/^\/settings$/, settingsPage, "user"],
 ];
 
-/** Show the page that the address names. */
-function show() {
+/** The page that is shown is left. */
+function finish() {
   for (const end of ends) end();
   ends = [];
+}
+
+/** Show the page that the address names. */
+function show() {
+  finish();
   const { user } = app;
   if (user === undefined) return;
   let path = location.pathname;
@@ -106,8 +119,7 @@ function show() {
 }
 
 function leave() {
-  for (const end of ends) end();
-  ends = [];
+  finish();
   showDoor();
 }
 
@@ -211,6 +223,21 @@ function follow() {
   if (user) renewPush(app.client).catch(() => {});
 }
 
+/** @param {ServiceWorkerContainer | undefined} workers absent where the page is not served securely */
+function followRelease(workers) {
+  if (!workers) return;
+  // That a page which had no worker gets its first is no news.
+  let first = !workers.controller;
+  workers.addEventListener("controllerchange", () => {
+    outdated = !first;
+    first = false;
+  });
+  workers.register("/sw.js").catch(() => {});
+  const look = () => workers.ready.then((registration) => registration.update()).catch(() => {});
+  // A hub that was away may have come back as another.
+  app.client.on("status", ({ data }) => data.status === "live" && !document.hidden && look());
+}
+
 app.client.on("signed-out", ({ data }) => {
   if (data.own) return;
   notice = "You were signed out. Sign in again to go on.";
@@ -241,5 +268,5 @@ document.addEventListener("hub-navigate", (event) => {
 setInterval(() => {
   for (const each of page.querySelectorAll("time[datetime]")) set(each, { textContent: ago(each.dateTime, "en") });
 }, 30_000);
-navigator.serviceWorker?.register("/sw.js").catch(() => {});
+followRelease(navigator.serviceWorker);
 follow();

@@ -2,6 +2,7 @@
 
 import { actionButtons, h, iconButton, iconOf, set } from "./element.js";
 import { wordsOf } from "./texts.js";
+import { reasons } from "./why.js";
 
 /** @param {any} client @param {any} item @returns {Promise<any>} read, or unread again */
 export const flipRead = (client, { id, readAt }) => (readAt ? client.unread(id) : client.read(id));
@@ -64,7 +65,6 @@ export function fill(center, element, item) {
 /** By which ways it came, and why not by the others; said on demand. */
 async function why({ client, language, words }, id, box) {
   if (!box.hidden) return set(box, { hidden: true });
-  const asked = client.request("GET", `/api/notifications/${id}/delivery`);
-  const [delivery, { reasons }] = await Promise.all([asked, import("./why.js")]);
+  const delivery = await client.request("GET", `/api/notifications/${id}/delivery`);
   return set(box, { textContent: reasons(delivery, words, language), hidden: false });
 }

@@ -8,7 +8,7 @@ export class NotificationBell extends HubElement {
   button { position: relative; padding: 0; width: 2.5rem; height: 2.5rem; border-color: transparent; display: grid; place-items: center; border-radius: 50%; }
   button:hover, [aria-expanded=true] { background: var(--_tint); }
   svg { width: 1.375rem; }
-  span { position: absolute; inset-block-start: -.125rem; inset-inline-end: -.25rem; min-width: 1.25rem; padding: 0 .3125rem; border-radius: 1rem; font-size: .6875rem; line-height: 1.25rem;
+  span { position: absolute; top: -.125rem; inset-inline-end: -.25rem; min-width: 1.25rem; padding: 0 .3125rem; border-radius: 1rem; font-size: .6875rem; line-height: 1.25rem;
     font-weight: 700; text-align: center; background: var(--_tint); color: var(--_accent); box-shadow: 0 0 0 2px var(--_card); }
   span.new { background: var(--_spark); color: var(--_on-spark); }
   :host([stale]) span { filter: grayscale(1); }`);

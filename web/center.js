@@ -3,7 +3,8 @@
 import { FILTERS, listed } from "./inbox.js";
 import { article, fill, flipArchived, flipRead } from "./article.js";
 import { HubElement, h, iconButton, listen, set, sheet, showAll, textButton } from "./element.js";
-import { ago } from "./texts.js";
+import { offerPush } from "./push.js";
+import { ago, clock } from "./texts.js";
 
 const SEEN_AFTER = 1_000;
 
@@ -12,37 +13,36 @@ export class NotificationCenter extends HubElement {
   static sheet = sheet(`
   :host { display: none; }
   :host([open]), :host([inline]) { display: block; }
-  :host([open]:not([inline])) { position: fixed; inset-block-start: var(--hub-center-top, 4rem); inset-inline-end: 1rem; width: min(26rem, calc(100vw - 2rem)); z-index: 50; }
+  :host([open]:not([inline])) { position: fixed; top: var(--hub-center-top, 4rem); inset-inline-end: 1rem; width: min(26rem, calc(100vw - 2rem)); z-index: 50; }
   .panel { background: var(--_card); border: 1px solid var(--_line); border-radius: calc(var(--_radius) * 1.25); display: flex; flex-direction: column; max-height: var(--hub-center-height, min(44rem, calc(100dvh - 5.5rem))); overflow: hidden; }
   :host([open]:not([inline])) .panel { box-shadow: var(--_shadow); animation: come .16s ease-out; }
   @media (max-width: 34rem) { :host([open]:not([inline])) { inset: 0; width: auto; } :host([open]:not([inline])) .panel { max-height: none; height: 100dvh; border-radius: 0; border: 0; } }
   .panel:focus { outline: 0; }
   header { display: flex; align-items: center; gap: .25rem; padding: .75rem .75rem .25rem 1.25rem; }
   h2 { font-size: 1.125rem; font-weight: 650; flex: 1; letter-spacing: -.01em; }
-  [role=tablist] { display: flex; gap: .125rem; padding: 0 .75rem; border-block-end: 1px solid var(--_line); overflow-x: auto; scrollbar-width: none; flex: none; }
-  [role=tab] { border: 0; border-radius: 0; padding: .25rem .5rem; color: var(--_soft); font-size: .875rem; border-block-end: 2px solid transparent; margin-block-end: -1px; white-space: nowrap; }
+  [role=tablist] { display: flex; gap: .125rem; padding: 0 .75rem; border-bottom: 1px solid var(--_line); overflow-x: auto; scrollbar-width: none; flex: none; }
+  [role=tab] { border: 0; border-radius: 0; padding: .25rem .5rem; color: var(--_soft); font-size: .875rem; border-bottom: 2px solid transparent; margin-bottom: -1px; white-space: nowrap; }
   [aria-selected=true] { color: var(--_ink); border-color: var(--_accent); }
   .body { overflow-y: auto; flex: 1; overscroll-behavior: contain; outline-offset: -2px; }
   .bar { display: flex; align-items: center; gap: .5rem; flex-wrap: wrap; padding: .5rem 1.25rem; font-size: .875rem; background: var(--_tint); flex: none; }
   .bar span { flex: 1; min-width: 9rem; }
   .bar button { min-height: 2rem; font-size: .875rem; }
-  article { display: grid; grid-template-columns: auto 1fr; gap: .125rem .75rem; padding: .875rem 1.25rem; border-block-end: 1px solid var(--_line); position: relative; outline-offset: -2px; cursor: pointer; }
+  article { display: grid; grid-template-columns: auto 1fr; gap: .125rem .75rem; padding: .875rem 1.25rem; border-bottom: 1px solid var(--_line); position: relative; outline-offset: -2px; cursor: pointer; }
   article:hover { background: color-mix(in srgb, var(--_tint) 45%, transparent); }
-  article.unread::before { content: ""; position: absolute; inset-inline-start: .5rem; inset-block-start: 1.4rem; width: .375rem; height: .375rem; border-radius: 50%; background: var(--_accent); }
+  article.unread::before { content: ""; position: absolute; inset-inline-start: .5rem; top: 1.4rem; width: .375rem; height: .375rem; border-radius: 50%; background: var(--_accent); }
   article.new::before { background: var(--_spark); }
   a, .title { color: inherit; text-decoration: none; font-size: .9375rem; line-height: 1.4; overflow-wrap: anywhere; }
   .unread .title { font-weight: 650; }
   .mark { color: var(--_spark); font-size: .75rem; font-weight: 650; }
-  .tools { position: absolute; inset-block-start: .5rem; inset-inline-end: .5rem; display: flex; visibility: hidden; background: var(--_card); border-radius: .5rem; }
+  .tools { position: absolute; top: .5rem; inset-inline-end: .5rem; display: flex; visibility: hidden; background: var(--_card); border-radius: .5rem; }
   article:is(:hover, :focus-within) .tools { visibility: visible; }
   .why { white-space: pre-line; }
   @media (hover: none) { .tools { visibility: visible; position: static; grid-column: 2; margin-inline-start: -.5rem; background: none; } }
   .tools .icon { width: 2rem; min-height: 2rem; }
   .state { padding: 2.5rem 1.5rem; text-align: center; display: grid; gap: .25rem; justify-items: center; }
   .state b { font-weight: 650; }
-  .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: var(--_tint); animation: shine .8s infinite alternate; }
-  .foot { padding: .75rem; text-align: center; min-height: 1px; }
-  @keyframes shine { to { opacity: .4; } }`);
+  .skeleton { height: 4.5rem; margin: .75rem 1.25rem; border-radius: .5rem; background: var(--_tint); animation: pulse 1s infinite alternate; }
+  .foot { padding: .75rem; text-align: center; min-height: 1px; }`);
   #filter = "all";
   #seen = new Set();
   #watched = new Map();
@@ -154,19 +154,11 @@ export class NotificationCenter extends HubElement {
       set(tab, { ariaSelected: String(tab.id === this.#filter), tabIndex: tab.id === this.#filter ? 0 : -1 });
     set(this.readAll, { disabled: !inbox.unread });
     set(this.undoBar, { hidden: !undo || !undo.token || undo.until < Date.now() });
-    if (undo)
-      set(this.undoWords, {
-        textContent:
-          undo.verb === "read"
-            ? words.didRead(undo.ids.length === 1 ? 1 : 2)
-            : undo.verb === "archive"
-              ? words.didArchive(undo.ids.length)
-              : words.didUnarchive(),
-      });
-    const since = inbox.asOf && new Date(inbox.asOf).toLocaleTimeString(this.language, { hour: "2-digit", minute: "2-digit" });
+    if (undo) set(this.undoWords, { textContent: words.did[undo.verb](undo.ids.length) });
+    const old = status === "offline" && inbox.loaded;
     set(this.offlineBar, {
-      hidden: status !== "offline" || !inbox.loaded,
-      textContent: status === "offline" ? words.offlineSince(since ?? "…") : "",
+      hidden: !old,
+      textContent: old ? words.offlineSince(inbox.asOf ? clock(inbox.asOf, this.language) : "…") : "",
     });
     const now = Date.now();
     const told = this.#filter === "all" ? announcements.filter((one) => !one.expiresAt || Date.parse(one.expiresAt) > now) : [];
@@ -197,7 +189,7 @@ export class NotificationCenter extends HubElement {
     set(this.foot, { textContent: nothing || error ? "" : more ? words.more : words.end });
     if (more && this.open) this.#peek();
     if (!this.offered && status === "live" && items.length && globalThis.Notification?.permission === "default") {
-      import("./push.js").then(({ offerPush }) => offerPush(this, state)).catch(() => {});
+      offerPush(this, state).catch(() => {});
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { Composer } from "./composer.js";
 import { HubElement, PATHS, drawing, h, iconButton, initials, listen, set, sheet, showAll, textButton } from "./element.js";
+import { Group } from "./group.js";
 import { ago } from "./texts.js";
 import { Thread } from "./thread.js";
 
@@ -20,27 +21,27 @@ export class ChatPanel extends HubElement {
   nav small { grid-column: 2; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   .face { grid-row: span 2; width: 2.25rem; height: 2.25rem; border-radius: 50%; background: var(--_tint); color: var(--_accent); display: grid; place-items: center; font-size: .8125rem; font-weight: 650; position: relative; }
   nav [aria-current=true] .face { background: var(--_card); }
-  .face.online::after, .face.idle::after { content: ""; position: absolute; inset-block-end: 0; inset-inline-end: 0; width: .625rem; height: .625rem; border-radius: 50%; background: var(--_accent); box-shadow: 0 0 0 2px var(--_card); }
+  .face.online::after, .face.idle::after { content: ""; position: absolute; bottom: 0; inset-inline-end: 0; width: .625rem; height: .625rem; border-radius: 50%; background: var(--_accent); box-shadow: 0 0 0 2px var(--_card); }
   .face.idle::after { background: var(--_spark); }
   .count { background: var(--_accent); color: var(--_on-accent); font-size: .75rem; font-weight: 700; border-radius: 1rem; padding: 0 .4375rem; }
   .count:empty { display: none; }
   section { display: grid; grid-template-rows: auto 1fr auto auto; min-width: 0; min-height: 0; }
-  header { display: flex; gap: .75rem; align-items: center; padding: .625rem 1rem; border-block-end: 1px solid var(--_line); }
+  header { display: flex; gap: .75rem; align-items: center; padding: .625rem 1rem; border-bottom: 1px solid var(--_line); }
   header > span { flex: 1; display: grid; line-height: 1.3; min-width: 0; }
   .log { overflow-y: auto; padding: 1rem; display: flex; flex-direction: column; gap: .1875rem; overscroll-behavior: contain; outline-offset: -2px; }
-  .log > :first-child { margin-block-start: auto; }
+  .log > :first-child { margin-top: auto; }
   .log > div { max-width: min(34rem, 82%); align-self: flex-start; }
   .log > .mine { align-self: flex-end; text-align: end; }
-  .log > .first { margin-block-start: .75rem; }
+  .log > .first { margin-top: .75rem; }
   .bubble { display: inline-block; text-align: start; padding: .5rem .875rem; border-radius: 1.125rem; background: var(--_tint); white-space: pre-wrap; overflow-wrap: anywhere; }
   .mine .bubble { background: var(--hub-bubble, var(--_accent)); color: var(--hub-on-bubble, var(--_on-accent)); }
   .pending .bubble { opacity: .65; }
   .gone .bubble { background: none; border: 1px dashed var(--_line); color: var(--_soft); }
   .bubble a { color: inherit; display: block; }
-  .bubble img { display: block; max-width: 16rem; max-height: 12rem; border-radius: .625rem; margin-block-start: .25rem; }
+  .bubble img { display: block; max-width: 16rem; max-height: 12rem; border-radius: .625rem; margin-top: .25rem; }
   .log > div { position: relative; border-radius: 1rem; }
   .log button, .typing button { min-height: 1.5rem; padding: 0 .375rem; border: 0; color: var(--_accent); font-size: .8125rem; }
-  .tools { position: absolute; inset-block-start: -1.375rem; inset-inline-end: .5rem; background: var(--_card); border: 1px solid var(--_line); border-radius: .5rem; white-space: nowrap; visibility: hidden; }
+  .tools { position: absolute; top: -1.375rem; inset-inline-end: .5rem; background: var(--_card); border: 1px solid var(--_line); border-radius: .5rem; white-space: nowrap; visibility: hidden; }
   .log > :is(:hover, :focus-within) .tools { visibility: visible; }
   .typing { padding: 0 1rem; min-height: 1.5rem; }
   form { display: flex; gap: .5rem; padding: .5rem .75rem .75rem; align-items: end; }
@@ -75,11 +76,12 @@ export class ChatPanel extends HubElement {
     this.muting = textButton("", () => this.#mute(), "quiet");
     this.thread = new Thread(this);
     this.composer = new Composer(this);
-    this.who = iconButton("people", words.members, () => this.attempt(this.#open(this.talk.getSnapshot().conversation)));
+    this.group = new Group(this);
+    this.who = iconButton("people", words.members, () => this.group.show(this.talk.getSnapshot().conversation));
     this.head = h(
       "header",
       {},
-      iconButton("back", words.back, () => (this.group?.open ? this.group.close() : this.pick("")), { className: "icon back" }),
+      iconButton("back", words.back, () => (this.group.open ? this.group.close() : this.pick("")), { className: "icon back" }),
       h("span", {}, this.heading, this.about),
       this.who,
       this.muting,
@@ -97,7 +99,7 @@ export class ChatPanel extends HubElement {
           "header",
           {},
           h("h2", { textContent: words.conversations }),
-          iconButton("plus", words.newGroup, () => this.attempt(this.#open())),
+          iconButton("plus", words.newGroup, () => this.group.show()),
         ),
         this.none,
         this.people,
@@ -108,6 +110,7 @@ export class ChatPanel extends HubElement {
         this.head,
         this.empty,
         this.thread.log,
+        this.group.box,
         h("div", {}, this.error, this.composer.bar, this.typing),
         this.composer.form,
       ),
@@ -119,7 +122,7 @@ export class ChatPanel extends HubElement {
     this.#list = this.client.live("/api/conversations?limit=50", ["conversations"]);
     queueMicrotask(() => this.#enter());
     return [
-      this.#list.subscribe(() => (this.#drawList(), this.group?.open && this.drawTalk())),
+      this.#list.subscribe(() => (this.#drawList(), this.group.open && this.drawTalk())),
       this.client.on("presence", ({ data }) => {
         this.#presence.set(data.userId, data.status);
         this.#drawList(true);
@@ -175,7 +178,7 @@ export class ChatPanel extends HubElement {
     this.thread.log.replaceChildren();
     this.thread.near = true;
     this.composer.enter(id ?? "");
-    this.group?.close();
+    this.group.close();
     if (id) {
       this.talk = this.client.conversation(id);
       const seen = () => this.drawTalk();
@@ -255,7 +258,7 @@ export class ChatPanel extends HubElement {
   /** Draw what is shown of the conversation that was picked, or of the group that is made. */
   drawTalk() {
     const { words, talk, addressee } = this;
-    const group = this.group?.open ?? false;
+    const group = this.group.open;
     const { outbox } = this.client.getSnapshot();
     const state = talk?.getSnapshot() ?? {
       messages: [],
@@ -285,13 +288,6 @@ export class ChatPanel extends HubElement {
     if (group) return this.group.draw(conversation, this.#known());
     this.thread.draw(state, this.me, others);
     if (!document.hidden && this.thread.near) talk?.read();
-  }
-
-  /** What is about groups is fetched when somebody wants one. @param {any} [conversation] a new one when absent */
-  async #open(conversation) {
-    const { Group } = await import("./group.js");
-    this.group ??= new Group(this);
-    this.group.show(conversation);
   }
 
   /** Those one has talked to. */

@@ -10,8 +10,10 @@ import { Host, Mirror, elect, isVisible } from "./link.js";
 import { newKey, requester } from "./request.js";
 import { Store } from "./store.js";
 
+export { EMPTY_TALK } from "./conversation.js";
 export { NOBODY } from "./core.js";
 export { FILTERS, listed } from "./inbox.js";
+export { UNKNOWN } from "./live.js";
 export { Problem } from "./request.js";
 
 /** What is done elsewhere, in the Core; each resolves when the hub has answered, and rejects with a Problem. */

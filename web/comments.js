@@ -7,7 +7,7 @@ import { face, field, form, when } from "./ui.js";
 export function comments(app, id) {
   const live = app.client.live(`/api/jobs/${id}/comments?limit=50`, [`job/${id}`]);
   const list = h("ul", { className: "comments" });
-  const empty = h("p", { className: "soft" });
+  const empty = h("p", { className: "soft", textContent: "Nobody has asked anything yet." });
   const write = app.user
     ? form(
         { className: "plain" },
@@ -30,10 +30,7 @@ export function comments(app, id) {
   );
   app.watch(live, ({ data, error }) => {
     set(box, { hidden: error?.status === 404 });
-    set(empty, {
-      textContent: data?.items.length ? "" : data ? "Nobody has asked anything yet." : "",
-      hidden: Boolean(data?.items.length),
-    });
+    set(empty, { hidden: !data || data.items.length > 0 });
     showAll(
       list,
       [...(data?.items ?? [])].reverse(),

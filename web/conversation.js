@@ -2,7 +2,8 @@
 
 import { Store } from "./store.js";
 
-const EMPTY_TALK = Object.freeze({
+/** Before anything is known. */
+export const EMPTY_TALK = Object.freeze({
   conversation: null,
   messages: [],
   pending: [],

@@ -1,7 +1,7 @@
 /** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
-import { h, set, showAll } from "./element.js";
-import { actButton, button, face, field, form, mark, money, when, words } from "./ui.js";
+import { h, set, showAll, textButton } from "./element.js";
+import { actButton, face, field, form, mark, money, when, words } from "./ui.js";
 
 /** @param {any} app @param {string} notice why one is here, in a sentence */
 export function door(app, notice) {
@@ -75,7 +75,7 @@ function enterForm(app) {
   const secret = field("Password", password);
   const heading = h("h2");
   const note = h("p", { className: "notice", role: "status", hidden: true });
-  const leads = Object.entries(LEADS).map(([to, label]) => button(label, () => turn(to), "quiet"));
+  const leads = Object.entries(LEADS).map(([to, label]) => textButton(label, () => turn(to), "quiet"));
   const acts = {
     enter: async ({ email, password }) =>
       app.client.signedIn((await app.request("POST", "/api/auth/login", { email, password })).user),
@@ -111,7 +111,7 @@ function enterForm(app) {
     set(password, {
       disabled: mode === "forget",
       autocomplete: joining ? "new-password" : "current-password",
-      minLength: joining ? 8 : -1,
+      minLength: joining ? 8 : 0,
     });
     for (const part of [note, made.querySelector("[role=alert]")]) set(part, { hidden: true });
     if (focus) (joining ? name : email).focus();

@@ -40,8 +40,9 @@ button:disabled { opacity: .5; cursor: default; }
 svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
 .what { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
 .emoji { font: 1.25rem/1.5rem sans-serif; }
-.actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-block-start: .5rem; }
+.actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-top: .5rem; }
 .actions:empty { display: none; }
+@keyframes pulse { to { opacity: .35; } }
 @keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
@@ -194,7 +195,7 @@ export class HubElement extends HTMLElement {
   hearing() {
     return [];
   }
-  draw(_state) {}
+  draw() {}
 
   /** Go to a notification's address: the page may do it itself (`hub-navigate`, cancelable). @param {string | null} url */
   navigate(url) {
@@ -217,7 +218,7 @@ export class HubElement extends HTMLElement {
   }
 
   /** @param {any} _error */
-  failed(_error) {}
+  failed() {}
 }
 
 /** "Maya Lindqvist" → "ML". @param {string} name */

@@ -1,7 +1,7 @@
 /** Find work: the list of jobs, live, with search, suggestions and filters that the address remembers. */
 
 import { h, set, showAll } from "./element.js";
-import { chip, counted, link, money, nothing, sentence, skeleton, skillList, when } from "./ui.js";
+import { chip, counted, link, money, nothing, run, sentence, skeleton, skillList, when } from "./ui.js";
 
 export const CATEGORIES = ["Design", "Software", "Writing", "Photography", "Video", "Data", "Operations"];
 const BUDGETS = [
@@ -49,6 +49,7 @@ export function findJobs(app) {
   const list = h("div", { className: "jobs card flush", "data-testid": "jobs" });
   const state = h("div");
   const more = h("button", { type: "button", textContent: "More jobs", hidden: true });
+  const problem = h("p", { className: "error", role: "alert", hidden: true });
   let end = () => {};
   let timer;
 
@@ -81,15 +82,14 @@ export function findJobs(app) {
               : [nothing("No jobs match", "New ones appear here by themselves. Try fewer filters.")]),
       );
     };
-    more.onclick = async () => {
-      const page = await app
-        .request("GET", `/api/jobs?${params}&after=${encodeURIComponent(next ?? live.getSnapshot().data.next)}`)
-        .catch(() => null);
-      if (!page) return;
-      rest = [...rest, ...page.items];
-      next = page.next;
-      draw();
-    };
+    more.onclick = () =>
+      run(more, problem, async () => {
+        const after = encodeURIComponent(next ?? live.getSnapshot().data.next);
+        const page = await app.request("GET", `/api/jobs?${params}&after=${after}`);
+        rest = [...rest, ...page.items];
+        next = page.next;
+        draw();
+      });
     const stop = live.subscribe(draw);
     end = stop;
     draw();
@@ -151,7 +151,7 @@ export function findJobs(app) {
       filterRow,
       state,
       list,
-      h("div", { className: "center" }, more),
+      h("div", { className: "center" }, more, problem),
     ),
   };
 }
@@ -194,12 +194,7 @@ function suggest(app, input, menu, pick) {
       const q = input.value.trim();
       const found =
         q.length < 2 ? null : await app.request("GET", `/api/jobs/suggest?q=${encodeURIComponent(q)}`).catch(() => null);
-      const texts = found
-        ? (found.items ?? [...(found.titles ?? []), ...(found.skills ?? [])])
-            .map((each) => (typeof each === "string" ? each : (each.text ?? each.title ?? each.value)))
-            .filter(Boolean)
-            .slice(0, 8)
-        : [];
+      const texts = found ? [...found.titles, ...found.skills].slice(0, 8) : [];
       menu.replaceChildren(
         ...texts.map((text, index) =>
           h("li", {

@@ -1,7 +1,6 @@
 /** A group: what it is called, who is in it, who joins, and the way out; or a new one. */
 
 import { h, set, showAll, textButton } from "./element.js";
-import { moreWords } from "./more-texts.js";
 
 const PATH = "/api/conversations";
 
@@ -14,8 +13,7 @@ export class Group {
   /** @param {import("./chat.js").ChatPanel} panel shows it in the place of the messages */
   constructor(panel) {
     this.panel = panel;
-    this.words = { ...panel.words, ...moreWords(panel.language) };
-    const { words } = this;
+    const { words } = panel;
     this.title = h("input", { maxLength: 80 });
     this.members = h("ul", { ariaLabel: words.members });
     this.known = h("ul");
@@ -46,7 +44,6 @@ export class Group {
         this.leave,
       ),
     );
-    panel.thread.log.after(this.box);
   }
 
   get open() {
@@ -60,7 +57,7 @@ export class Group {
 
   /** @param {any} [group] a new one when absent */
   show(group = null) {
-    const { words } = this;
+    const { words } = this.panel;
     this.#group = group;
     set(this.title, { value: group?.title ?? "" });
     set(this.make, { textContent: group ? words.save : words.create });
@@ -78,8 +75,7 @@ export class Group {
 
   /** @param {any} group as it is now @param {any[]} people those one has talked to */
   draw(group, people) {
-    const { words } = this;
-    const { me } = this.panel;
+    const { words, me } = this.panel;
     if (this.#group) this.#group = group ?? this.#group;
     const members = this.#group?.members ?? [];
     const foreign = this.#foreign.has(this.#group?.id);

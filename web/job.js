@@ -2,10 +2,10 @@
 
 import { drawActs } from "./acts.js";
 import { comments } from "./comments.js";
-import { h, set } from "./element.js";
+import { h, set, textButton } from "./element.js";
 import { drawOffers } from "./offers.js";
 import { jobForm } from "./post.js";
-import { button, chip, link, nothing, sentence, skeleton, skillList, when } from "./ui.js";
+import { chip, link, nothing, sentence, skeleton, skillList, when } from "./ui.js";
 
 const STEPS = [
   ["open", "Posted"],
@@ -106,7 +106,7 @@ function drawAbout(about, job, context) {
     h(
       "div",
       { className: "row" },
-      button("Edit", () => {
+      textButton("Edit", () => {
         context.editing = true;
         const close = () => {
           context.editing = false;
@@ -115,7 +115,7 @@ function drawAbout(about, job, context) {
         };
         about.replaceChildren(
           h("h2", { textContent: "Edit the job" }),
-          jobForm(app, job, close, [button("Cancel", close, "quiet")]),
+          jobForm(app, job, close, [textButton("Cancel", close, "quiet")]),
         );
       }),
     ),

@@ -2,7 +2,8 @@
 
 import { Store } from "./store.js";
 
-const UNKNOWN = Object.freeze({ data: undefined, loading: true, error: null });
+/** Before the first answer. */
+export const UNKNOWN = Object.freeze({ data: undefined, loading: true, error: null });
 /** Many pages hear of the same event: they do not all ask in the same moment. */
 const SOON = 40;
 const SPREAD = 260;

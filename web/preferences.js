@@ -1,6 +1,7 @@
 /** `<notification-preferences>`: category by way, quiet hours, push to this device. */
 
 import { HubElement, h, set, sheet, textButton } from "./element.js";
+import { pushState, turnOffPush, turnOnPush } from "./push.js";
 
 const WAYS = ["inApp", "push", "email"];
 /** What is about one's work and money cannot be turned off in the app. */
@@ -16,7 +17,7 @@ export class NotificationPreferences extends HubElement {
   th { font-weight: 550; font-size: .875rem; text-align: start; color: var(--_soft); padding: .25rem 0; }
   tbody th { color: var(--_ink); font-size: .9375rem; }
   td, thead th:not(:first-child) { text-align: center; width: 5.5rem; }
-  tr + tr > *, tbody > tr:first-child > * { border-block-start: 1px solid var(--_line); }
+  tr + tr > *, tbody > tr:first-child > * { border-top: 1px solid var(--_line); }
   tbody tr > * { height: 2.75rem; }`);
   #asked = false;
 
@@ -147,9 +148,7 @@ export class NotificationPreferences extends HubElement {
   }
 
   async #drawDevice(note = "") {
-    const { client } = this;
-    const { moreWords, pushState, turnOffPush, turnOnPush } = await import("./push.js");
-    const words = moreWords(this.language);
+    const { client, words } = this;
     const state = await pushState().catch(() => "none");
     const act = (label, run, className = "") =>
       textButton(

@@ -1,9 +1,6 @@
 /** Push to this device: asked for on a click only, offered after the first thing that mattered, renewed on each load. */
 
 import { h, set, textButton } from "./element.js";
-import { moreWords } from "./more-texts.js";
-
-export { moreWords } from "./more-texts.js";
 
 /** Who said "not now" is not asked again for so long, ms. */
 const LATER = 30 * 86_400_000;
@@ -51,8 +48,7 @@ export async function renewPush(client) {
 
 /** The row in the center that offers it. @param {any} center @param {any} state */
 export async function offerPush(center, { inbox }) {
-  const { pushBar: bar, client } = center;
-  const words = moreWords(center.language);
+  const { pushBar: bar, client, words } = center;
   if (center.offered || !hasPush()) return;
   if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER)
     return;

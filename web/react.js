@@ -3,15 +3,13 @@
  * They read by useSyncExternalStore, so they are safe in StrictMode, in transitions and on a server.
  */
 
-import { NOBODY, connect, listed } from "./client.js";
+import { EMPTY_TALK, NOBODY, UNKNOWN, connect, listed } from "./client.js";
 
 /** @param {any} React the page's React, 18 or newer @param {any} [client] the page's own client, if it made one */
 export function bind(React, client) {
   const { useCallback, useMemo, useSyncExternalStore } = React;
   // On a server there is nobody to connect as: every hook gives what is known of nobody.
   const hub = () => (client ??= globalThis.document ? connect() : null);
-  const none = { data: undefined, loading: true, error: null };
-  const talk = { conversation: null, messages: [], pending: [], typing: [], loading: true, older: false, error: null };
 
   /** The store itself; the empty one on a server. */
   function useSnapshot() {
@@ -77,7 +75,7 @@ export function bind(React, client) {
 
   /** A conversation with its messages, who is typing, and `send`, `edit`, `remove`. @param {string} id */
   function useConversation(id) {
-    const [state, store] = useStore((each) => each.conversation(id), [id], talk);
+    const [state, store] = useStore((each) => each.conversation(id), [id], EMPTY_TALK);
     return useMemo(() => {
       const { send, edit, remove, type, read, more: loadOlder } = store ?? {};
       return { ...state, send, edit, remove, type, read, loadOlder };
@@ -91,7 +89,7 @@ export function bind(React, client) {
         .filter(([, value]) => value !== undefined && value !== "")
         .map(([name, value]) => [name, String(value)]),
     ).toString();
-    const [{ data, loading, error }, store] = useStore((each) => each.live(`/api/jobs?${query}`, ["jobs"]), [query], none);
+    const [{ data, loading, error }, store] = useStore((each) => each.live(`/api/jobs?${query}`, ["jobs"]), [query], UNKNOWN);
     const { status } = useSnapshot();
     return useMemo(
       () => ({ jobs: data?.items ?? [], loading, error, connectionStatus: status, refetch: store?.refetch }),

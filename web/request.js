@@ -16,6 +16,10 @@ export class Problem extends Error {
 }
 
 const UNREACHABLE = "The hub cannot be reached. Try again in a moment.";
+const SLOW = "The hub took too long to answer. Try again in a moment.";
+/** An answer is waited for so long, ms, and longer where a file is sent. */
+const ANSWER_WAIT = 20_000;
+const UPLOAD_WAIT = 300_000;
 
 /** Requests without a clear answer whose keys are remembered. */
 const UNCLEAR = 100;
@@ -50,11 +54,16 @@ export function requester({ url = "", fetch = globalThis.fetch.bind(globalThis),
     const bearer = token && (await token());
     if (bearer) headers.authorization = `Bearer ${bearer}`;
     const credentials = token ? "omit" : "same-origin";
-    const response = await fetch(url + path, { method, headers, body: text, credentials }).catch(() => null);
-    if (!response) throw new Problem({ status: 0, message: UNREACHABLE });
+    const signal = AbortSignal.timeout(isForm ? UPLOAD_WAIT : ANSWER_WAIT);
+    const response = await fetch(url + path, { method, headers, body: text, credentials, signal }).catch(() => null);
+    const answer = await response
+      ?.text()
+      .then((text) => (text ? JSON.parse(text) : null))
+      .catch(() => undefined);
+    // Of half an answer nobody can tell what was done, as of none.
+    if (!response || (response.ok && answer === undefined))
+      throw new Problem({ status: 0, message: signal.aborted ? SLOW : UNREACHABLE });
     if (response.status < 500) keys.delete(same);
-    if (response.status === 204) return null;
-    const answer = await response.json().catch(() => null);
     if (response.ok) return answer;
     if (response.status === 401) onRefused?.();
     throw new Problem({ message: UNREACHABLE, ...answer, status: response.status });

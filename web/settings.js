@@ -1,8 +1,8 @@
 /** Settings: profile, what one is told, password, where one is signed in, the app itself. */
 
-import { h, set, showAll } from "./element.js";
+import { h, set, showAll, textButton } from "./element.js";
 import { ago } from "./texts.js";
-import { actButton, button, field, form, words } from "./ui.js";
+import { actButton, field, form, words } from "./ui.js";
 
 let installing = null;
 addEventListener("beforeinstallprompt", (event) => {
@@ -72,7 +72,7 @@ export function settingsPage(app) {
       "div",
       { className: "page narrow" },
       h("h1", { textContent: "Settings" }),
-      install(app),
+      install(),
       preferences,
       emails(app),
       profile,
@@ -161,7 +161,7 @@ function install() {
       h("h2", { textContent: "Install Gigwire" }),
       h("p", { className: "soft", textContent: "Opens like an app, shows a count on its icon, and starts without a network." }),
     ),
-    button(
+    textButton(
       "Install",
       async () => {
         await installing?.prompt();

@@ -9,8 +9,7 @@ export class ConnectionStatus extends HubElement {
   .live i { background: var(--_accent); box-shadow: 0 0 0 3px color-mix(in srgb, var(--_accent) 20%, transparent); }
   .offline i { background: var(--_bad); }
   .connecting i { background: var(--_spark); animation: pulse 1s infinite alternate; }
-  p { display: contents; }
-  @keyframes pulse { to { opacity: .3; } }`);
+  p { display: contents; }`);
 
   build() {
     this.label = h("span", { part: "label", role: "status", "data-testid": "connection" });

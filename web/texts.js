@@ -18,9 +18,11 @@ const EN = {
   undo: "Undo",
   retry: "Try again",
   justNow: "Just now",
-  didRead: (n) => (n === 1 ? "Marked as read." : "All marked as read."),
-  didArchive: (n) => (n === 1 ? "Archived." : `${n} archived.`),
-  didUnarchive: () => "Moved back.",
+  did: {
+    read: (n) => (n === 1 ? "Marked as read." : "All marked as read."),
+    archive: (n) => (n === 1 ? "Archived." : `${n} archived.`),
+    unarchive: () => "Moved back.",
+  },
   empty: "Nothing yet",
   emptyHint: "What concerns you will appear here by itself.",
   emptyUnread: "All caught up",
@@ -93,6 +95,43 @@ const EN = {
   to: "To",
   timeZone: "Time zone",
   saved: "Saved.",
+  pushOn: "Turn on for this device",
+  pushOff: "Turn off for this device",
+  pushTest: "Send a test",
+  pushDenied: "Your browser blocks notifications here. Allow them beside the address.",
+  pushNone: "This browser has no push.",
+  pushIos: "On iPhone and iPad: add this to the Home Screen first.",
+  pushTested: "Sent. It should appear in a moment.",
+  alerts: "Turn on alerts for hires and messages?",
+  turnOn: "Turn on",
+  notNow: "Not now",
+  fates: {
+    shown: "shown",
+    hidden: "off in your settings",
+    sent: "sent",
+    waiting: "not sent yet",
+    skipped: "not sent",
+    failed: "failed",
+    off: "off in your settings",
+    nowhere: "not set up",
+    unknown: "not known",
+  },
+  waitsUntil: (time) => `waits until ${time}`,
+  because: {
+    looking: "you were looking",
+    seen: "you had seen it",
+    "quiet hours": "for your quiet hours",
+    pushed: "push had reached you",
+    expired: "it was too late",
+  },
+  groupName: "Name of the group",
+  groupHint: "Groups are made of people you have talked to.",
+  add: "Add people",
+  history: "They see what was said before",
+  remove: "Remove",
+  leave: "Leave the group",
+  create: "Create the group",
+  save: "Save",
   said: {},
 };
 
@@ -114,6 +153,10 @@ export function wordsOf(item, language) {
   const said = item.data?.title !== undefined && LANGUAGES[language].said[item.type]?.(item.data);
   return { title: said?.[0] ?? item.title, body: said ? (said[1] ?? "") : item.body };
 }
+
+/** "14:05", in the language. @param {string | number} time @param {string} language */
+export const clock = (time, language) =>
+  new Date(time).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
 
 /** "5 min ago", in the language. @param {string} time RFC 3339 @param {string} language @param {number} [now] */
 export function ago(time, language, now = Date.now()) {

@@ -1,6 +1,7 @@
 /** The messages of a conversation: who said what and when, how far it has come, and what one may still do with one's own. */
 
 import { h, set, showAll, textButton } from "./element.js";
+import { clock } from "./texts.js";
 
 export class Thread {
   /** Whether the newest message is in view, and stays there when another comes. */
@@ -87,7 +88,7 @@ export class Thread {
 
   #facts({ mine, first, pending, error, receipt, sender, createdAt, editedAt, deletedAt }) {
     const { words, language } = this.panel;
-    const at = new Date(createdAt).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+    const at = clock(createdAt, language);
     const state = pending ? (error ? `${words.failed}: ${error}` : words.waiting) : receipt;
     return [first && !mine && sender.name, (first || receipt) && at, editedAt && !deletedAt && words.edited, mine && state]
       .filter(Boolean)

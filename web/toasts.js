@@ -9,7 +9,7 @@ const ASSERTIVE = ["hire", "payment"];
 
 export class ToastRegion extends HubElement {
   static sheet = sheet(`
-  :host { position: fixed; inset-block-start: var(--hub-toast-top, 1rem); inset-inline-end: 1rem; width: min(23rem, calc(100vw - 2rem)); z-index: var(--hub-toast-layer, 60); pointer-events: none; }
+  :host { position: fixed; top: var(--hub-toast-top, 1rem); inset-inline-end: 1rem; width: min(23rem, calc(100vw - 2rem)); z-index: var(--hub-toast-layer, 60); pointer-events: none; }
   ol { display: grid; gap: .625rem; }
   li { pointer-events: auto; display: grid; grid-template-columns: auto 1fr auto; gap: .125rem .75rem; padding: .875rem .625rem .875rem 1rem; background: var(--_card); border: 1px solid var(--_line);
     border-radius: var(--_radius); box-shadow: var(--_shadow); animation: come .24s cubic-bezier(.2, .8, .2, 1); cursor: pointer; }

@@ -1,6 +1,6 @@
 /** The few things every page of the app does with the document; data only ever becomes text. */
 
-import { h, initials, set } from "./element.js";
+import { h, initials, set, textButton } from "./element.js";
 import { ago } from "./texts.js";
 
 /** "$1,200" for 120000 cents: a hub's currency has cents, also where a browser shows none (ALL, RSD). @param {number} minor @param {string} [currency] */
@@ -50,9 +50,6 @@ export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
 /** Leads to a conversation with somebody. @param {{id: string, name: string}} person @param {string} [text] @param {string} [className] */
 export const messageLink = ({ id, name }, text = `Message ${name}`, className = "button") =>
   link(`/messages?to=${id}&name=${encodeURIComponent(name)}`, text, { className });
-
-/** @param {string} label @param {() => void} onclick @param {string} [className] */
-export const button = (label, onclick, className = "") => h("button", { type: "button", textContent: label, onclick, className });
 
 const STATUS = {
   open: "Open",
@@ -120,7 +117,7 @@ export async function run(control, error, act, within) {
     if (!error.isConnected)
       document
         .querySelector("toast-region")
-        .show({ title: "That did not work", body: problem.message, icon: "⚠️", assertive: true });
+        .show({ title: "That did not work", body: error.textContent, icon: "⚠️", assertive: true });
     const bad = problem.field && within?.elements.namedItem(problem.field);
     bad?.setAttribute?.("aria-invalid", "true");
     bad?.focus?.();
@@ -159,8 +156,8 @@ export function ask(question, yes) {
     h(
       "div",
       { className: "row" },
-      button(yes, () => dialog.close("yes"), "primary"),
-      button("Keep it", () => dialog.close("no")),
+      textButton(yes, () => dialog.close("yes"), "primary"),
+      textButton("Keep it", () => dialog.close("no")),
     ),
   );
   document.body.append(dialog);

@@ -91,13 +91,13 @@ function freelancer(app) {
     const hired = withJobs.filter((bid) => bid.status === "hired");
     const active = hired.filter((bid) => !bid.job || ["assigned", "in_progress", "submitted"].includes(bid.job.status));
     const waiting = withJobs.filter((bid) => bid.status === "pending");
-    const money_ = wallet.getSnapshot().data;
+    const purse = wallet.getSnapshot().data;
     figures.replaceChildren(
       tiles([
         ["Waiting bids", String(waiting.length)],
         ["In hand", String(active.length)],
         ["Done", String(hired.length - active.length)],
-        ["Available", money_ ? money(money_.available, money_.currency) : "–"],
+        ["Available", purse ? money(purse.available, purse.currency) : "–"],
       ]),
     );
     fill(parts.work, active);

@@ -230,3 +230,12 @@ async def conversations(hub: Hub, who: Any) -> list[dict[str, Any]]:
     async with hub.client(who) as client:
         items: list[dict[str, Any]] = (await client.get("/api/conversations")).json()["items"]
     return items
+
+
+async def test_who_goes_to_another_page_stands_at_its_beginning(hub: Hub, open_page: OpenPage) -> None:
+    page = await open_page(await hub.signup("freelancer"))
+    link = page.get_by_role("link", name="Wallet")
+    await link.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
+    assert await page.evaluate("scrollY") == 0

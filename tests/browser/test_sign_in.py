@@ -115,3 +115,14 @@ async def test_a_hub_that_sends_no_e_mail_says_so_to_who_forgot_their_password(
 async def streams(hub: Hub) -> int:
     async with hub.client() as client:
         return int((await client.get("/api/realtime/status")).json()["connections"])
+
+
+async def test_who_looks_at_the_form_for_newcomers_and_goes_back_is_where_they_were(
+    hub: Hub, open_page: OpenPage
+) -> None:
+    page = await open_page()
+    await page.get_by_role("button", name="Create an account").click()
+    await expect(page.get_by_label("Name")).to_be_focused()
+    await page.get_by_role("button", name="Back to sign in").click()
+    await expect(page.get_by_label("Email")).to_be_focused()
+    await expect(page.get_by_label("Name")).to_be_hidden()

@@ -174,7 +174,7 @@ export class World {
     if (answer === "down") throw new TypeError("no network");
     const [status, json] =
       typeof answer === "function" ? await answer(request) : (answer ?? [404, { code: "NOT_FOUND", message: "No." }]);
-    return { ok: status < 400, status, json: async () => JSON.parse(JSON.stringify(json)) };
+    return { ok: status < 400, status, text: async () => (json === undefined ? "" : JSON.stringify(json)) };
   };
 
   usual = {

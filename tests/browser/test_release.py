@@ -1,0 +1,45 @@
+"""The hub becomes another release while pages of the old one are open."""
+
+import shutil
+from pathlib import Path
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import Noise, OpenPage, is_live
+from tests.hub import Hub
+from tests.server import ROOT
+
+
+def another_release(folder: Path) -> Path:
+    """The same hub, but for a heading of its page."""
+    for name in ("api", "services", "realtime", "web"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    find = folder / "web" / "find.js"
+    find.write_text(
+        find.read_text().replace('h("h1", { textContent: "Find work" })', 'h("h1", { textContent: "New here" })')
+    )
+    return folder
+
+
+async def test_an_open_page_goes_on_after_an_upgrade_and_its_next_step_shows_the_new_release(
+    hub: Hub, open_page: OpenPage, noise: Noise, tmp_path: Path
+) -> None:
+    noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    page = await open_page(await hub.signup("freelancer"))
+    await page.evaluate("navigator.serviceWorker.ready")
+    await page.reload()
+    await is_live(page)
+    await page.get_by_role("link", name="Wallet").click()
+    await expect(page.get_by_role("main").get_by_role("heading", name="Wallet", level=1)).to_be_visible()
+    await page.evaluate(
+        "navigator.serviceWorker.addEventListener('controllerchange', () => document.body.dataset.news = 'here')"
+    )
+    hub.server.code = another_release(tmp_path / "release")
+    await hub.restart()
+    await page.mouse.move(300, 300)
+    await expect(page.locator("body")).to_have_attribute("data-news", "here", timeout=40_000)
+    # Nothing was taken away from whoever was at work in it.
+    await expect(page.get_by_role("heading", name="Wallet", level=1)).to_be_visible()
+    await page.get_by_role("link", name="Find work").click()
+    await expect(page.get_by_role("heading", name="New here", level=1)).to_be_visible()
+    await is_live(page)
