@@ -65,6 +65,7 @@ export class ChatPanel extends HubElement {
   build() {
     const { words } = this;
     this.people = h("ul", { part: "conversations" });
+    this.more = textButton(words.older, () => this.attempt(this.#list.more()), "quiet");
     this.none = h(
       "p",
       { className: "state soft", hidden: true },
@@ -103,6 +104,7 @@ export class ChatPanel extends HubElement {
         ),
         this.none,
         this.people,
+        this.more,
       ),
       h(
         "section",
@@ -201,6 +203,7 @@ export class ChatPanel extends HubElement {
     const { data, error } = this.#list?.getSnapshot() ?? {};
     const { words } = this;
     set(this.none, { hidden: this.#all.length > 0 || (!data && !error) });
+    set(this.more, { hidden: !data?.next });
     const here = this.getAttribute("conversation");
     showAll(
       this.people,

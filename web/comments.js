@@ -1,7 +1,7 @@
 /** What people ask about a job, and what they are answered. */
 
 import { h, set, showAll } from "./element.js";
-import { face, field, form, when } from "./ui.js";
+import { face, field, form, moreButton, when } from "./ui.js";
 
 /** @param {any} app @param {string} id of the job */
 export function comments(app, id) {
@@ -25,6 +25,7 @@ export function comments(app, id) {
     { className: "card", ariaLabel: "Questions" },
     h("h2", { textContent: "Questions and answers" }),
     empty,
+    moreButton(app, live, "Earlier questions and answers"),
     list,
     write,
   );

@@ -59,19 +59,16 @@ export function findJobs(app) {
     history.replaceState(history.state, "", `/jobs${address()}`);
     const live = app.client.live(`/api/jobs?${params}`, ["jobs"]);
     const known = new Set();
-    let rest = [];
-    let next;
     let first = true;
     const draw = () => {
       const { data, error, loading } = live.getSnapshot();
-      const items = [...(data?.items ?? []), ...rest.filter((job) => !data?.items.some((one) => one.id === job.id))];
+      const items = data?.items ?? [];
       showAll(list, items, makeRow, (row, job) => fillRow(row, job, app, !first && !known.has(job.id)));
       for (const job of items) known.add(job.id);
       if (data) first = false;
       set(list, { hidden: !items.length });
-      const after = next === undefined ? data?.next : next;
-      set(more, { hidden: !after });
-      set(count, { textContent: data ? `${counted(items.length, "job")}${after ? " and more" : ""}, live` : "" });
+      set(more, { hidden: !data?.next });
+      set(count, { textContent: data ? `${counted(items.length, "job")}${data.next ? " and more" : ""}, live` : "" });
       state.replaceChildren(
         ...(error && !data
           ? [nothing("The list could not be loaded", sentence(error))]
@@ -82,14 +79,7 @@ export function findJobs(app) {
               : [nothing("No jobs match", "New ones appear here by themselves. Try fewer filters.")]),
       );
     };
-    more.onclick = () =>
-      run(more, problem, async () => {
-        const after = encodeURIComponent(next ?? live.getSnapshot().data.next);
-        const page = await app.request("GET", `/api/jobs?${params}&after=${after}`);
-        rest = [...rest, ...page.items];
-        next = page.next;
-        draw();
-      });
+    more.onclick = () => run(more, problem, live.more);
     const stop = live.subscribe(draw);
     end = stop;
     draw();

@@ -57,7 +57,7 @@ export const DE = {
   discard: "Verwerfen",
   deleted: "Diese Nachricht wurde gelöscht.",
   edited: "bearbeitet",
-  older: "Frühere Nachrichten",
+  older: "Früheres",
   noConversations: "Noch keine Unterhaltungen",
   noConversationsHint: "Schreiben Sie jemandem von einem Auftrag oder Profil aus.",
   pick: "Unterhaltung wählen",

@@ -5,7 +5,7 @@ import { comments } from "./comments.js";
 import { h, set, textButton } from "./element.js";
 import { drawOffers } from "./offers.js";
 import { jobForm } from "./post.js";
-import { chip, link, nothing, sentence, skeleton, skillList, when } from "./ui.js";
+import { chip, link, moreButton, nothing, sentence, skeleton, skillList, when } from "./ui.js";
 
 const STEPS = [
   ["open", "Posted"],
@@ -26,7 +26,8 @@ export function jobPage(app, id) {
   const side = h("aside", { className: "side", ariaLabel: "This job" });
   const offers = h("section", { className: "card", ariaLabel: "Bids", hidden: true });
   const offerList = h("ul", { className: "bids" });
-  const page = h("div", { className: "page two" }, head, h("div", { className: "stack" }, about, offers, comments(app, id)), side);
+  const moreBids = bids ? moreButton(app, bids, "More bids") : "";
+  const page = h("div", { className: "page two" }, head, h("div", { className: "stack" }, about, offers, moreBids, comments(app, id)), side);
   const again = () => Promise.all([live.refetch(), bids?.refetch()]);
   const context = { app, id, again, editing: false, shown: "" };
   const draw = () => {

@@ -12,6 +12,7 @@ const JOB = /^job_(created|updated|accepted|completed|refunded)$/;
 export class Live extends Store {
   #stale = true;
   #busy = false;
+  #pages = 1;
   #timer;
   #ends = [];
 
@@ -34,7 +35,7 @@ export class Live extends Store {
     this.#stale = false;
     this.set({ loading: true });
     try {
-      this.set({ data: await this.client.request("GET", this.path), loading: false, error: null });
+      this.set({ data: await this.#all(), loading: false, error: null });
     } catch (error) {
       this.set({ loading: false, error });
       // What could not be fetched now is fetched when the hub is back.
@@ -44,6 +45,25 @@ export class Live extends Store {
     }
     if (this.#stale && !this.state.error) this.#soon();
   };
+
+  /** One page more of a list. Rejects with what went wrong. @returns {Promise<void>} */
+  more = async () => {
+    this.#pages += 1;
+    await this.refetch();
+    if (!this.state.error) return;
+    this.#pages -= 1;
+    throw this.state.error;
+  };
+
+  /** The first page, and as many more as were asked for. */
+  async #all() {
+    let data = await this.client.request("GET", this.path);
+    for (let page = 1; page < this.#pages && data.next; page += 1) {
+      const { items, next } = await this.client.request("GET", `${this.path}&after=${encodeURIComponent(data.next)}`);
+      data = { ...data, items: [...data.items, ...items], next };
+    }
+    return data;
+  }
 
   begin() {
     const { client } = this;
@@ -62,6 +82,7 @@ export class Live extends Store {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#stale = true;
+    this.#pages = 1;
   }
 
   #hear({ name, data }) {

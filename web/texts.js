@@ -57,7 +57,7 @@ const EN = {
   discard: "Discard",
   deleted: "This message was deleted.",
   edited: "edited",
-  older: "Earlier messages",
+  older: "Earlier",
   noConversations: "No conversations yet",
   noConversationsHint: "Write to somebody from a job or their profile.",
   pick: "Pick a conversation",

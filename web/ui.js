@@ -134,6 +134,13 @@ export function actButton(label, act, className = "", more = {}) {
   return h("div", { className: "act" }, made, error);
 }
 
+/** What brings the next page of a list, while there is one. @param {any} app @param {import("./live.js").Live} live @param {string} label */
+export function moreButton(app, live, label) {
+  const box = actButton(label, live.more);
+  app.watch(live, ({ data }) => set(box, { hidden: !data?.next }));
+  return box;
+}
+
 /** What to say where a list is empty. @param {string} title @param {string} [hint] @param {any} [more] */
 export const nothing = (title, hint = "", more = "") =>
   h("div", { className: "nothing" }, h("b", { textContent: title }), h("p", { textContent: hint }), more);

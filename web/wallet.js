@@ -1,7 +1,7 @@
 /** The wallet: what can be spent, what is held, and the statement. */
 
 import { h, set, showAll } from "./element.js";
-import { cents, field, form, link, money, nothing, skeleton } from "./ui.js";
+import { cents, field, form, link, money, moreButton, nothing, skeleton } from "./ui.js";
 
 const KINDS = {
   deposit: "Deposit",
@@ -90,7 +90,7 @@ export function walletPage(app) {
       "div",
       { className: "page two wallet" },
       h("div", { className: "jobhead" }, h("h1", { textContent: "Wallet" }), figures),
-      h("div", { className: "stack" }, h("h2", { textContent: "Statement" }), state, list),
+      h("div", { className: "stack" }, h("h2", { textContent: "Statement" }), state, list, moreButton(app, entries, "Earlier entries")),
       h("aside", { className: "side", ariaLabel: "Take money out" }, out),
     ),
   };

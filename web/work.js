@@ -2,7 +2,7 @@
 
 import { h, set, showAll } from "./element.js";
 import { fillRow, makeRow } from "./find.js";
-import { chip, counted, link, money, nothing, skeleton } from "./ui.js";
+import { chip, counted, link, money, moreButton, nothing, skeleton } from "./ui.js";
 
 /** @param {any} app */
 export const workPage = (app) => (app.user.role === "freelancer" ? freelancer(app) : client(app));
@@ -72,7 +72,7 @@ function client(app) {
   });
   return {
     title: "Dashboard",
-    element: h("div", { className: "page" }, head(app, "/post", "Post a job"), figures, urgent, others, state, list),
+    element: h("div", { className: "page" }, head(app, "/post", "Post a job"), figures, urgent, others, state, list, moreButton(app, live, "Earlier jobs")),
   };
 }
 
@@ -136,6 +136,7 @@ function freelancer(app) {
       parts.work,
       parts.waiting,
       parts.past,
+      moreButton(app, bids, "Earlier bids"),
     ),
   };
 }

@@ -95,3 +95,22 @@ async def press_twice_in(page: Page, row: Locator) -> None:
     await button.click()
     await expect(button).to_have_text("Remove: sure?")
     await button.click()
+
+
+async def test_more_conversations_than_a_page_holds_are_all_there(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
+    for number in range(51):
+        await group_of(hub, carla, felix, title=f"Group {number}")
+    page = await open_page(felix)
+    await page.goto(f"{hub.url}/messages")
+    oldest = page.get_by_role("button", name="Group 0", exact=False).filter(has=page.get_by_text("Group 0", exact=True))
+    await expect(page.get_by_text("Group 50", exact=True)).to_be_visible()
+    await expect(oldest).to_be_hidden()
+    earlier = page.get_by_role("button", name="Earlier", exact=True)
+    await earlier.click()
+    await expect(oldest).to_be_visible()
+    await expect(earlier).to_be_hidden()
+    # Opened stays open, whatever happens meanwhile.
+    await group_of(hub, carla, felix, title="The newest")
+    await expect(page.get_by_text("The newest", exact=True)).to_be_visible()
+    await expect(oldest).to_be_visible()
