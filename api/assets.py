@@ -7,16 +7,12 @@ not for thirty. That is all that is done to them.
 
 import hashlib
 import mimetypes
-import pickle
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
 from deflate import gzip_compress
 
 from api.compact import compact
@@ -36,9 +32,6 @@ _COMMENT = re.compile(r"^[ \t]*(?:/\*\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE |
 _STYLE = re.compile(r"\bsheet\(`[^`]*`\)")
 _AROUND = re.compile(r"\s*([{};,>])\s*|(?<=:) ")
 _MARGIN = re.compile(r"^[ \t]+|\n(?=\n)", re.MULTILINE)
-_ROOT: Final = Path(__file__).parents[1]
-# Seconds that making them may take; it takes half of one.
-_PATIENCE: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +50,6 @@ class Assets:
 
     release: str
     files: Mapping[str, Asset]
-
-
-def made(web: Path) -> Assets:
-    """Everything below `web`, made in a process of its own: what that takes does not stay in the hub.
-
-    Where it cannot run, the same is made here, with long names, and the log says so. Raises as `read` does.
-    """
-    command = [sys.executable, "-m", "api.make_assets", str(web)]
-    try:
-        done = subprocess.run(  # noqa: S603  # our own interpreter and module
-            command, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_PATIENCE
-        )
-        assets: Assets = pickle.loads(done.stdout)  # noqa: S301  # our own process wrote it
-    except (OSError, ValueError, pickle.UnpicklingError, EOFError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error).encode()
-        why = said.decode(errors="replace").strip().rpartition("\n")[2]
-        structlog.get_logger("assets").warning("names stay long", why=why)
-        return read(web)
-    return assets
 
 
 def read(web: Path, shortened: Callable[[str], str] = str) -> Assets:

@@ -1,4 +1,4 @@
-"""Makes the files of web/ as they are sent: `python -m api.make_assets web` writes them for `api.assets.made`, pickled.
+"""Makes the files of web/ as they are sent: `python -m api.make_assets web` writes them pickled, for `api.web_files`.
 
 A process of its own because the parser, its trees and the packer hold megabytes that nobody needs afterwards.
 """

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.assets import Asset, Assets, made
+from api.assets import Asset
+from api.web_files import WebFiles
 from services.errors import NotFound
 
 WEB: Final = Path(__file__).resolve().parent.parent / "web"
@@ -35,27 +36,28 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes() -> list[BaseRoute]:
-    """The files are made once, here."""
-    assets = made(WEB)
+    """The pages and their files."""
+    files = WebFiles(WEB)
     return [
-        *(Route(path, _one(assets.files["index.html"])) for path in APP),
-        Route("/docs", _one(assets.files["docs.html"])),
+        *(Route(path, _one(files, "index.html")) for path in APP),
+        Route("/docs", _one(files, "docs.html")),
         # A service worker rules the folder it is in, so it is not among the others.
-        Route("/sw.js", _one(assets.files["sw.js"])),
-        Route("/manifest.webmanifest", _one(assets.files["manifest.webmanifest"])),
-        Route("/static/{name:path}", _static(assets)),
+        Route("/sw.js", _one(files, "sw.js")),
+        Route("/manifest.webmanifest", _one(files, "manifest.webmanifest")),
+        Route("/static/{name:path}", _static(files)),
     ]
 
 
-def _one(asset: Asset) -> _Handler:
+def _one(files: WebFiles, name: str) -> _Handler:
     async def page(request: Request) -> Response:
-        return _answer(request, asset, _EACH_TIME)
+        return _answer(request, (await files.get()).files[name], _EACH_TIME)
 
     return page
 
 
-def _static(assets: Assets) -> _Handler:
+def _static(files: WebFiles) -> _Handler:
     async def static(request: Request) -> Response:
+        assets = await files.get()
         name = request.path_params["name"]
         release, _, rest = name.partition("/")
         hashed = release == assets.release

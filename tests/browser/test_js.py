@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.assets import ENTRIES, Assets, bundles, made
+from api.assets import ENTRIES, Assets, bundles
+from api.web_files import made
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from api.assets import bundles, made
+from api.assets import bundles
 from api.compact import compact
 from api.short_names import shortened
+from api.web_files import made
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
