@@ -24,8 +24,12 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-# What a browser logs by itself about questions that a hub may answer with "no".
-EXPECTED: Final = (r"status of 401 .*/api/auth/me$",)
+# What a browser logs by itself about questions that a hub may answer with "no": who am I, and what a page had asked for
+# when its session ended, a moment after it came in.
+EXPECTED: Final = (
+    r"status of 401 .*/api/auth/me$",
+    r"status of 401 .*/api/(conversations|jobs|bids|wallet|stats)\b",
+)
 
 
 @dataclass
