@@ -25,6 +25,7 @@ from rich.table import Table
 from bench import servers, wire
 from bench.crowd import sign_up
 from bench.servers import Server, decode
+from realtime.options import RealtimeOptions
 
 USERS: Final = 100
 STREAMS: Final = 1_000
@@ -35,6 +36,7 @@ PAD: Final = "x" * 3_000
 # Cycles in which pools and caches fill; what is left after them is what must stay.
 WARM: Final = 5
 GONE_SECONDS: Final = 60.0
+FILL_SECONDS: Final = 120.0
 # What the last fifth of the cycles may have more than the first: chores that happen to run, and the allocator's noise.
 # A thousand streams that each left something behind would show in a single cycle.
 NOISE_TASKS: Final = 3
@@ -81,6 +83,18 @@ class Soak:
         said = json.dumps({"type": "bench", "data": {"text": PAD}}).encode()
         self._tell = wire.request("POST", server.url, "/api/realtime/broadcast", token=key, body=said)
         self._numbers = wire.request("GET", server.url, "/metrics")
+
+    async def fill(self) -> None:
+        """As many events as memory keeps of the log: it is bounded, and must not look like a leak while it fills."""
+        numbers = iter(range(RealtimeOptions(epoch="").ring_bytes // len(PAD)))
+
+        async def one(caller: wire.Caller) -> bool:
+            if next(numbers, None) is None:
+                return False
+            decode(await caller.ask(self._tell), 202)
+            return True
+
+        await wire.flat_out(await wire.callers(self._server.url, 32), FILL_SECONDS, one)
 
     async def cycle(self) -> Left:
         """All come, a fourth stall, all are told much, half of them are cut and half leave."""
@@ -132,6 +146,7 @@ async def soak(server: Server, minutes: float) -> list[Left]:
     """Cycles until the time is over, `WARM` and ten more at least."""
     key = server.hub("keys", "create", "bench", "--scope", "broadcast")
     running = Soak(server, key, [token for _, token in await sign_up(server.url, USERS)])
+    await running.fill()
     seen, until = list[Left](), time.monotonic() + minutes * 60
     while len(seen) < WARM + 10 or time.monotonic() < until:
         seen.append(await running.cycle())
