@@ -24,8 +24,8 @@ class WebFiles:
         self._making: asyncio.Task[Assets] | None = None
 
     async def get(self) -> Assets:
-        """All of them. Raises as `made` does."""
-        if self._making is None:
+        """All of them. Raises as `made` does; who asks after that has them made anew."""
+        if self._making is None or (self._making.done() and self._making.exception() is not None):
             self._making = asyncio.create_task(asyncio.to_thread(made, self._web))
         # Who goes away meanwhile does not stop it for the others.
         return await asyncio.shield(self._making)
