@@ -22,6 +22,7 @@ from api.attempts import Attempts
 from api.commits import Commits
 from api.crossorigin import CrossOrigin
 from api.deliveries import Deliveries
+from api.dispatch import Dispatch
 from api.edge import Edge
 from api.endpoints import Endpoints
 from api.errors import Internal, MethodNotAllowed, problem
@@ -31,7 +32,6 @@ from api.identity import Identities
 from api.mail_post import MailPost
 from api.mailer import Mailer, MailServer
 from api.metrics import Metrics
-from api.operation import routes
 from api.paces import Paces
 from api.pages import page_routes
 from api.presence_teller import PresenceTeller
@@ -150,16 +150,16 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
 
 
 def _asgi(hub: Hub, history: History) -> ASGIApp:
-    """From the outside in: the edge, other origins, the routes."""
+    """From the outside in: the edge, other origins, the operations, the pages."""
     settings = hub.settings
-    starlette = Starlette(
-        routes=[*routes(hub, OPERATIONS), *page_routes()],
+    pages = Starlette(
+        routes=page_routes(),
         exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
         lifespan=partial(_lifespan, hub, history),
     )
     # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
-    starlette.router.redirect_slashes = False
-    inner = CrossOrigin(starlette, settings)
+    pages.router.redirect_slashes = False
+    inner = CrossOrigin(Dispatch(hub, OPERATIONS, pages), settings)
     return Edge(
         inner,
         addresses=Addresses(settings.trusted_proxies),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,9 @@ _A_YEAR = "max-age=31536000; includeSubDomains"
 # What a client sent as its own id is not trusted; ours is short enough to read aloud.
 # The last group of a uuid, which is random.
 REQUEST_ID_LENGTH = 12
+
+# In the message that starts a response: who writes its head themselves, and is given all headers that it then has.
+WRITER: Final = "hub.writer"
 
 Observe = Callable[[str, str, int, float], None]
 
@@ -66,6 +69,9 @@ class Edge:
                 own = {name for name, _ in headers}
                 headers.append((b"x-request-id", request_id.encode()))
                 headers += [header for header in self._headers if header[0] not in own]
+                if WRITER in message:
+                    message[WRITER](headers)
+                    return
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -91,7 +97,7 @@ class Edge:
 
 def _route(scope: Scope) -> str:
     """The template of the path, so that metrics do not grow with ids."""
-    return str(getattr(scope.get("route"), "path", "unknown"))
+    return str(scope.get("hub.route") or getattr(scope.get("route"), "path", "unknown"))
 
 
 def _transport(send: Send) -> Any:

@@ -1,7 +1,6 @@
-"""An operation: method, path, who may call it, what goes in and out; and the endpoint that keeps these promises."""
+"""An operation: method, path, who may call it, what goes in and out; and how it keeps these promises."""
 
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +8,7 @@ import anyio.to_thread
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from api import bodies
 from api.call import Call
@@ -57,8 +55,8 @@ class Operation:
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]
 
-    async def answer_to(self, hub: Hub, request: Request) -> Response:
-        """Who, what, do, answer. Raises domain errors."""
+    async def answer_to(self, hub: Hub, request: Request) -> ASGIApp:
+        """Who, what, do; and what will answer. Raises domain errors."""
         caller = ANONYMOUS if self.anonymous else await hub.identities.identify(request)
         self.who.check(caller)
         query = self._query(request)
@@ -93,52 +91,12 @@ class Operation:
         # Half a second's work, at the most.
         return await anyio.to_thread.run_sync(bodies.parse, raw, self.body)
 
-    def _answer(self, answer: Any) -> Response:
-        if isinstance(answer, Response):
-            return answer
+    def _answer(self, answer: Any) -> ASGIApp:
+        if callable(answer):
+            # A response of the handler's own.
+            return answer  # type: ignore[no-any-return]  # any ASGI application
         if answer is None:
             return Response(status_code=204 if self.status == 200 else self.status)
         content = answer if isinstance(answer, bytes) else _encoder.encode(answer)
         headers = {"cache-control": "no-store"}
         return Response(content, self.status, headers=headers, media_type=self.media_type)
-
-
-class ExactRoute(Route):
-    """A route that matches a path from its first character to its last, line ends included; see `Operation.slashes`."""
-
-    def __init__(self, path: str, endpoint: ASGIApp, *, methods: Sequence[str], slashes: bool) -> None:
-        super().__init__(path, endpoint, methods=methods)
-        pattern = self.path_regex.pattern
-        if slashes:
-            # The server has decoded the path by now: a slash that was sent as %2F is one like any other.
-            pattern = pattern.removesuffix("[^/]+)$") + ".*)$"
-        # \Z, not $: $ would let a trailing newline through.
-        self.path_regex = re.compile(pattern.removesuffix("$") + r"\Z", re.DOTALL)
-
-
-def routes(hub: Hub, operations: Sequence[Operation]) -> list[ExactRoute]:
-    """One Starlette route per path, so that 405 names every method of it."""
-    by_path: dict[str, dict[str, Operation]] = {}
-    for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
-    return [
-        ExactRoute(
-            path,
-            _Endpoint(hub, methods),
-            methods=list(methods),
-            slashes=any(operation.slashes for operation in methods.values()),
-        )
-        for path, methods in by_path.items()
-    ]
-
-
-class _Endpoint:
-    """The operations of one path as an ASGI application: Starlette catches errors once around it, not twice."""
-
-    def __init__(self, hub: Hub, methods: dict[str, Operation]) -> None:
-        self._hub = hub
-        self._methods = methods if "GET" not in methods else methods | {"HEAD": methods["GET"]}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._methods[scope["method"]].answer_to(self._hub, Request(scope, receive, send))
-        await response(scope, receive, send)

@@ -35,7 +35,7 @@ INSIDES: Final[dict[type, frozenset[str]]] = {
             "transport",
         }
     ),
-    RequestResponseCycle: frozenset({"chunked_encoding", "disconnected", "scope", "transport"}),
+    RequestResponseCycle: frozenset({"default_headers", "disconnected", "scope", "transport"}),
     FlowControl: frozenset({"resume_reading"}),
 }
 

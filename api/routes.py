@@ -7,6 +7,7 @@ from api import (
     announcements,
     auth,
     broadcast,
+    connect,
     demo,
     health,
     inbox,
@@ -14,7 +15,6 @@ from api import (
     notifications,
     openapi,
     realtime,
-    stream,
     talk,
     tickets,
     users,
@@ -46,9 +46,9 @@ _OPERATIONS: Sequence[Operation] = (
     Operation(
         method="GET",
         path="/api/realtime/connect",
-        handler=stream.connect,
+        handler=connect.connect,
         who=USER,
-        query=stream.Connect,
+        query=connect.Connect,
         media_type="text/event-stream",
     ),
     Operation(

@@ -1,7 +1,7 @@
-"""Takeover: after its headers a stream's connection is taken from uvicorn, and the hub writes to it by itself."""
+"""Takeover: a stream's connection is taken from uvicorn, and the hub writes to it by itself, from the head on."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.protocol import BoundedProtocol, missing_names
 from realtime.session import Session
+
+Header = tuple[bytes, bytes]
 
 # RFC 9112, 7.1: what ends a chunked body.
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -114,17 +116,19 @@ class Line:
 
     def __init__(self, takeover: "Takeover", protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
         self._takeover, self._protocol, self._cycle = takeover, protocol, cycle
-        if cycle.scope["http_version"] == "1.0":
-            # Chunks came with 1.1; uvicorn would send them all the same.
-            cycle.chunked_encoding = False
 
-    def take(self) -> DirectSink | None:
-        """Take the connection, whose headers have been written; None when the client has gone."""
+    def take(self, headers: Sequence[Header]) -> DirectSink | None:
+        """Take the connection and write the head of a good answer; None when the client has gone."""
         cycle, protocol = self._cycle, self._protocol
         gone = cycle.disconnected or cycle.transport.is_closing()
         # For uvicorn this request is over.
         cycle.disconnected = True
-        return None if gone else self._takeover.take(protocol, framed=bool(cycle.chunked_encoding))
+        if gone:
+            return None
+        # Chunks came with 1.1.
+        framed = cycle.scope["http_version"] == "1.1"
+        cycle.transport.write(_head([*cycle.default_headers, *headers], framed=framed))
+        return self._takeover.take(protocol, framed=framed)
 
 
 class Takeover:
@@ -185,3 +189,9 @@ class Takeover:
                 await asyncio.wait_for(self._nobody.wait(), seconds)
             except TimeoutError:
                 structlog.get_logger("takeover").warning("streams left", streams=self.streams)
+
+
+def _head(headers: Sequence[Header], *, framed: bool) -> bytes:
+    """A good answer's status line and headers (RFC 9112, 4 and 5), the length of whose body nobody knows."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"HTTP/1.1 200 OK\r\n%b%b\r\n" % (lines, b"transfer-encoding: chunked\r\n" if framed else b"")

@@ -1,12 +1,13 @@
 """Signed tokens: a login's, that carries only its id, a ticket for one stream, a link in an e-mail (itsdangerous)."""
 
-import hashlib
+import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 import msgspec
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous.signer import SigningAlgorithm
 
 from services.errors import Overloaded, Unauthenticated
 from services.ids import new_id
@@ -38,14 +39,14 @@ class Ticket:
 class Tokens:
     """Signs and reads; the last key signs, all of them verify, so that keys can be rotated.
 
-    The library's own defaults are SHA-1 and a bare hash for the derived key; here it is HMAC-SHA-256 for both,
-    and a salt of its own for each purpose, so that no token passes for another kind.
+    The library's own defaults are SHA-1 and a bare hash for the derived key; here it is HMAC-SHA-256 for both (its
+    `key_derivation="hmac"`), and a salt of its own for each purpose, so that no token passes for another kind.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._logins = _serializer(keys, "gigwire.login")
-        self._tickets = _serializer(keys, "gigwire.ticket")
-        self._links = {purpose: _serializer(keys, f"gigwire.{purpose}") for purpose in get_args(Purpose)}
+        self._logins = _Serializer(keys, "gigwire.login")
+        self._tickets = _Serializer(keys, "gigwire.ticket")
+        self._links = {purpose: _Serializer(keys, f"gigwire.{purpose}") for purpose in get_args(Purpose)}
 
     def for_login(self, login_id: str) -> str:
         """The token of a login. Whether the login still lives is not in it: its row says so."""
@@ -118,10 +119,23 @@ class Tickets:
             del self._burned[oldest]
 
 
-def _serializer(keys: Sequence[str], salt: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(
-        list(keys), salt=salt, signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
-    )
+class _Sha256(SigningAlgorithm):
+    """HMAC-SHA-256 in one call."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
+class _Serializer(URLSafeTimedSerializer):
+    """The library's, with one signer for all its tokens: it would derive every key anew for each of them."""
+
+    def __init__(self, keys: Sequence[str], salt: str) -> None:
+        derived = [hmac.digest(key.encode(), salt.encode(), "sha256") for key in keys]
+        super().__init__(derived, salt=salt, signer_kwargs={"key_derivation": "none", "algorithm": _Sha256()})
+        self._signer: TimestampSigner = super().make_signer()  # type: ignore[assignment]  # made of its `signer`
+
+    def make_signer(self, salt: str | bytes | None = None) -> TimestampSigner:
+        return self._signer
 
 
 def _loads(serializer: URLSafeTimedSerializer, text: str, kind: type[T], seconds: int | None = None) -> T:

@@ -7,7 +7,7 @@ from starlette.types import Message
 
 from api.commits import Commits
 from api.identity import Identities
-from api.stream import Stream
+from api.stream import Opening, Stream
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
@@ -98,7 +98,7 @@ async def test_a_login_that_ended_while_its_stream_was_being_opened_opens_none()
     def begin(sink: Sink) -> Session:
         raise AssertionError("opened")
 
-    stream = Stream(hub, "ann", "a", line=None, still=lambda: False, begin=begin)
+    stream = Stream(Opening(hub, "ann", "a", still=lambda: False, begin=begin))
     scope: dict[str, Any] = {"type": "http", "method": "GET"}
     await stream(scope, receive, send)
     await hub.stop()

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Scope, Send
 
-from api.stream import BODY, Stream
+from api.stream import BODY, Opening, Stream
 from api.takeover import DirectSink, Takeover
 from realtime.event import Event
 from realtime.manager import RealtimeManager
@@ -75,11 +75,12 @@ class Streams:
         """A request for a portable stream, as the application's outermost layer answers it."""
         user = new_id()
         scope: Scope = {"type": "http", "method": "GET"}
-        response = Stream(
-            self.manager, user, "127.0.0.1", line=None, still=lambda: True, begin=lambda sink: self.begin(sink, user)
+        opening = Opening(
+            self.manager, user, "127.0.0.1", still=lambda: True, begin=lambda sink: self.begin(sink, user)
         )
+        response = Stream(opening)
         await response(scope, gone, send)
-        del response
+        del response, opening
         await scope.pop(BODY)(gone, send)
 
     def begin(self, sink: Sink, user: str) -> Session:

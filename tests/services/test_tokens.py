@@ -39,6 +39,13 @@ def test_the_last_key_signs_and_all_verify() -> None:
         new.login_of(old.for_login("l1"))
 
 
+def test_tokens_are_the_librarys_own_of_hmac_and_sha_256() -> None:
+    how = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    theirs = URLSafeTimedSerializer([OLD], salt="gigwire.login", signer_kwargs=how)
+    assert Tokens([OLD]).login_of(str(theirs.dumps("l1"))) == "l1"
+    assert theirs.loads(Tokens([OLD]).for_login("l1")) == "l1"
+
+
 def test_every_changed_character_is_noticed() -> None:
     tokens = Tokens([OLD])
     token = tokens.for_login("l1")

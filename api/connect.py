@@ -1,0 +1,103 @@
+"""Opening a stream: who asks, what they may hear, where they stand, and the first frame that tells them so."""
+
+import msgspec
+from starlette.types import ASGIApp
+
+from api.addresses import group
+from api.bodies import Query
+from api.call import Call
+from api.hub import Hub
+from api.stream import Opening, Stream, TakenStream
+from realtime import event
+from realtime.cursor import Cursor
+from realtime.ports import Sink
+from realtime.session import Session
+from realtime.verdict import Verdict
+from services import channels, times
+from services.errors import Forbidden
+from services.inbox_events import Counts
+
+# A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
+COUNT_TRIES = 3
+
+
+class Connect(Query, frozen=True):
+    """The query string of a stream."""
+
+    user_id: str | None = None
+    channels: str | None = None
+    ticket: str | None = None
+    last_event_id: str | None = None
+
+
+async def connect(call: Call[None, Connect]) -> ASGIApp:
+    """Open a stream of Server-Sent Events (WHATWG HTML, 9.2)."""
+    hub, user, scope = call.hub, call.user, call.request.scope
+    if call.query.user_id not in (None, user.id):
+        raise Forbidden("A stream can only be opened for yourself.")
+    asked = None if call.query.channels is None else call.query.channels.split(",")
+    heard, own = channels.readable(user.id, user.role, asked), channels.of_user(user.id)
+    cursor, malformed = _cursor(call)
+    if cursor is not None and own in heard:
+        hub.deliveries.report(user.id, cursor, hub.manager.head)
+    verdict = await hub.manager.judge(cursor, malformed, heard, own)
+    counts = await _counts(hub, user.id, own)
+    address = group(scope["hub.address"])
+
+    def begin(sink: Sink) -> Session:
+        return hub.manager.open(
+            sink,
+            user_id=user.id,
+            channels=heard,
+            own_channel=own,
+            verdict=verdict,
+            login=call.caller.ends_with,
+            address=address,
+            confirm=lambda session, at: _confirmation(hub, session, at, verdict, counts),
+        )
+
+    def still() -> bool:
+        return hub.identities.still(call.request, call.caller)
+
+    opening = Opening(hub.manager, user.id, address, still=still, begin=begin)
+    line = hub.takeover.line(scope)
+    return Stream(opening) if line is None or scope["method"] == "HEAD" else TakenStream(opening, line)
+
+
+async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
+    """What is unread and unseen, not older than what the stream will show: read again if something came meanwhile."""
+    for _ in range(COUNT_TRIES):
+        before = hub.manager.newest(own)
+        counts = await hub.counts.get(user_id) or Counts(0, 0)
+        if hub.manager.newest(own) == before:
+            break
+    return counts
+
+
+def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
+    """Where the client stands, and whether it said something that cannot be read; the header wins."""
+    text = call.request.headers.get("last-event-id") or call.query.last_event_id
+    if not text:
+        return None, False
+    try:
+        return Cursor.parse(text), False
+    except ValueError:
+        return None, True
+
+
+def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdict, counts: Counts) -> bytes:
+    manager = hub.manager
+    stands = at or Cursor(manager.options.epoch, manager.head)
+    data = {
+        "sessionId": manager.id_of(session),
+        "userId": session.user_id,
+        "channels": session.channels,
+        "cursor": str(stands),
+        "recovered": verdict.recovered,
+        "heartbeatSeconds": manager.options.heartbeat_seconds,
+        "serverTime": times.render(hub.clock()),
+        "unread": counts.unread,
+        "unseen": counts.unseen,
+    }
+    id = None if at is None else str(at)
+    return event.confirmed(msgspec.json.encode(data), manager.broken_retry(), id)
