@@ -10,6 +10,7 @@ from services import channels, outbox, pages, shapes
 from services.callers import User
 from services.errors import NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id
+from services.prepared import Prepared, as_list, each_of
 from services.tables import logins
 from services.tables import users as accounts
 from services.times import DAY, HOUR, render
@@ -31,7 +32,8 @@ _SURPLUS = (
     .limit(-1)
     .offset(LOGINS_PER_USER)
 )
-_FIND = (
+_asked = each_of("ids")
+_FIND = Prepared(
     select(
         accounts.c.id,
         accounts.c.email,
@@ -42,8 +44,9 @@ _FIND = (
         logins.c.id.label("login_id"),
         logins.c.used_at,
     )
+    .join_from(_asked, logins, logins.c.id == _asked.c.value)
     .join(accounts, accounts.c.id == logins.c.user_id)
-    .where(logins.c.id.in_(bindparam("ids", expanding=True)), accounts.c.disabled_at.is_(None))
+    .where(accounts.c.disabled_at.is_(None))
 )
 _OF_USER = (
     select(logins)
@@ -101,7 +104,7 @@ def start(
 
 def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, Login]:
     """Those of these logins that exist and whose users are not disabled; whether they are idle the caller sees."""
-    rows = tx.execute(_FIND, {"ids": list(ids)})
+    rows = _FIND.rows(tx, {"ids": as_list(ids)})
     return {row.login_id: Login(row.login_id, User.of_row(row), row.used_at) for row in rows}
 
 

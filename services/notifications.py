@@ -14,7 +14,7 @@ from services.ids import new_id
 from services.inbox_events import Arrived
 from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
-from services.prepared import Prepared
+from services.prepared import Prepared, as_list, each_of
 from services.shapes import Category, Priority
 from services.tables import inboxes, notifications
 from services.ways import Fate
@@ -53,8 +53,11 @@ _UNREAD_WITH_KEY = select(_n.id, _n.user_id, _n.count.label("times"), _n.seen_at
     _n.archived_at.is_(None),
     or_(_n.expired_at.is_(None), _n.hidden == 1),
 )
-_COUNTS = select(inboxes.c.user_id, inboxes.c.unread, inboxes.c.unseen).where(
-    inboxes.c.user_id.in_(bindparam("owners", expanding=True))
+_owners = each_of("owners")
+_COUNTS = Prepared(
+    select(inboxes.c.user_id, inboxes.c.unread, inboxes.c.unseen).join_from(
+        _owners, inboxes, inboxes.c.user_id == _owners.c.value
+    )
 )
 _REMOVE = delete(notifications).where(_n.id.in_(bindparam("gone", expanding=True)))
 
@@ -165,7 +168,7 @@ def deliver(tx: Connection, *, mail: Mail, now: int) -> list[str]:
 
 def counts_of(tx: Connection, *, ids: Sequence[str]) -> dict[str, Counts]:
     """The counts of those of these users who have an inbox."""
-    return {row.user_id: Counts(row.unread, row.unseen) for row in tx.execute(_COUNTS, {"owners": list(ids)})}
+    return {row.user_id: Counts(row.unread, row.unseen) for row in _COUNTS.rows(tx, {"owners": as_list(ids)})}
 
 
 def _without_rivals(mail: Mail) -> Iterator[Mail]:

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection
+import msgspec
+from sqlalchemy import BindParameter, Connection, TableValuedAlias, bindparam, func
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.sql import ClauseElement
 
@@ -32,6 +33,16 @@ class _Dialect(SQLiteDialect):
 
 
 _SQLITE = _Dialect(paramstyle="qmark")
+
+
+def each_of(name: str) -> TableValuedAlias:
+    """Any number of values for one statement: a parameter made by `as_list`, each value a row of one column."""
+    return func.json_each(bindparam(name)).table_valued("value")
+
+
+def as_list(values: Iterable[str]) -> str:
+    """Values as the one parameter of `each_of`: JSON."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 class Prepared:

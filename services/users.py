@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from services import channels, outbox, texts
 from services.callers import User
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
-from services.prepared import Prepared
+from services.prepared import Prepared, as_list, each_of
 from services.shapes import ListedUser, Role, Self
 from services.tables import inboxes, users
 from services.times import render, render_optional
@@ -35,8 +35,7 @@ _AFTER = (
     .limit(bindparam("most"))
 )
 _NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
-# One statement for any number of names: a JSON list is one parameter.
-_asked = func.json_each(bindparam("asked")).table_valued("value")
+_asked = each_of("asked")
 _BY_IDS = Prepared(select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.id == _asked.c.value))
 _BY_EXTERNAL_IDS = Prepared(
     select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.external_id == _asked.c.value)
@@ -234,7 +233,7 @@ def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) ->
 
 
 def _found(tx: Connection, by: Prepared, names: Collection[str]) -> Mapping[str | None, str]:
-    return dict(by.rows(tx, {"asked": msgspec.json.encode(names).decode()})) if names else {}
+    return dict(by.rows(tx, {"asked": as_list(names)})) if names else {}
 
 
 def _json(skills: Sequence[str]) -> str:
