@@ -16,9 +16,12 @@ from realtime.verdict import Verdict
 from services import channels, times
 from services.errors import Forbidden
 from services.inbox_events import Counts
+from services.shapes import Shape
 
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
 COUNT_TRIES = 3
+
+_encoder = msgspec.json.Encoder()
 
 
 class Connect(Query, frozen=True):
@@ -28,6 +31,20 @@ class Connect(Query, frozen=True):
     channels: str | None = None
     ticket: str | None = None
     last_event_id: str | None = None
+
+
+class Confirmed(Shape, frozen=True):
+    """What the first frame of a stream says."""
+
+    session_id: str
+    user_id: str
+    channels: tuple[str, ...]
+    cursor: str
+    recovered: bool
+    heartbeat_seconds: float
+    server_time: str
+    unread: int
+    unseen: int
 
 
 async def connect(call: Call[None, Connect]) -> ASGIApp:
@@ -87,17 +104,16 @@ def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
 
 def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdict, counts: Counts) -> bytes:
     manager = hub.manager
-    stands = at or Cursor(manager.options.epoch, manager.head)
-    data = {
-        "sessionId": manager.id_of(session),
-        "userId": session.user_id,
-        "channels": session.channels,
-        "cursor": str(stands),
-        "recovered": verdict.recovered,
-        "heartbeatSeconds": manager.options.heartbeat_seconds,
-        "serverTime": times.render(hub.clock()),
-        "unread": counts.unread,
-        "unseen": counts.unseen,
-    }
-    id = None if at is None else str(at)
-    return event.confirmed(msgspec.json.encode(data), manager.broken_retry(), id)
+    here = str(at or Cursor(manager.options.epoch, manager.head))
+    confirmed = Confirmed(
+        session_id=manager.id_of(session),
+        user_id=session.user_id,
+        channels=session.channels,
+        cursor=here,
+        recovered=verdict.recovered,
+        heartbeat_seconds=manager.options.heartbeat_seconds,
+        server_time=times.render(hub.clock()),
+        unread=counts.unread,
+        unseen=counts.unseen,
+    )
+    return event.confirmed(_encoder.encode(confirmed), manager.broken_retry(), None if at is None else here)

@@ -34,11 +34,12 @@ class CrossOrigin:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        answer = self._readable_by(headers.get("origin"), send) if self._allowed else send
-        if _is_preflight(scope, headers) and headers["origin"] in self._allowed:
+        headers, method = Headers(scope=scope), scope["method"]
+        origin = headers.get("origin")
+        answer = self._readable_by(origin, send) if self._allowed else send
+        if method == "OPTIONS" and origin in self._allowed and "access-control-request-method" in headers:
             await _preflight(scope, receive, answer)
-        elif self._is_forged(scope["method"], headers):
+        elif method not in SAFE_METHODS and self._is_forged(headers):
             await errors.problem(errors.CrossOrigin(), scope["hub.request_id"])(scope, receive, answer)
         else:
             await self._app(scope, receive, answer)
@@ -46,37 +47,29 @@ class CrossOrigin:
     def _readable_by(self, origin: str | None, send: Send) -> Send:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                raw = message["headers"]
-                if any(name == b"vary" for name, _ in raw):
-                    MutableHeaders(raw=raw).add_vary_header("Origin")
-                else:
-                    raw.append((b"vary", b"Origin"))
+                headers = MutableHeaders(raw=message["headers"])
+                headers.add_vary_header("Origin")
                 if origin in self._allowed:
-                    headers = MutableHeaders(raw=raw)
                     headers["access-control-allow-origin"] = origin or ""
                     headers["access-control-expose-headers"] = EXPOSED_HEADERS
             await send(message)
 
         return send_with_headers
 
-    def _is_forged(self, method: str, headers: Headers) -> bool:
+    def _is_forged(self, headers: Headers) -> bool:
         """Whether a page of another origin makes a browser act with our cookie.
 
         The rule of Go 1.25's CrossOriginProtection: Fetch Metadata where the browser sends it, else `Origin`
         against our own or `Host`; a request with neither is no browser's and goes on. A bearer token is something
         no other page's form can send, so that its bearer is asked nothing.
         """
-        if method in SAFE_METHODS or bearer(headers) is not None or not self._cookie.is_in(headers):
+        if bearer(headers) is not None or not self._cookie.is_in(headers):
             return False
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site not in ("same-origin", "none")
         origin = headers.get("origin")
         return not (origin is None or origin == self._own or _host_of(origin) == headers.get("host", "").lower())
-
-
-def _is_preflight(scope: Scope, headers: Headers) -> bool:
-    return scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
 async def _preflight(scope: Scope, receive: Receive, send: Send) -> None:

@@ -89,8 +89,9 @@ class Identities:
         Raises Unauthenticated for a bad ticket or bearer token. A bad cookie is nobody: a browser sends it whether
         or not its page wants to, and no page could sign in again if it were refused.
         """
-        request.scope["hub.mark"] = self._credentials.mark
-        if request.scope["path"] == STREAM_PATH and "ticket" in request.query_params:
+        scope = request.scope
+        scope["hub.mark"] = self._credentials.mark
+        if scope["query_string"] and scope["path"] == STREAM_PATH and "ticket" in request.query_params:
             # HEAD opens no stream, so it leaves the ticket for the GET that will.
             look = self._tickets.look if request.method == "HEAD" else self._tickets.redeem
             return await self._by_ticket(look(request.query_params["ticket"]))

@@ -68,11 +68,10 @@ class Operation:
         return self._answer(await self.handler(call))
 
     def _query(self, request: Request) -> bodies.Query | None:
-        if self.query is None:
-            if request.scope["query_string"]:
-                bodies.parse_query(request.query_params.multi_items(), bodies.Query)
+        pairs = request.query_params.multi_items() if request.scope["query_string"] else []
+        if self.query is None and not pairs:
             return None
-        return bodies.parse_query(request.query_params.multi_items(), self.query)
+        return bodies.parse_query(pairs, self.query or bodies.Query)
 
     async def _raw(self, request: Request) -> bytes | None:
         if self.body is None:

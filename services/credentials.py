@@ -56,6 +56,8 @@ class Credentials:
     def changed_since(self, mark: int, caller: Caller) -> bool:
         """Whether what this caller rests on ended or changed after `mark`; True too when that is too long ago."""
         missed = self._mark - mark
+        if not missed:
+            return False
         if missed > len(self._ends):
             return True
         rests_on = {caller.ends_with, f"user:{caller.user_id}"}

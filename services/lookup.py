@@ -1,7 +1,7 @@
 """One query for all who ask within a turn of the loop, or while another runs: in a storm nobody pays for their own."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -23,19 +23,18 @@ class Lookup(Generic[V]):
     def __init__(self, database: Database, query: Callable[..., Mapping[str, V]]) -> None:
         self._database = database
         self._query = query
-        self._next: dict[str, asyncio.Future[V | None]] = {}
+        # Each who asks waits by themselves, so that one who is cancelled cancels nobody else.
+        self._next: dict[str, list[asyncio.Future[V | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> V | None:
         """The value, None where there is none. Raises what the query raises."""
-        future = self._next.get(key)
-        if future is None:
-            loop = asyncio.get_running_loop()
-            if not self._next and self._task is None:
-                loop.call_soon(self._begin)
-            future = self._next[key] = loop.create_future()
-        # Shielded: others may wait for the same answer.
-        return await asyncio.shield(future)
+        loop = asyncio.get_running_loop()
+        if not self._next and self._task is None:
+            loop.call_soon(self._begin)
+        future: asyncio.Future[V | None] = loop.create_future()
+        self._next.setdefault(key, []).append(future)
+        return await future
 
     def _begin(self) -> None:
         if self._next and self._task is None:
@@ -43,16 +42,22 @@ class Lookup(Generic[V]):
             waiting = {key: self._next.pop(key) for key in keys}
             self._task = asyncio.get_running_loop().create_task(self._run(waiting))
 
-    async def _run(self, waiting: Mapping[str, asyncio.Future[V | None]]) -> None:
+    async def _run(self, waiting: Mapping[str, Sequence[asyncio.Future[V | None]]]) -> None:
         try:
             found = await self._database.read(self._query, ids=list(waiting))
         except Exception as error:
-            for future in waiting.values():
+            for future in _left(waiting.values()):
                 future.set_exception(error)
-                # Nobody may be left to hear of it, and that is no fault.
+                # They may be cancelled in this very turn, and then nobody hears of it; that is no fault.
                 future.exception()
         else:
-            for key, future in waiting.items():
-                future.set_result(found.get(key))
+            for key, futures in waiting.items():
+                for future in _left([futures]):
+                    future.set_result(found.get(key))
         self._task = None
         self._begin()
+
+
+def _left(futures: Iterable[Sequence[asyncio.Future[V | None]]]) -> Iterator[asyncio.Future[V | None]]:
+    """Those who still wait."""
+    return (future for some in futures for future in some if not future.done())
