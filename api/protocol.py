@@ -63,11 +63,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is waited for as long as any."""
-        # As uvicorn does it, but for the addresses: it asks uvloop's own socket for them, which then keeps them.
+        # As uvicorn does it, but for the addresses: see `on_message_begin`.
         self.connections.add(self)
         self.transport = transport
         self.flow = FlowControl(transport)
-        self.server, self.client = _addresses(transport)
         self.scheme = "http"
         self._set_timer()
 
@@ -91,6 +90,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._whole = False
+        if self.server is None:
+            # Not before: the kernel still works on a connection that has just come, and would keep us waiting.
+            self.server, self.client = _addresses(self.transport)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -202,7 +204,10 @@ def _rendered(refusal: DomainError) -> bytes:
 
 
 def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
-    """Ours and the client's, host and port; None for one who has gone already."""
+    """Ours and the client's, host and port; None for one who has gone already.
+
+    uvicorn asks uvloop's own socket, which then keeps them for as long as a stream lives.
+    """
     kept = transport.get_extra_info("socket")
     bare = socket.socket(kept.family, kept.type, kept.proto, kept.fileno())
     try:
