@@ -48,6 +48,11 @@ class PortableSink:
             self._size += len(chunk)
             self._wake()
 
+    @property
+    def clear(self) -> bool:
+        """Whether the server has taken everything."""
+        return self._size == 0
+
     def pressure(self) -> int:
         """Bytes that the server has not taken yet."""
         return self._size

@@ -68,7 +68,7 @@ class CatchUp:
         if session.state != "behind" or session.asked:
             return
         for _ in range(_PAGES_A_STEP):
-            if session.sink.pressure() and not first:
+            if not session.sink.clear and not first:
                 self.wait(session)
                 return
             if not self._flow.backlog.covers(session.position):

@@ -10,6 +10,10 @@ from realtime.event import Event
 class Sink(Protocol):
     """The way to one client. All methods are called on the loop; none blocks, awaits or raises."""
 
+    @property
+    def clear(self) -> bool:
+        """Whether `pressure` is 0: asked for each event and stream, so it is better kept than found out."""
+
     def write(self, chunk: bytes) -> None:
         """Hand over bytes; ignored once the transport is gone or the sink was ended.
 

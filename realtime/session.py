@@ -90,14 +90,14 @@ class Session:
 
     def offer(self, chunk: bytes, events: int, options: RealtimeOptions) -> bool:
         """Write live events, unless too much would wait then: False, and nothing is written."""
-        unsent = self.sink.pressure()
-        if unsent:
+        sink, size = self.sink, len(chunk)
+        if sink.clear:
+            self.waiting = events
+        else:
             waiting = self.waiting + events
-            if exceeds(waiting, options.queue_events) or exceeds(unsent + len(chunk), options.queue_bytes):
+            if exceeds(waiting, options.queue_events) or exceeds(sink.pressure() + size, options.queue_bytes):
                 return False
             self.waiting = waiting
-        else:
-            self.waiting = events
-        self.pushed += len(chunk)
-        self.sink.write(chunk)
+        self.pushed += size
+        sink.write(chunk)
         return True

@@ -18,7 +18,7 @@ class Stalls:
 
     def leave(self, sink: Sink, now: float) -> None:
         """Watch a sink that was ended: it may take as long to finish as a stream may stall."""
-        if self._seconds > 0 and sink.pressure():
+        if self._seconds > 0 and not sink.clear:
             self._leaving.append((now + self._seconds, sink))
 
     def find(self, sessions: Iterable[Session], now: float) -> list[Session]:
@@ -27,7 +27,7 @@ class Stalls:
             return []
         self._next_look = now + self._seconds / 5
         self._hurry(now)
-        return [session for session in sessions if session.sink.pressure() and self._is_stalled(session, now)]
+        return [session for session in sessions if not session.sink.clear and self._is_stalled(session, now)]
 
     def _is_stalled(self, session: Session, now: float) -> bool:
         unsent = session.sink.pressure()
@@ -39,7 +39,7 @@ class Stalls:
         return now - session.progress[1] >= self._seconds
 
     def _hurry(self, now: float) -> None:
-        still = [(deadline, sink) for deadline, sink in self._leaving if sink.pressure()]
+        still = [(deadline, sink) for deadline, sink in self._leaving if not sink.clear]
         for deadline, sink in still:
             if deadline <= now:
                 sink.abort()

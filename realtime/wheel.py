@@ -65,7 +65,7 @@ class Wheel:
             self._rotate(session)
             return
         # One who is being fed, or does not read, gets no heartbeat on top.
-        if session.state == "live" and not session.sink.pressure():
+        if session.state == "live" and session.sink.clear:
             position = self._flow.stands_at(session)
             frame = frames.get(position)
             if frame is None:

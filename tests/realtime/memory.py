@@ -29,6 +29,10 @@ class ListSink:
         if not self.stuck:
             self.taken = self.written
 
+    @property
+    def clear(self) -> bool:
+        return self.pressure() == 0
+
     def pressure(self) -> int:
         return self.written - self.taken + (self.framing if self.written > self.taken else 0)
 
