@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -230,6 +229,9 @@ NAMES: Final = frozenset(KNOBS)
 
 
 def _unknown(name: str) -> str:
+    # Only for whoever has mistyped one: 0.2 MB.
+    from difflib import get_close_matches
+
     near = get_close_matches(name, sorted(NAMES), n=1)
     hint = f"did you mean {near[0]}?" if near else "unset it, or look it up in the README."
     return f"{name} is no setting of the hub: {hint}"

@@ -4,8 +4,6 @@ import codecs
 import re
 from typing import Final
 
-import filetype  # type: ignore[import-untyped]  # it has no stubs
-
 NAME_LENGTH: Final = 200
 TEXT: Final = "text/plain"
 # What people who work together send each other. Nothing among it is a page or a program to a browser, and whatever is
@@ -45,6 +43,9 @@ _NOT_IN_A_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 def sniff(head: bytes) -> str | None:
     """The type of the file that begins with these bytes, if it is one that may be sent."""
+    # Not before the first file: 0.3 MB.
+    import filetype  # type: ignore[import-untyped]  # it has no stubs
+
     kind: str | None = filetype.guess_mime(head)
     if kind is None:
         return TEXT if _is_text(head) else None

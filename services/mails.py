@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from typing import Final
 
@@ -12,7 +11,7 @@ from services.ids import new_id
 from services.pushes import Order
 
 # Longer than any link of ours: a link in a header that is folded is none.
-_POLICY: Final = SMTP.clone(max_line_length=990)
+_LINE_LENGTH: Final = 990
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,10 @@ def reset(head: Letterhead, *, to: str, name: str, link: str, now: int) -> Email
 def _message(
     head: Letterhead, *, to: str, subject: str, text: str, id: str, now: int, headers: Mapping[str, str] | None = None
 ) -> EmailMessage:
-    made = EmailMessage(policy=_POLICY)
+    # Not before the first mail: 0.7 MB.
+    from email.policy import SMTP
+
+    made = EmailMessage(policy=SMTP.clone(max_line_length=_LINE_LENGTH))
     # A title may hold U+2028, and a header ends there for the library, which then refuses it.
     made["From"], made["To"], made["Subject"] = head.sender, to, " ".join(subject.splitlines())
     made["Date"] = format_datetime(datetime.fromtimestamp(now / 1_000, UTC))
