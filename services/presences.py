@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, or_, select, union
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.expression import literal_column
 
+from services.prepared import Prepared, as_list, each_of
 from services.tables import bids, blocks, jobs, members, presences
 
 # Pairs of one who is seen and one who sees that one look-up gives; who has more watchers alone is shown to so many.
@@ -41,13 +42,15 @@ def _pairs(*narrowed: Any) -> Any:
 
 
 def _among(column: Any) -> Any:
-    return column.in_(bindparam("ids", expanding=True))
+    return column.in_(select(each_of("ids").c.value))
 
 
-_SEES = _pairs(_among, lambda column: column.is_not(None)).order_by(literal_column("seen"))
-_SEEN_BY = _pairs(_among, lambda column: column == bindparam("who"))
-_APART = select(blocks.c.user_id, blocks.c.blocked_id).where(or_(_among(blocks.c.user_id), _among(blocks.c.blocked_id)))
-_FIND = select(_p.user_id, _p.invisible, _p.last_seen_at).where(_among(_p.user_id))
+_SEES = Prepared(_pairs(_among, lambda column: column.is_not(None)).order_by(literal_column("seen")))
+_SEEN_BY = Prepared(_pairs(_among, lambda column: column == bindparam("who")))
+_APART = Prepared(
+    select(blocks.c.user_id, blocks.c.blocked_id).where(or_(_among(blocks.c.user_id), _among(blocks.c.blocked_id)))
+)
+_FIND = Prepared(select(_p.user_id, _p.invisible, _p.last_seen_at).where(_among(_p.user_id)))
 _put = insert(presences)
 _HIDE = _put.on_conflict_do_update(
     index_elements=[_p.user_id], set_={"invisible": _put.excluded.invisible, "last_seen_at": _put.excluded.last_seen_at}
@@ -81,7 +84,7 @@ def watched(tx: Connection, *, ids: Sequence[str]) -> Watched:
 
     Together they may have more watchers than one look-up gives: it then speaks of some of them, one at least.
     """
-    pairs = tx.execute(_SEES, {"ids": list(ids), "most": MOST_PAIRS + 1}).all()
+    pairs = _SEES.rows(tx, {"ids": as_list(ids), "most": MOST_PAIRS + 1})
     done = ids if len(pairs) <= MOST_PAIRS else _whole(ids, pairs[0].seen, pairs[-1].seen)
     apart, known = _apart(tx, done), set(done)
     found: dict[str, list[str]] = {}
@@ -99,7 +102,7 @@ def _whole(ids: Sequence[str], first: str, last: str) -> Sequence[str]:
 def visible(tx: Connection, *, ids: Sequence[str], user_id: str) -> Mapping[str, Kept]:
     """What is kept of those of these users whom this one may see."""
     apart = _apart(tx, [user_id])
-    pairs = tx.execute(_SEEN_BY, {"ids": list(ids), "who": user_id, "most": MOST_PAIRS})
+    pairs = _SEEN_BY.rows(tx, {"ids": as_list(ids), "who": user_id, "most": MOST_PAIRS})
     seen = [each for each, sees in pairs if (each, sees) not in apart]
     kept = _kept(tx, seen)
     return {each: kept.get(each, NOTHING) for each in seen}
@@ -117,10 +120,10 @@ def note(tx: Connection, *, seen: Mapping[str, int], now: int) -> None:
 
 
 def _apart(tx: Connection, ids: Sequence[str]) -> set[tuple[str, str]]:
-    rows = tx.execute(_APART, {"ids": list(ids)}).all()
+    rows = _APART.rows(tx, {"ids": as_list(ids)})
     return {(one, other) for one, other in rows} | {(other, one) for one, other in rows}
 
 
 def _kept(tx: Connection, ids: Sequence[str]) -> dict[str, Kept]:
-    rows = tx.execute(_FIND, {"ids": list(ids)}) if ids else ()
+    rows = _FIND.rows(tx, {"ids": as_list(ids)}) if ids else ()
     return {row.user_id: Kept(bool(row.invisible), row.last_seen_at) for row in rows}
