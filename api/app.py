@@ -179,9 +179,10 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         stack.push_async_callback(hub.manager.stop)
         # The manager's clock hand cuts off those who do not take their farewell.
         stack.push_async_callback(hub.takeover.nobody, GRACE_SECONDS)
+        books = audit.chore(partial(asyncio.get_running_loop().call_soon_threadsafe, _books_wrong))
         retention = Retention(
             hub.database,
-            [*all_chores(_keep(hub.settings)), audit.chore(_books_wrong)],
+            [*all_chores(_keep(hub.settings)), books],
             clock=hub.clock,
             on_error=_chore_failed,
             on_done=_chore_done,
