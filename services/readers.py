@@ -113,7 +113,7 @@ class _Reader:
         try:
             self._raw.close_cursors()
             self._tx.rollback()
-            # That the connection is open is seen by asking it anything.
-            self.broken = self._raw.in_transaction or self._tx.closed or self._tx.invalidated
+            # One that somebody has closed says so when it is asked.
+            self.broken = self._raw.in_transaction
         except Exception:
             self.broken = True
