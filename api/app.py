@@ -181,7 +181,7 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         stack.push_async_callback(hub.takeover.nobody, GRACE_SECONDS)
         retention = Retention(
             hub.database,
-            [*all_chores(_keep(hub.settings)), audit.chore(_books_wrong)],
+            [*all_chores(_keep(hub.settings)), audit.chore(_on_this_loop(_books_wrong))],
             clock=hub.clock,
             on_error=_chore_failed,
             on_done=_chore_done,
@@ -235,6 +235,16 @@ def _keep(settings: Settings) -> Keep:
 
 def _chore_failed(name: str, error: BaseException) -> None:
     structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
+
+
+def _on_this_loop(tell: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+    """`tell` for other threads: it is called on the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def call(told: Sequence[str]) -> None:
+        loop.call_soon_threadsafe(tell, told)
+
+    return call
 
 
 def _books_wrong(faults: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ TURN_SECONDS: Final = 1.0
 
 
 class Audit:
-    """A chore. `tell(faults)` hears of what does not add up, on the event loop, like all that a reader finds."""
+    """A chore. `tell(faults)` hears of what does not add up, on the thread of a reader."""
 
     def __init__(self, tell: Callable[[Sequence[str]], None]) -> None:
         self._tell = tell
@@ -48,6 +48,6 @@ class Audit:
 
 
 def chore(tell: Callable[[Sequence[str]], None]) -> Chore:
-    """The chore; `tell(faults)` hears of what does not add up, on the event loop."""
+    """The chore; `tell(faults)` hears of what does not add up, on the thread of a reader."""
     audit = Audit(tell)
     return Chore("books", TURN_SECONDS, audit.find, audit.settle)

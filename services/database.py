@@ -9,11 +9,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.util import greenlet_spawn
 
 from services import sqlite
 from services.errors import DomainError, Overloaded, StorageUnavailable
+from services.readers import Readers
 from services.writer import Batch, Joint, Work, Writer
 
 P = ParamSpec("P")
@@ -45,7 +44,7 @@ class Database:
         self._told_doubt = False
         self._open = False
         self._reads: set[asyncio.Task[Any]] = set()
-        self._readers = sqlite.reader_engine(path)
+        self._readers = Readers(path)
         self._writer = Writer(path, wal_bytes=wal_bytes, settle=self._settle)
 
     async def start(self) -> None:
@@ -64,7 +63,7 @@ class Database:
         await asyncio.sleep(0)
         if self._reads:
             await asyncio.gather(*self._reads, return_exceptions=True)
-        await greenlet_spawn(self._readers.dispose)
+        await self._readers.close()
         await self._loop.run_in_executor(None, self._writer.close)
 
     @property
@@ -100,9 +99,9 @@ class Database:
         return future
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a plain function on a reader, in one snapshot of the store.
+        """Run a plain function on a reader's thread, in one snapshot of the store; it must fetch what it gives back.
 
-        Shielded: a caller who is cancelled leaves no connection behind. Raises Overloaded when too many wait, and
+        Shielded: a caller who is cancelled leaves no transaction behind. Raises Overloaded when too many wait, and
         StorageUnavailable when the file cannot be read.
         """
         if not self._open or len(self._reads) >= WAITING_READS:
@@ -120,17 +119,11 @@ class Database:
 
     async def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            return await greenlet_spawn(self._on_a_reader, query)
-        except PoolTimeout as error:
-            raise Overloaded from error
+            return await self._readers.run(query)
         except (DBAPIError, sqlite3.Error) as error:
             if sqlite.is_unreadable(error):
                 raise StorageUnavailable from error
             raise
-
-    def _on_a_reader(self, query: Callable[[Connection], T]) -> T:
-        with self._readers.connect() as connection:
-            return query(connection)
 
     def _settle(self, batch: Batch) -> None:
         # The loop is closed only when nobody is left who could wait for an answer.

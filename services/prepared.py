@@ -68,6 +68,7 @@ class Prepared:
         try:
             cursor.execute(self._text, [parameters[name] for name in self._names])
             if self._named is None:
+                # Two threads may both make it: it is the same.
                 self._named = namedtuple("Row", [name for name, *_ in cursor.description], rename=True)  # type: ignore[misc]
             return list(map(self._named._make, cursor))
         except sqlite3.Error as error:

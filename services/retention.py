@@ -19,7 +19,7 @@ STEPS_IN_A_ROW = 10
 
 
 class Find(Protocol):
-    """A query for at most `limit` things that are due at `now` (ms)."""
+    """A query for at most `limit` things that are due at `now` (ms); it runs on a reader's thread, once at a time."""
 
     def __call__(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[Any]: ...
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 # How long BEGIN IMMEDIATE waits for a writer in another process; the hub itself has only one.
 BUSY_MS = 5_000
@@ -63,6 +63,25 @@ class CannotOpen(Exception):
     """The store cannot be used; the message is one sentence for the person who starts the hub."""
 
 
+class ReadConnection(sqlite3.Connection):
+    """Knows its cursors: one with rows to come keeps its snapshot, past ROLLBACK and into the next BEGIN."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: list[sqlite3.Cursor] = []
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """As sqlite3's own."""
+        cursor = super().cursor(*args, **kwargs)
+        self._cursors.append(cursor)
+        return cursor
+
+    def close_cursors(self) -> None:
+        """Close all that were made, also where an exception or somebody's result still holds one."""
+        while self._cursors:
+            self._cursors.pop().close()
+
+
 def writer_engine(path: Path) -> Engine:
     """The synchronous engine of the writer thread: one connection, transactions begun with BEGIN IMMEDIATE."""
     engine = create_engine(
@@ -78,15 +97,14 @@ def writer_engine(path: Path) -> Engine:
 
 
 def reader_engine(path: Path) -> Engine:
-    """The engine of the readers: several connections of aiosqlite that cannot write; to be used in `greenlet_spawn`.
+    """The engine of the readers: each `connect()` opens a connection that cannot write, for the thread that asks.
 
-    That is all that SQLAlchemy's AsyncEngine does, whose package brings the whole ORM with it: 6 MB.
+    One for all of them, since what it has compiled is dear and may be shared.
     """
     engine = create_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        pool_size=READERS,
-        max_overflow=0,
-        pool_timeout=READER_WAIT_SECONDS,
+        URL.create("sqlite", database=str(path)),
+        poolclass=NullPool,
+        connect_args={"check_same_thread": True, "factory": ReadConnection},
         hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare(_READER, _READER_HAS))
@@ -175,10 +193,10 @@ def _prepare(pragmas: Sequence[str], expected: dict[str, str | int]) -> Callable
     return on_connect
 
 
+# Past SQLAlchemy, as what is in `prepared`: these run for every batch and every read.
 def _begin_immediate(tx: Connection) -> None:
-    # Past SQLAlchemy, as what is in `prepared`: this runs for every batch.
     raw(tx).execute("BEGIN IMMEDIATE")
 
 
 def _begin(tx: Connection) -> None:
-    tx.exec_driver_sql("BEGIN")
+    raw(tx).execute("BEGIN")

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, column, event, select, table
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.util import await_only
 
 from services import database as database_module
 from services import outbox, sqlite
@@ -100,9 +99,7 @@ class Held:
 
     def hold(self, tx: Connection) -> None:
         """Wait inside a statement, on the reader's thread."""
-        connection = tx.connection.driver_connection
-        assert connection is not None
-        await_only(connection.create_function("hold", 0, self._wait))
+        sqlite.raw(tx).create_function("hold", 0, self._wait)
         tx.exec_driver_sql("SELECT hold()")
 
     async def __aenter__(self) -> "Held":
@@ -168,7 +165,7 @@ async def test_a_read_sees_one_moment(database: Database, ask: Callable[[Connect
 
 async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: Database) -> None:
     opened: list[object] = []
-    event.listen(database._readers, "connect", lambda connection, record: opened.append(connection))
+    event.listen(database._readers._engine, "connect", lambda connection, record: opened.append(connection))
     chance = random.Random(1)
     for _ in range(200):
         reading = asyncio.create_task(database.read(names))

@@ -1,5 +1,6 @@
 """Units that wait beside each other and run in one call: each is whole, in its order, and answers for itself."""
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.util import await_only
 
 from services import inbox, notifications, outbox, sending, users
 from services.database import Database
@@ -127,9 +127,11 @@ async def test_what_breaks_the_call_is_the_fault_of_one(
 
 
 async def test_a_read_past_core_sees_one_moment_too(database: Database) -> None:
+    loop = asyncio.get_running_loop()
+
     def twice(tx: Connection) -> tuple[list[str], list[str]]:
         first = ids(tx)
-        await_only(database.write(add, "b"))
+        asyncio.run_coroutine_threadsafe(database.write(add, "b"), loop).result(20)
         return first, ids(tx)
 
     await database.write(add, "a")
