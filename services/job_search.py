@@ -33,7 +33,7 @@ def _first_from(least: ColumnElement[str]) -> ScalarSelect[str]:
 
 
 # From word to word, one seek each: there is no list of them alone, only of each place where one is written. In one
-# statement, because each statement is a way to a reader's thread and back. No word has a control character in it.
+# statement, because each statement costs something beside SQLite. No word has a control character in it.
 _step = select(_first_from(bindparam("least")).label("term")).cte("step", recursive=True)
 _step = _step.union_all(select(_first_from(_step.c.term + "\x01")).where(_step.c.term.is_not(None)))
 _TERMS = select(_step.c.term).where(_step.c.term.is_not(None)).limit(_FEW + 1)

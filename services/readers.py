@@ -83,8 +83,7 @@ class _Reader:
         # It has only read: whatever is wrong with it, nothing is lost.
         with suppress(Exception):
             await self._on_thread(self._tx.close)
-        with suppress(sqlite3.Error):
-            await self._thread.close()
+        await self._thread.close()
 
     async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """One way there and back; aiosqlite's public methods are one for each statement (docs/decisions/0015)."""

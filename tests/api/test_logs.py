@@ -1,14 +1,17 @@
 """The log: one JSON line an event, whoever speaks, and never a secret."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api import logs
+from api import app, logs
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,3 +122,10 @@ def test_anything_can_be_logged() -> None:
     line = logs.encode(None, "info", logs.redact(None, "info", event))
     assert json.loads(line)["odd"] == "<Odd>"
     assert len(line) < 20_000
+
+
+async def test_what_a_reader_tells_is_heard_on_the_loop() -> None:
+    heard: asyncio.Queue[tuple[int, Sequence[str]]] = asyncio.Queue()
+    tell = app._on_this_loop(lambda faults: heard.put_nowait((threading.get_ident(), faults)))
+    await asyncio.to_thread(tell, ["one"])
+    assert await heard.get() == (threading.get_ident(), ["one"])
