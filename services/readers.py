@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiosqlite
 from sqlalchemy import Connection, Engine
@@ -64,14 +64,14 @@ class _Reader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # The chunks are for those who let aiosqlite fetch.
-        self._thread = aiosqlite.Connection(self._connect, iter_chunk_size=1)
+        self._connection = aiosqlite.Connection(self._connect, iter_chunk_size=1)
         # A daemon: a process that ends without `close` must not hang.
-        self._thread._thread.daemon = True
+        self._connection._thread.daemon = True
         self.broken = False
 
-    async def open(self) -> "_Reader":
+    async def open(self) -> Self:
         """Start the thread and connect there. Raises sqlite.CannotOpen and DBAPIError; the thread then ends."""
-        await self._thread
+        await self._connection
         return self
 
     async def run(self, query: Callable[[Connection], T]) -> T:
@@ -83,11 +83,11 @@ class _Reader:
         # It has only read: whatever is wrong with it, nothing is lost.
         with suppress(Exception):
             await self._on_thread(self._tx.close)
-        await self._thread.close()
+        await self._connection.close()
 
     async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """One way there and back; aiosqlite's public methods are one for each statement (docs/decisions/0015)."""
-        result: T = await self._thread._execute(function, *arguments)  # type: ignore[no-untyped-call]
+        result: T = await self._connection._execute(function, *arguments)  # type: ignore[no-untyped-call]
         return result
 
     def _connect(self) -> sqlite3.Connection:

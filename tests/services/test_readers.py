@@ -77,10 +77,10 @@ async def queue(readers: Readers) -> AsyncIterator[Queue]:
     """What goes to the one reader that is open."""
     await readers.run(count)
     (reader,) = readers._idle
-    thread: Any = reader._thread
-    queue = thread._tx = Queue(thread._tx)
+    connection: Any = reader._connection
+    queue = connection._tx = Queue(connection._tx)
     yield queue
-    thread._tx = queue._real
+    connection._tx = queue._real
 
 
 async def test_a_read_is_one_way_to_the_thread_and_back(database: Database, queue: Queue) -> None:
