@@ -32,12 +32,12 @@ from api.identity import Identities
 from api.mail_post import MailPost
 from api.mailer import Mailer, MailServer
 from api.metrics import Metrics
+from api.onlookers import Onlookers
 from api.paces import Paces
 from api.pages import page_routes
 from api.presence_teller import PresenceTeller
 from api.push_sender import PushSender
 from api.push_service import PushService
-from api.readers import Readers
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
@@ -117,7 +117,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
     push_service = PushService(endpoints, settings.data_dir, settings.contact)
     mailer = Mailer(MailServer.of(settings.smtp_url) if settings.smtp_url else None)
     mail_post = MailPost(mailer, tokens, Letterhead(settings.sender, settings.origin))
-    readers = Readers(manager, deliveries, time.monotonic)
+    onlookers = Onlookers(manager, deliveries, time.monotonic)
     hub = Hub(
         settings=settings,
         database=database,
@@ -136,7 +136,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         mail_post=mail_post,
         push_service=push_service,
         push_sender=PushSender(
-            database, push_service, mail_post, readers, origin=settings.origin, clock=clock, random=random
+            database, push_service, mail_post, onlookers, origin=settings.origin, clock=clock, random=random
         ),
         files=AttachmentFiles(settings.files_dir),
         thumbnails=Thumbnails(),

@@ -11,8 +11,8 @@ import structlog
 from api.background import Background
 from api.mail_post import MailPost
 from api.mailer import Refused, Unsent
+from api.onlookers import Onlookers
 from api.push_service import Answer, Message, PushService, Unreachable
-from api.readers import Readers
 from api.resolver import Busy
 from services import push_words, pushes, subscriptions
 from services.database import Database
@@ -40,13 +40,13 @@ class PushSender:
         database: Database,
         service: PushService,
         post: MailPost,
-        readers: Readers,
+        onlookers: Onlookers,
         *,
         origin: str,
         clock: Callable[[], int],
         random: Random,
     ) -> None:
-        self._database, self._service, self._post, self._readers = database, service, post, readers
+        self._database, self._service, self._post, self._onlookers = database, service, post, onlookers
         self._origin, self._clock, self._random = origin, clock, random
         self._background = Background("push", self._run)
         self._under_way: dict[str, asyncio.Task[None]] = {}
@@ -129,7 +129,7 @@ class PushSender:
 
     async def _deal_with(self, order: Order) -> None:
         now, reader = self._clock(), order.user_id
-        looking, stored = self._readers.looking(reader), self._readers.stored(reader)
+        looking, stored = self._onlookers.looking(reader), self._onlookers.stored(reader)
         verdict = pushes.judge(order, now=now, looking=looking, stored=stored)
         if isinstance(verdict, Skip):
             await self._settle(order, "skipped", verdict.reason)

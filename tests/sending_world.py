@@ -57,7 +57,7 @@ class World:
                 Tokens(["a key for tests that is long enough"]),
                 Letterhead("Gigwire <hub@hub.example>", "https://hub.example"),
             ),
-            self,  # type: ignore[arg-type]  # it answers what readers are asked
+            self,  # type: ignore[arg-type]  # it answers what onlookers are asked
             origin="https://hub.example",
             clock=lambda: self.now,
             random=Random(1),

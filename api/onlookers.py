@@ -10,7 +10,7 @@ from realtime.manager import RealtimeManager
 LOOKING_SECONDS: Final = 60.0
 
 
-class Readers:
+class Onlookers:
     """`monotonic` gives the seconds that presence is kept in."""
 
     def __init__(self, manager: RealtimeManager, deliveries: Deliveries, monotonic: Callable[[], float]) -> None:
