@@ -1,6 +1,7 @@
 """A migrated store for every test, copied from a template that is made once per session."""
 
 import asyncio
+import math
 import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -64,7 +65,7 @@ def together(database: Database, monkeypatch: pytest.MonkeyPatch) -> Together:
 
     A batch has all the time it wants: on a busy machine it would end early, and there would be two.
     """
-    monkeypatch.setattr("services.batch.BATCH_SECONDS", 60.0)
+    monkeypatch.setattr("services.batch.BATCH_SECONDS", math.inf)
 
     async def run(*units: Callable[[Connection], Any]) -> list[Any]:
         entered, leave = threading.Event(), threading.Event()

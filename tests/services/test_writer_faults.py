@@ -1,7 +1,6 @@
 """What goes wrong inside a batch stays with the unit it belongs to; what goes wrong with the disk stops the writing."""
 
 import asyncio
-import math
 import os
 import shutil
 import sqlite3
@@ -16,7 +15,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from services import batch, outbox, sqlite, writer
+from services import outbox, sqlite, writer
 from services.database import Database
 from services.errors import StorageFull, StorageUnavailable
 from services.writer import Batch
@@ -352,8 +351,6 @@ async def test_those_who_wait_when_the_disk_fails_are_all_answered(
 ) -> None:
     doubts: list[bool] = []
     monkeypatch.setattr(database, "_on_doubt", lambda: doubts.append(True))
-    # However slow the machine: those before the one that breaks are in its batch.
-    monkeypatch.setattr(batch, "BATCH_SECONDS", math.inf)
 
     def breaks(tx: Connection) -> None:
         error = sqlite3.OperationalError("disk I/O error")
