@@ -33,6 +33,9 @@ NEAR, FAR = 10, 50
 SEND_SECONDS: Final = 3.0
 SENDERS: Final = 32
 RECIPIENTS: Final = 50
+# As much of a core as a hub needs that has nothing to do, and how long one may have something to do after its start.
+IDLE: Final = 0.03
+SETTLE_SECONDS: Final = 120.0
 # What the hub keeps in memory of its log (realtime.options).
 IN_MEMORY: Final = RealtimeOptions(epoch="").ring_events
 
@@ -88,6 +91,15 @@ class Store:
             yield first + number + 1, f"user:{self.users[number % LISTENERS]}", "bench", data, now
 
 
+def settle(server: servers.Server) -> None:
+    """Wait until the hub is idle: once after each start it walks along its log, to see what may leave it."""
+    until, busy = time.monotonic() + SETTLE_SECONDS, True
+    while busy and time.monotonic() < until:
+        before = server.cpu_seconds()
+        time.sleep(1.0)
+        busy = server.cpu_seconds() - before > IDLE
+
+
 def with_events(program: Path, store: Store) -> Figures:
     """What a stream, an event and a notification cost with so much in the log."""
     figures: Figures = {}
@@ -95,9 +107,11 @@ def with_events(program: Path, store: Store) -> Figures:
         # A small log is in memory as a whole.
         if source == "memory" or store.events > IN_MEMORY:
             with servers.hub(store.hubs.folder) as hub:
+                settle(hub)
                 got = load(program, Peer(hub, store.behind(own)), LISTENERS, "--rounds", "0", "--burst", "0")
                 figures[f"connect, {own} behind, from {source}: µs a stream"] = got["connect_cpu_us"]
     with store.hubs.start("takeover", LISTENERS) as peer:
+        settle(peer.server)
         got = load(program, peer, LISTENERS, "--rounds", "20", "--burst", "20")
         figures["one broadcast: µs an event and stream"] = got["bcast_cpu_us_per_ev"]
         figures["back to back: µs an event and stream"] = got["burst_cpu_us_per_ev"]

@@ -13,9 +13,9 @@ from services import (
     inbox_removals,
     inbox_undo,
     job_events,
+    log_trim,
     logins,
     message_notices,
-    outbox,
     pushes,
 )
 from services.retention import STEP_ROWS, Chore, Find
@@ -37,11 +37,6 @@ DUE_SECONDS = 1.0
 UNDO_SECONDS = 30.0
 SWEEP_SECONDS = 60.0
 
-# Events one look at the log goes through, and looks within one read: a few ms each.
-_LOOK_EVENTS = 1_000
-_LOOKS = 10
-_NO_LIMIT = 2**62
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
@@ -52,26 +47,6 @@ class Keep:
     inbox_ms: int
 
 
-class LogTrim:
-    """Finds what may leave the log, walking along it once, so that a look costs what is new and not what is kept."""
-
-    def __init__(self, keep: Keep) -> None:
-        self._keep = keep.log_events or _NO_LIMIT
-        self._age = keep.log_ms
-        self._past = 0
-
-    def find(self, tx: Connection, /, *, now: int, limit: int) -> list[tuple[str, int]]:
-        """At most `limit` (channel, position) that are due."""
-        before = now - self._age if self._age else 0
-        for _ in range(_LOOKS):
-            upto = outbox.nth_after(tx, position=self._past, count=_LOOK_EVENTS)
-            due = outbox.due(tx, keep=self._keep, before=before, limit=limit, past=self._past, upto=upto)
-            if due or upto <= self._past:
-                return due
-            self._past = upto
-        return []
-
-
 def all_chores(keep: Keep) -> list[Chore]:
     """Every chore of the hub."""
     jobs = due.DueJobs()
@@ -79,7 +54,7 @@ def all_chores(keep: Keep) -> list[Chore]:
         Chore("due jobs", DUE_SECONDS, jobs.find, due.settle, rows=due.STEP_ROWS, put_off=jobs.put_off),
         Chore("job updates", TELL_SECONDS, job_events.due, job_events.tell),
         Chore("message notices", NOTICE_SECONDS, message_notices.due, message_notices.tell),
-        Chore("log", LOG_SECONDS, LogTrim(keep).find, _trim),
+        Chore("log", LOG_SECONDS, log_trim.LogTrim(keep=keep.log_events, age=keep.log_ms).find, _trim),
         Chore("expiry", EXPIRY_SECONDS, inbox_removals.expired, _expire),
         Chore("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
         Chore("unsent attachments", SWEEP_SECONDS, attachments.unsent, attachments.drop_unsent),
@@ -108,7 +83,7 @@ def _any_before(column: Column[int], kept_ms: int) -> Find:
 
 
 def _trim(tx: Connection, /, *, found: Sequence[tuple[str, int]], now: int) -> None:
-    outbox.trim(tx, rows=found)
+    log_trim.trim(tx, rows=found)
 
 
 def _expire(tx: Connection, /, *, found: Sequence[str], now: int) -> None:

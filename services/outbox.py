@@ -1,4 +1,4 @@
-"""The log of events: appended to inside a transaction, replayed from, trimmed in small steps.
+"""The log of events: appended to inside a transaction, and replayed from; what leaves it is in `log_trim`.
 
 Positions come from one counter row and are handed out by `seal`, last before COMMIT: what commits later has a
 higher position, so a reader who has seen position n has missed nothing before it.
@@ -10,9 +10,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, literal, select, union_all, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
-from realtime.cursor import LAST_POSITION
 from realtime.event import Event
 from realtime.ports import Missed, Page
 from services.prepared import Prepared
@@ -42,46 +40,6 @@ _BEHIND = select(func.count()).select_from(
     .limit(bindparam("most"))
     .subquery()
 )
-_TOO_OLD = (
-    select(events.c.channel, events.c.position)
-    .where(events.c.created_at < bindparam("before"))
-    .order_by(events.c.created_at)
-    .limit(bindparam("most"))
-)
-_recent = (
-    select(events.c.channel)
-    .where(events.c.position > bindparam("past"), events.c.position <= bindparam("upto"))
-    .distinct()
-    .subquery()
-)
-_of_same = events.alias()
-_cut = (
-    select(_of_same.c.position)
-    .where(_of_same.c.channel == _recent.c.channel)
-    .order_by(_of_same.c.position.desc())
-    .limit(1)
-    .offset(bindparam("keep"))
-    .scalar_subquery()
-)
-_CROWDED = select(_recent.c.channel, _cut.label("cut"))
-_OLDEST_OF = (
-    select(events.c.position)
-    .where(events.c.channel == bindparam("one"), events.c.position <= bindparam("cut"))
-    .order_by(events.c.position)
-    .limit(bindparam("most"))
-)
-_NTH_NEXT = (
-    select(events.c.position)
-    .where(events.c.position > bindparam("past"))
-    .order_by(events.c.position)
-    .limit(1)
-    .offset(bindparam("earlier"))
-)
-_mark = upsert(trims)
-_RAISE_MARK = _mark.on_conflict_do_update(
-    index_elements=[trims.c.channel], set_={"position": func.max(trims.c.position, _mark.excluded.position)}
-)
-_REMOVE = delete(events).where(events.c.position == bindparam("at"))
 
 
 def _next_of(channels: int) -> Select[tuple[int, str, str, bytes]]:
@@ -252,42 +210,6 @@ def recent(tx: Connection, *, limit: int) -> tuple[list[Event], int, int]:
         if row.position > floor
     ]
     return found, floor, newest
-
-
-def due(
-    tx: Connection, *, keep: int, before: int, limit: int, past: int = 0, upto: int = LAST_POSITION
-) -> list[tuple[str, int]]:
-    """At most `limit` (channel, position) that may go: older than `before` (ms), or beyond a channel's `keep`.
-
-    Of the second kind only channels are looked at that have an event past `past` and not past `upto`: a channel that
-    nobody wrote to since the last look cannot have grown.
-    """
-    old = tx.execute(_TOO_OLD, {"before": before, "most": limit}).all()
-    if old:
-        return [(channel, position) for channel, position in old]
-    found: list[tuple[str, int]] = []
-    for channel, cut in tx.execute(_CROWDED, {"past": past, "upto": upto, "keep": keep}).all():
-        if cut is not None and len(found) < limit:
-            oldest = {"one": channel, "cut": cut, "most": limit - len(found)}
-            found += [(channel, at) for at in tx.execute(_OLDEST_OF, oldest).scalars()]
-    return found
-
-
-def nth_after(tx: Connection, *, position: int, count: int) -> int:
-    """The position of the `count`-th event past `position`, or the head where there are fewer."""
-    found = tx.execute(_NTH_NEXT, {"past": position, "earlier": count - 1}).scalar_one_or_none()
-    return head(tx)[0] if found is None else found
-
-
-def trim(tx: Connection, *, rows: Sequence[tuple[str, int]]) -> None:
-    """Remove these events, and raise their channels' trim marks in the same transaction."""
-    if not rows:
-        return
-    marks: dict[str, int] = {}
-    for channel, position in rows:
-        marks[channel] = max(position, marks.get(channel, 0))
-    tx.execute(_RAISE_MARK, [{"channel": channel, "position": position} for channel, position in marks.items()])
-    tx.execute(_REMOVE, [{"at": position} for _, position in rows])
 
 
 def _count(tx: Connection, channels: Sequence[str], position: int, most: int) -> int:

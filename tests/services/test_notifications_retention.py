@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from services import idempotency, inbox, logins, notifications, outbox, users
-from services.chores import Keep, LogTrim, all_chores
+from services import idempotency, inbox, log_trim, logins, notifications, outbox, users
+from services.chores import Keep, all_chores
 from services.database import Database
 from services.letters import Letter
+from services.log_trim import LogTrim
 from services.retention import STEP_ROWS, Chore, Retention
 from services.tables import answers, events, inboxes, undos
 from services.tables import logins as login_rows
@@ -130,21 +130,61 @@ async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(
     assert (missed.trimmed, missed.shared) == (False, 10)
 
 
-async def test_what_was_looked_at_is_not_looked_at_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[tuple[int, int]] = []
-    due = outbox.due
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The channels of each look at the log."""
+    looks: list[list[str]] = []
+    crowded = log_trim.crowded
 
-    def spy(tx: Connection, **asked: Any) -> list[tuple[str, int]]:
-        looked.append((asked["past"], asked["upto"]))
-        return due(tx, **asked)
+    def spy(tx: Connection, *, channels: Sequence[str], keep: int, limit: int) -> list[tuple[str, int]]:
+        looks.append(list(channels))
+        return crowded(tx, channels=channels, keep=keep, limit=limit)
 
-    monkeypatch.setattr(outbox, "due", spy)
-    trim = LogTrim(Keep(log_events=2_000, log_ms=0, inbox_ms=0))
-    await database.write(fill, channel="jobs", count=1_500, now=NOW)
+    monkeypatch.setattr(log_trim, "crowded", spy)
+    return looks
+
+
+async def test_every_channel_is_looked_at_once_and_then_those_that_something_was_written_to(
+    database: Database, looked: list[list[str]]
+) -> None:
+    trim = LogTrim(keep=2_000, age=0)
+    names = [f"user:{number:02}" for number in range(45)]
+    for name in names:
+        await database.write(fill, channel=name, count=50, now=NOW)
+    await database.read(trim.find, now=NOW, limit=10)
+    # All of them however many events they have, and at the head there is nothing.
+    assert [look for look in looked if look] == [names[:20], names[20:40], names[40:]]
+    looked.clear()
     await database.read(trim.find, now=NOW, limit=10)
     await database.write(fill, channel="jobs", count=1, now=NOW)
     await database.read(trim.find, now=NOW, limit=10)
-    assert looked == [(0, 1_000), (1_000, 1_500), (1_500, 1_500), (1_500, 1_501), (1_501, 1_501)]
+    assert [look for look in looked if look] == [["jobs"]]
+
+
+async def test_what_is_written_while_the_channels_are_looked_at_is_looked_at_too(
+    database: Database, looked: list[list[str]]
+) -> None:
+    trim = LogTrim(keep=3, age=0)
+    for number in range(250):
+        await database.write(fill, channel=f"user:{number:03}", count=1, now=NOW)
+    await database.read(trim.find, now=NOW, limit=10)
+    # The first are behind it now.
+    assert looked[-1][-1] == "user:199"
+    await database.write(fill, channel="user:000", count=4, now=NOW)
+    found = await database.read(trim.find, now=NOW, limit=10)
+    assert [channel for channel, _ in found] == ["user:000", "user:000"]
+
+
+async def test_one_look_finds_what_is_crowded_and_goes_on_only_when_that_is_gone(database: Database) -> None:
+    trim = LogTrim(keep=5, age=0)
+    await database.write(fill, channel="jobs", count=12, now=NOW)
+    await database.write(fill, channel="user:1", count=6, now=NOW)
+    gone: list[tuple[str, int]] = []
+    while found := await database.read(trim.find, now=NOW, limit=4):
+        assert len(found) <= 4
+        await database.write(log_trim.trim, rows=found)
+        gone += found
+    assert gone == [*(("jobs", position) for position in range(1, 8)), ("user:1", 13)]
 
 
 async def test_a_step_removes_a_bounded_number_of_rows(database: Database) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, RootTransaction
 from realtime import ports
 from realtime.backlog import Backlog
 from realtime.event import Event
-from services import outbox, sqlite
+from services import log_trim, outbox, sqlite
 from services.database import Database
 from services.history import History
 from services.migrate import upgrade
@@ -122,8 +122,10 @@ class Log(RuleBasedStateMachine):
         """What is due goes; marks rise with it."""
         before = self.now - young
         with self.begin():
-            due = outbox.due(self.tx, keep=keep, before=before, limit=limit)
-            outbox.trim(self.tx, rows=due)
+            due = log_trim.too_old(self.tx, before=before, limit=limit) or log_trim.crowded(
+                self.tx, channels=CHANNELS, keep=keep, limit=limit
+            )
+            log_trim.trim(self.tx, rows=due)
         old = sorted((e for e in self.model.entries if e.created_at < before), key=lambda e: e.created_at)
         if old:
             assert len(due) == min(limit, len(old))
@@ -244,7 +246,7 @@ async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(da
         await database.write(put, "user:a")
         await database.write(put, "jobs")
     # The busy channel was cut at 6; user:a's event 5 is still kept, but below that mark nobody is promised anything.
-    await database.write(outbox.trim, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
+    await database.write(log_trim.trim, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
     events, floor, head = await History(database).seed(100)
     assert (floor, head) == (6, 10)
     assert [event.position for event in events] == [7, 8, 9, 10]
@@ -272,7 +274,7 @@ async def test_many_channels_are_read_like_few(database: Database) -> None:
 async def test_a_trim_mark_never_falls(database: Database, trims: list[list[tuple[str, int]]]) -> None:
     await database.write(put, "jobs", 5)
     for rows in trims:
-        await database.write(outbox.trim, rows=rows)
+        await database.write(log_trim.trim, rows=rows)
     missed = await History(database).missed(("jobs",), "", 3, own_limit=0, shared_limit=9)
     assert missed == ports.Missed(own=0, shared=1, trimmed=True, head=5)
 
