@@ -83,7 +83,7 @@ class Wheel:
         session.slot[session] = None
 
     def _about(self, jitter: float) -> float:
-        return self._random.uniform(1 - jitter, 1 + jitter)
+        return 1 - jitter + 2 * jitter * self._random.random()
 
 
 def rfc3339(milliseconds: int) -> str:
