@@ -66,9 +66,12 @@ self.addEventListener("push", (event) => {
   event.waitUntil(tell(told));
 });
 
+/** The last that is being shown: browsers fetch an icon first, and of two at once the older could come last and stay. */
+let last;
+
 async function tell({ notification = {}, app_badge }) {
-  const { title = "Gigwire", navigate = "/", body = "", tag, silent, data = {}, actions = [], app_badge: own } = notification;
-  await self.registration.showNotification(title, {
+  const { title = "Gigwire", navigate = "/", body, tag, silent, data = {}, actions = [], app_badge: own } = notification;
+  const options = {
     body,
     tag,
     silent,
@@ -78,9 +81,10 @@ async function tell({ notification = {}, app_badge }) {
     renotify: Boolean(tag),
     requireInteraction: data.priority === "urgent",
     data: { navigate, id: data.id, actions },
-  });
+  };
+  await (last = Promise.allSettled([last]).then(() => self.registration.showNotification(title, options)));
   const badge = Number(app_badge ?? own);
-  if (badge >= 0 && "setAppBadge" in navigator) await navigator.setAppBadge(badge).catch(() => {});
+  if (badge >= 0) await navigator.setAppBadge?.(badge).catch(() => {});
   if (data.priority !== "low") return;
   // What is of little weight goes by itself.
   await new Promise((resolve) => setTimeout(resolve, 8_000));

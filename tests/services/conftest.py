@@ -60,12 +60,14 @@ async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]
 
 
 @pytest.fixture
-def together(database: Database, monkeypatch: pytest.MonkeyPatch) -> Together:
-    """Runs units of work so that they wait for the writer all at once; their results, or exceptions, in order.
-
-    A batch has all the time it wants: on a busy machine it would end early, and there would be two.
-    """
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch has all the time it wants: on a busy machine it would end early, and there would be two."""
     monkeypatch.setattr("services.batch.BATCH_SECONDS", math.inf)
+
+
+@pytest.fixture
+def together(database: Database) -> Together:
+    """Runs units of work so that they wait for the writer all at once; their results, or exceptions, in order."""
 
     async def run(*units: Callable[[Connection], Any]) -> list[Any]:
         entered, leave = threading.Event(), threading.Event()

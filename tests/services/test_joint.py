@@ -20,6 +20,9 @@ from services.times import render
 from services.users import Ref
 from services.writer import Batch, Joint
 
+# What is looked at is how units end a batch, and not how slow the machine is.
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 Together = Callable[..., Awaitable[list[Any]]]
 NOW = 1_000_000
 _ROW = {"title": "T", "body": "B", "priority": "low", "created_at": 0}

@@ -20,6 +20,9 @@ from services.database import Database
 from services.errors import StorageFull, StorageUnavailable
 from services.writer import Batch
 
+# What is looked at is how units end a batch, and not how slow the machine is.
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 Together = Callable[..., Awaitable[list[Any]]]
 
 
