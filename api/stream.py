@@ -18,10 +18,9 @@ from realtime.ports import Sink
 from realtime.session import Session
 
 HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
-# The same as they stand in an EventSourceResponse; a connection that was taken serves no second request.
+# With what an EventSourceResponse adds to them; a connection that was taken serves no second request.
 _TAKEN_HEADERS: Final[Sequence[Header]] = (
-    (b"cache-control", b"no-store, no-transform"),
-    (b"x-accel-buffering", b"no"),
+    *((name.encode(), value.encode()) for name, value in HEADERS.items()),
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"connection", b"close"),
 )
