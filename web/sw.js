@@ -104,8 +104,13 @@ async function go(address) {
   const tabs = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   const tab = tabs.find((each) => each.url === url.href) ?? tabs[0];
   if (!tab || url.origin !== location.origin) return self.clients.openWindow(url.href);
-  await tab.focus();
-  return tab.url === url.href ? tab : tab.navigate(url.href).catch(() => self.clients.openWindow(url.href));
+  try {
+    await tab.focus();
+    return tab.url === url.href ? tab : await tab.navigate(url.href);
+  } catch {
+    // A tab that was just closed may still be listed.
+    return self.clients.openWindow(url.href);
+  }
 }
 
 async function read(id) {

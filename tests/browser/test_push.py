@@ -31,11 +31,15 @@ PushManager.prototype.getSubscription = async () => taken;
 PushManager.prototype.subscribe = async () => (taken = { endpoint: GIVEN.endpoint, toJSON: () => GIVEN });
 """
 # A click of the browser's own comes with the right to open and to focus windows, one of a test does not:
-# those two are noted, and everything else is as it is.
-CLICK = """async (title) => {
+# those two are noted, and everything else is as it is. A tab that has gone cannot be focused.
+CLICK = """async ({ title, gone }) => {
     const done = [];
     clients.openWindow = async (url) => { done.push(`open ${url}`); };
-    WindowClient.prototype.focus = async function () { done.push(`focus ${this.url}`); return this; };
+    WindowClient.prototype.focus = async function () {
+        if (gone) throw new TypeError("The client was not found.");
+        done.push(`focus ${this.url}`);
+        return this;
+    };
     const shown = (await registration.getNotifications()).find((each) => each.title.includes(title));
     const event = new NotificationEvent("notificationclick", { notification: shown });
     let work;
@@ -44,6 +48,12 @@ CLICK = """async (title) => {
     await work;
     const left = (await registration.getNotifications()).filter((each) => each.title.includes(title));
     return [...done, `${left.length} left`];
+}"""
+
+# A page that was left is listed for a moment more.
+NOBODY = """async () => {
+    const listed = () => clients.matchAll({ includeUncontrolled: true, type: "window" });
+    while ((await listed()).length) await new Promise((next) => setTimeout(next));
 }"""
 
 
@@ -144,7 +154,7 @@ async def test_what_the_hub_pushes_is_read_by_this_device_alone_and_a_click_lead
     await deliver(browser.read(got.body))
     await shown_on(page, "You are hired")
     worker = await service_worker(page)
-    assert await worker.evaluate(CLICK, "You are hired") == [f"focus {hub.url}/settings", "0 left"]
+    assert await click(worker, "You are hired") == [f"focus {hub.url}/settings", "0 left"]
     await expect(page).to_have_url(f"{hub.url}/wallet")
     # Who clicks has read it.
     await shows(page, 0)
@@ -162,11 +172,16 @@ async def test_a_click_shows_the_tab_that_is_there_and_opens_one_where_there_is_
     await deliver(told("First", "one"))
     await shown_on(page, "First")
     worker = await service_worker(page)
-    assert await worker.evaluate(CLICK, "First") == [f"focus {hub.url}/wallet", "0 left"]
+    assert await click(worker, "First") == [f"focus {hub.url}/wallet", "0 left"]
+    # Closed a moment ago, and still listed.
     await deliver(told("Second", "two"))
     await shown_on(page, "Second")
+    assert await click(worker, "Second", gone=True) == [f"open {hub.url}/wallet", "0 left"]
+    await deliver(told("Third", "three"))
+    await shown_on(page, "Third")
     await page.goto("about:blank")
-    assert await worker.evaluate(CLICK, "Second") == [f"open {hub.url}/wallet", "0 left"]
+    await worker.evaluate(NOBODY)
+    assert await click(worker, "Third") == [f"open {hub.url}/wallet", "0 left"]
 
 
 async def test_the_apps_badge_is_what_is_unread_in_the_page_and_when_a_push_comes(
@@ -221,6 +236,12 @@ async def service_worker(page: Page) -> Worker:
     """The page's service worker."""
     found = [each for each in page.context.service_workers if each.url.endswith("/sw.js")]
     return found[0] if found else await page.context.wait_for_event("serviceworker")
+
+
+async def click(worker: Worker, title: str, *, gone: bool = False) -> list[str]:
+    """Click on what is shown by that title: which windows were asked for, and how many of the title are left."""
+    done: list[str] = await worker.evaluate(CLICK, {"title": title, "gone": gone})
+    return done
 
 
 async def shown_on(page: Page, title: str) -> None:
