@@ -5,6 +5,8 @@
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+# Images often set this; each of a thousand starts would then compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 # More arguments for pytest and the benchmark: make test ARGS="tests/api -x"
 ARGS ?=
 
