@@ -32,7 +32,7 @@ HOLD_SECONDS: Final = 16
 OPEN_SECONDS: Final = 60
 MANY: Final = 1_000
 OURS: Final = ("takeover", "portable")
-# These take so long that they have fewer broadcasts, and with many streams the first round only.
+# These take so long that they have fewer broadcasts.
 SLOW: Final = frozenset({"naive", "fastapi"})
 
 Figures = dict[str, Any]
@@ -138,14 +138,12 @@ def measure_ours(program: Path, hubs: Hubs, path: str, streams: int) -> Figures:
 
 
 def measure(
-    program: Path, hubs: Hubs, foreign: Mapping[str, Foreign], streams: int, asked: list[str], *, first: bool
+    program: Path, hubs: Hubs, foreign: Mapping[str, Foreign], streams: int, asked: list[str]
 ) -> Iterator[tuple[str, Figures]]:
     """One round at one size: every peer in turn; what cannot hold so many streams is left out with a line."""
     for path in [path for path in OURS if path in asked]:
         yield path, measure_ours(program, hubs, path, streams)
     for name, other in foreign.items():
-        if name in SLOW and streams > MANY and not first:
-            continue
         try:
             with other.start() as peer:
                 got = load(program, peer, streams, *sizes(streams, slow=name in SLOW))
@@ -188,8 +186,8 @@ def main() -> None:
         if set(names) & set(OURS):
             hubs.prepare()
         for streams in counts:
-            for number in range(asked.rounds):
-                one = dict(measure(program, hubs, foreign, streams, names, first=number == 0))
+            for _ in range(asked.rounds):
+                one = dict(measure(program, hubs, foreign, streams, names))
                 kept.setdefault(streams, []).append(one)
                 if asked.out:
                     asked.out.write_text(json.dumps({"about": said, "figures": kept}, indent=1))
