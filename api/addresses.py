@@ -1,6 +1,8 @@
 """Which address a request comes from: the peer's, or what a trusted proxy says it was."""
 
+import asyncio
 import re
+import socket
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -69,6 +71,22 @@ def group(address: str) -> str:
     if isinstance(known, IPv6Address):
         return str(IPv6Network((known, IPV6_GROUP), strict=False))
     return address
+
+
+def ends(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
+    """A connection's addresses, ours and the client's: host and port; None for one who has gone already.
+
+    uvicorn asks uvloop's own socket, which then keeps them for as long as a stream lives.
+    """
+    kept = transport.get_extra_info("socket")
+    bare = socket.socket(kept.family, kept.type, kept.proto, kept.fileno())
+    try:
+        return bare.getsockname()[:2], bare.getpeername()[:2]
+    except OSError:
+        return bare.getsockname()[:2], None
+    finally:
+        # The file is the transport's.
+        bare.detach()
 
 
 # Kept, because one peer sends many requests and reading an address costs as much as routing.

@@ -7,14 +7,14 @@ from api.addresses import group
 from api.bodies import Query
 from api.call import Call
 from api.hub import Hub
-from api.stream import Opening, Stream, TakenStream
+from api.stream import Opening, Stream, TakenStream, farewell
 from realtime import event
 from realtime.cursor import Cursor
 from realtime.ports import Sink
 from realtime.session import Session
 from realtime.verdict import Verdict
 from services import channels, times
-from services.errors import Forbidden
+from services.errors import Forbidden, Overloaded, StorageUnavailable
 from services.inbox_events import Counts
 from services.shapes import Shape
 
@@ -57,8 +57,11 @@ async def connect(call: Call[None, Connect]) -> ASGIApp:
     cursor, malformed = _cursor(call)
     if cursor is not None and own in heard:
         hub.deliveries.report(user.id, cursor, hub.manager.head)
-    verdict = await hub.manager.judge(cursor, malformed, heard, own)
-    counts = await _counts(hub, user.id, own)
+    try:
+        verdict = await hub.manager.judge(cursor, malformed, heard, own)
+        counts = await _counts(hub, user.id, own)
+    except (Overloaded, StorageUnavailable):
+        return farewell(hub.manager, "overloaded")
     address = group(scope["hub.address"])
 
     def begin(sink: Sink) -> Session:

@@ -1,12 +1,13 @@
 """HTTP/1.1 as uvicorn has it, with bounds that it has none of: the size of a head, requests ahead, and patience."""
 
 import asyncio
-import socket
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.addresses import ends
 from api.errors import BodyTooLarge, problem
 from services.errors import DomainError, InvalidJson
 from services.ids import new_id
@@ -18,26 +19,6 @@ PATIENCE_SECONDS: Final = 30.0
 STEP_BYTES: Final = 64 * 1024
 # Requests of one connection that wait for the answer to the one before (RFC 9112, 9.3.2).
 MOST_AHEAD: Final = 16
-# What of uvicorn's insides it takes to take a connection from it.
-INSIDES: Final[dict[type, frozenset[str]]] = {
-    HttpToolsProtocol: frozenset(
-        {
-            "_unset_keepalive_if_required",
-            "client",
-            "connections",
-            "cycle",
-            "flow",
-            "loop",
-            "parser",
-            "pipeline",
-            "scheme",
-            "server",
-            "transport",
-        }
-    ),
-    RequestResponseCycle: frozenset({"default_headers", "disconnected", "scope", "transport"}),
-    FlowControl: frozenset({"resume_reading"}),
-}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -60,6 +41,10 @@ class BoundedProtocol(HttpToolsProtocol):
         # Of what is written, how much was not taken when the client was last looked at.
         self._untaken = 0
         self._reader_timer: asyncio.TimerHandle | None = None
+        # The request that is being answered; uvicorn's `cycle` is the one that came last.
+        self.running: RequestResponseCycle | None = None
+        # What comes is not read any more: the connection ends with the answers that are owed.
+        self._deaf = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is waited for as long as any."""
@@ -74,16 +59,29 @@ class BoundedProtocol(HttpToolsProtocol):
         """Nothing is waited for any more."""
         self._unset_timer()
         self._unset_reader_timer()
+        running, self.running = self.running, None
+        if running is not None and not running.response_complete:
+            # uvicorn tells the request that came last.
+            running.disconnected = True
+            running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on, as far as there is anything in it."""
+        if self._deaf:
+            return
         self._pending += len(data)
-        super().data_received(data)
-        if self._pending > HEAD_BYTES and not self.transport.is_closing():
-            self._refusal = BodyTooLarge(HEAD_BYTES, "head of the request")
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("")
-        answering = self._whole and self.cycle is not None and not self.cycle.response_complete
+        else:
+            if self._pending > HEAD_BYTES and not self.transport.is_closing():
+                self._refusal = BodyTooLarge(HEAD_BYTES, "head of the request")
+                self.send_400_response("")
+        answering = self._deaf or (self._whole and self.cycle is not None and not self.cycle.response_complete)
         if not answering and self._timer is None and not self.transport.is_closing():
             self._set_timer()
 
@@ -92,11 +90,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._whole = False
         if self.server is None:
             # Not before: the kernel still works on a connection that has just come, and would keep us waiting.
-            self.server, self.client = _addresses(self.transport)
+            self.server, self.client = ends(self.transport)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Only where so much has come at once can the head be too large, and it is measured."""
+        if self.parser.should_upgrade():
+            # It comes once more, without its wish: see `_parse`.
+            return
         if self._pending > HEAD_BYTES:
             self._measure_head()
         self._pending = 0
@@ -114,6 +115,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """From here on it is our turn."""
+        if self.parser.should_upgrade():
+            return
         self._pending = 0
         self._whole = True
         self._unset_timer()
@@ -148,18 +151,60 @@ class BoundedProtocol(HttpToolsProtocol):
         transport = self.transport
         transport.set_protocol(to)
         # Rings of objects that point at each other would wait for the collector of garbage.
+        self.running = None
         self.transport = self.flow = self.cycle = self.parser = None  # type: ignore[assignment]  # done with them
         return transport
 
     def send_400_response(self, msg: str) -> None:
-        """What cannot be read is answered like every other error, unless that would end up inside another answer."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        """What cannot be read is answered like every other error, and ends the connection.
+
+        Not where it would pass for the answer to a request before it, which was good: such are answered first, and
+        nothing is after them.
+        """
+        running = self.running
+        if running is not None and not running.response_complete and not (running is self.cycle and running.more_body):
+            self._answer_what_is_whole()
+            return
+        if running is None or running.response_complete or not running.response_started:
             refusal = self._refusal or InvalidJson("This is not a request as HTTP/1.1 has them.")
             self.transport.write(_rendered(refusal))
         self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """The request is answered as if it had not asked for another protocol (RFC 9110, 7.8): nothing to warn of."""
+    def _answer_what_is_whole(self) -> None:
+        """The last request that was good ends the connection."""
+        self._deaf = True
+        self._unset_timer()
+        if self.cycle.more_body:
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else self.running
+        last.keep_alive = False  # type: ignore[union-attr]  # there is one: see above
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _parse(self, data: bytes) -> None:
+        """As if nobody ever wished for another protocol (RFC 9110, 7.8).
+
+        After a request that does, the parser takes its body and all else for that protocol's: another gets the request
+        again, without the wish.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as wish:
+                data = self._head_without_wish() + data[wish.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                # As uvicorn's own.
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _head_without_wish(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("a tunnel to elsewhere (RFC 9110, 9.3.6)")
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join((b"%b %b HTTP/%b\r\n" % (method, self.url, version), *lines, b"\r\n"))
 
     def _measure_head(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
@@ -201,29 +246,3 @@ def _rendered(refusal: DomainError) -> bytes:
     headers = [*answer.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
     lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
     return b"".join((*lines, b"\r\n", bytes(answer.body)))
-
-
-def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
-    """Ours and the client's, host and port; None for one who has gone already.
-
-    uvicorn asks uvloop's own socket, which then keeps them for as long as a stream lives.
-    """
-    kept = transport.get_extra_info("socket")
-    bare = socket.socket(kept.family, kept.type, kept.proto, kept.fileno())
-    try:
-        return bare.getsockname()[:2], bare.getpeername()[:2]
-    except OSError:
-        return bare.getsockname()[:2], None
-    finally:
-        # The file is the transport's.
-        bare.detach()
-
-
-def missing_names() -> list[str]:
-    """What this uvicorn does not have of `INSIDES`: as attributes, or as what its constructors set."""
-    return [
-        f"{owner.__name__}.{name}"
-        for owner, names in INSIDES.items()
-        for name in sorted(names)
-        if not hasattr(owner, name) and name not in owner.__init__.__code__.co_names  # type: ignore[misc]  # read only
-    ]

@@ -73,7 +73,7 @@ class TakenStream:
         # No await from here on: whoever is let in is counted before the next one asks.
         try:
             if reason := opening.refusal():
-                sink.end(opening.manager.farewell(reason))
+                opening.manager.turn_away(sink, reason)
             else:
                 sink.carry(opening.begin(sink))
         except Exception:
@@ -94,7 +94,7 @@ class Stream(EventSourceResponse):
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
         elif reason := self._opening.refusal():
-            await _farewell(self._opening.manager.farewell(reason))(scope, receive, send)
+            await farewell(self._opening.manager, reason)(scope, receive, send)
         else:
             await self._begin_body(scope, send)
 
@@ -111,14 +111,15 @@ class Stream(EventSourceResponse):
         scope[BODY] = partial(_write_body, sink, close)
 
 
+def farewell(manager: RealtimeManager, reason: Bye) -> Response:
+    """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
+    said = manager.farewell(reason)
+    return Response(said, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
+
+
 def take_over_shutdown() -> None:
     """Tell sse-starlette that the hub ends its streams itself, with a farewell."""
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
-
-
-def _farewell(frame: bytes) -> Response:
-    """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
-    return Response(frame, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
 
 
 async def _write_body(sink: PortableSink, close: Callable[[], None], receive: Receive, send: Send) -> None:

@@ -8,7 +8,8 @@ import structlog
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from api.protocol import BoundedProtocol, missing_names
+from api.insides import missing_names
+from api.protocol import BoundedProtocol
 from realtime.session import Session
 
 Header = tuple[bytes, bytes]
@@ -170,8 +171,7 @@ class Takeover:
         protocol = transport.get_protocol()
         if not isinstance(protocol, BoundedProtocol):
             return None
-        cycle = protocol.cycle
-        # Where a client has sent its next request already, the protocol is no longer this one's alone.
+        cycle = protocol.running
         if type(cycle) is not RequestResponseCycle or cycle.scope is not scope:
             return None
         return Line(self, protocol, cycle)

@@ -192,9 +192,13 @@ class RealtimeManager:
     def end(self, session: Session, reason: Bye) -> None:
         """Say goodbye to a stream, and why; no harm if it is closed."""
         if session.state != "closed":
-            session.sink.end(self.farewell(reason))
-            self._stalls.leave(session.sink, self._clock())
+            self.turn_away(session.sink, reason)
             self.close(session)
+
+    def turn_away(self, sink: Sink, reason: Bye) -> None:
+        """Say goodbye on a sink, and why; it may take as long to finish as a stream may stall."""
+        sink.end(self.farewell(reason))
+        self._stalls.leave(sink, self._clock())
 
     def end_login(self, login: str, reason: Bye, *, user_id: str | None) -> None:
         """End the streams of one signed-in login of a user, or of one API key (no user)."""

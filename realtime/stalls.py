@@ -31,10 +31,11 @@ class Stalls:
 
     def _is_stalled(self, session: Session, now: float) -> bool:
         unsent = session.sink.pressure()
-        # What it has taken, give or take the transport's framing. Less than before is no progress.
+        # What it has taken, give or take the transport's framing, and what was on its way before the stream: less than
+        # nothing, until that is taken. Less than before is no progress.
         taken = session.pushed - unsent
         if session.progress is None or taken > session.progress[0]:
-            session.progress = (max(taken, 0), now)
+            session.progress = (taken, now)
             return False
         return now - session.progress[1] >= self._seconds
 

@@ -1,39 +1,23 @@
 """What it costs to open a stream, counted in calls and never in time: a guard against slow decay of the way in."""
 
 import asyncio
-import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
-import structlog
-import uvicorn
-from sqlalchemy import Connection
 
-from api.app import App, build
-from api.protocol import BoundedProtocol
-from api.settings import Settings
-from services import logins, users
-from services.migrate import upgrade
+from tests.api.serving import quiet, serving, sign_up
+
+__all__ = ["quiet"]
 
 # A line for each request, as it is drawn for a terminal, would cost more than the request.
 pytestmark = pytest.mark.usefixtures("quiet")
 
 # They come at once, so that they share look-ups as those of a storm do.
 STREAMS = 100
-
-
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    """No lines below a warning, as `HUB_LOG_LEVEL` says it."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    yield
-    structlog.reset_defaults()
 
 
 class Counter:
@@ -51,41 +35,6 @@ class Counter:
 
     def _count(self, frame: FrameType, event: str, argument: Any) -> None:
         self.calls += event in ("call", "c_call")
-
-
-def made(data_dir: Path, path: str) -> App:
-    """A hub with an empty store."""
-    data_dir.mkdir()
-    environ = {"HUB_DATA_DIR": str(data_dir), "HUB_STREAM_PATH": path, "HUB_MAX_STREAMS_PER_ADDRESS": "0"}
-    settings = Settings.read(environ)
-    upgrade(settings.database_file)
-    return build(settings)
-
-
-@asynccontextmanager
-async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
-    """The hub on this very loop, and its port."""
-    app = made(data_dir, path)
-    server = uvicorn.Server(
-        uvicorn.Config(app, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, access_log=False)
-    )
-    # The signals are the tests' own.
-    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]  # as a context, it is none
-    with socket.create_server(("127.0.0.1", 0), backlog=STREAMS) as listener:
-        running = asyncio.create_task(server.serve([listener]))
-        while not server.started:
-            assert not running.done()
-            await asyncio.sleep(0.01)
-        yield app, listener.getsockname()[1]
-        app.hub.manager.shutdown()
-        server.should_exit = True
-        await running
-
-
-def sign_up(tx: Connection, *, count: int, now: int) -> list[str]:
-    """So many users, each with a login, whose ids these are."""
-    made = [users.create(tx, email=None, password_hash="x", name="U", role="client", now=now) for _ in range(count)]
-    return [logins.start(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made]
 
 
 def ask_all(port: int, tokens: list[str]) -> list[socket.socket]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.protocol import INSIDES, missing_names
+from api.insides import INSIDES, missing_names
 from tests.hub import Hub, Person
 
 StartHub = Callable[..., Awaitable[Hub]]
@@ -26,17 +26,25 @@ class Raw:
 
 
 @asynccontextmanager
-async def opened(hub: Hub, person: Person, version: str = "1.1") -> AsyncIterator[Raw]:
-    """Connect, and read the headers."""
+async def opened(hub: Hub, person: Person, version: str = "1.1", *, behind: bytes = b"") -> AsyncIterator[Raw]:
+    """Connect, and read the headers; `behind` is sent together with the request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.server.port)
     writer.write(
         f"GET /api/realtime/connect HTTP/{version}\r\nHost: 127.0.0.1\r\n"
         f"Authorization: Bearer {person.token}\r\n\r\n".encode()
+        + behind
     )
     yield Raw(reader, writer, (await reader.readuntil(b"\r\n\r\n")).lower())
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
+
+
+async def streams_are(hub: Hub, count: int) -> None:
+    """Wait until so many are open."""
+    async with hub.client() as client, asyncio.timeout(30):
+        while (await client.get("/api/realtime/status")).json()["connections"] != count:  # noqa: ASYNC110  # the hub is another process
+            await asyncio.sleep(0.01)
 
 
 def test_the_pinned_uvicorn_has_all_that_takeover_needs() -> None:
@@ -97,9 +105,33 @@ async def test_a_client_that_goes_is_noticed(start_hub: StartHub) -> None:
             await raw.reader.readuntil(b"\n\n")
         cut.writer.transport.abort()
         ended.writer.write_eof()
-        async with hub.client() as client, asyncio.timeout(10):
-            while (await client.get("/api/realtime/status")).json()["connections"] != 1:  # noqa: ASYNC110  # the hub is another process
-                await asyncio.sleep(0.01)
+        await streams_are(hub, 1)
+
+
+@pytest.mark.parametrize(
+    "behind", [b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n", b"\0\0\r\n\r\n"], ids=["a request", "no HTTP"]
+)
+async def test_a_client_that_said_more_behind_its_request_and_goes_is_noticed(
+    start_hub: StartHub, behind: bytes
+) -> None:
+    # Not by a heartbeat that cannot be written.
+    hub = await start_hub(HUB_STREAM_PATH="takeover", HUB_MAX_STREAMS_PER_USER="2", HUB_HEARTBEAT_SECONDS="3600")
+    person = await hub.signup("client")
+    for _ in range(4):
+        async with opened(hub, person, behind=behind) as raw:
+            # Its own answer, and what is behind gets none.
+            assert b"\r\nconnection: close\r\n" in raw.head
+            assert b"event: connection_confirmed\n" in await raw.reader.readuntil(b"\n\n")
+        await streams_are(hub, 0)
+
+
+async def test_a_portable_stream_with_a_request_behind_ends_at_the_next_write(start_hub: StartHub) -> None:
+    hub = await start_hub(HUB_STREAM_PATH="portable", HUB_HEARTBEAT_SECONDS="0.2")
+    behind = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with opened(hub, await hub.signup("client"), behind=behind) as raw:
+        await raw.reader.readuntil(b"\n\n")
+        raw.writer.transport.abort()
+    await streams_are(hub, 0)
 
 
 @pytest.mark.parametrize("stream_path", ["takeover", "portable"])

@@ -251,6 +251,30 @@ async def test_the_framing_of_a_transport_is_no_progress_either(hub: Hub) -> Non
     assert stalled.sink.aborted
 
 
+async def test_whoever_takes_what_was_on_its_way_before_the_stream_does_not_stall(hub: Hub) -> None:
+    sink = ListSink(stuck=True)
+    # An answer on the same connection, most of it still unsent.
+    sink.framing = 5_000
+    slow = hub.open("u", sink=sink)
+    for _ in range(12):
+        hub.now += 1
+        sink.framing -= 300
+        hub.manager.tick(hub.now)
+    assert not slow.sink.aborted
+
+
+async def test_whoever_is_turned_away_and_does_not_take_it_is_cut_off(hub: Hub) -> None:
+    sink = ListSink(stuck=True)
+    hub.manager.turn_away(sink, "too_many_streams")
+    assert sink.ended
+    hub.now += 5
+    hub.manager.tick(hub.now)
+    assert not sink.aborted
+    hub.now += 6
+    hub.manager.tick(hub.now)
+    assert sink.aborted
+
+
 async def test_an_ended_stream_that_does_not_finish_is_aborted(hub: Hub) -> None:
     client = hub.open("u", sink=ListSink(stuck=True))
     hub.manager.end(client.session, "logout")
