@@ -39,7 +39,8 @@ async def metrics(call: Call[None, None]) -> Response:
     given = call.request.headers.get("authorization", "").removeprefix("Bearer ")
     if token and not hmac.compare_digest(given.encode(), token.encode()):
         raise Unauthenticated("The metrics need their own token.")
-    return Response(call.hub.metrics.render(), media_type=CONTENT_TYPE)
+    headers = {"cache-control": "no-store"}
+    return Response(call.hub.metrics.render(), headers=headers, media_type=CONTENT_TYPE)
 
 
 def _position(tx: Connection) -> int:

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from api.call import Call
 from api.errors import STATUS
@@ -66,9 +65,9 @@ def handler(operations: Sequence[Operation]) -> Any:
     def rendered(cookie: str) -> bytes:
         return msgspec.json.encode(document(operations, cookie))
 
-    async def show(call: Call[None, None]) -> Response:
+    async def show(call: Call[None, None]) -> bytes:
         """This interface as an OpenAPI 3.1 document."""
-        return Response(rendered(call.hub.identities.cookie.name), media_type="application/json")
+        return rendered(call.hub.identities.cookie.name)
 
     return show
 

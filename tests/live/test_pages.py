@@ -89,3 +89,10 @@ async def test_the_manifest_makes_it_installable(shared_hub: Hub) -> None:
         assert (manifest["display"], manifest["start_url"]) == ("standalone", "/")
         for icon in manifest["icons"]:
             assert (await client.get(icon["src"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/openapi.json", "/api/health", "/api/stats", "/api/jobs", "/api/nothing"]
+)
+async def test_what_is_no_file_is_kept_by_nobody(shared_hub: Hub, path: str) -> None:
+    assert (await shared_hub.client().get(path)).headers["cache-control"] == "no-store"
