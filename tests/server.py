@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Final
@@ -182,10 +183,20 @@ class Server:
         return self.process.stdout is not None and not self.process.stdout.closed
 
 
+def _own_ports() -> Iterator[int]:
+    """Those of this process of the test run, one after the other: none comes again before all others have."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    ports = range(20_000 + int(worker.removeprefix("gw")), 30_000, int(workers))
+    return cycle(random.sample(ports, len(ports)))
+
+
+_PORTS: Final = _own_ports()
+
+
 def free_port() -> int:
-    """A port nobody listens on, below those that the system gives to clients: it stays free over a restart."""
+    """A port nobody listens on, nor is to: it stays free over a restart, for the system gives clients higher ones."""
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = next(_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
