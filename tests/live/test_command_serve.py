@@ -155,7 +155,7 @@ def fail_every_sync(pid: int) -> subprocess.Popen[bytes]:
         ["strace", "-f", "-q", "-p", str(pid), "-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null"],
         stderr=subprocess.DEVNULL,
     )
-    status = Path(f"/proc/{pid}/status")
-    while "TracerPid:\t0" in status.read_text():
+    # It takes the threads one after the other.
+    while any("TracerPid:\t0" in status.read_text() for status in Path(f"/proc/{pid}/task").glob("*/status")):
         assert tracer.poll() is None, "strace cannot attach"
     return tracer
