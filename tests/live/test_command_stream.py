@@ -11,7 +11,8 @@ from urllib.parse import quote
 from tests.hub import Hub
 from tests.server import ROOT
 
-PATIENCE = 20.0
+# A tail that finds nobody serving draws its waits, and longer ones from try to try.
+PATIENCE = 60.0
 
 
 class Tail:
