@@ -220,8 +220,10 @@ async def serving(protocol: type[BoundedProtocol]) -> AsyncIterator[uvicorn.Serv
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
-    yield server
-    await server.shutdown()
+    try:
+        yield server
+    finally:
+        await server.shutdown()
 
 
 def port_of(server: uvicorn.Server) -> int:
