@@ -77,6 +77,10 @@ class Hub:
         """Run `hub …` on its data folder: `returncode`, `stdout`, `stderr`."""
         return await anyio.to_thread.run_sync(partial(self.server.cli, *arguments, stdin=stdin))
 
+    async def cli_anew(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The same as `python -m api …`, as an operator starts it."""
+        return await anyio.to_thread.run_sync(partial(self.server.cli_anew, *arguments, stdin=stdin))
+
     def client(self, who: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
         """A client with its own cookies and connections; `options` go to httpx2.AsyncClient."""
         headers = _bearer(who) | dict(options.pop("headers", {}))

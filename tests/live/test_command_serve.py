@@ -17,7 +17,7 @@ from tests.server import ROOT, Server
 
 @pytest.fixture
 def server(data_dir: Path) -> Server:
-    return Server(data_dir)
+    return Server(data_dir, anew=True)
 
 
 def refused(server: Server) -> list[str]:
@@ -50,7 +50,7 @@ def test_wrong_usage_is_exit_code_2(server: Server) -> None:
 
 
 async def test_a_second_hub_on_the_same_data_is_refused_and_the_first_serves_on(hub: Hub) -> None:
-    second = Server(hub.data_dir)
+    second = Server(hub.data_dir, anew=True)
     (said,) = await anyio.to_thread.run_sync(refused, second)
     assert str(hub.data_dir) in said
     assert str(hub.server.pid) in said

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio.to_thread
 import pytest
@@ -307,8 +307,8 @@ class Unhurried(BoundedProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.time: Any = LoopOfOwnTime(self.loop)
-        self.loop = self.time
+        self.time = LoopOfOwnTime(self.loop)
+        self.loop = cast(asyncio.AbstractEventLoop, self.time)
 
 
 @pytest.mark.parametrize("pieces", [1, 512])
