@@ -42,8 +42,9 @@ def test_what_is_for_a_later_release_is_refused_in_a_sentence(server: Server) ->
     assert all("later release" in line for line in said)
 
 
-def test_wrong_usage_is_exit_code_2(server: Server) -> None:
-    assert server.cli("serv").returncode == 2
+def test_wrong_usage_is_exit_code_2(data_dir: Path) -> None:
+    server = Server(data_dir)
+    assert server.cli_anew("serv").returncode == 2
     assert server.cli("serve", "--fast").returncode == 2
     assert server.cli("keys", "create", "a", "--scope", "everything").returncode == 2
     assert server.cli("--help").returncode == 0
