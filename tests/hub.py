@@ -1,6 +1,7 @@
 """What a test does with a running hub: people sign up, programs get keys, clients call, streams listen."""
 
 import secrets
+import ssl
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from tests.listener import PATIENCE, Stream
 from tests.server import Server, json_lines
 
 PASSWORD: Final = "a long enough passphrase"
+# Whoever it is, is right; made once, for it takes longer than all else about a client.
+_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_TLS.check_hostname = False
+_TLS.verify_mode = ssl.CERT_NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,10 @@ class Hub:
         """Run `hub …` on its data folder: `returncode`, `stdout`, `stderr`."""
         return await anyio.to_thread.run_sync(partial(self.server.cli, *arguments, stdin=stdin))
 
+    async def cli_anew(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The same as `python -m api …`, as an operator starts it."""
+        return await anyio.to_thread.run_sync(partial(self.server.cli_anew, *arguments, stdin=stdin))
+
     def client(self, who: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
         """A client with its own cookies and connections; `options` go to httpx2.AsyncClient."""
         headers = _bearer(who) | dict(options.pop("headers", {}))
@@ -84,7 +93,7 @@ class Hub:
             base_url=self.url,
             headers=headers,
             trust_env=False,
-            verify=False,
+            verify=_TLS,
             timeout=options.pop("timeout", 30.0),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             **options,

@@ -2,7 +2,6 @@
 
 import asyncio
 import email
-import socket
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any, Final, Self
@@ -20,12 +19,9 @@ class LocalMailServer:
         self.replies: list[str] = []
 
     async def __aenter__(self) -> Self:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: SMTP(self, loop=loop), "127.0.0.1", port)
-        self.url = f"smtp://127.0.0.1:{port}"
+        self._server = await loop.create_server(lambda: SMTP(self, loop=loop), "127.0.0.1", 0)
+        self.url = f"smtp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         self._news = asyncio.Event()
         return self
 

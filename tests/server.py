@@ -9,16 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 
 from api.control import NewKey
 from api.control_socket import ask
 from services import keys
+from tests.forked import Forked, run
 
 ROOT: Final = Path(__file__).parents[1]
 # Starting means a migration in a child process; on two busy cores that has taken 6 s.
@@ -28,12 +30,24 @@ STOP_SECONDS: Final = 20.0
 # What makes a hub quick to test; a test that is about one of these sets it itself.
 QUICK: Final = {"HUB_ENV": "development", "HUB_PASSWORD_COST": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
 
+Process = subprocess.Popen[bytes] | Forked
+
 
 class Server:
-    """The process `python -m api serve`; it keeps its port and its data folder over restarts."""
+    """The process `hub serve`; it keeps its port and its data folder over restarts."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None, *, store: Path | None = None) -> None:
-        """`store` is a migrated one to begin with, so that the first start need not migrate."""
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        store: Path | None = None,
+        anew: bool = False,
+    ) -> None:
+        """`store` is a migrated one to begin with, so that the first start need not migrate.
+
+        With `anew` it is `python -m api serve`, as an operator starts it; else it is forked, all imported already.
+        """
         self.data_dir = data_dir
         if store is not None:
             data_dir.mkdir(mode=0o700)
@@ -42,11 +56,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"HUB_HOST": "127.0.0.1", "HUB_PORT": str(self.port), "HUB_DATA_DIR": str(data_dir)}
         self.settings = QUICK | own | dict(settings or {})
-        # Where its packages and web/ lie: a test may have another release served from the next start on.
+        self.anew = anew
+        # Where its packages and web/ lie: a test may have another release served from the next start on, anew.
         self.code = ROOT
         self._lines: list[str] = []
         self._news = Condition()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
         self._reader: Thread | None = None
 
     @property
@@ -55,7 +70,7 @@ class Server:
         return {name: value for name, value in os.environ.items() if not name.startswith("HUB_")} | self.settings
 
     @property
-    def process(self) -> subprocess.Popen[str]:
+    def process(self) -> Process:
         """The process, running or ended."""
         assert self._process is not None, "the hub was never started"
         return self._process
@@ -100,17 +115,17 @@ class Server:
     def spawn(self) -> None:
         """Start, and do not wait: for starts that are to fail."""
         assert not self.running
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "api", "serve"],
-            cwd=self.code,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-        )
-        self._reader = Thread(target=self._read, args=(self._process,), daemon=True)
+        heard, said = os.pipe()
+        with open(os.devnull, "rb") as stdin, open(said, "wb") as out:
+            if self.anew or self.code != ROOT:
+                command = [sys.executable, "-m", "api", "serve"]
+                self._process = subprocess.Popen(
+                    command, cwd=self.code, env=self.environment, stdin=stdin, stdout=out, stderr=out
+                )
+            else:
+                self._process = Forked(["serve"], self.environment, stdin, out, out)
+        self._output = open(heard, errors="backslashreplace")  # noqa: SIM115  # its reader closes it
+        self._reader = Thread(target=self._read, args=(self._output,), daemon=True)
         self._reader.start()
 
     def wait_log(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -148,7 +163,15 @@ class Server:
         self.start()
 
     def cli(self, *arguments: str, stdin: str | None = None, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run `python -m api …` with the same settings; exit code and both outputs, nothing is checked."""
+        """Run `hub …` with the same settings; exit code and both outputs, nothing is checked."""
+        if self.anew:
+            return self.cli_anew(*arguments, stdin=stdin, seconds=seconds)
+        return run(list(arguments), self.environment, stdin=stdin or "", seconds=seconds)
+
+    def cli_anew(
+        self, *arguments: str, stdin: str | None = None, seconds: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """The same as `python -m api …`, as an operator starts it."""
         return subprocess.run(
             [sys.executable, "-m", "api", *arguments],
             cwd=ROOT,
@@ -168,10 +191,9 @@ class Server:
         assert not answer.code, answer.message
         return text
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
+    def _read(self, output: TextIO) -> None:
+        with output:
+            for line in output:
                 with self._news:
                     self._lines.append(line)
                     self._news.notify_all()
@@ -179,13 +201,23 @@ class Server:
             self._news.notify_all()
 
     def _reading(self) -> bool:
-        return self.process.stdout is not None and not self.process.stdout.closed
+        return not self._output.closed
+
+
+def _own_ports() -> Iterator[int]:
+    """Those of this process of the test run, one after the other: none comes again before all others have."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    ports = range(20_000 + int(worker.removeprefix("gw")), 30_000, int(workers))
+    return cycle(random.sample(ports, len(ports)))
+
+
+_PORTS: Final = _own_ports()
 
 
 def free_port() -> int:
-    """A port nobody listens on, below those that the system gives to clients: it stays free over a restart."""
+    """A port nobody listens on, nor is to: it stays free over a restart, for the system gives clients higher ones."""
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = next(_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -122,9 +122,7 @@ async def test_a_test_may_name_one_origin_on_this_machine_and_no_other_port_of_i
 
 @pytest.fixture
 def black_holes(monkeypatch: pytest.MonkeyPatch) -> Iterator["BlackHoles"]:
-    # So short that a test does not wait for what hangs; a look-up that answers does so at once.
-    monkeypatch.setattr(resolver, "SECONDS", 0.2)
-    holes = BlackHoles()
+    holes = BlackHoles(monkeypatch)
     yield holes
     holes.end.set()
 
@@ -132,9 +130,16 @@ def black_holes(monkeypatch: pytest.MonkeyPatch) -> Iterator["BlackHoles"]:
 class BlackHoles:
     """Looks names up: those that begin with `hole` hang until the end, all others are out in the public."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.end = threading.Event()
         self.asked: list[str] = []
+        self._monkeypatch = monkeypatch
+        # So short that a test does not wait for what hangs.
+        monkeypatch.setattr(resolver, "SECONDS", 0.2)
+
+    def are_made(self) -> None:
+        """From here on what answers may take its time."""
+        self._monkeypatch.setattr(resolver, "SECONDS", 60.0)
 
     def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
@@ -149,6 +154,7 @@ async def test_names_that_nobody_answers_keep_neither_a_push_nor_another_user_wa
         with pytest.raises((InvalidField, Overloaded)):
             await endpoints.check(f"https://hole{number}.example/x", "eve")
     assert black_holes.asked == ["hole0.example"], "one thread is all that she holds"
+    black_holes.are_made()
     await endpoints.check("https://push.example/x", "ann")
     assert await endpoints.addresses("push.example", 443) == ["8.8.8.8"]
 
@@ -162,6 +168,7 @@ async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: B
         await endpoints.check("https://push.example/x", "ann")
     many = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
     assert [type(each) for each in await asyncio.gather(*many, return_exceptions=True)] == [NoSuchHost] * SENDS
+    black_holes.are_made()
     with pytest.raises(Busy):
         await endpoints.addresses("push.example", 443)
     black_holes.end.set()
@@ -174,6 +181,7 @@ async def test_a_name_that_nobody_answered_is_not_asked_for_again_for_a_minute(b
     asked = resolver.Resolver(1, black_holes, lambda: now)
     with pytest.raises(NoSuchHost):
         await asked.addresses("hole.example", 443)
+    black_holes.are_made()
     black_holes.end.set()
     await free_again(asked)
     now = resolver.SLOW_SECONDS - 1
@@ -202,6 +210,7 @@ async def test_names_that_nobody_answered_are_remembered_up_to_a_number(
     asked = resolver.Resolver(9, black_holes, lambda: 0.0)
     names = [f"hole{number}.example" for number in range(3)]
     await asyncio.gather(*(asked.addresses(name, 443) for name in names), return_exceptions=True)
+    black_holes.are_made()
     black_holes.end.set()
     assert await asked.addresses(names[0], 443) == ["8.8.8.8"]
     for name in names[1:]:

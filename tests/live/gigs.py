@@ -1,6 +1,7 @@
 """Jobs over HTTP, for tests: posted, bid on, hired, and brought to any state by those who may."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -28,6 +29,18 @@ async def bid(client: httpx2.AsyncClient, job: str, price: int = 4_000) -> str:
     answer = await client.post(f"/api/jobs/{job}/bids", json={"message": "Me", "price": price})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+async def end_soon(client: httpx2.AsyncClient, job: str, seconds: float = 0.5) -> None:
+    """Have an open job expire in so many seconds: asked again as long as they were over before the hub had heard it."""
+    path = f"/api/jobs/{job}"
+    while (answer := await client.patch(path, json={"expiresAt": soon(seconds)})).status_code == 422:
+        assert answer.json()["pointer"] == "/expiresAt", answer.text
+    assert answer.status_code == 200, answer.text
 
 
 async def move(

@@ -214,7 +214,7 @@ async def test_one_changes_ones_name_and_sees_it_at_once(shared_hub: Hub) -> Non
 
 async def test_failed_log_ins_are_limited_per_account_and_right_ones_are_not_counted(start_hub: StartHub) -> None:
     # Slow enough that all guesses wait before the first is found to be wrong.
-    hub = await start_hub(HUB_PASSWORD_COST="24")
+    hub = await start_hub(HUB_PASSWORD_COST="24", HUB_LOGIN_RATE_LIMIT="10/hour")
     ann = await hub.signup()
     async with hub.client() as client:
         assert [(await log_in(client, ann)).status_code for _ in range(11)] == [200] * 11
@@ -226,7 +226,7 @@ async def test_failed_log_ins_are_limited_per_account_and_right_ones_are_not_cou
         refused = await log_in(client, ann)
         assert code(refused) == (429, "RATE_LIMITED")
         assert refused.json()["limit"] == "failed log-ins to this account"
-        assert 1 <= int(refused.headers["retry-after"]) <= 6
+        assert 1 <= int(refused.headers["retry-after"]) <= 360
         assert {"ratelimit", "ratelimit-policy"} <= set(refused.headers)
         nobody = [(await log_in(client, "nobody@example.org", "x")).status_code for _ in range(11)]
         assert nobody == [401] * 10 + [429], "strangers are limited alike"

@@ -17,7 +17,7 @@ from tests.server import ROOT, Server
 
 @pytest.fixture
 def server(data_dir: Path) -> Server:
-    return Server(data_dir)
+    return Server(data_dir, anew=True)
 
 
 def refused(server: Server) -> list[str]:
@@ -42,15 +42,16 @@ def test_what_is_for_a_later_release_is_refused_in_a_sentence(server: Server) ->
     assert all("later release" in line for line in said)
 
 
-def test_wrong_usage_is_exit_code_2(server: Server) -> None:
-    assert server.cli("serv").returncode == 2
+def test_wrong_usage_is_exit_code_2(data_dir: Path) -> None:
+    server = Server(data_dir)
+    assert server.cli_anew("serv").returncode == 2
     assert server.cli("serve", "--fast").returncode == 2
     assert server.cli("keys", "create", "a", "--scope", "everything").returncode == 2
     assert server.cli("--help").returncode == 0
 
 
 async def test_a_second_hub_on_the_same_data_is_refused_and_the_first_serves_on(hub: Hub) -> None:
-    second = Server(hub.data_dir)
+    second = Server(hub.data_dir, anew=True)
     (said,) = await anyio.to_thread.run_sync(refused, second)
     assert str(hub.data_dir) in said
     assert str(hub.server.pid) in said
@@ -155,7 +156,7 @@ def fail_every_sync(pid: int) -> subprocess.Popen[bytes]:
         ["strace", "-f", "-q", "-p", str(pid), "-e", "inject=fsync,fdatasync:error=EIO", "-o", "/dev/null"],
         stderr=subprocess.DEVNULL,
     )
-    status = Path(f"/proc/{pid}/status")
-    while "TracerPid:\t0" in status.read_text():
+    # It takes the threads one after the other.
+    while any("TracerPid:\t0" in status.read_text() for status in Path(f"/proc/{pid}/task").glob("*/status")):
         assert tracer.poll() is None, "strace cannot attach"
     return tracer

@@ -1,20 +1,15 @@
 """The life of a job over HTTP: from the post to the payment, at once by fifty, over a restart, with a key again."""
 
 import asyncio
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.hub import Hub
 from tests.live.conftest import StartHub
-from tests.live.gigs import bid, gig, move, post
+from tests.live.gigs import bid, end_soon, gig, move, post, soon
 
 TRIES = 50
-
-
-def soon(seconds: float) -> str:
-    return (datetime.now().astimezone() + timedelta(seconds=seconds)).isoformat()
 
 
 async def until_they_are(hub: Hub, statuses: dict[str, str]) -> None:
@@ -111,10 +106,12 @@ async def test_a_repeated_key_gets_the_first_answer_and_moves_nothing_again(shar
 async def test_what_fell_due_while_the_hub_was_down_happens_at_its_start_and_once(start_hub: StartHub) -> None:
     # The review lasts some 2 s.
     hub = await start_hub(HUB_REVIEW_DAYS="0.00002")
-    reviewed = await gig(hub, "in_progress")
-    opened = await gig(hub, expiresAt=soon(2))
+    reviewed, opened = await gig(hub, "in_progress"), await gig(hub)
+    await end_soon(hub.client(opened.owner), opened.id, 2)
     await move(hub.client(reviewed.worker), reviewed.id, "submitted")
     await hub.stop()
+    # Until both are due for certain.
+    await asyncio.sleep(2)
     for _ in range(2):
         await hub.restart()
         await until_they_are(hub, {reviewed.id: "completed", opened.id: "expired"})
@@ -134,8 +131,9 @@ async def test_a_job_expires_while_the_hub_serves_and_streams_hear_of_it(shared_
     hub = shared_hub
     owner, worker = await hub.signup("client"), await hub.signup("freelancer")
     async with hub.stream(worker) as stream:
-        job = await post(hub.client(owner), expiresAt=soon(0.5))
+        job = await post(hub.client(owner))
         await bid(hub.client(worker), job)
+        await end_soon(hub.client(owner), job)
         (*_, told) = await stream.until(lambda e: e.type == "job_refunded" and e.data["id"] == job, timeout=20)
         assert told.data["status"] == "expired"
         assert told.data["updatedAt"] >= told.data["expiresAt"]

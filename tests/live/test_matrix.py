@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 import httpx2
@@ -13,7 +12,7 @@ from api.operation import Operation
 from api.routes import OPERATIONS
 from services.shapes import JobStatus
 from tests.hub import PASSWORD, Hub, Person
-from tests.live.gigs import Gig, bid, gig, post
+from tests.live.gigs import Gig, bid, end_soon, gig, post
 from tests.server import Server
 
 PREFIXES: Final = ("/api/jobs", "/api/bids", "/api/wallet", "/api/stats", "/api/users/{id}")
@@ -209,10 +208,10 @@ class Stage:
             return Gig("nothing", owner, worker, "nothing")
         more: dict[str, Any] = {"instantAccept": True} if state == "at once" else {}
         if state == "expired":
-            more["expiresAt"] = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
             async with self.hub.stream(owner) as stream:
-                job = await post(self.clients["owner"], **more)
+                job = await post(self.clients["owner"])
                 made = Gig(job, owner, worker, await bid(self.clients["worker"], job))
+                await end_soon(self.clients["owner"], job)
                 await stream.until(lambda event: event.type == "job_refunded" and event.data["id"] == job)
                 return made
         made = await gig(self.hub, "open" if state in OPEN else state, owner=owner, worker=worker, **more)

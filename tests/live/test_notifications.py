@@ -25,6 +25,17 @@ async def send(service: httpx2.AsyncClient, who: Person, **more: Any) -> str:
     return str(answer.json()["id"])
 
 
+async def send_ending_soon(service: httpx2.AsyncClient, who: Person) -> str:
+    """One that expires in a second: sent again as long as that was over before the hub had heard it."""
+    while True:
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        answer = await service.post(SEND, json=NOTE | {"userId": who.id, "expiresAt": soon.isoformat()})
+        if answer.status_code != 422:
+            assert answer.status_code == 201, answer.text
+            return str(answer.json()["id"])
+        assert answer.json()["pointer"] == "/expiresAt", answer.text
+
+
 def problem(answer: httpx2.Response) -> tuple[int, str, Any, Any]:
     told = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
@@ -154,9 +165,8 @@ async def test_an_expired_one_leaves_within_seconds(shared_hub: Hub, service: ht
     ann = await shared_hub.signup()
     async with shared_hub.stream(ann) as stream:
         await stream.next("connection_confirmed")
-        soon = datetime.now(UTC) + timedelta(seconds=1)
-        made = await send(service, ann, expiresAt=soon.isoformat())
-        gone = (await stream.next("notification_state")).data
+        made = await send_ending_soon(service, ann)
+        gone = (await stream.next("notification_state", timeout=20)).data
     assert gone == {"ids": [made], "state": "retracted", "unread": 0, "unseen": 0}
     assert (await shared_hub.client(ann).get("/api/notifications")).json()["items"] == []
 

@@ -1,5 +1,6 @@
 """Push on a running hub: subscribed over HTTP, sent for what happens, over a crash too, and never to this machine."""
 
+import asyncio
 import os
 import stat
 from typing import Any
@@ -46,13 +47,14 @@ async def test_a_notification_is_pushed_to_who_is_away_and_says_so(hub: Hub, pus
     made = await notify(hub, key, ann, title="Come")
     (got,) = await push.wait(1)
     assert browser.read(got.body)["notification"]["title"] == "Come"
-    told: dict[str, Any] = {}
+    client, told = hub.client(ann), dict[str, Any]()
     while told.get("push", {}).get("state") != "sent":
-        told = (await hub.client(ann).get(f"/api/notifications/{made}/delivery")).json()
+        await asyncio.sleep(0.02)
+        told = (await client.get(f"/api/notifications/{made}/delivery")).json()
     assert told["inApp"]["state"] == "shown"
-    await hub.client(ann).request("DELETE", "/api/push/subscriptions", json={"endpoint": browser.endpoint})
+    await client.request("DELETE", "/api/push/subscriptions", json={"endpoint": browser.endpoint})
     again = await notify(hub, key, ann)
-    told = (await hub.client(ann).get(f"/api/notifications/{again}/delivery")).json()
+    told = (await client.get(f"/api/notifications/{again}/delivery")).json()
     assert told["push"]["state"] == "nowhere"
 
 
@@ -80,14 +82,15 @@ async def test_what_was_answered_before_a_crash_is_pushed_after_it_once(hub: Hub
     titles = [str(n) for n in range(20)]
     for title in titles:
         await notify(hub, key, ann, title=title)
-    await push.wait(1)
+    await push.wait(AT_ONCE_PER_USER)
     await hub.kill()
     push.got, push.replies = [], []
     hub.server.start()
-    waiting = True
+    client, waiting = hub.client(ann), True
     while waiting:
-        page = (await hub.client(ann).get("/api/notifications?limit=100")).json()["items"]
-        fates = [(await hub.client(ann).get(f"/api/notifications/{one['id']}/delivery")).json() for one in page]
+        await asyncio.sleep(0.02)
+        page = (await client.get("/api/notifications?limit=100")).json()["items"]
+        fates = [(await client.get(f"/api/notifications/{one['id']}/delivery")).json() for one in page]
         waiting = any(fate["push"]["state"] == "waiting" for fate in fates)
     got = [browser.read(each.body)["notification"]["title"] for each in push.got]
     assert sorted(got) == sorted(titles)

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 import anyio.to_thread
 import pytest
@@ -264,8 +266,10 @@ async def serving(protocol: type[BoundedProtocol]) -> AsyncIterator[uvicorn.Serv
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
-    yield server
-    await server.shutdown()
+    try:
+        yield server
+    finally:
+        await server.shutdown()
 
 
 def port_of(server: uvicorn.Server) -> int:
@@ -306,10 +310,51 @@ def take(client: socket.socket, size: int) -> None:
             size -= taken
 
 
+@dataclass
+class Timer:
+    """What is due at a time, unless it is cancelled."""
+
+    due: float
+    act: Callable[[], object]
+    is_wanted: bool = True
+
+    def cancel(self) -> None:
+        self.is_wanted = False
+
+
+class LoopOfOwnTime:
+    """A loop whose time passes when the test says so."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._now = 0.0
+        self._timers: list[Timer] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_later(self, delay: float, act: Callable[..., object], *args: Any) -> Timer:
+        self._timers.append(Timer(self._now + delay, partial(act, *args)))
+        return self._timers[-1]
+
+    def pass_by(self, seconds: float) -> None:
+        self._now += seconds
+        due = [timer for timer in self._timers if timer.due <= self._now]
+        self._timers = [timer for timer in self._timers if timer.due > self._now]
+        for timer in due:
+            if timer.is_wanted:
+                timer.act()
+
+
 class Unhurried(BoundedProtocol):
-    """Waits for less than the whole answer takes, and for longer than each step of it does."""
+    """Waits for less than the whole answer takes, and for longer than each step of it does, by its own time."""
 
     patience = 1.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.time = LoopOfOwnTime(self.loop)
+        self.loop = cast(asyncio.AbstractEventLoop, self.time)
 
 
 @pytest.mark.parametrize("pieces", [1, 512])
@@ -318,10 +363,12 @@ async def test_who_takes_the_answer_slowly_gets_all_of_it(pieces: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server), limit=64 * 1024)
         writer.write(b"GET /much/%d/%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (MUCH, pieces))
         await reader.readuntil(b"\r\n\r\n")
+        (connection,) = server.server_state.connections
+        assert isinstance(connection, Unhurried)
         taken, step = 0, MUCH // 16
         while chunk := await reader.read(step):
             taken += len(chunk)
-            await asyncio.sleep(0.1 * len(chunk) / step)
+            connection.time.pass_by(0.1 * len(chunk) / step)
         assert taken == MUCH
         writer.close()
 

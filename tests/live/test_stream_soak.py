@@ -11,6 +11,8 @@ from tests.hub import Hub
 
 StartHub = Callable[..., Awaitable[Hub]]
 
+pytestmark = pytest.mark.anew
+
 ROOMY = {"HUB_MAX_STREAMS_PER_USER": "0", "HUB_MAX_STREAMS_PER_ADDRESS": "0", "HUB_CONNECT_RATE_LIMIT": "0"}
 STREAMS = 150
 CYCLES = 8

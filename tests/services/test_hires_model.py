@@ -271,6 +271,6 @@ def test_rows_counts_events_and_inboxes_agree_whatever_people_do(template: Path,
     run_state_machine_as_test(
         fresh,  # type: ignore[arg-type]  # it calls it
         settings=settings(
-            max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -1,6 +1,7 @@
 """Lookups of one turn of the loop share a query, and never one that is older than they are."""
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -12,13 +13,16 @@ from services.lookup import BATCH, Lookup
 
 
 class Asked:
-    """A query that writes down what it was asked."""
+    """A query that writes down what it was asked, and ends when it may."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.may_end = threading.Event()
+        self.may_end.set()
 
     def __call__(self, tx: Connection, *, ids: Sequence[str]) -> Mapping[str, str]:
         self.batches.append(list(ids))
+        assert self.may_end.wait(60)
         if "broken" in ids:
             raise StorageUnavailable
         return {id: id.upper() for id in ids if id != "nobody"}
@@ -52,6 +56,7 @@ async def test_a_query_is_bounded(database: Database) -> None:
 
 async def test_all_who_ask_while_a_query_runs_share_the_next(database: Database) -> None:
     asked = Asked()
+    asked.may_end.clear()
     lookup: Lookup[str] = Lookup(database, asked)
     tasks = []
     for key in "abcd":
@@ -59,6 +64,7 @@ async def test_all_who_ask_while_a_query_runs_share_the_next(database: Database)
         tasks.append(asyncio.create_task(lookup.get(key)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+    asked.may_end.set()
     assert await asyncio.gather(*tasks) == ["A", "B", "C", "D"]
     assert asked.batches == [["a"], ["b", "c", "d"]]
 

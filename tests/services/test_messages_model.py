@@ -446,6 +446,6 @@ def test_what_each_member_rebuilds_from_events_is_what_there_is(template: Path, 
     run_state_machine_as_test(
         fresh,  # type: ignore[arg-type]  # it calls it
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -202,6 +202,6 @@ def test_counts_lists_and_events_agree_whatever_is_done(
     run_state_machine_as_test(
         fresh,  # type: ignore[arg-type]  # it calls it
         settings=settings(
-            max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

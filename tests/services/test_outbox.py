@@ -219,7 +219,7 @@ def test_the_log_does_what_the_model_says(template: Path, tmp_path: Path) -> Non
     run_state_machine_as_test(
         Log,
         settings=settings(
-            max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

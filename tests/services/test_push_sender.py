@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -206,11 +206,11 @@ async def test_a_push_service_that_does_not_answer_is_asked_again(world: World, 
 
 
 @pytest.fixture
-def unused() -> str:
+def unused() -> Iterator[str]:
     """An origin on which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{kept.getsockname()[1]}"
 
 
 async def test_a_name_that_has_come_to_lead_inside_since_is_not_connected_to(world: World) -> None:
@@ -238,6 +238,8 @@ async def test_a_push_that_others_names_keep_from_being_sent_costs_no_try_and_is
     await world.use(endpoints)
     holes = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
     await asyncio.gather(*holes, return_exceptions=True)
+    # What answers may take its time.
+    monkeypatch.setattr(resolver, "SECONDS", 60.0)
     ann = await world.person(world.push.browser())
     made = await world.send(ann)
     assert await world.turn() == 0
