@@ -1,7 +1,7 @@
 /** What one may do with a job next: its owner, the hired freelancer, one who may bid, and who is not signed in. */
 
 import { h } from "./element.js";
-import { actButton, ask, cents, chip, field, form, link, messageLink, money } from "./ui.js";
+import { actButton, ask, cents, chip, field, form, link, messageLink, money, refill } from "./ui.js";
 
 /** @param {HTMLElement} side @param {any} job @param {any[]} bids those one may see @param {any} context `{app, id, again}` */
 export function drawActs(side, job, bids, context) {
@@ -41,7 +41,7 @@ export function drawActs(side, job, bids, context) {
         : []),
     ),
   );
-  side.replaceChildren(box);
+  refill(side, box);
   if (!user) box.append(link("/sign-in", "Sign in to bid", { className: "button primary" }));
   if (owner) ownerActs(box, job, price, to, context);
   else if (mine) hiredActs(box, job, to);

@@ -162,6 +162,31 @@ async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
     assert len(asked) == len(pages)
 
 
+async def test_what_went_wrong_is_still_said_when_what_one_may_do_becomes_another(
+    hub: Hub, open_page: OpenPage, noise: Noise
+) -> None:
+    noise.expect(r"status of 400 .*/status$")
+    carla, felix, quick = await hub.signup("client"), await hub.signup("freelancer"), await hub.signup("freelancer")
+    async with hub.client(carla) as client:
+        body = {"title": "Now", "description": "Quick.", "budget": 5_000, "instantAccept": True}
+        posted = (await client.post("/api/jobs", json=body)).json()
+    page = await open_page(felix)
+    await page.goto(f"{hub.url}/jobs/{posted['id']}")
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=400, json={"code": "INVALID_STATE", "message": "Somebody was faster."})
+
+    # The hub's answer is here before the event that somebody else has it.
+    await page.route("**/api/jobs/*/status", refuse)
+    await page.get_by_role("button", name="Take it").click()
+    await expect(page.get_by_role("alert").filter(has_text="Somebody was faster.")).to_be_visible()
+    async with hub.client(quick) as client:
+        answer = await client.patch(f"/api/jobs/{posted['id']}/status", json={"status": "in_progress"})
+    assert answer.status_code == 200, answer.text
+    await expect(page.get_by_role("button", name="Take it")).to_have_count(0)
+    await expect(toasts(page).filter(has_text="Somebody was faster.")).to_be_visible()
+
+
 async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     posted = await post_job(hub, carla, "A logo")
