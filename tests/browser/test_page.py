@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,6 +92,31 @@ async def test_a_client_signs_in_and_hires_with_the_keyboard_alone(hub: Hub, ope
     await tab_to(page, page.get_by_role("button", name="Hire Felix"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("Waiting for the freelancer to accept.")).to_be_visible()
+
+
+async def test_the_focus_stays_where_it_is_whatever_is_told_around_it(hub: Hub, open_page: OpenPage) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer", name="Felix")
+    job = await post_job(hub, carla, "A logo")
+    await place_bid(hub, felix, job)
+    page, his = await open_page(carla), await open_page(felix)
+    await his.goto(f"{hub.url}/work")
+    mine, bid_on = page.get_by_role("link", name="A logo"), his.get_by_role("link", name="A logo")
+    for link in (mine, bid_on):
+        await link.focus()
+    await place_bid(hub, await hub.signup("freelancer"), job)
+    await expect(page.get_by_test_id("job")).to_contain_text("2 bids to read")
+    async with hub.client(carla) as client:
+        assert (await client.patch(f"/api/jobs/{job['id']}", json={"budget": 90_000})).status_code == 200
+    await expect(page.get_by_test_id("job")).to_contain_text("$900")
+    await expect(his.get_by_test_id("own-bid")).to_contain_text("budget $900")
+    for link in (mine, bid_on):
+        await expect(link).to_be_focused()
+    await page.keyboard.press("Enter")
+    hire = page.get_by_role("button", name="Hire Felix")
+    await hire.focus()
+    await place_bid(hub, await hub.signup("freelancer"), job, price=50_000)
+    await expect(page.get_by_test_id("bid").filter(has_text="Lowest bid")).to_have_text([re.compile(r"\$500")])
+    await expect(hire).to_be_focused()
 
 
 async def test_text_that_looks_like_markup_is_shown_as_text_wherever_it_comes_from(
