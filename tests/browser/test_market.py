@@ -198,8 +198,33 @@ async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, ope
         answer = await client.patch(f"/api/jobs/{posted['id']}", json={"description": "Two colours at most."})
     assert answer.status_code == 200, answer.text
     await expect(page.get_by_text("Two colours at most.")).to_be_visible()
+    await place_bid(hub, await hub.signup("freelancer"), posted)
+    await expect(page.get_by_role("complementary", name="This job").get_by_role("definition").first).to_have_text("1")
     await expect(message).to_be_focused()
     await expect(message).to_have_value("I would love")
+
+
+async def test_an_owner_who_comes_back_pays_what_was_agreed_whichever_answer_comes_first(
+    hub: Hub, open_page: OpenPage
+) -> None:
+    carla, felix = await hub.signup("client"), await hub.signup("freelancer")
+    posted = await post_job(hub, carla, "A logo")
+    await hire(hub, carla, await place_bid(hub, felix, posted, price=80_000))
+    async with hub.client(felix) as client:
+        for status in ("in_progress", "submitted"):
+            answer = await client.patch(f"/api/jobs/{posted['id']}/status", json={"status": status})
+            assert answer.status_code == 200, answer.text
+    page, shown = await open_page(carla), asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await shown.wait()
+        await route.continue_()
+
+    await page.route("**/api/jobs/*/bids*", later)
+    await page.goto(f"{hub.url}/jobs/{posted['id']}")
+    await expect(page.get_by_role("button", name="Approve and pay")).to_be_visible()
+    shown.set()
+    await expect(page.get_by_role("button", name="Approve and pay $800")).to_be_visible()
 
 
 async def test_a_hire_that_came_too_late_says_so_at_the_bid(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
