@@ -24,6 +24,21 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Waited for so long, ms: a machine that is busy with something else for a while makes no test fail.
+PATIENCE_MS: Final = 30_000
+# Each page writes down what it toasts, line by line: a toast is gone after five seconds, however slow the test is.
+TOASTED: Final = """customElements.whenDefined("toast-region").then(() => {
+    const { dataset } = document.documentElement;
+    const note = (records) => {
+        for (const node of records.flatMap(({ addedNodes }) => [...addedNodes])) {
+            if (node.dataset?.testid !== "toast") continue;
+            const said = `${node.querySelector("strong").textContent} ${node.querySelector("p").textContent}`;
+            dataset.toasted = [...(dataset.toasted?.split("\\n") ?? []), said.replaceAll("\\n", " ")].join("\\n");
+        }
+    };
+    for (const { shadowRoot } of document.querySelectorAll("toast-region"))
+        new MutationObserver(note).observe(shadowRoot, { childList: true, subtree: true });
+})"""
 # What a browser logs by itself about questions that a hub may answer with "no": who am I, and what a page had asked for
 # when its session ended, a moment after it came in.
 EXPECTED: Final = (
@@ -76,6 +91,7 @@ class Another(Protocol):
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for all tests; each page gets a profile of its own."""
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
@@ -104,6 +120,7 @@ async def open_page(hub: Hub, browser: Browser, noise: Noise) -> AsyncIterator[O
         contexts.append(context)
         context.on("console", noise.hear)
         context.on("weberror", lambda error: noise.heard.append(f"uncaught: {error.error}"))
+        await context.add_init_script(TOASTED)
         if not worker:
             await context.add_init_script("delete globalThis.SharedWorker")
         page = await context.new_page()
