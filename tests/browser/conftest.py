@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import pytest
@@ -158,3 +159,11 @@ async def sign_in(page: Page, who: Person) -> None:
 async def is_live(page: Page) -> None:
     """Wait until the stream is open."""
     await expect(page.get_by_test_id("connection")).to_have_text("Live updates active")
+
+
+async def stop_the_clock(page: Page) -> None:
+    """Load the page anew; once it is live its time passes only when it is told to."""
+    await page.clock.install()
+    await page.reload()
+    await is_live(page)
+    await page.clock.pause_at(datetime.fromtimestamp(await page.evaluate("Date.now()") / 1_000 + 1, UTC))

@@ -44,7 +44,7 @@ def toasts(page: Page) -> Locator:
 
 
 async def toasted(page: Page, *titles: str) -> None:
-    """Wait until exactly these were toasted since the page was loaded, one after the other; none: now, without a wait."""
+    """Wait until these were toasted since the page was loaded, and nothing else; no titles: nothing was, so far."""
     told = page.locator("html")
     if titles:
         lines = "\n".join(f".*{re.escape(title)}.*" for title in titles)

@@ -3,13 +3,12 @@
 import asyncio
 import random
 import re
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import Noise, OpenPage, is_live
+from tests.browser.conftest import Noise, OpenPage, is_live, stop_the_clock
 from tests.browser.cutter import Wire
 from tests.browser.inbox import item, kept, open_center, shows, toasted
 from tests.browser.market import notify
@@ -106,10 +105,7 @@ async def test_after_a_restart_the_page_of_somebody_who_waits_is_live_again_at_o
     page = await open_page(await hub.signup("freelancer"), worker=False)
     # Waits are as long as after many faults, and the page's clock stands still: nothing comes back by itself.
     await page.add_init_script("Math.random = () => 20")
-    await page.clock.install()
-    await page.reload()
-    await is_live(page)
-    await page.clock.pause_at(datetime.fromtimestamp(await page.evaluate("Date.now()") / 1_000 + 1, UTC))
+    await stop_the_clock(page)
     await hub.kill()
     await expect(page.get_by_test_id("connection")).to_have_text("Connecting…")
     # Whoever moves tries at once, and while the hub is away in vain.
