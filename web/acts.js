@@ -1,7 +1,7 @@
 /** What one may do with a job next: its owner, the hired freelancer, one who may bid, and who is not signed in. */
 
-import { h } from "./element.js";
-import { actButton, ask, cents, chip, field, form, link, messageLink, money } from "./ui.js";
+import { h, set } from "./element.js";
+import { actButton, ask, cents, chip, field, form, link, messageLink, money, refill } from "./ui.js";
 
 /** @param {HTMLElement} side @param {any} job @param {any[]} bids those one may see @param {any} context `{app, id, again}` */
 export function drawActs(side, job, bids, context) {
@@ -10,10 +10,11 @@ export function drawActs(side, job, bids, context) {
   const owner = user?.id === job.owner.id;
   const own = !owner && bids.find((bid) => bid.freelancer.id === user?.id && bid.status !== "withdrawn");
   const mine = own && own.id === job.hiredBidId;
-  const key = JSON.stringify([job.status, job.budget, job.bidCount, own?.id, own?.status, job.hiredBidId, user?.id]);
-  if (side.key === key) return;
-  side.key = key;
   const hired = bids.find((bid) => bid.id === job.hiredBidId);
+  const key = JSON.stringify([job.status, job.budget, own?.id, own?.status, job.hiredBidId, hired?.id, user?.id]);
+  // That others bid, while somebody writes a bid, changes a number and nothing else.
+  if (side.key === key) return set(side.querySelector("dd"), { textContent: String(job.bidCount) });
+  side.key = key;
   const price = hired ? hired.price : job.budget;
   const to = (status, more) => async () => {
     await app.request("PATCH", `/api/jobs/${id}/status`, { status, ...more });
@@ -41,7 +42,7 @@ export function drawActs(side, job, bids, context) {
         : []),
     ),
   );
-  side.replaceChildren(box);
+  refill(side, box);
   if (!user) box.append(link("/sign-in", "Sign in to bid", { className: "button primary" }));
   if (owner) ownerActs(box, job, price, to, context);
   else if (mine) hiredActs(box, job, to);
@@ -57,6 +58,7 @@ export function drawActs(side, job, bids, context) {
   } else if (own) box.append(ownBid(own, job, context));
   if (user && !owner) box.append(messageLink(job.owner));
   if (owner && hired) box.append(messageLink(hired.freelancer));
+  return undefined;
 }
 
 function ownerActs(box, job, price, to, { app, id, again }) {

@@ -1,6 +1,6 @@
 /** One notification, or announcement, as the center shows it: what it says, and what may be done with it. */
 
-import { actionButtons, h, iconButton, iconOf, set } from "./element.js";
+import { actionButtons, h, iconButton, iconOf, renew, set } from "./element.js";
 import { wordsOf } from "./texts.js";
 import { reasons } from "./why.js";
 
@@ -36,30 +36,30 @@ export function article(follow) {
 
 /** Let it say what the item says now. @param {any} center @param {HTMLElement} element @param {any} item */
 export function fill(center, element, item) {
-  const { client, language, root, words } = center;
+  const { client, language, words } = center;
   const at = (selector) => element.querySelector(selector);
   const { title, body } = wordsOf(item, language);
   const unread = !item.readAt && !item.archivedAt;
   set(element, { className: unread ? (item.seenAt ? "unread" : "unread new") : "" });
   set(at("i"), { textContent: iconOf(item) });
   set(at("a"), { textContent: item.count > 1 ? `${title} (${item.count}×)` : title, tabIndex: -1 });
-  set(at("a"), { href: item.url ? new URL(item.url, client.url || location.href).href : null });
+  if (item.url) set(at("a"), { href: new URL(item.url, client.url || location.href).href });
   set(at(".what"), { textContent: body, hidden: !body });
   set(at("time"), { dateTime: item.createdAt, title: new Date(item.createdAt).toLocaleString(language) });
   // Only what is urgent or of high priority is marked.
   const mark = (item.type === "announcement" ? words.announcement : words[item.priority]) ?? "";
   set(at(".mark"), { textContent: mark && ` · ${mark}` });
-  at(".actions").replaceChildren(...actionButtons(center, item));
-  if (item.type === "announcement") return;
-  const held = element.contains(root.activeElement) && root.activeElement !== element;
-  at(".tools").replaceChildren(
-    iconButton("check", unread ? words.markRead : words.markUnread, () => center.attempt(flipRead(client, item)), {
-      hidden: Boolean(item.archivedAt),
-    }),
-    iconButton("archive", item.archivedAt ? words.unarchive : words.archive, () => center.attempt(flipArchived(client, item))),
-    iconButton("why", words.why, () => center.attempt(why(center, item.id, at(".why")))),
-  );
-  if (held) element.focus({ preventScroll: true });
+  renew(element, [unread, item.archivedAt, item.actions], () => {
+    at(".actions").replaceChildren(...actionButtons(center, item));
+    if (item.type === "announcement") return;
+    at(".tools").replaceChildren(
+      iconButton("check", unread ? words.markRead : words.markUnread, () => center.attempt(flipRead(client, item)), {
+        hidden: Boolean(item.archivedAt),
+      }),
+      iconButton("archive", item.archivedAt ? words.unarchive : words.archive, () => center.attempt(flipArchived(client, item))),
+      iconButton("why", words.why, () => center.attempt(why(center, item.id, at(".why")))),
+    );
+  });
 }
 
 /** By which ways it came, and why not by the others; said on demand. */

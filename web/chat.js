@@ -30,7 +30,7 @@ export class ChatPanel extends HubElement {
   header > span { flex: 1; display: grid; line-height: 1.3; min-width: 0; }
   .log { overflow-y: auto; padding: 1rem; display: flex; flex-direction: column; gap: .1875rem; overscroll-behavior: contain; outline-offset: -2px; }
   .log > :first-child { margin-top: auto; }
-  .log > div { max-width: min(34rem, 82%); align-self: flex-start; }
+  .log > div { max-width: min(34rem, 82%); align-self: flex-start; position: relative; border-radius: 1rem; }
   .log > .mine { align-self: flex-end; text-align: end; }
   .log > .first { margin-top: .75rem; }
   .bubble { display: inline-block; text-align: start; padding: .5rem .875rem; border-radius: 1.125rem; background: var(--_tint); white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -39,7 +39,6 @@ export class ChatPanel extends HubElement {
   .gone .bubble { background: none; border: 1px dashed var(--_line); color: var(--_soft); }
   .bubble a { color: inherit; display: block; }
   .bubble img { display: block; max-width: 16rem; max-height: 12rem; border-radius: .625rem; margin-top: .25rem; }
-  .log > div { position: relative; border-radius: 1rem; }
   .log button, .typing button { min-height: 1.5rem; padding: 0 .375rem; border: 0; color: var(--_accent); font-size: .8125rem; }
   .tools { position: absolute; top: -1.375rem; inset-inline-end: .5rem; background: var(--_card); border: 1px solid var(--_line); border-radius: .5rem; white-space: nowrap; visibility: hidden; }
   .log > :is(:hover, :focus-within) .tools { visibility: visible; }
@@ -127,7 +126,7 @@ export class ChatPanel extends HubElement {
       this.#list.subscribe(() => (this.#drawList(), this.group.open && this.drawTalk())),
       this.client.on("presence", ({ data }) => {
         this.#presence.set(data.userId, data.status);
-        this.#drawList(true);
+        this.#drawList();
       }),
       this.client.on(
         "message",
@@ -186,7 +185,7 @@ export class ChatPanel extends HubElement {
       const seen = () => this.drawTalk();
       this.#ends = [this.talk.subscribe(seen), listen(document, "visibilitychange", seen)];
     }
-    this.#drawList(true);
+    this.#drawList();
     this.drawTalk();
   }
 
@@ -199,7 +198,7 @@ export class ChatPanel extends HubElement {
     return members.filter(({ id }) => id !== this.me);
   }
 
-  #drawList(anew = false) {
+  #drawList() {
     const { data, error } = this.#list?.getSnapshot() ?? {};
     const { words } = this;
     set(this.none, { hidden: this.#all.length > 0 || (!data && !error) });
@@ -207,7 +206,7 @@ export class ChatPanel extends HubElement {
     const here = this.getAttribute("conversation");
     showAll(
       this.people,
-      this.#all.map((item) => (anew ? { ...item } : item)),
+      this.#all.map((item) => ({ ...item })),
       (item) =>
         h(
           "li",
@@ -250,7 +249,7 @@ export class ChatPanel extends HubElement {
     for (const id of ids) this.#presence.set(id, "");
     const answer = await this.client.request("GET", `/api/presence?userIds=${ids.join(",")}`).catch(() => null);
     for (const { userId, status } of answer?.items ?? []) this.#presence.set(userId, status);
-    if (answer) this.#drawList(true);
+    if (answer) this.#drawList();
   }
 
   #nameOf(item) {

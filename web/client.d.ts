@@ -141,7 +141,7 @@ export class Client implements Store<Snapshot> {
   close(): void;
 }
 
-export const FILTERS: Record<Filter, { query: string; categories?: Category[] }>;
+export const FILTERS: Record<Filter, { categories?: Category[] }>;
 export const NOBODY: Snapshot;
 export function listed(inbox: Inbox, filter: Filter, now?: number): { items: Notification[]; more: boolean };
 export function connect(options?: Options): Client;

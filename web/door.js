@@ -1,6 +1,6 @@
 /** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
 
-import { h, set, showAll, textButton } from "./element.js";
+import { h, renew, set, showAll, textButton } from "./element.js";
 import { actButton, face, field, form, mark, money, when, words } from "./ui.js";
 
 /** @param {any} app @param {string} notice why one is here, in a sentence */
@@ -146,11 +146,13 @@ function newest(app) {
       list,
       data?.items ?? [],
       () => h("li"),
-      (row, job) =>
-        row.replaceChildren(
-          h("a", { href: `/jobs/${job.id}`, textContent: job.title }),
-          h("b", { className: "figure", textContent: money(job.budget, job.currency) }),
-          h("small", {}, when(job.createdAt)),
+      (row, { id, title, budget, currency, createdAt }) =>
+        renew(row, [title, budget], () =>
+          row.replaceChildren(
+            h("a", { href: `/jobs/${id}`, textContent: title }),
+            h("b", { className: "figure", textContent: money(budget, currency) }),
+            h("small", {}, when(createdAt)),
+          ),
         ),
     );
   });

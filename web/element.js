@@ -142,6 +142,19 @@ export function showAll(box, items, make, update, key = "id") {
   }
 }
 
+/**
+ * Fill an element anew unless it shows the same, so that whoever has the focus on something in it keeps it.
+ * Where it is filled, the element itself has the focus then. @param {any} element @param {any} shown @param {() => void} fill
+ */
+export function renew(element, shown, fill) {
+  const said = JSON.stringify(shown);
+  if (element.said === said) return;
+  element.said = said;
+  const held = element.contains(element.getRootNode().activeElement);
+  fill();
+  if (held) element.focus({ preventScroll: true });
+}
+
 /** The base of the elements: `build` once, `draw(state)` after each change. */
 export class HubElement extends HTMLElement {
   static sheet = null;

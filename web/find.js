@@ -217,14 +217,14 @@ function suggest(app, input, menu, pick) {
   input.onblur = close;
 }
 
-export function makeRow() {
+export function makeRow({ id }) {
   return h(
     "article",
     { className: "job", "data-testid": "job" },
     h(
       "div",
       { className: "what" },
-      h("h2"),
+      h("h2", {}, link(`/jobs/${id}`)),
       h("p", { className: "facts" }),
       h("p", { className: "teaser" }),
       h("div", { className: "tags" }),
@@ -237,7 +237,8 @@ export function makeRow() {
 export function fillRow(row, job, app, fresh = false) {
   const at = (selector) => row.querySelector(selector);
   if (fresh) row.classList.add("fresh");
-  at("h2").replaceChildren(link(`/jobs/${job.id}`, job.title));
+  // The link stays the one it was: somebody may have the focus on it.
+  set(at("h2 a"), { textContent: job.title });
   const mine = job.owner.id === app.user?.id;
   at(".facts").replaceChildren(
     ...[mine ? "Your job" : job.owner.name, job.category, when(job.createdAt), job.instantAccept && "Instant accept"]

@@ -84,17 +84,21 @@ export class Group {
     for (const part of [this.leave, this.members, this.past]) set(part, { hidden: !this.#group });
     for (const part of [this.join, this.make]) set(part, { hidden: foreign });
     set(this.hint, { hidden: more.length > 0 });
+    // A row is another only when it shows something else: a question asked in it waits for its answer.
     showAll(
       this.members,
-      members.map((member) => ({ ...member, foreign })),
-      () => h("li", { "data-testid": "member" }),
-      (row, { id, name }) =>
-        row.replaceChildren(
+      members.map(({ id, name }) => ({ id, name, said: id + name + foreign })),
+      ({ id, name }) =>
+        h(
+          "li",
+          { "data-testid": "member" },
           id === me ? `${name} (${words.you})` : name,
-          id === me || foreign
-            ? ""
-            : this.panel.twice(words.remove, () => this.#remove(id), { ariaLabel: `${words.remove}: ${name}` }),
+          id !== me &&
+            !foreign &&
+            this.panel.twice(words.remove, () => this.#remove(id), { ariaLabel: `${words.remove}: ${name}` }),
         ),
+      () => {},
+      "said",
     );
     showAll(
       this.known,

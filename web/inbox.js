@@ -2,11 +2,11 @@
 
 /** The filters of the notification center, and the categories the hub is asked for. */
 export const FILTERS = {
-  all: { query: "filter=all" },
-  unread: { query: "filter=unread" },
-  jobs: { query: "filter=all&category=job,bid,hire,comment,payment", categories: ["job", "bid", "hire", "comment", "payment"] },
-  messages: { query: "filter=all&category=message", categories: ["message"] },
-  archived: { query: "filter=archived" },
+  all: {},
+  unread: {},
+  jobs: { categories: ["job", "bid", "hire", "comment", "payment"] },
+  messages: { categories: ["message"] },
+  archived: {},
 };
 
 const isCounted = (item) => !item.archivedAt;

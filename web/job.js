@@ -2,7 +2,7 @@
 
 import { drawActs } from "./acts.js";
 import { comments } from "./comments.js";
-import { h, set, textButton } from "./element.js";
+import { h, renew, set, textButton } from "./element.js";
 import { drawOffers } from "./offers.js";
 import { jobForm } from "./post.js";
 import { chip, link, moreButton, nothing, sentence, skeleton, skillList, when } from "./ui.js";
@@ -47,7 +47,7 @@ export function jobPage(app, id) {
     }
     for (const part of [about, side]) set(part, { hidden: false });
     app.rename(job.title);
-    drawHead(head, job);
+    renew(head, [job.status, job.title, job.owner, job.category, job.createdAt], () => drawHead(head, job));
     drawAbout(about, job, context);
     const all = bids?.getSnapshot().data?.items ?? [];
     drawActs(side, job, all, context);

@@ -3,8 +3,11 @@
 import { isPast } from "./cursor.js";
 import { FILTERS } from "./inbox.js";
 
-const path = (filter, after) =>
-  `/api/notifications?${FILTERS[filter].query}&limit=30${after ? `&after=${encodeURIComponent(after)}` : ""}`;
+function path(filter, after) {
+  const { categories } = FILTERS[filter];
+  const asked = categories ? `all&category=${categories}` : filter;
+  return `/api/notifications?filter=${asked}&limit=30${after ? `&after=${encodeURIComponent(after)}` : ""}`;
+}
 
 export class Lists {
   #fetching = null;

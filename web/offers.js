@@ -1,11 +1,11 @@
 /** The bids of a job, as its owner reads them and hires one. */
 
-import { h, set, showAll } from "./element.js";
-import { actButton, chip, face, link, money, when } from "./ui.js";
+import { h, renew, set, showAll } from "./element.js";
+import { actButton, chip, face, link, money, refill, when } from "./ui.js";
 
 /** @param {HTMLElement} box @param {HTMLElement} list @param {any} job @param {any[]} bids @param {any} context `{app, again}` */
-export function drawOffers(box, list, job, bids, { app, again }) {
-  const owner = app.user?.id === job.owner.id;
+export function drawOffers(box, list, job, bids, context) {
+  const owner = context.app.user?.id === job.owner.id;
   set(box, { hidden: !owner });
   if (!owner) return;
   if (!list.parentNode)
@@ -15,51 +15,53 @@ export function drawOffers(box, list, job, bids, { app, again }) {
       h("p", { className: "soft", textContent: "No bids yet. They appear here as they come." }),
     );
   set(box.lastChild, { hidden: bids.length > 0 });
-  const best = Math.min(...bids.filter((bid) => bid.status === "pending").map((bid) => bid.price));
+  const open = job.status === "open";
+  const lowest = Math.min(...bids.filter((bid) => bid.status === "pending").map((bid) => bid.price));
   showAll(
     list,
-    bids.map((bid) => ({
-      ...bid,
-      open: job.status === "open",
-      best: bids.length > 1 && bid.price === best && job.status === "open",
-    })),
-    () => h("li", { className: "bid", "data-testid": "bid" }),
+    bids.map((bid) => ({ ...bid, open, best: open && bids.length > 1 && bid.price === lowest })),
+    makeOffer,
     (element, bid) => {
-      element.replaceChildren(
-        face(bid.freelancer.name),
-        h(
-          "div",
-          { className: "said" },
-          h(
-            "p",
-            { className: "between" },
-            h(
-              "span",
-              {},
-              link(`/people/${bid.freelancer.id}`, bid.freelancer.name, { className: "name" }),
-              h("small", {}, " · ", when(bid.createdAt)),
-            ),
-            h("b", { className: "figure", textContent: money(bid.price, job.currency) }),
-          ),
-          h("p", { className: "prose", textContent: bid.message }),
-          h(
-            "div",
-            { className: "row" },
-            bid.status === "pending" && bid.open
-              ? actButton(
-                  "Hire",
-                  async () => {
-                    // What is true now is shown before what went wrong is said.
-                    await app.request("PATCH", `/api/bids/${bid.id}/hire`).finally(again);
-                  },
-                  "primary small",
-                  { ariaLabel: `Hire ${bid.freelancer.name}`, "data-testid": "hire" },
-                )
-              : chip(bid.status),
-            bid.best ? h("small", { className: "best", textContent: "Lowest bid" }) : "",
-          ),
-        ),
-      );
+      const at = (selector) => element.querySelector(selector);
+      set(at(".figure"), { textContent: money(bid.price, job.currency) });
+      set(at(".prose"), { textContent: bid.message });
+      set(at(".best"), { textContent: bid.best ? "Lowest bid" : "" });
+      // The button stays the one it was as long as there is one: somebody may have the focus on it.
+      const acts = at(".acts");
+      const free = open && bid.status === "pending";
+      renew(acts, [free, bid.status], () => refill(acts, free ? hire(bid, context) : chip(bid.status)));
     },
   );
 }
+
+function makeOffer({ freelancer, createdAt }) {
+  const name = link(`/people/${freelancer.id}`, freelancer.name, { className: "name" });
+  return h(
+    "li",
+    { className: "bid", "data-testid": "bid" },
+    face(freelancer.name),
+    h(
+      "div",
+      { className: "said" },
+      h(
+        "p",
+        { className: "between" },
+        h("span", {}, name, h("small", {}, " · ", when(createdAt))),
+        h("b", { className: "figure" }),
+      ),
+      h("p", { className: "prose" }),
+      h("div", { className: "row" }, h("div", { className: "acts" }), h("small", { className: "best" })),
+    ),
+  );
+}
+
+const hire = ({ id, freelancer }, { app, again }) =>
+  actButton(
+    "Hire",
+    async () => {
+      // What is true now is shown before what went wrong is said.
+      await app.request("PATCH", `/api/bids/${id}/hire`).finally(again);
+    },
+    "primary small",
+    { ariaLabel: `Hire ${freelancer.name}`, "data-testid": "hire" },
+  );

@@ -26,10 +26,10 @@ export class NotificationPreferences extends HubElement {
     this.rows = h("tbody");
     this.note = h("p", { role: "status", className: "soft" });
     this.zone = h("input", { name: "zone", readOnly: true, value: Intl.DateTimeFormat().resolvedOptions().timeZone });
-    this.on = h("input", { type: "checkbox", onchange: () => this.#save() });
-    this.from = h("input", { type: "time", value: "22:00", onchange: () => this.#save() });
-    this.to = h("input", { type: "time", value: "07:00", onchange: () => this.#save() });
-    this.days = DAYS.map((day) => h("input", { type: "checkbox", checked: true, name: day, onchange: () => this.#save() }));
+    this.on = h("input", { type: "checkbox" });
+    this.from = h("input", { type: "time", value: "22:00" });
+    this.to = h("input", { type: "time", value: "07:00" });
+    this.days = DAYS.map((day) => h("input", { type: "checkbox", checked: true, name: day }));
     this.device = h("div", { className: "row" });
     this.deviceNote = h("p", { className: "soft", role: "status" });
     this.fields = h(
@@ -76,7 +76,7 @@ export class NotificationPreferences extends HubElement {
     this.root.append(
       h(
         "form",
-        { part: "form", onsubmit: (event) => event.preventDefault() },
+        { part: "form", onsubmit: (event) => event.preventDefault(), onchange: () => this.#save() },
         this.fields,
         this.note,
         h("h3", { textContent: words.push }),
@@ -120,7 +120,6 @@ export class NotificationPreferences extends HubElement {
                 checked: categories[category]?.[way] ?? way === "inApp",
                 disabled: way === "inApp" && LOCKED.includes(category),
                 name: `${category}.${way}`,
-                onchange: () => this.#save(),
               }),
             ),
           ),
@@ -135,7 +134,7 @@ export class NotificationPreferences extends HubElement {
     for (const box of this.days) set(box, { checked: !quietHours.days || quietHours.days.includes(box.name) });
   }
 
-  async #save() {
+  #save() {
     const categories = {};
     for (const box of this.rows.querySelectorAll("input")) {
       const [category, way] = box.name.split(".");
@@ -143,8 +142,12 @@ export class NotificationPreferences extends HubElement {
     }
     const days = this.days.filter((box) => box.checked).map((box) => box.name);
     const quietHours = this.on.checked ? { from: this.from.value, to: this.to.value, timeZone: this.zone.value, days } : null;
-    const saved = await this.attempt(this.client.request("PUT", "/api/notifications/preferences", { categories, quietHours }));
-    if (saved !== undefined) set(this.note, { textContent: this.words.saved });
+    // One after the other: what was chosen last is what is kept.
+    this.saving = this.attempt(
+      Promise.resolve(this.saving)
+        .then(() => this.client.request("PUT", "/api/notifications/preferences", { categories, quietHours }))
+        .then(() => set(this.note, { textContent: this.words.saved })),
+    );
   }
 
   async #drawDevice(note = "") {

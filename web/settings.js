@@ -118,15 +118,11 @@ function sessions(app) {
     showAll(
       list,
       data?.items ?? [],
-      () => h("li"),
-      (row, session) =>
-        row.replaceChildren(
-          h(
-            "span",
-            {},
-            h("b", { textContent: device(session.userAgent) }),
-            h("small", { textContent: `${session.address ?? ""} · used ${ago(session.usedAt, "en")}` }),
-          ),
+      (session) =>
+        h(
+          "li",
+          {},
+          h("span", {}, h("b", { textContent: device(session.userAgent) }), h("small")),
           session.current
             ? h("small", { textContent: "this one" })
             : actButton(
@@ -138,6 +134,8 @@ function sessions(app) {
                 "quiet small",
               ),
         ),
+      (row, { address, usedAt }) =>
+        set(row.querySelector("small"), { textContent: `${address ?? ""} · used ${ago(usedAt, "en")}` }),
     ),
   );
   return h("section", { className: "card" }, h("h2", { textContent: "Where you are signed in" }), list);

@@ -1,6 +1,6 @@
 /** The messages of a conversation: who said what and when, how far it has come, and what one may still do with one's own. */
 
-import { h, set, showAll, textButton } from "./element.js";
+import { h, renew, set, showAll, textButton } from "./element.js";
 import { clock } from "./texts.js";
 
 export class Thread {
@@ -62,28 +62,25 @@ export class Thread {
   #fill(element, message) {
     const { panel } = this;
     const { words } = panel;
-    // What is the same is left alone: somebody may have the focus on it.
-    const said = JSON.stringify(message);
-    if (element.said === said) return;
-    element.said = said;
-    const held = element.contains(panel.root.activeElement);
-    if (message.older) element.replaceChildren(textButton(words.older, () => panel.attempt(panel.talk.more())));
-    else {
+    // How far it has come stands by itself.
+    renew(element, { ...message, receipt: 0 }, () => {
+      if (message.older) return element.replaceChildren(textButton(words.older, () => panel.attempt(panel.talk.more())));
       const { mine, first, pending, deletedAt } = message;
       set(element, {
         className: [mine && "mine", first && "first", pending && "pending", deletedAt && "gone"].filter(Boolean).join(" "),
       });
-      element.replaceChildren(
+      element.facts = h("small");
+      return element.replaceChildren(
         h(
           "span",
           { className: "bubble" },
           deletedAt ? words.deleted : message.content,
           ...(message.attachments ?? []).map((file) => this.#file(file)),
         ),
-        h("div", {}, h("small", { textContent: this.#facts(message) }), ...this.#tools(message)),
+        h("div", {}, element.facts, ...this.#tools(message)),
       );
-    }
-    if (held) element.focus({ preventScroll: true });
+    });
+    if (element.facts) set(element.facts, { textContent: this.#facts(message) });
   }
 
   #facts({ mine, first, pending, error, receipt, sender, createdAt, editedAt, deletedAt }) {

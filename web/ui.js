@@ -44,7 +44,7 @@ export const when = (time) =>
 /** The mark; it lies beside this file, wherever that is served from. @param {number} size px */
 export const mark = (size) => h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: size, height: size });
 
-/** A link within the app. @param {string} href @param {any} text @param {object} [more] */
+/** A link within the app. @param {string} href @param {any} [text] @param {object} [more] */
 export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
 
 /** Leads to a conversation with somebody. @param {{id: string, name: string}} person @param {string} [text] @param {string} [className] */
@@ -114,10 +114,7 @@ export async function run(control, error, act, within) {
   } catch (problem) {
     set(error, { hidden: false, textContent: sentence(problem) });
     // What was pressed may be gone by now: what stood beside it is said where it can be seen.
-    if (!error.isConnected)
-      document
-        .querySelector("toast-region")
-        .show({ title: "That did not work", body: error.textContent, icon: "⚠️", assertive: true });
+    if (!error.isConnected) complain(error);
     const bad = problem.field && within?.elements.namedItem(problem.field);
     bad?.setAttribute?.("aria-invalid", "true");
     bad?.focus?.();
@@ -125,6 +122,15 @@ export async function run(control, error, act, within) {
   } finally {
     control.disabled = false;
   }
+}
+
+const complain = ({ textContent }) =>
+  document.querySelector("toast-region").show({ title: "That did not work", body: textContent, icon: "⚠️", assertive: true });
+
+/** Put something else into a box; what went wrong in there a moment ago is still said. @param {Element} box @param {...any} children */
+export function refill(box, ...children) {
+  for (const error of box.querySelectorAll(".error:not([hidden])")) complain(error);
+  box.replaceChildren(...children);
 }
 
 /** A button with a place for what goes wrong. @param {string} label @param {() => Promise<any>} act @param {string} [className] @param {object} [more] */

@@ -1,6 +1,6 @@
 /** The wallet: what can be spent, what is held, and the statement. */
 
-import { h, set, showAll } from "./element.js";
+import { h, renew, set, showAll } from "./element.js";
 import { cents, field, form, link, money, moreButton, nothing, skeleton } from "./ui.js";
 
 const KINDS = {
@@ -25,27 +25,30 @@ export function walletPage(app) {
     const items = data?.items ?? [];
     showAll(
       list,
-      items,
+      // In which currency they are may be known after them.
+      items.map((entry) => ({ ...entry })),
       () => h("li", {}),
       (row, entry) =>
-        row.replaceChildren(
-          h(
-            "span",
-            {},
-            h("b", { textContent: KINDS[entry.kind] ?? entry.kind }),
+        renew(row, currency, () =>
+          row.replaceChildren(
             h(
-              "small",
+              "span",
               {},
-              new Date(entry.createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
-              entry.jobId ? " · " : "",
-              entry.jobId ? link(`/jobs/${entry.jobId}`, "job") : "",
+              h("b", { textContent: KINDS[entry.kind] ?? entry.kind }),
+              h(
+                "small",
+                {},
+                new Date(entry.createdAt).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }),
+                entry.jobId ? " · " : "",
+                entry.jobId ? link(`/jobs/${entry.jobId}`, "job") : "",
+              ),
             ),
+            h("b", {
+              className: `figure ${entry.amount > 0 ? "plus" : ""}`,
+              textContent: `${entry.amount > 0 ? "+" : "−"}${money(Math.abs(entry.amount), currency)}`,
+            }),
+            h("small", { className: "figure", textContent: money(entry.balance, currency) }),
           ),
-          h("b", {
-            className: `figure ${entry.amount > 0 ? "plus" : ""}`,
-            textContent: `${entry.amount > 0 ? "+" : "−"}${money(Math.abs(entry.amount), currency)}`,
-          }),
-          h("small", { className: "figure", textContent: money(entry.balance, currency) }),
         ),
     );
     set(list, { hidden: !items.length });

@@ -155,17 +155,21 @@ function fill(part, bids) {
   showAll(
     part.lastChild,
     bids,
-    () => h("li", { "data-testid": "own-bid" }),
-    (row, bid) =>
-      row.replaceChildren(
-        h(
-          "span",
-          {},
-          link(`/jobs/${bid.gigId}`, bid.job?.title ?? "…"),
-          h("small", { textContent: bid.job ? `${bid.job.owner.name}, budget ${money(bid.job.budget, bid.job.currency)}` : "" }),
-        ),
-        chip(bid.status === "hired" && bid.job ? bid.job.status : bid.status),
-        h("b", { className: "figure", textContent: money(bid.price, bid.job?.currency) }),
+    // The link stays the one it was, as in the list of jobs.
+    ({ gigId }) =>
+      h(
+        "li",
+        { "data-testid": "own-bid" },
+        h("span", {}, link(`/jobs/${gigId}`), h("small")),
+        h("span"),
+        h("b", { className: "figure" }),
       ),
+    (row, { job, status, price }) => {
+      const [about, state, figure] = row.children;
+      set(about.firstChild, { textContent: job?.title ?? "…" });
+      set(about.lastChild, { textContent: job ? `${job.owner.name}, budget ${money(job.budget, job.currency)}` : "" });
+      state.replaceWith(chip(status === "hired" && job ? job.status : status));
+      set(figure, { textContent: money(price, job?.currency) });
+    },
   );
 }

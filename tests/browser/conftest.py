@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import pytest
@@ -24,6 +25,21 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Waited for so long, ms: a machine that is busy with something else for a while makes no test fail.
+PATIENCE_MS: Final = 30_000
+# Each page writes down what it toasts, line by line: a toast is gone after five seconds, however slow the test is.
+TOASTED: Final = """customElements.whenDefined("toast-region").then(() => {
+    const { dataset } = document.documentElement;
+    const note = (records) => {
+        for (const node of records.flatMap(({ addedNodes }) => [...addedNodes])) {
+            if (node.dataset?.testid !== "toast") continue;
+            const said = `${node.querySelector("strong").textContent} ${node.querySelector("p").textContent}`;
+            dataset.toasted = [...(dataset.toasted?.split("\\n") ?? []), said.replaceAll("\\n", " ")].join("\\n");
+        }
+    };
+    for (const { shadowRoot } of document.querySelectorAll("toast-region"))
+        new MutationObserver(note).observe(shadowRoot, { childList: true, subtree: true });
+})"""
 # What a browser logs by itself about questions that a hub may answer with "no": who am I, and what a page had asked for
 # when its session ended, a moment after it came in.
 EXPECTED: Final = (
@@ -76,6 +92,7 @@ class Another(Protocol):
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for all tests; each page gets a profile of its own."""
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
@@ -104,6 +121,7 @@ async def open_page(hub: Hub, browser: Browser, noise: Noise) -> AsyncIterator[O
         contexts.append(context)
         context.on("console", noise.hear)
         context.on("weberror", lambda error: noise.heard.append(f"uncaught: {error.error}"))
+        await context.add_init_script(TOASTED)
         if not worker:
             await context.add_init_script("delete globalThis.SharedWorker")
         page = await context.new_page()
@@ -141,3 +159,11 @@ async def sign_in(page: Page, who: Person) -> None:
 async def is_live(page: Page) -> None:
     """Wait until the stream is open."""
     await expect(page.get_by_test_id("connection")).to_have_text("Live updates active")
+
+
+async def stop_the_clock(page: Page) -> None:
+    """Load the page anew; once it is live its time passes only when it is told to."""
+    await page.clock.install()
+    await page.reload()
+    await is_live(page)
+    await page.clock.pause_at(datetime.fromtimestamp(await page.evaluate("Date.now()") / 1_000 + 1, UTC))

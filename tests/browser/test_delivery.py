@@ -65,6 +65,9 @@ async def test_whoever_looks_is_told_that_this_is_why_there_was_no_push(
     for _ in range(3):
         await page.keyboard.press("Tab")
     await expect(item(page, "Here").get_by_role("button", name=WHY)).to_be_focused()
+    # That it becomes seen meanwhile does not take the focus away.
+    await expect(page.get_by_test_id("bell")).to_have_accessible_name("Notifications, 1 unread")
+    await expect(item(page, "Here").get_by_role("button", name=WHY)).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(item(page, "Here").get_by_role("status")).to_contain_text("Push: waits until")
     await expect(item(page, "Here").get_by_role("status")).to_contain_text("you were looking")

@@ -66,6 +66,25 @@ async def test_the_maker_renames_adds_and_removes_and_the_others_see_it(hub: Hub
     await expect(freelancer.get_by_role("button", name="Garden")).to_have_count(0)
 
 
+async def test_a_question_that_was_asked_waits_for_its_answer_whatever_is_said_meanwhile(
+    hub: Hub, open_page: OpenPage
+) -> None:
+    carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
+    place = await group_of(hub, carla, felix, title="Site plan")
+    page = await open_page(carla)
+    await page.goto(f"{hub.url}/messages/{place}")
+    await page.get_by_role("button", name="Members").click()
+    button = members(page).filter(has_text="Felix").get_by_role("button")
+    await button.click()
+    await expect(button).to_have_text("Remove: sure?")
+    body = {"conversationId": place, "content": "Here I am", "type": "text", "clientMessageId": "one"}
+    assert (await hub.client(felix).post("/api/realtime/messages/send", json=body)).status_code == 201
+    # Once the list shows it, all has been drawn anew.
+    await expect(page.get_by_role("navigation", name="Conversations")).to_contain_text("Here I am")
+    await expect(button).to_have_text("Remove: sure?")
+    await expect(button).to_be_focused()
+
+
 async def test_a_member_leaves_and_what_only_the_maker_may_do_is_said(
     hub: Hub, open_page: OpenPage, noise: Noise
 ) -> None:

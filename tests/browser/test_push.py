@@ -50,6 +50,12 @@ CLICK = """async ({ title, gone }) => {
     return [...done, `${left.length} left`];
 }"""
 
+# The badge follows what is shown.
+BADGES = """async () => {
+    while (!badges.length) await new Promise((next) => setTimeout(next, 20));
+    return badges;
+}"""
+
 # A page that was left is listed for a moment more.
 NOBODY = """async () => {
     const listed = () => clients.matchAll({ includeUncontrolled: true, type: "window" });
@@ -212,7 +218,7 @@ async def test_the_apps_badge_is_what_is_unread_in_the_page_and_when_a_push_come
     )
     await deliver(told("Later", "later") | {"app_badge": 7})
     await shown_on(page, "Later")
-    assert await worker.evaluate("new Promise((done) => setTimeout(() => done(badges), 50))") == [7]
+    assert await worker.evaluate(BADGES) == [7]
 
 
 def told(title: str, tag: str) -> dict[str, Any]:
@@ -270,7 +276,8 @@ async def pusher(page: Page, origin: str) -> Any:
     await session.send("ServiceWorker.enable")
 
     async def deliver(message: dict[str, Any]) -> None:
-        await page.wait_for_timeout(50) if not registrations else None
+        while not registrations:
+            await page.wait_for_timeout(20)
         await session.send(
             "ServiceWorker.deliverPushMessage",
             {"origin": origin, "registrationId": registrations[-1], "data": json.dumps(message)},
