@@ -174,6 +174,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """The last request that was good ends the connection."""
         self._deaf = True
         self._unset_timer()
+        # What the kernel still had when the connection ends would sweep the answer away.
+        self.flow.resume_reading()
         if self.cycle.more_body:
             self.pipeline.popleft()
         last = self.pipeline[0][0] if self.pipeline else self.running

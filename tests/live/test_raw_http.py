@@ -392,6 +392,24 @@ async def test_who_begins_a_request_and_does_not_go_on_is_cut_off(impatient: int
     writer.close()
 
 
+@pytest.mark.parametrize("behind", [b"GET / HT\0\0\r\n\r\n", CHUNKED + b"zz\r\n"], ids=["a head", "a body"])
+async def test_who_is_being_answered_and_says_what_is_no_http_gets_all_of_the_answer_and_no_more(behind: bytes) -> None:
+    async with serving(Impatient) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + behind)
+        async with asyncio.timeout(PATIENCE):
+            while not server.server_state.connections:  # noqa: ASYNC110  # uvicorn tells nobody
+                await asyncio.sleep(0)
+            (connection,) = server.server_state.connections
+            while not connection._deaf:  # type: ignore[union-attr]  # noqa: ASYNC110  # nor do we
+                await asyncio.sleep(0)
+            writer.write(b"more" + GET + b"\r\n")
+            heard = await reader.read()
+        assert heard.startswith(b"HTTP/1.1 200 OK")
+        assert heard.count(b"HTTP/1.1 ") == 1
+        writer.close()
+
+
 async def test_who_says_nothing_at_all_is_cut_off_and_who_is_being_answered_is_not(impatient: int) -> None:
     assert await talk(impatient) == b""
     slow = b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
