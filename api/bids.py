@@ -7,8 +7,9 @@ from api.call import Call
 from services import bidding, bids, hiring
 from services.errors import InvalidField
 from services.hiring import Hire, Hired
+from services.job_schemas import Bid
 from services.pages import Page
-from services.shapes import Bid, Person
+from services.shapes import Person
 
 
 class NewBid(Body, frozen=True):

@@ -3,8 +3,9 @@
 from api.bodies import Body, PageQuery, Text2000
 from api.call import Call
 from services import comments
+from services.job_schemas import Comment
 from services.pages import Page
-from services.shapes import Comment, Person
+from services.shapes import Person
 
 
 class NewComment(Body, frozen=True):

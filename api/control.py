@@ -15,8 +15,9 @@ from services.database import Database
 from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
 from services.letters import Action, Letter
+from services.notification_schemas import Category, Priority
 from services.sending import Parcel
-from services.shapes import Category, Priority, Role
+from services.shapes import Role
 from services.tables import users as accounts
 from services.users import Ref
 

@@ -11,7 +11,7 @@ from services import inbox, inbox_changes, inbox_undo
 from services.errors import InvalidField
 from services.inbox_acts import Verb
 from services.inbox_steps import Changes, Step
-from services.shapes import Notification
+from services.notification_schemas import Notification
 
 # Rows that one call may name.
 IDS = 1_000

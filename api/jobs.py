@@ -26,10 +26,11 @@ from services.editing import Edit
 from services.errors import InvalidField
 from services.job_lists import Suggestions
 from services.job_moves import Moved
+from services.job_schemas import Job, JobStatus
 from services.job_search import Wanted
 from services.life import Terms
 from services.pages import Page
-from services.shapes import Job, JobStatus, Person, Role
+from services.shapes import Person, Role
 
 
 class NewJob(Body, frozen=True):

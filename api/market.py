@@ -7,10 +7,12 @@ from api import bids, comments, jobs, stats, users, wallet
 from api.bodies import Nothing, PageQuery
 from api.operation import Operation
 from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
+from services.account_schemas import Profile
 from services.hiring import Hired
 from services.job_lists import Suggestions
+from services.job_schemas import Bid, Comment, Job
 from services.pages import Page
-from services.shapes import Bid, Comment, Entry, Job, Profile, Wallet
+from services.payment_schemas import Entry, Wallet
 from services.stats import Stats
 
 OPERATIONS: Final[Sequence[Operation]] = (

@@ -12,9 +12,9 @@ from services.errors import InvalidField
 from services.inbox_events import IDS_AT_ONCE
 from services.inbox_removals import Retracted
 from services.letters import ACTIONS, Action, Letter
+from services.notification_schemas import Category, Priority
 from services.sending import RECIPIENTS, Parcel, Single
 from services.sending import Sent as Sent
-from services.shapes import Category, Priority
 from services.users import Ref
 
 BATCH_BYTES = 1024 * 1024

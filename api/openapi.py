@@ -10,7 +10,7 @@ import msgspec
 from api.call import Call
 from api.errors import STATUS
 from api.operation import Operation
-from api.realtime import VERSION
+from api.version import VERSION
 
 _PROBLEM = {
     "type": "object",

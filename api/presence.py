@@ -10,7 +10,7 @@ from realtime.cursor import Cursor
 from realtime.event import Event
 from services import channels, presences, standing
 from services.errors import InvalidField
-from services.message_shapes import Presences
+from services.presence_schemas import Presences
 from services.shapes import Shape
 
 # Somebody stops typing this many seconds after they were last said to.

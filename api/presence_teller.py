@@ -13,7 +13,7 @@ from realtime.presence import Status
 from services import channels, presences
 from services.database import Database
 from services.errors import DomainError
-from services.message_shapes import Presence
+from services.presence_schemas import Presence
 from services.presences import NOTHING, Watched
 from services.times import render_optional
 

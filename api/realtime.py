@@ -1,16 +1,15 @@
 """How the hub is doing."""
 
-from importlib.metadata import version
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
 from api.call import Call
 from api.policy import ADMIN, Policy
+from api.version import VERSION
 from services import times
 from services.shapes import Shape
 
-VERSION = version("gigwire")
 # Of ten thousand sessions the first thousand: a list of all takes longer than anybody else should wait.
 SESSIONS_SHOWN = 1_000
 

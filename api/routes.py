@@ -24,14 +24,15 @@ from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
 from services import inbox as inboxes
+from services.account_schemas import Logins, Self, SignIn, Ticket
 from services.broadcasts import Accepted
 from services.channels import ROLES
 from services.inbox_acts import Verb
 from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
+from services.notification_schemas import Announcement, Notification
 from services.pages import Page
 from services.sending import Sent
-from services.shapes import Announcement, Logins, Notification, Self, SignIn, Ticket
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),

@@ -1,15 +1,14 @@
 """The keys that sign tokens: what makes one weak, and where development keeps the one it made."""
 
-import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-MIN_SECRET: Final = 32
+from services.secret_file import MIN_SECRET, kept_key
+
 FILE_NAME: Final = "secret.key"
 
 # Random text has far more different characters; hex of 32 has fewer than nine about once in a million.
@@ -50,37 +49,3 @@ def signing_keys(given: Sequence[str], data_dir: Path) -> tuple[str, ...]:
     if given:
         return tuple(given)
     return (kept_key(data_dir / FILE_NAME, lambda: secrets.token_urlsafe(48)),)
-
-
-def kept_key(path: Path, new_key: Callable[[], str]) -> str:
-    """The key in a file, made and kept there if there is none yet, for nobody else to read.
-
-    Two starts at once agree on it. Raises OSError where the folder cannot be written.
-    """
-    with suppress(FileNotFoundError):
-        return _kept(path)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _make(path, new_key())
-    return _kept(path)
-
-
-def _kept(path: Path) -> str:
-    key = path.read_text("ascii").strip()
-    if len(key) < MIN_SECRET:
-        raise OSError(f"{path} holds no key; remove it and a new one is made (everybody signs in or subscribes again)")
-    return key
-
-
-def _make(path: Path, key: str) -> None:
-    """Write whole, then link: the name never shows half a key, and only the first of several comes to stand."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()

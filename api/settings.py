@@ -29,11 +29,12 @@ from api.knobs import (
     web_origin,
     whole,
 )
-from api.secret_keys import MIN_SECRET, weakness
+from api.secret_keys import weakness
 from realtime.limiter import Limit
 from services import limits
 from services.attachment_copies import folder_of
 from services.life import Terms
+from services.secret_file import MIN_SECRET
 from services.times import DAY
 
 # OWASP's least memory for argon2id, in MiB.

@@ -3,8 +3,8 @@
 from api.bodies import Body, Id
 from api.call import Call
 from services import users
+from services.account_schemas import Ticket
 from services.errors import Forbidden, InvalidField
-from services.shapes import Ticket
 from services.tokens import TICKET_SECONDS
 
 

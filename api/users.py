@@ -6,8 +6,8 @@ from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
 from services import joining, profiles, texts
+from services.account_schemas import Profile, Self
 from services.errors import InvalidField
-from services.shapes import Profile, Self
 
 EXTERNAL_ID_LENGTH = 128
 # What the server writes where a path is not UTF-8; two such ids would be one.

@@ -5,7 +5,7 @@ from api.call import Call
 from services import banking, wallet
 from services.errors import InvalidField
 from services.pages import Page
-from services.shapes import Entry, Wallet
+from services.payment_schemas import Entry, Wallet
 from services.users import Ref
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, insert, or_, select
 from services import channels, outbox, pages, texts
 from services.errors import InvalidField
 from services.ids import new_id
-from services.shapes import Announcement, Priority
+from services.notification_schemas import Announcement, Priority
 from services.tables import announcements
 from services.times import render, render_optional
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from services import money, notifications, users, wallet
 from services.errors import IdempotencyKeyReused
-from services.shapes import Entry
+from services.payment_schemas import Entry
 from services.users import Ref
 
 

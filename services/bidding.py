@@ -8,8 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from services import job_events, job_moves, money, notifications
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
+from services.job_schemas import Bid
 from services.prepared import Prepared
-from services.shapes import Bid, Person
+from services.shapes import Person
 from services.tables import bids, jobs, users
 from services.times import render
 

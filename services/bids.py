@@ -6,8 +6,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 
 from services import pages
 from services.errors import NotFound
+from services.job_schemas import Bid
 from services.pages import Page
-from services.shapes import Bid, Person
+from services.shapes import Person
 from services.tables import bids, jobs, users
 from services.times import render, render_optional
 

@@ -6,8 +6,8 @@ from services import bidding, job_events, job_letters, job_moves, notifications,
 from services.errors import Conflict, Forbidden
 from services.job_letters import End
 from services.job_moves import Moved
+from services.job_schemas import Job
 from services.life import Standing
-from services.shapes import Job
 
 
 def complete(tx: Connection, job: Standing, *, now: int) -> Job:

@@ -7,9 +7,10 @@ from sqlalchemy import Connection, Row, bindparam, insert, select
 from services import job_events, notifications, pages
 from services.errors import NotFound
 from services.ids import new_id
+from services.job_schemas import Comment
 from services.letters import Letter
 from services.pages import Page
-from services.shapes import Comment, Person
+from services.shapes import Person
 from services.tables import comments, jobs, users
 from services.times import render
 

@@ -15,7 +15,8 @@ from mimesis.locales import Locale
 
 from services.demo_steps import Step
 from services.demo_words import COMMENTS, NOTES, OFFERS, REPLIES, TRADES, Trade
-from services.shapes import JobStatus, Role
+from services.job_schemas import JobStatus
+from services.shapes import Role
 from services.times import DAY, HOUR, MINUTE
 
 CLIENTS: Final = 70

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from services import job_events, job_moves, jobs, wallet
 from services.errors import Conflict, Forbidden
-from services.shapes import Job
+from services.job_schemas import Job
 from services.tables import jobs as rows
 
 _j = rows.c

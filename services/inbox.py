@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, selec
 from services import inbox_events, inbox_steps, outbox, pages
 from services.errors import InvalidField, NotFound
 from services.inbox_acts import VISIBLE
-from services.shapes import Notification, Shape
+from services.notification_schemas import Notification
+from services.shapes import Shape
 from services.tables import notifications
 
 Filter = Literal["all", "unread", "archived"]

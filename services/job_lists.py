@@ -5,9 +5,10 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from services import job_events, job_search, pages, texts
+from services.job_schemas import Job
 from services.job_search import Wanted
 from services.pages import Page
-from services.shapes import Job, Shape
+from services.shapes import Shape
 from services.tables import job_index, jobs, skills, users
 
 # Suggestions of each kind; how many new jobs are looked at for different titles, and how many skills for popular ones.

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, insert, select
 from services import job_events, limits, texts, wallet
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.shapes import Job, Person
+from services.job_schemas import Job
+from services.shapes import Person
 from services.tables import jobs, users
 
 _LONGEST: Final = {"title": limits.TITLE, "description": limits.DESCRIPTION, "category": limits.CATEGORY}

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services import users, wallet
-from services.shapes import Role, Self
+from services.account_schemas import Self
+from services.shapes import Role
 
 
 def join(tx: Connection, *, opening_balance: int, now: int, **account: Any) -> Self:

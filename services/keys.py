@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from services import channels, outbox, shapes
+from services import account_schemas, channels, outbox
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
 from services.tables import api_keys
@@ -37,7 +37,7 @@ def hash_of(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now: int) -> shapes.ApiKey:
+def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now: int) -> account_schemas.ApiKey:
     """Keep a new key. Raises InvalidField for an unknown or no scope, Conflict while the name is in use."""
     wanted = sorted(set(scopes))
     if not wanted:
@@ -55,13 +55,13 @@ def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now
         "created_at": now,
     }
     tx.execute(insert(api_keys), row)
-    return shapes.ApiKey(name=name, scopes=wanted, created_at=render(now), revoked_at=None)
+    return account_schemas.ApiKey(name=name, scopes=wanted, created_at=render(now), revoked_at=None)
 
 
-def all_of_them(tx: Connection) -> list[shapes.ApiKey]:
+def all_of_them(tx: Connection) -> list[account_schemas.ApiKey]:
     """Every key, oldest first, the revoked ones too."""
     return [
-        shapes.ApiKey(
+        account_schemas.ApiKey(
             name=row.name,
             scopes=msgspec.json.decode(row.scopes),
             created_at=render(row.created_at),

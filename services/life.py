@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.errors import Conflict, DomainError, GigNotOpen
-from services.shapes import JobStatus, Person, Role
+from services.job_schemas import JobStatus
+from services.shapes import Person, Role
 from services.times import render
 
 Status = JobStatus | Literal["deleted"]

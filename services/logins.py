@@ -6,7 +6,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from services import channels, outbox, pages, shapes
+from services import account_schemas, channels, outbox, pages
 from services.callers import User
 from services.errors import NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id
@@ -110,7 +110,7 @@ def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, Login]:
 
 def of_user(
     tx: Connection, *, user_id: str, current: str | None, after: str | None, limit: int, now: int
-) -> shapes.Logins:
+) -> account_schemas.Logins:
     """A page of a user's live logins, the newest first; `current` is the one that asks.
 
     Raises InvalidField for a mark that is none.
@@ -118,7 +118,7 @@ def of_user(
     asked = {"owner": user_id, "since": now - IDLE_MS, "before": pages.id_before(after), "most": limit + 1}
     rows = tx.execute(_OF_USER, asked).all()
     items = [
-        shapes.Login(
+        account_schemas.Login(
             id=row.id,
             user_agent=row.user_agent,
             address=row.address,
@@ -128,7 +128,7 @@ def of_user(
         )
         for row in rows[:limit]
     ]
-    return shapes.Logins(items=items, next=pages.mark(items[-1].id) if len(rows) > limit else None)
+    return account_schemas.Logins(items=items, next=pages.mark(items[-1].id) if len(rows) > limit else None)
 
 
 def end(

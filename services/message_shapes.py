@@ -6,7 +6,6 @@ from services.shapes import Person, Shape
 
 MessageType = Literal["text", "image", "file"]
 Kind = Literal["direct", "group"]
-Status = Literal["online", "idle", "offline"]
 
 
 class Attachment(Shape, frozen=True):
@@ -92,17 +91,3 @@ class Blocked(Shape, frozen=True):
     id: str
     name: str
     created_at: str
-
-
-class Presence(Shape, frozen=True):
-    """Whether somebody is there, and when they last were."""
-
-    user_id: str
-    status: Status
-    last_seen_at: str | None
-
-
-class Presences(Shape, frozen=True):
-    """Those that were asked about and may be seen."""
-
-    items: list[Presence]

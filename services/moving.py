@@ -7,8 +7,9 @@ from sqlalchemy import Connection
 from services import closing, job_moves, life, wallet, working
 from services.errors import InvalidField
 from services.job_moves import Moved
+from services.job_schemas import Job, JobStatus
 from services.life import Act, Standing, Terms
-from services.shapes import Job, JobStatus, Person, Role
+from services.shapes import Person, Role
 
 
 def move(

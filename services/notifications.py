@@ -14,8 +14,8 @@ from services.ids import new_id
 from services.inbox_events import Arrived
 from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
+from services.notification_schemas import Category, Priority
 from services.prepared import Prepared, as_list, each_of
-from services.shapes import Category, Priority
 from services.tables import inboxes, notifications
 from services.ways import Fate
 

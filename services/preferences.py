@@ -8,8 +8,9 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from services.errors import InvalidField
+from services.notification_schemas import Category
 from services.quiet import Quiet
-from services.shapes import Category, Shape
+from services.shapes import Shape
 from services.tables import addresses, preferences, users
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)

@@ -3,8 +3,8 @@
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
+from services.account_schemas import Profile
 from services.errors import NotFound
-from services.shapes import Profile
 from services.tables import users
 from services.times import render
 

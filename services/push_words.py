@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from services.notification_schemas import Priority
 from services.pushes import Order
-from services.shapes import Priority
 from services.times import DAY, HOUR
 
 Urgency = Literal["low", "normal", "high"]

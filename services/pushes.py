@@ -10,8 +10,9 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from services import quiet, subscriptions
 from services.errors import Conflict
 from services.ids import new_id
+from services.notification_schemas import Category, Priority
 from services.preferences import of_row
-from services.shapes import Category, Priority, Shape
+from services.shapes import Shape
 from services.tables import addresses, events, inboxes, notifications, preferences, pushes, users
 from services.tables import subscriptions as browsers
 from services.times import MINUTE, SECOND

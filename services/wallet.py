@@ -8,8 +8,8 @@ from services import pages
 from services.errors import BooksFrozen, Conflict, InsufficientFunds
 from services.ids import new_id
 from services.pages import Page
+from services.payment_schemas import Entry, EntryKind, Wallet
 from services.prepared import Prepared
-from services.shapes import Entry, EntryKind, Wallet
 from services.tables import accounts, freezes, transfers
 from services.times import render
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, null
 from services import quiet
 from services.ids import new_id
 from services.letters import Letter
+from services.notification_schemas import Category
 from services.preferences import CATEGORIES, DEFAULTS, Preferences, of_row
 from services.prepared import Prepared
-from services.shapes import Category
 from services.tables import addresses, preferences, pushes, subscriptions, users
 from services.times import MINUTE
 

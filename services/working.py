@@ -5,8 +5,9 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from services import bidding, hiring, job_events, job_letters, job_moves, notifications, wallet
+from services.job_schemas import Job
 from services.life import Standing
-from services.shapes import Job, Person
+from services.shapes import Person
 
 
 def accept(tx: Connection, job: Standing, *, now: int) -> Job:

@@ -10,7 +10,7 @@ from api.commands.store import perform_act
 from api.control import KeyName, NewKey
 from api.settings import Settings
 from services import keys
-from services.shapes import ApiKey
+from services.account_schemas import ApiKey
 
 
 @click.group("keys")

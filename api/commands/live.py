@@ -19,8 +19,8 @@ from api.control import KeyName, NewKey
 from api.demo import DemoUser
 from api.settings import Settings
 from services import keys
+from services.account_schemas import ApiKey
 from services.errors import DomainError
-from services.shapes import ApiKey
 
 
 def run(settings: Settings, people: Sequence[DemoUser], rate: float) -> None:

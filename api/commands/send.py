@@ -14,7 +14,7 @@ from api.commands.progress import progress
 from api.control import Notice
 from api.settings import Settings
 from services.letters import Action
-from services.shapes import Category, Priority
+from services.notification_schemas import Category, Priority
 
 # Longer than any body may be, in characters.
 LONGEST_LINE: Final = 8_192

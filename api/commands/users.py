@@ -11,9 +11,10 @@ from api.commands.output import print_json, print_table, say
 from api.commands.store import perform_act
 from api.control import NewPassword, NewUser, UserEmail, UsersAfter
 from api.settings import Settings
+from services.account_schemas import ListedUser, Self
 from services.channels import ROLES
 from services.passwords import Passwords
-from services.shapes import ListedUser, Role, Self
+from services.shapes import Role
 from services.users import checked_email
 
 SHORTEST: Final = 8

@@ -8,9 +8,10 @@ from sqlalchemy import Connection, func, select
 
 from services import bidding, hiring, jobs, moving, users, wallet
 from services.job_moves import Moved
+from services.job_schemas import Job, JobStatus
 from services.life import Terms
 from services.outbox import Draft
-from services.shapes import Job, JobStatus, Person, Role
+from services.shapes import Person, Role
 from services.tables import accounts, transfers
 from services.tables import bids as bid_rows
 from services.tables import jobs as job_rows

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, event
 
 from services import bidding, jobs, joining, prepared
 from services.errors import DomainError
+from services.job_schemas import Bid, Job
 from services.outbox import Draft
-from services.shapes import Bid, Job, Person, Role
+from services.shapes import Person, Role
 
 Refusal = TypeVar("Refusal", bound=DomainError)
 

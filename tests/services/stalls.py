@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from services import jobs, users, wallet
-from services.shapes import Job, Person, Role
+from services.job_schemas import Job
+from services.shapes import Person, Role
 
 NOW = 1_800_000_000_000
 

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, func, select
 from services import bidding, bids, hiring, jobs
 from services.database import Database
 from services.errors import Conflict, Forbidden, NotFound
+from services.job_schemas import Bid
 from services.outbox import Draft
-from services.shapes import Bid, Person
+from services.shapes import Person
 from services.tables import bids as rows
 from services.writer import Batch
 from tests.services.market import NOW, bid, heard, mail, meanwhile, people, post, refused

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from services import bidding, bids, hiring
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
+from services.job_schemas import Bid
 from services.pages import Page
-from services.shapes import Bid
 from tests.services.market import NOW, bid, people, post
 
 

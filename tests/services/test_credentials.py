@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from services import access, keys, logins, users
+from services.account_schemas import Self
 from services.callers import Caller
 from services.credentials import ENDS, Credentials
 from services.database import Database
 from services.logins import IDLE_MS, TOUCH_MS
-from services.shapes import Self
 from services.writer import Batch
 
 NOW = 1_700_000_000_000

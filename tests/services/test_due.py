@@ -20,9 +20,10 @@ from services.database import Database
 from services.due import RETRY_MS, STEP_ROWS
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
 from services.job_moves import Moved
+from services.job_schemas import Job
 from services.outbox import Draft
 from services.retention import STEPS_IN_A_ROW, Chore, Retention
-from services.shapes import Job, Person
+from services.shapes import Person
 from services.tables import accounts, jobs
 from services.times import DAY, HOUR
 from services.writer import Batch

@@ -12,8 +12,9 @@ from services import bidding, bids, editing, hiring, jobs, wallet
 from services.database import Database
 from services.editing import Edit
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
+from services.job_schemas import Bid, Job
 from services.outbox import Draft
-from services.shapes import Bid, Job, Person
+from services.shapes import Person
 from services.writer import Batch
 from tests.services.conftest import Together
 from tests.services.gigs import check_books

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from services import bidding, hiring, job_events, jobs
 from services.job_events import QUIET_MS
+from services.job_schemas import Job
 from services.outbox import Draft
-from services.shapes import Job
 from tests.services.market import NOW, bid, heard, people, post
 
 MANY = 100

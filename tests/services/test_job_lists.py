@@ -18,8 +18,9 @@ from services import editing, job_lists, job_search, sqlite
 from services.database import Database
 from services.editing import Edit
 from services.errors import InvalidField
+from services.job_schemas import Job
 from services.job_search import Wanted
-from services.shapes import Job, Person
+from services.shapes import Person
 from services.tables import skills as skill_rows
 from services.tables.search import BUDGET
 from tests.services.plans import plan

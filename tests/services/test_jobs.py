@@ -6,9 +6,9 @@ from sqlalchemy import Connection
 
 from services import hiring, job_lists, jobs
 from services.errors import InvalidField, NotFound
+from services.job_schemas import Job
 from services.job_search import Wanted
 from services.outbox import Draft
-from services.shapes import Job
 from tests.services.market import NOW, bid, heard, people, post
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, insert, select
 from services import delivery, inbox, inbox_changes, logins, notifications, outbox, preferences, subscriptions, users
 from services.errors import InvalidField, NotFound
 from services.letters import Letter
+from services.notification_schemas import Category
 from services.preferences import CATEGORIES, DEFAULTS, LOCKED, Choice
 from services.quiet import Quiet
-from services.shapes import Category
 from services.tables import addresses, pushes
 from services.tables import notifications as notices
 from services.times import HOUR, MINUTE
