@@ -11,8 +11,8 @@ from api.stream import Opening, Stream, TakenStream, farewell
 from realtime import event
 from realtime.cursor import Cursor
 from realtime.ports import Sink
-from realtime.session import Session
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
+from realtime.stream import Session
 from services import channels, times
 from services.errors import Forbidden, Overloaded, StorageUnavailable
 from services.inbox_events import Counts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from realtime.limiter import Limit
+from realtime.rate_limiter import Limit
 from services.money import WITHOUT_CENTS
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from realtime.limiter import Limit, Limiter, Verdict
+from realtime.rate_limiter import Limit, Limiter, Verdict
 from services.errors import RateLimited
 
 # Keys remembered by each limiter: 20 MB at the very most, and only while that many are being spent.

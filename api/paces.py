@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from api.pace import Pace
 from api.settings import Settings
-from realtime.limiter import Limit
+from realtime.rate_limiter import Limit
 
 
 class Paces:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from api.pace import REMEMBERED, exceeded
-from realtime.limiter import Limit, Limiter
+from realtime.rate_limiter import Limit, Limiter
 
 
 class Recipients:

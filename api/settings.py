@@ -30,7 +30,7 @@ from api.knobs import (
     whole,
 )
 from api.secret_keys import weakness
-from realtime.limiter import Limit
+from realtime.rate_limiter import Limit
 from services import limits
 from services.attachment_copies import folder_of
 from services.life import Terms

@@ -15,7 +15,7 @@ from api.takeover import Header, Line
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from realtime.ports import Sink
-from realtime.session import Session
+from realtime.stream import Session
 
 HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 # With what an EventSourceResponse adds to them; a connection that was taken serves no second request.

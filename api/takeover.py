@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.insides import missing_names
 from api.protocol import BoundedProtocol
-from realtime.session import Session
+from realtime.stream import Session
 
 Header = tuple[bytes, bytes]
 

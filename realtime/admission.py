@@ -1,9 +1,9 @@
 """Admission: who may open one more stream, and who may send one more thing."""
 
 from realtime.event import Bye
-from realtime.limiter import Limiter, Verdict
 from realtime.options import RealtimeOptions, exceeds
-from realtime.registry import Registry
+from realtime.rate_limiter import Limiter, Verdict
+from realtime.stream_registry import Registry
 
 
 class Admission:

@@ -6,23 +6,23 @@ from functools import partial
 from itertools import count, islice
 from random import Random
 
-from realtime.absent import Absent
 from realtime.admission import Admission
 from realtime.backlog import Backlog
-from realtime.catchup import CatchUp
+from realtime.catch_up import CatchUp
 from realtime.cursor import Cursor
 from realtime.event import BROKEN_RETRY_MS, RETRY_MS, Bye, Event, bye, retry_ms
-from realtime.flow import Flow
-from realtime.limiter import Verdict as LimiterVerdict
+from realtime.fan_out import Flow
+from realtime.housekeeping import Upkeep
+from realtime.idle_users import Absent
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
 from realtime.presence import Presence
-from realtime.registry import Registry, Snapshot
-from realtime.session import Session
-from realtime.stalls import Stalls
-from realtime.upkeep import Upkeep
-from realtime.verdict import Judge, Verdict
-from realtime.wheel import Wheel
+from realtime.rate_limiter import Verdict as LimiterVerdict
+from realtime.resume import Judge, Verdict
+from realtime.stalled_streams import Stalls
+from realtime.stream import Session
+from realtime.stream_registry import Registry, Snapshot
+from realtime.stream_timers import Wheel
 
 Confirm = Callable[[Session, Cursor | None], bytes]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from realtime.limiter import Limit
+from realtime.rate_limiter import Limit
 
 _CONNECTS: Final = Limit(60, 60.0)
 _SENDS: Final = Limit(100, 60.0)

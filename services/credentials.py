@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from realtime.few import Several, all_of, put, take_out
+from realtime.multimap import Several, all_of, put, take_out
 from services import keys, logins, users
 from services.callers import Caller, User
 from services.database import Database

@@ -12,8 +12,8 @@ from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.ports import Sink
-from realtime.session import Session
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
+from realtime.stream import Session
 from services import channels
 from services.batch import Batch
 from tests.realtime.memory import ListLog, ListSink

@@ -9,7 +9,7 @@ from api.app import build
 from api.hub import Hub
 from api.settings import Settings
 from realtime.cursor import Cursor
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
 from services.migrate import upgrade
 from tests.realtime.memory import ListSink
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.secret_keys import FILE_NAME, signing_keys, weakness
 from api.settings import KNOBS, Settings, SettingsError
-from realtime.limiter import Limit
+from realtime.rate_limiter import Limit
 
 ROOT = Path(__file__).parents[2]
 GOOD_KEY = "V3x7Qm0aLw9TzR2kJc5HbN8uYfPd4GsE1oXi6AtMqW0"

@@ -19,8 +19,8 @@ from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
-from realtime.session import Session
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
+from realtime.stream import Session
 from services import channels
 from services.ids import new_id
 

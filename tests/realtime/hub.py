@@ -8,8 +8,8 @@ from realtime.cursor import Cursor
 from realtime.event import Event, confirmed
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from realtime.session import Session
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
+from realtime.stream import Session
 from tests.realtime.memory import ListLog, ListSink
 from tests.realtime.sse_parser import Message, parse
 

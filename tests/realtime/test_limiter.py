@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.limiter import Limit, Limiter
+from realtime.rate_limiter import Limit, Limiter
 
 
 class LeakyBucket:

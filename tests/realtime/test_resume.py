@@ -6,8 +6,8 @@ import json
 import pytest
 
 from realtime.cursor import Cursor
-from realtime.session import Session
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
+from realtime.stream import Session
 from tests.realtime.conftest import MakeHub
 from tests.realtime.hub import SHARED, Client, Hub, confirm
 

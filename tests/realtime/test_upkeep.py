@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from realtime.absent import LOT
-from realtime.limiter import Limit
+from realtime.idle_users import LOT
 from realtime.options import RealtimeOptions
+from realtime.rate_limiter import Limit
 from tests.realtime.conftest import MakeHub
 from tests.realtime.hub import Client, Hub
 from tests.realtime.memory import ListSink

@@ -12,7 +12,7 @@ from api.presence_teller import PresenceTeller
 from realtime.cursor import Cursor
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from realtime.verdict import Verdict
+from realtime.resume import Verdict
 from services import presences, tables, users
 from services.database import Database
 from services.history import History

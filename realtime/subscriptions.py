@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from realtime.few import Several, put, take_out
-from realtime.session import Session
+from realtime.multimap import Several, put, take_out
+from realtime.stream import Session
 
 
 class Audience:

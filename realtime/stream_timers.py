@@ -8,9 +8,9 @@ from typing import Final
 
 from realtime.cursor import Cursor
 from realtime.event import heartbeat
-from realtime.flow import Flow
+from realtime.fan_out import Flow
 from realtime.options import RealtimeOptions
-from realtime.session import Session
+from realtime.stream import Session
 
 # So that streams that were opened together spread out.
 _HEARTBEAT_JITTER: Final = 0.1

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from realtime.ports import Sink
-from realtime.session import Session
+from realtime.stream import Session
 
 
 class Stalls:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from realtime.few import Several, all_of, put, take_out
-from realtime.session import Session
+from realtime.multimap import Several, all_of, put, take_out
+from realtime.stream import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from realtime.audience import Audience
 from realtime.backlog import Backlog
 from realtime.event import Event
-from realtime.few import all_of
+from realtime.multimap import all_of
 from realtime.options import RealtimeOptions
 from realtime.queues import Queues, Waiting
-from realtime.session import Session
+from realtime.stream import Session
+from realtime.subscriptions import Audience
 
 # A turn's queues take 3.3 KB each; a batch for more users than this is written in parts.
 _MAX_QUEUES: Final = 1_000

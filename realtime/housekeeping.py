@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from realtime.absent import Absent
 from realtime.admission import Admission
+from realtime.idle_users import Absent
 from realtime.options import RealtimeOptions
-from realtime.registry import Registry
-from realtime.session import Session
-from realtime.stalls import Stalls
-from realtime.wheel import Wheel
+from realtime.stalled_streams import Stalls
+from realtime.stream import Session
+from realtime.stream_registry import Registry
+from realtime.stream_timers import Wheel
 
 _log = logging.getLogger(__name__)
 

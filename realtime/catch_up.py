@@ -9,10 +9,10 @@ from typing import Final
 
 from realtime.cursor import Cursor
 from realtime.event import Bye, Event, reset
-from realtime.flow import Flow
+from realtime.fan_out import Flow
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Page
-from realtime.session import Session
+from realtime.stream import Session
 
 # So many pages from the ring, then others have the loop.
 _PAGES_A_STEP: Final = 10
