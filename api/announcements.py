@@ -4,7 +4,7 @@ from api.bodies import Body, Line200, PageQuery, Text2000, Url
 from api.call import Call
 from services import announcements, times
 from services.notification_schemas import Announcement, Priority
-from services.pages import Page
+from services.pagination import Page
 
 
 class NewAnnouncement(Body, frozen=True):

@@ -8,8 +8,8 @@ from services import bidding, bids, hiring
 from services.errors import InvalidField
 from services.hiring import Hire, Hired
 from services.job_schemas import Bid
-from services.pages import Page
-from services.shapes import Person
+from services.pagination import Page
+from services.schemas import Person
 
 
 class NewBid(Body, frozen=True):

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 
 from api.errors import BodyTooLarge, UnsupportedMediaType
-from services import limits, pages
+from services import limits
+from services import pagination as pages
 from services.errors import InvalidField, InvalidJson, UnknownField
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from api.bodies import Body, PageQuery, Text2000
 from api.call import Call
 from services import comments
 from services.job_schemas import Comment
-from services.pages import Page
-from services.shapes import Person
+from services.pagination import Page
+from services.schemas import Person
 
 
 class NewComment(Body, frozen=True):

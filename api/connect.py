@@ -16,7 +16,7 @@ from realtime.stream import Session
 from services import channels, times
 from services.errors import Forbidden, Overloaded, StorageUnavailable
 from services.inbox_events import Counts
-from services.shapes import Shape
+from services.schemas import Shape
 
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
 COUNT_TRIES = 3

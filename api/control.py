@@ -16,8 +16,8 @@ from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
 from services.letters import Action, Letter
 from services.notification_schemas import Category, Priority
+from services.schemas import Role
 from services.sending import Parcel
-from services.shapes import Role
 from services.tables import users as accounts
 from services.users import Ref
 

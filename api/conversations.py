@@ -8,7 +8,7 @@ from api.bodies import Body, Id, Line80, PageQuery
 from api.call import Call
 from services import blocks, conversations, membership, presences
 from services.message_shapes import Blocked, Conversation, Conversations
-from services.pages import Page
+from services.pagination import Page
 from services.standing import MOST_MEMBERS
 
 People = Annotated[list[Id], Meta(min_length=1, max_length=MOST_MEMBERS)]

@@ -11,7 +11,7 @@ import msgspec
 
 from api.call import Call
 from services.errors import NotFound
-from services.shapes import Role, Shape
+from services.schemas import Role, Shape
 
 FILE_NAME: Final = "demo-users.json"
 

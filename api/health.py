@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.call import Call
 from api.metrics import CONTENT_TYPE
 from services.errors import StorageUnavailable, Unauthenticated
-from services.shapes import Shape
+from services.schemas import Shape
 
 _ASK = text("SELECT position FROM counter")
 

@@ -29,8 +29,8 @@ from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus
 from services.job_search import Wanted
 from services.life import Terms
-from services.pages import Page
-from services.shapes import Person, Role
+from services.pagination import Page
+from services.schemas import Person, Role
 
 
 class NewJob(Body, frozen=True):

@@ -11,7 +11,7 @@ from services.account_schemas import Profile
 from services.hiring import Hired
 from services.job_lists import Suggestions
 from services.job_schemas import Bid, Comment, Job
-from services.pages import Page
+from services.pagination import Page
 from services.payment_schemas import Entry, Wallet
 from services.stats import Stats
 

@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from api.bodies import Body, Id, Line64, PageLimit, Query
 from api.call import Call
-from services import message_changes, messages, messaging, pages, receipts, standing
+from services import message_changes, messages, messaging, receipts, standing
+from services import pagination as pages
 from services.errors import InvalidField
 from services.message_shapes import Message, Messages, MessageType, Read
-from services.shapes import Person
+from services.schemas import Person
 from services.words import CONTENT, FILES, To, Words
 
 # What it may hold is said where words are checked, in `Words`.

@@ -11,7 +11,7 @@ from realtime.event import Event
 from services import channels, presences, standing
 from services.errors import InvalidField
 from services.presence_schemas import Presences
-from services.shapes import Shape
+from services.schemas import Shape
 
 # Somebody stops typing this many seconds after they were last said to.
 TYPING_SECONDS: Final = 8

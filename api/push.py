@@ -6,7 +6,7 @@ from services import pushes, subscriptions
 from services.base64url import decode, encode
 from services.errors import InvalidField, Unauthenticated
 from services.pushes import Tested
-from services.shapes import Shape
+from services.schemas import Shape
 from services.subscriptions import Subscribed
 
 

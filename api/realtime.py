@@ -8,7 +8,7 @@ from api.call import Call
 from api.policy import ADMIN, Policy
 from api.version import VERSION
 from services import times
-from services.shapes import Shape
+from services.schemas import Shape
 
 # Of ten thousand sessions the first thousand: a list of all takes longer than anybody else should wait.
 SESSIONS_SHOWN = 1_000

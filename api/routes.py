@@ -31,7 +31,7 @@ from services.inbox_acts import Verb
 from services.inbox_removals import Retracted
 from services.inbox_steps import Changes
 from services.notification_schemas import Announcement, Notification
-from services.pages import Page
+from services.pagination import Page
 from services.sending import Sent
 
 _CHANGES: Sequence[tuple[Verb, str]] = (

@@ -8,7 +8,7 @@ from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import USER
 from services.message_shapes import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read
-from services.pages import Page
+from services.pagination import Page
 from services.presence_schemas import Presences
 
 OPERATIONS: Final[Sequence[Operation]] = (

@@ -5,7 +5,8 @@ from typing import Literal
 from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
-from services import joining, profiles, texts
+from services import joining, profiles
+from services import text as texts
 from services.account_schemas import Profile, Self
 from services.errors import InvalidField
 

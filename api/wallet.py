@@ -4,7 +4,7 @@ from api.bodies import Amount, Body, Id, PageQuery
 from api.call import Call
 from services import banking, wallet
 from services.errors import InvalidField
-from services.pages import Page
+from services.pagination import Page
 from services.payment_schemas import Entry, Wallet
 from services.users import Ref
 

@@ -19,7 +19,8 @@ import uvloop
 from sqlalchemy import insert
 
 from bench.wire import percentile
-from services import job_lists, pages, sqlite
+from services import job_lists, sqlite
+from services import pagination as pages
 from services.database import Database
 from services.ids import new_id
 from services.job_search import Wanted

@@ -1,6 +1,6 @@
 """JSON objects of accounts."""
 
-from services.shapes import Role, Shape
+from services.schemas import Role, Shape
 
 
 class Self(Shape, frozen=True):

@@ -4,7 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select
 
-from services import channels, outbox, pages, texts
+from services import channels, outbox
+from services import pagination as pages
+from services import text as texts
 from services.errors import InvalidField
 from services.ids import new_id
 from services.notification_schemas import Announcement, Priority

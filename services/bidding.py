@@ -10,7 +10,7 @@ from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
 from services.job_schemas import Bid
 from services.prepared import Prepared
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import bids, jobs, users
 from services.times import render
 

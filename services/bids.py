@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, select
 
-from services import pages
+from services import pagination as pages
 from services.errors import NotFound
 from services.job_schemas import Bid
-from services.pages import Page
-from services.shapes import Person
+from services.pagination import Page
+from services.schemas import Person
 from services.tables import bids, jobs, users
 from services.times import render, render_optional
 

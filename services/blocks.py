@@ -3,10 +3,11 @@
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from services import pages, users
+from services import pagination as pages
+from services import users
 from services.errors import InvalidField, NotFound
 from services.message_shapes import Blocked
-from services.pages import Page
+from services.pagination import Page
 from services.tables import blocks
 from services.tables import users as accounts
 from services.times import render

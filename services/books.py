@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from services import pages
+from services import pagination as pages
 from services.tables import accounts, bids, freezes, jobs, transfers
 
 Part = Literal["accounts", "jobs", "transfers"]

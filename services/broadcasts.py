@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services import channels, outbox, texts, users
+from services import channels, outbox, users
+from services import text as texts
 from services.callers import Caller
 from services.errors import Forbidden, InvalidField
-from services.shapes import Shape
+from services.schemas import Shape
 from services.users import Ref
 
 DATA_BYTES = 16 * 1024

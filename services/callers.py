@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, cast
 
 import msgspec
 
-from services.shapes import Role
+from services.schemas import Role
 
 
 class User(msgspec.Struct, frozen=True, gc=False):

@@ -4,13 +4,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from services import job_events, notifications, pages
+from services import job_events, notifications
+from services import pagination as pages
 from services.errors import NotFound
 from services.ids import new_id
 from services.job_schemas import Comment
 from services.letters import Letter
-from services.pages import Page
-from services.shapes import Person
+from services.pagination import Page
+from services.schemas import Person
 from services.tables import comments, jobs, users
 from services.times import render
 

@@ -6,7 +6,7 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, select
 
 from services.errors import NotFound
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import notifications, pushes
 from services.times import render, render_optional
 

@@ -9,7 +9,7 @@ from services import access, bidding, demo_talk, hiring, jobs, users, wallet
 from services import tables as t
 from services.attachments import File
 from services.demo_story import PEOPLE, TALKERS, WORKS, Someone, Work
-from services.shapes import Person
+from services.schemas import Person
 from services.times import HOUR
 
 # What each wallet opens with: enough for every job of the story, in minor units.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from services import bidding, comments, hiring, jobs, moving, users, wallet
 from services import tables as t
 from services.life import Terms
-from services.shapes import Person
+from services.schemas import Person
 from services.times import DAY
 
 # Nobody has an address at this domain (RFC 2606), nor a password: they are there to be seen.

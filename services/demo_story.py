@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from unicodedata import normalize
 
-from services.shapes import Role
+from services.schemas import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from services import attachments, membership, messaging, receipts, standing
 from services import tables as t
 from services.attachment_files import AttachmentFiles
 from services.attachments import File
-from services.shapes import Person
+from services.schemas import Person
 from services.thumbnails import look
 from services.times import DAY, HOUR, MINUTE
 from services.words import To, Words

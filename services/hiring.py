@@ -9,7 +9,7 @@ from services import bidding, job_events, job_moves, money, notifications, walle
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
 from services.prepared import IntegrityError, Prepared
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import bids, jobs, users
 from services.times import render
 

@@ -6,11 +6,12 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
 
-from services import inbox_events, inbox_steps, outbox, pages
+from services import inbox_events, inbox_steps, outbox
+from services import pagination as pages
 from services.errors import InvalidField, NotFound
 from services.inbox_acts import VISIBLE
 from services.notification_schemas import Notification
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import notifications
 
 Filter = Literal["all", "unread", "archived"]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from services import channels, outbox
 from services.letters import Letter
 from services.notification_schemas import Notification
-from services.shapes import Shape
+from services.schemas import Shape
 from services.times import render, render_optional
 
 State = Literal["read", "unread", "seen", "archived", "unarchived", "retracted", "action"]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from services import inbox_events, outbox, users
 from services.inbox_events import IDS_AT_ONCE, Counts
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import inboxes, notifications
 from services.users import Ref
 

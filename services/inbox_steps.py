@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from services.inbox_acts import Act, Verb
 from services.inbox_events import Counts
 from services.notifications import counts_of
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import inboxes
 
 _SHIFT = (

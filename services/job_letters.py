@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from services import job_events, money
 from services.letters import Letter
 from services.life import Standing
-from services.shapes import Person
+from services.schemas import Person
 from services.times import render
 
 End = Literal["cancelled", "expired", "deleted"]

@@ -4,11 +4,13 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import job_events, job_search, pages, texts
+from services import job_events, job_search
+from services import pagination as pages
+from services import text as texts
 from services.job_schemas import Job
 from services.job_search import Wanted
-from services.pages import Page
-from services.shapes import Shape
+from services.pagination import Page
+from services.schemas import Shape
 from services.tables import job_index, jobs, skills, users
 
 # Suggestions of each kind; how many new jobs are looked at for different titles, and how many skills for popular ones.

@@ -9,7 +9,7 @@ from services import job_events, life
 from services.errors import Conflict, DomainError, NotFound
 from services.job_schemas import Job
 from services.life import Act, Standing, Status
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import bids, jobs, users
 
 _b, _j = bids.c, jobs.c

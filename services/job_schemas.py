@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from services.shapes import Person, Shape
+from services.schemas import Person, Shape
 
 JobStatus = Literal["open", "assigned", "in_progress", "submitted", "completed", "cancelled", "expired"]
 

@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, select
 
-from services import limits, texts
+from services import limits
+from services import text as texts
 from services.job_schemas import JobStatus
 from services.tables import job_terms
 from services.tables.search import BUDGET, STATUS

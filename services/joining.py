@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from services import users, wallet
 from services.account_schemas import Self
-from services.shapes import Role
+from services.schemas import Role
 
 
 def join(tx: Connection, *, opening_balance: int, now: int, **account: Any) -> Self:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from services import texts
+from services import text as texts
 from services.errors import InvalidField
 from services.notification_schemas import Category, Priority
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from services.errors import Conflict, DomainError, GigNotOpen
 from services.job_schemas import JobStatus
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 from services.times import render
 
 Status = JobStatus | Literal["deleted"]

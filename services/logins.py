@@ -6,7 +6,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from services import account_schemas, channels, outbox, pages
+from services import account_schemas, channels, outbox
+from services import pagination as pages
 from services.callers import User
 from services.errors import NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import message_events, message_notices, messages, outbox, standing, texts
+from services import message_events, message_notices, messages, outbox, standing
+from services import text as texts
 from services.errors import Conflict, Forbidden, InvalidField
 from services.message_events import Changed
 from services.message_shapes import Message

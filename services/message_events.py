@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services import channels, outbox
 from services.message_shapes import Member, Message
-from services.shapes import Shape
+from services.schemas import Shape
 from services.standing import Unread
 
 What = Literal["read", "edited", "deleted", "members", "muted"]

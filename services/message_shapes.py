@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from services.shapes import Person, Shape
+from services.schemas import Person, Shape
 
 MessageType = Literal["text", "image", "file"]
 Kind = Literal["direct", "group"]

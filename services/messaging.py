@@ -11,7 +11,7 @@ from services.errors import InvalidField
 from services.ids import new_id
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Attachment, Message
-from services.shapes import Person
+from services.schemas import Person
 from services.standing import Unread
 from services.tables import attachments, conversations, members
 from services.tables import messages as rows

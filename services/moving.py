@@ -9,7 +9,7 @@ from services.errors import InvalidField
 from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus
 from services.life import Act, Standing, Terms
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 
 
 def move(

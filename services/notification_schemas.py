@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from services.shapes import Shape
+from services.schemas import Shape
 
 Category = Literal["job", "bid", "hire", "message", "comment", "payment", "system"]
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from services.shapes import Shape
+from services.schemas import Shape
 
 EntryKind = Literal["deposit", "hold", "release", "payment", "refund", "withdrawal"]
 

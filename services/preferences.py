@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from services.errors import InvalidField
 from services.notification_schemas import Category
 from services.quiet import Quiet
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import addresses, preferences, users
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)

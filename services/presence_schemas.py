@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from services.shapes import Shape
+from services.schemas import Shape
 
 Status = Literal["online", "idle", "offline"]
 

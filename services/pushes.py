@@ -12,7 +12,7 @@ from services.errors import Conflict
 from services.ids import new_id
 from services.notification_schemas import Category, Priority
 from services.preferences import of_row
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import addresses, events, inboxes, notifications, preferences, pushes, users
 from services.tables import subscriptions as browsers
 from services.times import MINUTE, SECOND

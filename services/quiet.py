@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from services.errors import InvalidField
-from services.shapes import Shape
+from services.schemas import Shape
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

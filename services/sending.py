@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from services import notifications, users
 from services.errors import InvalidField
 from services.letters import Letter
-from services.shapes import Shape
+from services.schemas import Shape
 from services.users import Ref
 
 # Recipients of one call: some 50 ms of the writer's time.

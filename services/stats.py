@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, select
 
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import totals
 
 _t = totals.c

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from services.ids import new_id
-from services.shapes import Shape
+from services.schemas import Shape
 from services.tables import pushes, subscriptions
 from services.times import render
 

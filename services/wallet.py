@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, desc, exists, insert, select, union_all
 
-from services import pages
+from services import pagination as pages
 from services.errors import BooksFrozen, Conflict, InsufficientFunds
 from services.ids import new_id
-from services.pages import Page
+from services.pagination import Page
 from services.payment_schemas import Entry, EntryKind, Wallet
 from services.prepared import Prepared
 from services.tables import accounts, freezes, transfers

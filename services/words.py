@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services import texts
+from services import text as texts
 from services.errors import InvalidField
 from services.message_shapes import MessageType
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from services import bidding, hiring, job_events, job_letters, job_moves, notifications, wallet
 from services.job_schemas import Job
 from services.life import Standing
-from services.shapes import Person
+from services.schemas import Person
 
 
 def accept(tx: Connection, job: Standing, *, now: int) -> Job:

@@ -25,7 +25,7 @@ from services import hiring, idempotency, moving
 from services.database import Database
 from services.job_schemas import JobStatus
 from services.life import Terms
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 
 NOW: Final = 1_700_000_000_000
 # Far more statements than any act has.

@@ -14,7 +14,7 @@ from api.settings import Settings
 from services.account_schemas import ListedUser, Self
 from services.channels import ROLES
 from services.passwords import Passwords
-from services.shapes import Role
+from services.schemas import Role
 from services.users import checked_email
 
 SHORTEST: Final = 8

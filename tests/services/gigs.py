@@ -11,7 +11,7 @@ from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus
 from services.life import Terms
 from services.outbox import Draft
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 from services.tables import accounts, transfers
 from services.tables import bids as bid_rows
 from services.tables import jobs as job_rows

@@ -11,7 +11,7 @@ from services import bidding, jobs, joining, prepared
 from services.errors import DomainError
 from services.job_schemas import Bid, Job
 from services.outbox import Draft
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 
 Refusal = TypeVar("Refusal", bound=DomainError)
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from services import jobs, users, wallet
 from services.job_schemas import Job
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 
 NOW = 1_800_000_000_000
 

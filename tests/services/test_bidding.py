@@ -11,7 +11,7 @@ from services.database import Database
 from services.errors import Conflict, Forbidden, NotFound
 from services.job_schemas import Bid
 from services.outbox import Draft
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import bids as rows
 from services.writer import Batch
 from tests.services.market import NOW, bid, heard, mail, meanwhile, people, post, refused

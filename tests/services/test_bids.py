@@ -9,7 +9,7 @@ from services import bidding, bids, hiring
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
 from services.job_schemas import Bid
-from services.pages import Page
+from services.pagination import Page
 from tests.services.market import NOW, bid, people, post
 
 

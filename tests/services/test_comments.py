@@ -9,7 +9,7 @@ from services.errors import InvalidField, NotFound
 from services.ids import new_id
 from services.job_schemas import Job
 from services.outbox import Draft
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import comments as rows
 from services.tables import users
 from tests.services.gigs import NOW, gig, letters, person

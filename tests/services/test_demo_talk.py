@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from services import conversations, demo_talk, messages, users
 from services.attachment_files import AttachmentFiles
-from services.shapes import Person
+from services.schemas import Person
 from services.times import DAY
 
 NOW = 100 * DAY

@@ -23,7 +23,7 @@ from services.job_moves import Moved
 from services.job_schemas import Job
 from services.outbox import Draft
 from services.retention import STEPS_IN_A_ROW, Chore, Retention
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import accounts, jobs
 from services.times import DAY, HOUR
 from services.writer import Batch

@@ -10,7 +10,7 @@ from services.editing import Edit
 from services.errors import Conflict, Forbidden, InsufficientFunds, InvalidField, NotFound
 from services.job_schemas import Job
 from services.outbox import Draft
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import jobs as rows
 from services.tables import transfers
 from services.times import DAY, SECOND, render

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from services import tables
 from services.database import Database
-from services.shapes import Person, Role
+from services.schemas import Person, Role
 from tests.failpoint_process import NOW, Act, ask
 from tests.server import ROOT
 from tests.services.gigs import FUNDS, Gig, balances, bids_of, check_books, gig

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection
 
 from services.database import Database
-from services.shapes import Person
+from services.schemas import Person
 from tests.server import ROOT
 from tests.services import market
 

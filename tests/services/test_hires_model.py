@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 
 from services import bidding, bids, hiring, job_events, jobs, notifications, outbox, sqlite
 from services.errors import DomainError
-from services.shapes import Person
+from services.schemas import Person
 from tests.services import market
 
 PEOPLE = ("Olga", "Oleg", "Ann", "Bob", "Cat")

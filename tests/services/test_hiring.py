@@ -14,7 +14,7 @@ from services.editing import Edit
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
 from services.job_schemas import Bid, Job
 from services.outbox import Draft
-from services.shapes import Person
+from services.schemas import Person
 from services.writer import Batch
 from tests.services.conftest import Together
 from tests.services.gigs import check_books

@@ -20,7 +20,7 @@ from services.editing import Edit
 from services.errors import InvalidField
 from services.job_schemas import Job
 from services.job_search import Wanted
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import skills as skill_rows
 from services.tables.search import BUDGET
 from tests.services.plans import plan

@@ -10,7 +10,7 @@ from services import life
 from services.errors import Conflict, DomainError, GigNotOpen
 from services.job_schemas import JobStatus
 from services.life import MOVES, Move, Party, Standing, Status, Terms
-from services.shapes import Person
+from services.schemas import Person
 
 NOW = 1_000_000
 TERMS = Terms(review_ms=7, delivery_ms=100)

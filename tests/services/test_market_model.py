@@ -33,7 +33,7 @@ from services.books import Look
 from services.editing import Edit
 from services.errors import DomainError
 from services.life import Terms
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import accounts, notifications
 from services.tables import bids as bid_rows
 from services.tables import jobs as job_rows

@@ -25,7 +25,7 @@ from services.errors import Forbidden, InvalidField
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Message
 from services.receipts import LOOKED_AT
-from services.shapes import Person
+from services.schemas import Person
 from services.standing import MOST_MEMBERS
 from services.words import To, Words
 

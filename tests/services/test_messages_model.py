@@ -25,7 +25,7 @@ from services import (
     users,
 )
 from services.errors import Conflict, DomainError, Forbidden, InvalidField, NotFound
-from services.shapes import Person
+from services.schemas import Person
 from services.words import To, Words
 from tests.services.talk_client import Page
 

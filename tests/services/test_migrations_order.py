@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from services import bidding, bids, comments, job_lists, jobs, migrate, profiles, users
 from services.job_search import Wanted
-from services.shapes import Person
+from services.schemas import Person
 from tests.services.gigs import NOW
 from tests.services.old_stores import at_revision
 

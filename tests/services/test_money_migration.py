@@ -11,7 +11,7 @@ from services import closing as ends
 from services import due, hiring, job_moves, life, migrate
 from services.books import Look
 from services.errors import Conflict
-from services.shapes import Person
+from services.schemas import Person
 from services.tables import jobs, transfers
 from services.times import DAY
 from tests.services.gigs import NOW, TERMS, balances

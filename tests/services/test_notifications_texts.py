@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import texts
+from services import text as texts
 from services.errors import InvalidField
 from services.letters import Action, Letter
 

@@ -21,7 +21,7 @@ from services.errors import (
     NotFound,
 )
 from services.outbox import Draft
-from services.shapes import Person
+from services.schemas import Person
 from services.users import Ref
 from services.wallet import MOST
 from tests.services.gigs import FUNDS, NOW, TERMS, Gig, bid, gig, person, post, to

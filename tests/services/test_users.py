@@ -8,7 +8,7 @@ from services import access, logins, users
 from services.account_schemas import Self
 from services.errors import Conflict, InvalidField, NotFound, Unauthenticated
 from services.outbox import Draft
-from services.shapes import Role
+from services.schemas import Role
 from services.tables import inboxes
 from services.users import Ref
 

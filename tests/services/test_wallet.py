@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from services import banking, bidding, hiring, jobs, outbox, sqlite, users, wallet
 from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
 from services.payment_schemas import Entry, Wallet
-from services.shapes import Person
+from services.schemas import Person
 from services.users import Ref
 
 NOW = 1_700_000_000_000

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from services import ids
 from services.errors import InvalidField
-from services.shapes import Shape
+from services.schemas import Shape
 
 T = TypeVar("T")
 R = TypeVar("R")
