@@ -14,7 +14,7 @@ from services import limits
 from services import text as texts
 from services.job_schemas import JobStatus
 from services.tables import job_terms
-from services.tables.search import BUDGET, STATUS
+from services.tables.job_search import BUDGET, STATUS
 
 # What the index's tokenizer makes words of. Where the two disagree, a word is a phrase to FTS5, and found all the same.
 # Accents of their own, where no letter has them in it, are part of words.

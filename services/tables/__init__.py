@@ -1,15 +1,15 @@
 """Every table, with its constraints and indexes: the database refuses what the rules forbid."""
 
 from services.tables.columns import metadata
-from services.tables.counts import totals
-from services.tables.inbox import announcements, inboxes, notifications, undos
-from services.tables.log import answers, counter, events, trims
-from services.tables.market import bids, comments, jobs
+from services.tables.delivery import addresses, preferences, pushes, subscriptions
+from services.tables.events import answers, counter, events, trims
+from services.tables.job_search import job_index, job_terms, skills
+from services.tables.jobs import bids, comments, jobs
 from services.tables.messages import attachments, blocks, conversations, members, messages, presences
-from services.tables.money import accounts, freezes, ledger, transfers
-from services.tables.people import api_keys, logins, users
-from services.tables.push import addresses, preferences, pushes, subscriptions
-from services.tables.search import job_index, job_terms, skills
+from services.tables.notifications import announcements, inboxes, notifications, undos
+from services.tables.payments import accounts, freezes, ledger, transfers
+from services.tables.statistics import totals
+from services.tables.users import api_keys, logins, users
 
 __all__ = [
     "accounts",

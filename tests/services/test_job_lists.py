@@ -22,7 +22,7 @@ from services.job_schemas import Job
 from services.job_search import Wanted
 from services.schemas import Person
 from services.tables import skills as skill_rows
-from services.tables.search import BUDGET
+from services.tables.job_search import BUDGET
 from tests.services.plans import plan
 from tests.services.stalls import NOW, person, post, put
 

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, String, Table, Text, column, event, table
 
 from services.tables.columns import metadata
-from services.tables.market import jobs
+from services.tables.jobs import jobs
 
 # Not in the metadata: SQLAlchemy cannot make virtual tables.
 job_index = table("job_index", column("rowid"), column("job_index"))

@@ -3,8 +3,8 @@
 from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, Table, event
 
 from services.tables.columns import metadata
-from services.tables.market import jobs
-from services.tables.money import transfers
+from services.tables.jobs import jobs
+from services.tables.payments import transfers
 
 totals = Table(
     "totals",
