@@ -50,20 +50,20 @@ from realtime.options import RealtimeOptions
 from services import audit, notifications
 from services.attachment_files import AttachmentFiles
 from services.chores import Keep, all_chores
-from services.database import Database
+from services.database.batch_loader import Lookup
+from services.database.database import Database
+from services.database.sqlite.writer import Batch
 from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.history import History
 from services.ids import new_id
 from services.job_moves import Moved
-from services.lookup import Lookup
 from services.mails import Letterhead
 from services.passwords import Passwords
 from services.retention import Retention
 from services.thumbnails import Thumbnails
 from services.times import DAY
 from services.tokens import Tickets, Tokens
-from services.writer import Batch
 
 # The ring is filled with this many of the newest events at start.
 SEED_EVENTS = 20_000

@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from api.bodies import Body, Line80, PageQuery, Skills
 from api.call import Call
-from services import access, idempotency, joining, logins, users
+from services import access, joining, logins, users
 from services.account_schemas import Logins, Self, SignIn
 from services.callers import User
+from services.database import idempotency
 from services.errors import IdempotencyKeyReused, NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 
 from api.hub import Hub
-from services import idempotency
 from services.callers import Caller, User
+from services.database import idempotency
 from services.errors import Forbidden, InvalidField, Unauthenticated
 
 B = TypeVar("B")

@@ -7,7 +7,7 @@ from api.identity import Identities
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from services import channels
-from services.writer import Batch
+from services.database.sqlite.writer import Batch
 
 
 class Commits:

@@ -11,7 +11,7 @@ from api.hub import Hub
 from services import access, books, demo, demo_steps, joining, keys, ledger, sending, times, users
 from services.attachments import File
 from services.callers import Caller
-from services.database import Database
+from services.database.database import Database
 from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
 from services.letters import Action, Letter

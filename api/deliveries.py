@@ -8,7 +8,7 @@ import structlog
 from api.background import Background
 from realtime.cursor import Cursor
 from services import receipts
-from services.database import Database
+from services.database.database import Database
 
 TURN_SECONDS = 0.5
 # Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.

@@ -19,9 +19,9 @@ from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from services.attachment_files import AttachmentFiles
-from services.database import Database
+from services.database.batch_loader import Lookup
+from services.database.database import Database
 from services.inbox_events import Counts
-from services.lookup import Lookup
 from services.passwords import Passwords
 from services.thumbnails import Thumbnails
 from services.tokens import Tickets, Tokens

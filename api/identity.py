@@ -14,7 +14,7 @@ from api.settings import Settings
 from services import keys
 from services.callers import ANONYMOUS, Caller
 from services.credentials import Credentials
-from services.database import Database
+from services.database.database import Database
 from services.errors import DomainError, Unauthenticated
 from services.times import DAY, SECOND
 from services.tokens import Ticket, Tickets, Tokens

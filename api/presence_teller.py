@@ -11,7 +11,7 @@ from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.presence import Status
 from services import channels, presences
-from services.database import Database
+from services.database.database import Database
 from services.errors import DomainError
 from services.presence_schemas import Presence
 from services.presences import NOTHING, Watched

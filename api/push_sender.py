@@ -15,7 +15,7 @@ from api.onlookers import Onlookers
 from api.push_service import Answer, Message, PushService, Unreachable
 from api.resolver import Busy
 from services import push_words, pushes, subscriptions
-from services.database import Database
+from services.database.database import Database
 from services.pushes import Later, Order, Skip
 from services.times import HOUR, SECOND
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import uvloop
 from sqlalchemy import Connection, insert
 
-from services import notifications, outbox
-from services import sqlite as sqlite_store
-from services.batch import Runner, Work
-from services.database import Database
+from services import notifications
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite_store
+from services.database.sqlite.batch import Runner, Work
 from services.errors import Conflict
 from services.letters import Letter
 from services.migrate import upgrade

@@ -16,7 +16,7 @@ from bench import servers, wire
 from bench.__main__ import MARK, Ear, open_streams, paced, sign_up
 from bench.servers import Server, decode
 from services import membership, messages, tables, users
-from services.database import Database
+from services.database.database import Database
 from services.migrate import upgrade
 
 SECONDS = 4.0

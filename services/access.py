@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from services import channels, outbox
+from services import channels
+from services.database import outbox
 from services.errors import NotFound, PasswordReplaced
 from services.tables import logins, users
 

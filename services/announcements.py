@@ -4,9 +4,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select
 
-from services import channels, outbox
+from services import channels
 from services import pagination as pages
 from services import text as texts
+from services.database import outbox
 from services.errors import InvalidField
 from services.ids import new_id
 from services.notification_schemas import Announcement, Priority

@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from services import epoch, revision, witness
+from services import epoch, witness
+from services.database import schema_version as revision
+from services.database.sqlite.engine import BUSY_MS, CannotOpen
 from services.preparation import stored_revision
-from services.sqlite import BUSY_MS, CannotOpen
 
 # Pages copied between two calls of `progress`: some 4 MB.
 _STEP_PAGES = 1_024

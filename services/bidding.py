@@ -6,10 +6,10 @@ from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column,
 from sqlalchemy.exc import IntegrityError
 
 from services import job_events, job_moves, money, notifications
+from services.database.statements import Prepared
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
 from services.job_schemas import Bid
-from services.prepared import Prepared
 from services.schemas import Person
 from services.tables import bids, jobs, users
 from services.times import render

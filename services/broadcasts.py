@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services import channels, outbox, users
+from services import channels, users
 from services import text as texts
 from services.callers import Caller
+from services.database import outbox
 from services.errors import Forbidden, InvalidField
 from services.schemas import Shape
 from services.users import Ref

@@ -8,8 +8,9 @@ from typing import Any, Final
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, func, select
 
-from services import messages, outbox, standing
+from services import messages, standing
 from services import pagination as pages
+from services.database import outbox
 from services.errors import NotFound
 from services.message_shapes import Conversation, Conversations, Member, Message
 from services.tables import conversations, members, users

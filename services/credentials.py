@@ -8,9 +8,9 @@ import msgspec
 from realtime.multimap import Several, all_of, put, take_out
 from services import keys, logins, users
 from services.callers import Caller, User
-from services.database import Database
+from services.database.batch_loader import Lookup
+from services.database.database import Database
 from services.errors import DomainError
-from services.lookup import Lookup
 
 # Logins and keys kept at hand: about half a KB each.
 KEPT = 20_000

@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, bindparam, select, update
 
 from services import bidding, job_events, job_moves, money, notifications, wallet
+from services.database.statements import IntegrityError, Prepared
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.letters import Letter
-from services.prepared import IntegrityError, Prepared
 from services.schemas import Shape
 from services.tables import bids, jobs, users
 from services.times import render

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from realtime.event import Event
 from realtime.ports import Missed, Page
-from services import outbox
-from services.database import Database
+from services.database import outbox
+from services.database.database import Database
 
 
 class History:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
 
-from services import inbox_events, inbox_steps, outbox
+from services import inbox_events, inbox_steps
 from services import pagination as pages
+from services.database import outbox
 from services.errors import InvalidField, NotFound
 from services.inbox_acts import VISIBLE
 from services.notification_schemas import Notification

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import inbox_events, outbox, users
+from services import inbox_events, users
+from services.database import outbox
 from services.inbox_events import IDS_AT_ONCE, Counts
 from services.schemas import Shape
 from services.tables import inboxes, notifications

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from services import account_schemas, channels, outbox
+from services import account_schemas, channels
+from services.database import outbox
 from services.errors import Conflict, InvalidField, NotFound
 from services.ids import new_id
 from services.tables import api_keys

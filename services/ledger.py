@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services import sqlite
+from services.database.sqlite import engine as sqlite
 from services.errors import Conflict
 from services.tables import ledger
 

@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, exists, or_, select
 
 from services import channels
-from services.outbox import Outbox
+from services.database.outbox import Outbox
 from services.tables import events, messages
 
 _TYPES: Final = ("message", "message_state")

@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from services import outbox
-from services.prepared import Prepared, as_list, each_of
+from services.database import outbox
+from services.database.statements import Prepared, as_list, each_of
 from services.tables import events, trims
 
 # Looks within one read; each is at so many channels, or so many new events: some 10 ms, mostly less than 1.

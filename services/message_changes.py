@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import message_events, message_notices, messages, outbox, standing
+from services import message_events, message_notices, messages, standing
 from services import text as texts
+from services.database import outbox
 from services.errors import Conflict, Forbidden, InvalidField
 from services.message_events import Changed
 from services.message_shapes import Message

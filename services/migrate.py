@@ -10,7 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from services import revision, sqlite
+from services.database import schema_version as revision
+from services.database.sqlite import engine as sqlite
 
 
 def configuration() -> Config:

@@ -9,13 +9,14 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from services import inbox_events, outbox, ways
+from services import inbox_events, ways
+from services.database import outbox
+from services.database.statements import Prepared, as_list, each_of
 from services.ids import new_id
 from services.inbox_events import Arrived
 from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
 from services.letters import Action, Letter
 from services.notification_schemas import Category, Priority
-from services.prepared import Prepared, as_list, each_of
 from services.tables import inboxes, notifications
 from services.ways import Fate
 

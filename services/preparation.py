@@ -6,8 +6,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from services import epoch, revision, witness
-from services.sqlite import CannotOpen
+from services import epoch, witness
+from services.database import schema_version as revision
+from services.database.sqlite.engine import CannotOpen
 
 _ROOT = Path(__file__).parents[1]
 

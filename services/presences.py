@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, or_, select, union
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.expression import literal_column
 
-from services.prepared import Prepared, as_list, each_of
+from services.database.statements import Prepared, as_list, each_of
 from services.tables import bids, blocks, jobs, members, presences
 
 # Pairs of one who is seen and one who sees that one look-up gives; who has more watchers alone is shown to so many.

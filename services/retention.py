@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from services.database import Database
+from services.database.database import Database
 from services.errors import Overloaded, StorageFull, StorageUnavailable
 
 # What one unit removes: 100 rows of the inbox or the log hold the writer for some 2 ms.

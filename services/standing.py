@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, bindparam, func, or_, select
 from sqlalchemy.sql.expression import literal_column
 
-from services import outbox
+from services.database import outbox
 from services.errors import Conflict, Forbidden, NotFound
 from services.tables import blocks, conversations, members
 

@@ -5,11 +5,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, desc, exists, insert, select, union_all
 
 from services import pagination as pages
+from services.database.statements import Prepared
 from services.errors import BooksFrozen, Conflict, InsufficientFunds
 from services.ids import new_id
 from services.pagination import Page
 from services.payment_schemas import Entry, EntryKind, Wallet
-from services.prepared import Prepared
 from services.tables import accounts, freezes, transfers
 from services.times import render
 

@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, null, select, union_all
 
 from services import quiet
+from services.database.statements import Prepared
 from services.ids import new_id
 from services.letters import Letter
 from services.notification_schemas import Category
 from services.preferences import CATEGORIES, DEFAULTS, Preferences, of_row
-from services.prepared import Prepared
 from services.tables import addresses, preferences, pushes, subscriptions, users
 from services.times import MINUTE
 

@@ -21,8 +21,9 @@ import msgspec
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
-from services import hiring, idempotency, moving
-from services.database import Database
+from services import hiring, moving
+from services.database import idempotency
+from services.database.database import Database
 from services.job_schemas import JobStatus
 from services.life import Terms
 from services.schemas import Person, Role

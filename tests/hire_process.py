@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services import hiring
-from services.database import Database
+from services.database.database import Database
 from services.errors import DomainError
 
 

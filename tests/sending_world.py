@@ -15,7 +15,7 @@ from api.mailer import Mailer, MailServer
 from api.push_sender import PushSender
 from api.push_service import PushService
 from services import delivery, logins, notifications, subscriptions, users
-from services.database import Database
+from services.database.database import Database
 from services.delivery import Delivery
 from services.mails import Letterhead
 from services.tables import addresses

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, insert, select
 
-from services import idempotency, outbox, sqlite
-from services.database import Database
+from services.database import idempotency, outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.writer import Batch
 from services.errors import DomainError
 from services.tables import announcements
-from services.writer import Batch
 
 _ADD = insert(announcements)
 CALLERS = 16

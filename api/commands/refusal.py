@@ -7,9 +7,9 @@ import click
 
 from api.settings import SettingsError
 from services.backups import CannotCopy
+from services.database.sqlite.engine import CannotOpen
 from services.errors import DomainError
 from services.lock import Locked
-from services.sqlite import CannotOpen
 
 
 @contextmanager

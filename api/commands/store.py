@@ -9,7 +9,7 @@ import msgspec
 from api.control import Arguments, NoArguments, Place, perform
 from api.control_socket import NobodyAnswers, ask
 from api.settings import Settings
-from services.database import Database
+from services.database.database import Database
 from services.errors import DomainError, Overloaded
 from services.lock import DataLock, Locked
 from services.preparation import prepare

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from services import database as database_module
+from services.database import database as database_module
 from tests.api.serving import quiet, serving, sign_up
 
 __all__ = ["quiet"]

@@ -15,7 +15,7 @@ from realtime.ports import Sink
 from realtime.resume import Verdict
 from realtime.stream import Session
 from services import channels
-from services.batch import Batch
+from services.database.sqlite.batch import Batch
 from tests.realtime.memory import ListLog, ListSink
 
 

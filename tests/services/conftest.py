@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from services import outbox, sqlite
-from services.database import Database
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.writer import Batch, Joint
 from services.migrate import upgrade
-from services.writer import Batch, Joint
 
 Together = Callable[..., Awaitable[list[Any]]]
 
@@ -62,7 +63,7 @@ async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch has all the time it wants: on a busy machine it would end early, and there would be two."""
-    monkeypatch.setattr("services.batch.BATCH_SECONDS", math.inf)
+    monkeypatch.setattr("services.database.sqlite.batch.BATCH_SECONDS", math.inf)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from services import bidding, hiring, jobs, moving, users, wallet
+from services.database.outbox import Draft
 from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus
 from services.life import Terms
-from services.outbox import Draft
 from services.schemas import Person, Role
 from services.tables import accounts, transfers
 from services.tables import bids as bid_rows

@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, event
 
-from services import bidding, jobs, joining, prepared
+from services import bidding, jobs, joining
+from services.database import statements as prepared
+from services.database.outbox import Draft
 from services.errors import DomainError
 from services.job_schemas import Bid, Job
-from services.outbox import Draft
 from services.schemas import Person, Role
 
 Refusal = TypeVar("Refusal", bound=DomainError)

@@ -8,7 +8,7 @@ from pathlib import Path
 from alembic import command
 
 from services import migrate
-from services import sqlite as stores
+from services.database.sqlite import engine as stores
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from api.file_collector import FileCollector
 from services import attachment_files, attachment_types, attachments, users
 from services.attachment_files import AttachmentFiles, Draft
 from services.attachments import File
-from services.database import Database
+from services.database.database import Database
 from services.errors import StorageFull
 
 HOUR = 3_600.0

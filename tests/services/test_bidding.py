@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from services import bidding, bids, hiring, jobs
-from services.database import Database
+from services.database.database import Database
+from services.database.outbox import Draft
+from services.database.sqlite.writer import Batch
 from services.errors import Conflict, Forbidden, NotFound
 from services.job_schemas import Bid
-from services.outbox import Draft
 from services.schemas import Person
 from services.tables import bids as rows
-from services.writer import Batch
 from tests.services.market import NOW, bid, heard, mail, meanwhile, people, post, refused
 
 

@@ -18,7 +18,7 @@ from api.upload_places import UploadPlaces
 from realtime.cursor import Cursor
 from services import thumbnails
 from services.attachment_files import AttachmentFiles, Draft
-from services.database import Database
+from services.database.database import Database
 from services.errors import InvalidField, Overloaded
 from services.thumbnails import Looked, Thumbnails
 from tests.mail_server import LocalMailServer

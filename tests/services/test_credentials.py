@@ -12,9 +12,9 @@ from services import access, keys, logins, users
 from services.account_schemas import Self
 from services.callers import Caller
 from services.credentials import ENDS, Credentials
-from services.database import Database
+from services.database.database import Database
+from services.database.sqlite.writer import Batch
 from services.logins import IDLE_MS, TOUCH_MS
-from services.writer import Batch
 
 NOW = 1_700_000_000_000
 

@@ -19,11 +19,12 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from services import batch, outbox
-from services.database import Database
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import batch
+from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.writer import BATCH_UNITS, WAITING_UNITS, Batch
 from services.errors import Overloaded
-from services.sqlite import CannotOpen
-from services.writer import BATCH_UNITS, WAITING_UNITS, Batch
 
 Together = Callable[..., Awaitable[list[Any]]]
 
@@ -332,9 +333,9 @@ async def test_a_store_of_another_form_is_refused(store: Path, statement: str, m
 OPEN_AS_NOBODY = """
 import asyncio, os, sys
 from pathlib import Path
-from services.database import Database
-from services.prepared import Prepared
-from services.sqlite import CannotOpen
+from services.database.database import Database
+from services.database.statements import Prepared
+from services.database.sqlite.engine import CannotOpen
 
 database = Database(Path(sys.argv[1]))
 if os.geteuid() == 0:

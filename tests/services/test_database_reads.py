@@ -14,12 +14,13 @@ import pytest
 from sqlalchemy import Connection, column, event, select, table
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from services import database as database_module
-from services import outbox, sqlite
-from services.database import Database
+from services.database import database as database_module
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.engine import CannotOpen
+from services.database.statements import Prepared
 from services.errors import Overloaded
-from services.prepared import Prepared
-from services.sqlite import CannotOpen
 
 Together = Callable[..., Awaitable[list[Any]]]
 

@@ -16,17 +16,17 @@ from sqlalchemy import Connection, select, update
 
 from services import closing, due, inbox
 from services.chores import DUE_SECONDS, Keep, all_chores
-from services.database import Database
+from services.database.database import Database
+from services.database.outbox import Draft
+from services.database.sqlite.writer import Batch
 from services.due import RETRY_MS, STEP_ROWS
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
 from services.job_moves import Moved
 from services.job_schemas import Job
-from services.outbox import Draft
 from services.retention import STEPS_IN_A_ROW, Chore, Retention
 from services.schemas import Person
 from services.tables import accounts, jobs
 from services.times import DAY, HOUR
-from services.writer import Batch
 from tests.services.conftest import Together
 from tests.services.gigs import (
     FUNDS,

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services import bidding, editing, job_events, jobs
+from services.database.outbox import Draft
 from services.editing import Edit
 from services.errors import Conflict, Forbidden, InsufficientFunds, InvalidField, NotFound
 from services.job_schemas import Job
-from services.outbox import Draft
 from services.schemas import Person
 from services.tables import jobs as rows
 from services.tables import transfers

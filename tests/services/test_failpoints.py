@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services import tables
-from services.database import Database
+from services.database.database import Database
 from services.schemas import Person, Role
 from tests.failpoint_process import NOW, Act, ask
 from tests.server import ROOT

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from services.database import Database
+from services.database.database import Database
 from services.schemas import Person
 from tests.server import ROOT
 from tests.services import market

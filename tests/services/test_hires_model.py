@@ -20,7 +20,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, text
 
-from services import bidding, bids, hiring, job_events, jobs, notifications, outbox, sqlite
+from services import bidding, bids, hiring, job_events, jobs, notifications
+from services.database import outbox
+from services.database.sqlite import engine as sqlite
 from services.errors import DomainError
 from services.schemas import Person
 from tests.services import market

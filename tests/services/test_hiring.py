@@ -9,13 +9,13 @@ from sqlalchemy import Connection, func, select, text
 
 from realtime.event import Event
 from services import bidding, bids, editing, hiring, jobs, wallet
-from services.database import Database
+from services.database.database import Database
+from services.database.outbox import Draft
+from services.database.sqlite.writer import Batch
 from services.editing import Edit
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
 from services.job_schemas import Bid, Job
-from services.outbox import Draft
 from services.schemas import Person
-from services.writer import Batch
 from tests.services.conftest import Together
 from tests.services.gigs import check_books
 from tests.services.market import BUDGET, NOW, bid, heard, mail, meanwhile, people, post, refused

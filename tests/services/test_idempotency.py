@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from services import idempotency, outbox
-from services.database import Database
+from services.database import idempotency, outbox
+from services.database.database import Database
+from services.database.sqlite.writer import Batch
 from services.errors import Conflict, IdempotencyKeyReused
-from services.writer import Batch
 
 Together = Callable[..., Awaitable[list[Any]]]
 

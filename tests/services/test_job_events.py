@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Connection
 
 from services import bidding, hiring, job_events, jobs
+from services.database.outbox import Draft
 from services.job_events import QUIET_MS
 from services.job_schemas import Job
-from services.outbox import Draft
 from tests.services.market import NOW, bid, heard, people, post
 
 MANY = 100

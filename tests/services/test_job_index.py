@@ -5,7 +5,8 @@ import random
 import pytest
 from sqlalchemy import Connection, text
 
-from services import editing, job_lists, sqlite
+from services import editing, job_lists
+from services.database.sqlite import engine as sqlite
 from services.editing import Edit
 from services.job_search import Wanted
 from services.migrations.versions.m0005_jobs import FILL

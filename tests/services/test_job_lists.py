@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, insert, text
 
-from services import editing, job_lists, job_search, sqlite
-from services.database import Database
+from services import editing, job_lists, job_search
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
 from services.editing import Edit
 from services.errors import InvalidField
 from services.job_schemas import Job

@@ -5,10 +5,10 @@ import pytest
 from sqlalchemy import Connection
 
 from services import hiring, job_lists, jobs
+from services.database.outbox import Draft
 from services.errors import InvalidField, NotFound
 from services.job_schemas import Job
 from services.job_search import Wanted
-from services.outbox import Draft
 from tests.services.market import NOW, bid, heard, people, post
 
 

@@ -9,16 +9,17 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services import inbox, notifications, outbox, sending, users
-from services.database import Database
+from services import inbox, notifications, sending, users
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite.writer import Batch, Joint
+from services.database.statements import Prepared
 from services.errors import DomainError, InvalidField
 from services.letters import Letter
-from services.prepared import Prepared
 from services.sending import Sent, Single
 from services.tables import announcements
 from services.times import render
 from services.users import Ref
-from services.writer import Batch, Joint
 
 # What is looked at is how units end a batch, and not how slow the machine is.
 pytestmark = pytest.mark.usefixtures("unhurried")

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, func, select
 
 from services import keys, logins, users
 from services.account_schemas import Self
+from services.database.outbox import Draft
 from services.errors import Conflict, InvalidField, NotFound, Unauthenticated
 from services.logins import IDLE_MS, LOGINS_PER_USER
-from services.outbox import Draft
 from services.tables import api_keys
 from services.tables import logins as table
 from services.times import HOUR

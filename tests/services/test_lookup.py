@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pytest
 from sqlalchemy import Connection
 
-from services.database import Database
+from services.database.batch_loader import BATCH, Lookup
+from services.database.database import Database
 from services.errors import StorageUnavailable
-from services.lookup import BATCH, Lookup
 
 
 class Asked:

@@ -10,7 +10,7 @@ from api.mailer import MailServer
 from api.push_sender import TRIES
 from api.push_service import PushService
 from services import inbox_changes, preferences
-from services.database import Database
+from services.database.database import Database
 from services.preferences import DEFAULTS
 from services.quiet import Quiet
 from services.tables import addresses

@@ -13,23 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from services import (
-    banking,
-    bidding,
-    books,
-    closing,
-    due,
-    editing,
-    hiring,
-    job_events,
-    jobs,
-    moving,
-    outbox,
-    sqlite,
-    users,
-    wallet,
-)
+from services import banking, bidding, books, closing, due, editing, hiring, job_events, jobs, moving, users, wallet
 from services.books import Look
+from services.database import outbox
+from services.database.sqlite import engine as sqlite
 from services.editing import Edit
 from services.errors import DomainError
 from services.life import Terms

@@ -16,11 +16,11 @@ from services import (
     message_notices,
     messages,
     messaging,
-    outbox,
     receipts,
     tables,
     users,
 )
+from services.database import outbox
 from services.errors import Forbidden, InvalidField
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Message

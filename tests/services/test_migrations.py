@@ -17,10 +17,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
-from services import migrate, revision, sqlite
-from services.database import Database
+from services import migrate
+from services.database import schema_version as revision
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.engine import CannotOpen
 from services.lock import DataLock, Locked
-from services.sqlite import CannotOpen
 from services.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[2]

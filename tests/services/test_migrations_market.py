@@ -4,7 +4,8 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from services import job_lists, migrate, sqlite
+from services import job_lists, migrate
+from services.database.sqlite import engine as sqlite
 from services.job_search import Wanted
 from tests.services.old_stores import at_revision
 

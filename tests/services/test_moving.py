@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services import bidding, closing, due, editing, hiring, job_events, job_lists, job_moves, jobs, working
+from services.database.outbox import Draft
 from services.editing import Edit
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
 from services.job_schemas import JobStatus
 from services.life import Terms
-from services.outbox import Draft
 from services.tables import jobs as rows
 from services.times import DAY, SECOND
 from tests.services.gigs import (

@@ -6,14 +6,15 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, select
 
-from services import inbox, inbox_changes, notifications, outbox, sending, users
-from services.database import Database
+from services import inbox, inbox_changes, notifications, sending, users
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite.writer import Batch
 from services.errors import DomainError, InvalidField
 from services.letters import Action, Letter
 from services.sending import Parcel
 from services.tables import notifications as rows
 from services.users import Ref
-from services.writer import Batch
 
 NOW = 1_000_000
 

@@ -7,12 +7,13 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services import announcements, broadcasts, idempotency, notifications, outbox, users
+from services import announcements, broadcasts, notifications, users
 from services.callers import Caller, User
-from services.database import Database
+from services.database import idempotency, outbox
+from services.database.database import Database
+from services.database.sqlite.writer import Batch
 from services.errors import Forbidden, InvalidField
 from services.letters import Letter
-from services.writer import Batch
 
 NOW = 1_000_000
 

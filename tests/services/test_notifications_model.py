@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications, outbox, sqlite, users
+from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications, users
+from services.database import outbox
+from services.database.sqlite import engine as sqlite
 from services.inbox_acts import Verb
 from services.inbox_steps import Changes, Rest, Step
 from services.letters import Action, Letter

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from services import idempotency, inbox, log_trim, logins, notifications, outbox, users
+from services import inbox, log_trim, logins, notifications, users
 from services.chores import Keep, all_chores
-from services.database import Database
+from services.database import idempotency, outbox
+from services.database.database import Database
+from services.database.sqlite.writer import Batch
 from services.letters import Letter
 from services.log_trim import LogTrim
 from services.retention import STEP_ROWS, Chore, Retention
@@ -18,7 +20,6 @@ from services.tables import answers, events, inboxes, undos
 from services.tables import logins as login_rows
 from services.tables import notifications as rows
 from services.times import DAY
-from services.writer import Batch
 
 NOW = 400 * DAY
 FOREVER = Keep(log_events=0, log_ms=0, inbox_ms=0)

@@ -13,8 +13,10 @@ from sqlalchemy import Connection, Engine, RootTransaction
 from realtime import ports
 from realtime.backlog import Backlog
 from realtime.event import Event
-from services import log_trim, outbox, sqlite
-from services.database import Database
+from services import log_trim
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
 from services.history import History
 from services.migrate import upgrade
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from services import delivery, inbox, inbox_changes, logins, notifications, outbox, preferences, subscriptions, users
+from services import delivery, inbox, inbox_changes, logins, notifications, preferences, subscriptions, users
+from services.database import outbox
 from services.errors import InvalidField, NotFound
 from services.letters import Letter
 from services.notification_schemas import Category

@@ -14,7 +14,7 @@ from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.resume import Verdict
 from services import presences, tables, users
-from services.database import Database
+from services.database.database import Database
 from services.history import History
 from services.membership import new_member
 from tests.realtime.memory import ListSink

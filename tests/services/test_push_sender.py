@@ -19,7 +19,7 @@ from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
 from api.push_service import PushService
 from services import inbox_changes as changes
 from services import logins, preferences, pushes, subscriptions
-from services.database import Database
+from services.database.database import Database
 from services.preferences import DEFAULTS, Choice
 from services.quiet import Quiet
 from services.tables import events

@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import Connection, Select, column, event, select, table
 from sqlalchemy.exc import DBAPIError
 
-from services import sqlite
-from services.database import Database
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.readers import Readers
+from services.database.statements import Prepared
 from services.errors import StorageUnavailable
-from services.prepared import Prepared
-from services.readers import Readers
 
 PLACES: Select[Any] = select(column("place")).select_from(table("things"))
 PREPARED = Prepared(PLACES)
@@ -97,7 +97,7 @@ async def test_reads_one_after_the_other_open_one_reader(database: Database, rea
 
 
 async def test_aiosqlite_runs_any_function_on_the_thread_of_its_connection() -> None:
-    """`_execute`, `_thread` and a connector of one's own: `services.readers` rests on them, and two are not public."""
+    """`_execute`, `_thread` and a connector of one's own: `services.database.sqlite.readers` rests on them, and two are not public."""
     made_on: list[threading.Thread] = []
 
     def connector() -> sqlite3.Connection:

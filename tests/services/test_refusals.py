@@ -7,7 +7,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from services import banking, bidding, books, closing, comments, editing, hiring, sqlite, wallet
+from services import banking, bidding, books, closing, comments, editing, hiring, wallet
+from services.database.outbox import Draft
+from services.database.sqlite import engine as sqlite
 from services.editing import Edit
 from services.errors import (
     BooksFrozen,
@@ -20,7 +22,6 @@ from services.errors import (
     InvalidField,
     NotFound,
 )
-from services.outbox import Draft
 from services.schemas import Person
 from services.users import Ref
 from services.wallet import MOST

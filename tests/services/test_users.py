@@ -6,8 +6,8 @@ from sqlalchemy import Connection, select
 
 from services import access, logins, users
 from services.account_schemas import Self
+from services.database.outbox import Draft
 from services.errors import Conflict, InvalidField, NotFound, Unauthenticated
-from services.outbox import Draft
 from services.schemas import Role
 from services.tables import inboxes
 from services.users import Ref

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, text
 
-from services import banking, bidding, hiring, jobs, outbox, sqlite, users, wallet
+from services import banking, bidding, hiring, jobs, users, wallet
+from services.database import outbox
+from services.database.sqlite import engine as sqlite
 from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
 from services.payment_schemas import Entry, Wallet
 from services.schemas import Person

@@ -15,10 +15,12 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from services import outbox, sqlite, writer
-from services.database import Database
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite import writer
+from services.database.sqlite.writer import Batch
 from services.errors import StorageFull, StorageUnavailable
-from services.writer import Batch
 
 # What is looked at is how units end a batch, and not how slow the machine is.
 pytestmark = pytest.mark.usefixtures("unhurried")

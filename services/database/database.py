@@ -10,10 +10,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from services import sqlite
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.readers import Readers
+from services.database.sqlite.writer import Batch, Joint, Work, Writer
 from services.errors import DomainError, Overloaded, StorageUnavailable
-from services.readers import Readers
-from services.writer import Batch, Joint, Work, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")

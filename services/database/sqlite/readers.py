@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 from sqlalchemy import Connection, Engine
 
-from services import sqlite
+from services.database.sqlite import engine as sqlite
 from services.errors import Overloaded
 
 T = TypeVar("T")

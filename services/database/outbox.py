@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, lite
 
 from realtime.event import Event
 from realtime.ports import Missed, Page
-from services.prepared import Prepared
+from services.database.statements import Prepared
 from services.tables import counter, events, trims
 
 _encoder = msgspec.json.Encoder()

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
-from services import revision, sqlite
-from services.batch import Batch as Batch
-from services.batch import Joint as Joint
-from services.batch import Runner
-from services.batch import Work as Work
+from services.database import schema_version as revision
+from services.database.sqlite import engine as sqlite
+from services.database.sqlite.batch import Batch as Batch
+from services.database.sqlite.batch import Joint as Joint
+from services.database.sqlite.batch import Runner
+from services.database.sqlite.batch import Work as Work
 from services.errors import Overloaded, StorageUnavailable
 
 # Units in a batch: they share one fsync, and each of them waits for all of them.

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, inspect, text
 
-from services.sqlite import CannotOpen
+from services.database.sqlite.engine import CannotOpen
 
 # The last file in services/migrations/versions.
 REVISION = "0008"

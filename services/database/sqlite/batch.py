@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, RootTransaction
 
 from realtime.event import Event
-from services import outbox, sqlite
+from services.database import outbox
+from services.database.sqlite import engine as sqlite
 from services.errors import Overloaded, StorageFull, StorageUnavailable
 
 # Rows that one transaction may change, so that nobody waits long for it; the unit that passes it is its last.

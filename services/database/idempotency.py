@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from services.database.statements import Prepared
 from services.errors import IdempotencyKeyReused
-from services.prepared import Prepared
 from services.tables import answers
 
 _encoder = msgspec.json.Encoder()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
-from services.database import Database
+from services.database.database import Database
 
 V = TypeVar("V")
 
