@@ -55,7 +55,7 @@ from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
-from services.history import History
+from services.event_log.history import History
 from services.ids import new_id
 from services.job_moves import Moved
 from services.mails import Letterhead

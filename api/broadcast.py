@@ -4,8 +4,9 @@ from typing import Any
 
 from api.bodies import Body, Line200
 from api.call import Call
-from services import broadcasts, channels
+from services import broadcasts
 from services.broadcasts import Accepted
+from services.event_log import channels
 
 
 class Broadcast(Body, frozen=True):

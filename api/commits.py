@@ -6,8 +6,8 @@ import structlog
 from api.identity import Identities
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
-from services import channels
 from services.database.sqlite.writer import Batch
+from services.event_log import channels
 
 
 class Commits:

@@ -13,8 +13,9 @@ from realtime.cursor import Cursor
 from realtime.ports import Sink
 from realtime.resume import Verdict
 from realtime.stream import Session
-from services import channels, times
+from services import times
 from services.errors import Forbidden, Overloaded, StorageUnavailable
+from services.event_log import channels
 from services.inbox_events import Counts
 from services.schemas import Shape
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from services.callers import Caller
-from services.channels import ROLES
 from services.errors import Forbidden, Unauthenticated
+from services.event_log.channels import ROLES
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from api.background import Background
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.presence import Status
-from services import channels, presences
+from services import presences
 from services.database.database import Database
 from services.errors import DomainError
+from services.event_log import channels
 from services.presence_schemas import Presence
 from services.presences import NOTHING, Watched
 from services.times import render_optional

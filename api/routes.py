@@ -26,7 +26,7 @@ from api.policy import ADMIN, ANYBODY, USER, service
 from services import inbox as inboxes
 from services.account_schemas import Logins, Self, SignIn, Ticket
 from services.broadcasts import Accepted
-from services.channels import ROLES
+from services.event_log.channels import ROLES
 from services.inbox_acts import Verb
 from services.inbox_removals import Retracted
 from services.inbox_steps import Changes

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from services import channels
 from services.database import outbox
 from services.errors import NotFound, PasswordReplaced
+from services.event_log import channels
 from services.tables import logins, users
 
 _HASH = select(users.c.password_hash).where(users.c.id == bindparam("who"))

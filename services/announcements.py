@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select
 
-from services import channels
 from services import pagination as pages
 from services import text as texts
 from services.database import outbox
 from services.errors import InvalidField
+from services.event_log import channels
 from services.ids import new_id
 from services.notification_schemas import Announcement, Priority
 from services.tables import announcements

@@ -5,11 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services import channels, users
 from services import text as texts
+from services import users
 from services.callers import Caller
 from services.database import outbox
 from services.errors import Forbidden, InvalidField
+from services.event_log import channels
 from services.schemas import Shape
 from services.users import Ref
 

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from services import channels
 from services.database import outbox
+from services.event_log import channels
 from services.letters import Letter
 from services.notification_schemas import Notification
 from services.schemas import Shape

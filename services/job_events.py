@@ -6,9 +6,9 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, case, literal_column, or_, select, update
 
-from services import channels
 from services.database import outbox
 from services.errors import Conflict
+from services.event_log import channels
 from services.job_schemas import Job
 from services.schemas import Person
 from services.tables import jobs, users

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from services import account_schemas, channels
+from services import account_schemas
 from services.database import outbox
 from services.errors import Conflict, InvalidField, NotFound
+from services.event_log import channels
 from services.ids import new_id
 from services.tables import api_keys
 from services.times import render, render_optional

@@ -4,8 +4,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, exists, or_, select
 
-from services import channels
 from services.database.outbox import Outbox
+from services.event_log import channels
 from services.tables import events, messages
 
 _TYPES: Final = ("message", "message_state")

@@ -6,12 +6,13 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from services import account_schemas, channels
+from services import account_schemas
 from services import pagination as pages
 from services.callers import User
 from services.database import outbox
 from services.database.statements import Prepared, as_list, each_of
 from services.errors import NotFound, PasswordReplaced, Unauthenticated
+from services.event_log import channels
 from services.ids import new_id
 from services.tables import logins
 from services.tables import users as accounts

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from services import channels
 from services.database import outbox
+from services.event_log import channels
 from services.message_shapes import Member, Message
 from services.schemas import Shape
 from services.standing import Unread

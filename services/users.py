@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from services import channels
 from services import text as texts
 from services.account_schemas import ListedUser, Self
 from services.callers import User
 from services.database import outbox
 from services.database.statements import Prepared, as_list, each_of
 from services.errors import Conflict, InvalidField, NotFound
+from services.event_log import channels
 from services.ids import new_id
 from services.schemas import Role
 from services.tables import inboxes, users

@@ -12,7 +12,7 @@ from api.commands.store import perform_act
 from api.control import NewPassword, NewUser, UserEmail, UsersAfter
 from api.settings import Settings
 from services.account_schemas import ListedUser, Self
-from services.channels import ROLES
+from services.event_log.channels import ROLES
 from services.passwords import Passwords
 from services.schemas import Role
 from services.users import checked_email

@@ -14,8 +14,8 @@ from realtime.options import RealtimeOptions
 from realtime.ports import Sink
 from realtime.resume import Verdict
 from realtime.stream import Session
-from services import channels
 from services.database.sqlite.batch import Batch
+from services.event_log import channels
 from tests.realtime.memory import ListLog, ListSink
 
 

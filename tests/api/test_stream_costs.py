@@ -21,7 +21,7 @@ from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
 from realtime.resume import Verdict
 from realtime.stream import Session
-from services import channels
+from services.event_log import channels
 from services.ids import new_id
 
 

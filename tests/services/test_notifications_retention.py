@@ -8,13 +8,14 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from services import inbox, log_trim, logins, notifications, users
+from services import inbox, logins, notifications, users
 from services.chores import Keep, all_chores
 from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
+from services.event_log import log_retention as log_trim
+from services.event_log.log_retention import LogTrim
 from services.letters import Letter
-from services.log_trim import LogTrim
 from services.retention import STEP_ROWS, Chore, Retention
 from services.tables import answers, events, inboxes, undos
 from services.tables import logins as login_rows

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Engine, RootTransaction
 from realtime import ports
 from realtime.backlog import Backlog
 from realtime.event import Event
-from services import log_trim
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
-from services.history import History
+from services.event_log import log_retention as log_trim
+from services.event_log.history import History
 from services.migrate import upgrade
 
 CHANNELS = ("user:a", "user:b", "jobs", "announcements")

@@ -15,7 +15,7 @@ from realtime.options import RealtimeOptions
 from realtime.resume import Verdict
 from services import presences, tables, users
 from services.database.database import Database
-from services.history import History
+from services.event_log.history import History
 from services.membership import new_member
 from tests.realtime.memory import ListSink
 from tests.realtime.sse_parser import parse
