@@ -60,7 +60,7 @@ from services.ids import new_id
 from services.job_moves import Moved
 from services.mails import Letterhead
 from services.passwords import Passwords
-from services.retention import Retention
+from services.scheduling.scheduler import Retention
 from services.thumbnails import Thumbnails
 from services.times import DAY
 from services.tokens import Tickets, Tokens

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from api.background import Background
 from realtime.cursor import Cursor
 from services import receipts
 from services.database.database import Database
+from services.scheduling.background import Background
 
 TURN_SECONDS = 0.5
 # Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.

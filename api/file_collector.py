@@ -5,10 +5,10 @@ import asyncio
 import structlog
 from anyio import to_thread
 
-from api.background import Background
 from services import attachments
 from services.attachment_files import AttachmentFiles
 from services.database.database import Database
+from services.scheduling.background import Background
 
 # Between two rounds over all shelves, and between two shelves, so that nobody notices.
 ROUND_SECONDS = 3_600.0

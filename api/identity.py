@@ -9,13 +9,13 @@ from starlette.datastructures import Headers
 from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
-from api.background import Background
 from api.settings import Settings
 from services import keys
 from services.callers import ANONYMOUS, Caller
 from services.credentials import Credentials
 from services.database.database import Database
 from services.errors import DomainError, Unauthenticated
+from services.scheduling.background import Background
 from services.times import DAY, SECOND
 from services.tokens import Ticket, Tickets, Tokens
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from api.background import Background
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.presence import Status
@@ -16,6 +15,7 @@ from services.errors import DomainError
 from services.event_log import channels
 from services.presence_schemas import Presence
 from services.presences import NOTHING, Watched
+from services.scheduling.background import Background
 from services.times import render_optional
 
 # A change is told about this soon; whatever happened in between is told as it is then.

@@ -8,7 +8,6 @@ from typing import Final
 
 import structlog
 
-from api.background import Background
 from api.mail_post import MailPost
 from api.mailer import Refused, Unsent
 from api.onlookers import Onlookers
@@ -17,6 +16,7 @@ from api.resolver import Busy
 from services import push_words, pushes, subscriptions
 from services.database.database import Database
 from services.pushes import Later, Order, Skip
+from services.scheduling.background import Background
 from services.times import HOUR, SECOND
 
 TURN_SECONDS: Final = 0.5

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from services import books
 from services.books import Look
-from services.retention import Chore
+from services.scheduling.scheduler import Chore
 from services.times import DAY
 
 # A look begins this long after the one before it began.

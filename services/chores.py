@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, bindparam, literal, select
 from services import attachments, due, inbox_removals, inbox_undo, job_events, logins, message_notices, pushes
 from services.database import idempotency
 from services.event_log import log_retention as log_trim
-from services.retention import STEP_ROWS, Chore, Find
+from services.scheduling.scheduler import STEP_ROWS, Chore, Find
 from services.tables import answers
 from services.tables import logins as login_rows
 from services.times import DAY

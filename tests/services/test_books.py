@@ -7,7 +7,7 @@ from services import audit, bidding, books, closing, due, editing, hiring, job_m
 from services.books import Look
 from services.editing import Edit
 from services.errors import BooksFrozen
-from services.retention import Chore
+from services.scheduling.scheduler import Chore
 from services.times import DAY
 from tests.services.gigs import FUNDS, NOW, Gig, balances, bid, gig, person, post, to
 

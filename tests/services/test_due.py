@@ -23,7 +23,7 @@ from services.due import RETRY_MS, STEP_ROWS
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
 from services.job_moves import Moved
 from services.job_schemas import Job
-from services.retention import STEPS_IN_A_ROW, Chore, Retention
+from services.scheduling.scheduler import STEPS_IN_A_ROW, Chore, Retention
 from services.schemas import Person
 from services.tables import accounts, jobs
 from services.times import DAY, HOUR

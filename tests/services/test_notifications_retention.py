@@ -16,7 +16,7 @@ from services.database.sqlite.writer import Batch
 from services.event_log import log_retention as log_trim
 from services.event_log.log_retention import LogTrim
 from services.letters import Letter
-from services.retention import STEP_ROWS, Chore, Retention
+from services.scheduling.scheduler import STEP_ROWS, Chore, Retention
 from services.tables import answers, events, inboxes, undos
 from services.tables import logins as login_rows
 from services.tables import notifications as rows
