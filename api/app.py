@@ -48,6 +48,8 @@ from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services import audit, notifications
+from services.accounts.password_hashing import Passwords
+from services.accounts.tokens import Tickets, Tokens
 from services.attachment_files import AttachmentFiles
 from services.chores import Keep, all_chores
 from services.database.batch_loader import Lookup
@@ -59,11 +61,9 @@ from services.event_log.history import History
 from services.ids import new_id
 from services.job_moves import Moved
 from services.mails import Letterhead
-from services.passwords import Passwords
 from services.scheduling.scheduler import Retention
 from services.thumbnails import Thumbnails
 from services.times import DAY
-from services.tokens import Tickets, Tokens
 
 # The ring is filled with this many of the newest events at start.
 SEED_EVENTS = 20_000

@@ -12,9 +12,12 @@ from starlette.responses import Response
 
 from api.bodies import Body, Line80, PageQuery, Skills
 from api.call import Call
-from services import access, joining, logins, users
-from services.account_schemas import Logins, Self, SignIn
-from services.callers import User
+from services import joining
+from services.accounts import account_access as access
+from services.accounts import sessions as logins
+from services.accounts import users
+from services.accounts.callers import User
+from services.accounts.schemas import Logins, Self, SignIn
 from services.database import idempotency
 from services.errors import IdempotencyKeyReused, NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 
 from api.hub import Hub
-from services.callers import Caller, User
+from services.accounts.callers import Caller, User
 from services.database import idempotency
 from services.errors import Forbidden, InvalidField, Unauthenticated
 

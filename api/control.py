@@ -8,9 +8,13 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import access, books, demo, demo_steps, joining, keys, ledger, sending, times, users
+from services import books, demo, demo_steps, joining, ledger, sending, times
+from services.accounts import account_access as access
+from services.accounts import api_keys as keys
+from services.accounts import users
+from services.accounts.callers import Caller
+from services.accounts.users import Ref
 from services.attachments import File
-from services.callers import Caller
 from services.database.database import Database
 from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
@@ -19,7 +23,6 @@ from services.notification_schemas import Category, Priority
 from services.schemas import Role
 from services.sending import Parcel
 from services.tables import users as accounts
-from services.users import Ref
 
 # Steps of the demo in one unit of work, which takes some 15 ms.
 STEPS_AT_ONCE: Final = 25

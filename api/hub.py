@@ -18,13 +18,13 @@ from api.settings import Settings
 from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
+from services.accounts.password_hashing import Passwords
+from services.accounts.tokens import Tickets, Tokens
 from services.attachment_files import AttachmentFiles
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.inbox_events import Counts
-from services.passwords import Passwords
 from services.thumbnails import Thumbnails
-from services.tokens import Tickets, Tokens
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from api.settings import Settings
-from services import keys
-from services.callers import ANONYMOUS, Caller
-from services.credentials import Credentials
+from services.accounts import api_keys as keys
+from services.accounts.callers import ANONYMOUS, Caller
+from services.accounts.credential_cache import Credentials
+from services.accounts.tokens import Ticket, Tickets, Tokens
 from services.database.database import Database
 from services.errors import DomainError, Unauthenticated
 from services.scheduling.background import Background
 from services.times import DAY, SECOND
-from services.tokens import Ticket, Tickets, Tokens
 
 # The only place where a ticket counts, and the only credential that may stand in a URL.
 STREAM_PATH = "/api/realtime/connect"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from api.mailer import Mailer
 from services import mails
+from services.accounts.tokens import Purpose, Tokens
 from services.mails import Letterhead
 from services.pushes import Order
-from services.tokens import Purpose, Tokens
 
 
 class MailPost:

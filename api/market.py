@@ -7,7 +7,7 @@ from api import bids, comments, jobs, stats, users, wallet
 from api.bodies import Nothing, PageQuery
 from api.operation import Operation
 from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
-from services.account_schemas import Profile
+from services.accounts.schemas import Profile
 from services.hiring import Hired
 from services.job_lists import Suggestions
 from services.job_schemas import Bid, Comment, Job

@@ -7,7 +7,9 @@ from msgspec import Meta
 
 from api.bodies import Body, Icon, Id, Line40, Line64, Line200, Text2000, Url
 from api.call import Call
-from services import inbox_removals, sending, times, users
+from services import inbox_removals, sending, times
+from services.accounts import users
+from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.inbox_events import IDS_AT_ONCE
 from services.inbox_removals import Retracted
@@ -15,7 +17,6 @@ from services.letters import ACTIONS, Action, Letter
 from services.notification_schemas import Category, Priority
 from services.sending import RECIPIENTS, Parcel, Single
 from services.sending import Sent as Sent
-from services.users import Ref
 
 BATCH_BYTES = 1024 * 1024
 

@@ -15,7 +15,7 @@ from api.call import Call
 from api.hub import Hub
 from api.pace import refuse
 from api.policy import Policy
-from services.callers import ANONYMOUS
+from services.accounts.callers import ANONYMOUS
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 

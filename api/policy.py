@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.callers import Caller
+from services.accounts.callers import Caller
 from services.errors import Forbidden, Unauthenticated
 from services.event_log.channels import ROLES
 

@@ -24,7 +24,7 @@ from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
 from services import inbox as inboxes
-from services.account_schemas import Logins, Self, SignIn, Ticket
+from services.accounts.schemas import Logins, Self, SignIn, Ticket
 from services.broadcasts import Accepted
 from services.event_log.channels import ROLES
 from services.inbox_acts import Verb

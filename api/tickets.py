@@ -2,10 +2,10 @@
 
 from api.bodies import Body, Id
 from api.call import Call
-from services import users
-from services.account_schemas import Ticket
+from services.accounts import users
+from services.accounts.schemas import Ticket
+from services.accounts.tokens import TICKET_SECONDS
 from services.errors import Forbidden, InvalidField
-from services.tokens import TICKET_SECONDS
 
 
 class TicketFor(Body, frozen=True):

@@ -5,9 +5,10 @@ from typing import Literal
 from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
-from services import joining, profiles
+from services import joining
 from services import text as texts
-from services.account_schemas import Profile, Self
+from services.accounts import profiles
+from services.accounts.schemas import Profile, Self
 from services.errors import InvalidField
 
 EXTERNAL_ID_LENGTH = 128

@@ -3,10 +3,10 @@
 from api.bodies import Amount, Body, Id, PageQuery
 from api.call import Call
 from services import banking, wallet
+from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.pagination import Page
 from services.payment_schemas import Entry, Wallet
-from services.users import Ref
 
 
 class Deposit(Body, frozen=True):

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, insert, update
 from bench import servers, wire
 from bench.__main__ import MARK, Ear, open_streams, paced, sign_up
 from bench.servers import Server, decode
-from services import membership, messages, tables, users
+from services import membership, messages, tables
+from services.accounts import users
 from services.database.database import Database
 from services.migrate import upgrade
 

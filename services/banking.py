@@ -4,10 +4,11 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from services import money, notifications, users, wallet
+from services import money, notifications, wallet
+from services.accounts import users
+from services.accounts.users import Ref
 from services.errors import IdempotencyKeyReused
 from services.payment_schemas import Entry
-from services.users import Ref
 
 
 def deposit(tx: Connection, *, user: Ref, amount: int, payment_id: str, currency: str, now: int) -> Entry:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from services import pagination as pages
-from services import users
+from services.accounts import users
 from services.errors import InvalidField, NotFound
 from services.message_shapes import Blocked
 from services.pagination import Page

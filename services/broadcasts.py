@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services import text as texts
-from services import users
-from services.callers import Caller
+from services.accounts import users
+from services.accounts.callers import Caller
+from services.accounts.users import Ref
 from services.database import outbox
 from services.errors import Forbidden, InvalidField
 from services.event_log import channels
 from services.schemas import Shape
-from services.users import Ref
 
 DATA_BYTES = 16 * 1024
 

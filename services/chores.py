@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import attachments, due, inbox_removals, inbox_undo, job_events, logins, message_notices, pushes
+from services import attachments, due, inbox_removals, inbox_undo, job_events, message_notices, pushes
+from services.accounts import sessions as logins
 from services.database import idempotency
 from services.event_log import log_retention as log_trim
 from services.scheduling.scheduler import STEP_ROWS, Chore, Find

@@ -6,8 +6,9 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
-from services import bidding, comments, hiring, jobs, moving, users, wallet
+from services import bidding, comments, hiring, jobs, moving, wallet
 from services import tables as t
+from services.accounts import users
 from services.life import Terms
 from services.schemas import Person
 from services.times import DAY

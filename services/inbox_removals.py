@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import inbox_events, users
+from services import inbox_events
+from services.accounts import users
+from services.accounts.users import Ref
 from services.database import outbox
 from services.inbox_events import IDS_AT_ONCE, Counts
 from services.schemas import Shape
 from services.tables import inboxes, notifications
-from services.users import Ref
 
 _n = notifications.c
 _COLUMNS = (_n.id, _n.user_id, _n.seen_at, _n.read_at, _n.archived_at, _n.expired_at)

@@ -4,8 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services import users, wallet
-from services.account_schemas import Self
+from services import wallet
+from services.accounts import users
+from services.accounts.schemas import Self
 from services.schemas import Role
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from services import conversations, log_removals, message_events, message_notices, standing, users
+from services import conversations, log_removals, message_events, message_notices, standing
+from services.accounts import users
+from services.accounts.users import Ref
 from services.errors import Conflict, Forbidden, InvalidField
 from services.ids import new_id
 from services.message_events import Changed
@@ -13,7 +15,6 @@ from services.message_shapes import Conversation
 from services.standing import MOST_MEMBERS, Unread
 from services.tables import conversations as conversation_rows
 from services.tables import members
-from services.users import Ref
 
 _c, _m = conversation_rows.c, members.c
 

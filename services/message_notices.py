@@ -7,12 +7,12 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from services import inbox_removals, notifications
+from services.accounts.users import Ref
 from services.letters import Letter
 from services.message_shapes import Message
 from services.tables import conversations, members, messages, users
 from services.tables import notifications as notices
 from services.times import SECOND
-from services.users import Ref
 
 # Who read or said something in a conversation this lately is taken to be looking at it. They are notified after this
 # time of what they have not read by then: nothing is swallowed, and nobody is buzzed for what is before their eyes.

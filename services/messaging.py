@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, insert, or_, select, update
 
-from services import membership, message_events, message_notices, messages, notifications, standing, users
+from services import membership, message_events, message_notices, messages, notifications, standing
+from services.accounts import users
+from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.ids import new_id
 from services.message_notices import LOOKING_MS
@@ -15,7 +17,6 @@ from services.schemas import Person
 from services.standing import Unread
 from services.tables import attachments, conversations, members
 from services.tables import messages as rows
-from services.users import Ref
 from services.words import To, Words
 
 # What a page shows in place, and what must be nothing else for a message of type image.

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from services import notifications, users
+from services import notifications
+from services.accounts import users
+from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.letters import Letter
 from services.schemas import Shape
-from services.users import Ref
 
 # Recipients of one call: some 50 ms of the writer's time.
 RECIPIENTS = 1_000

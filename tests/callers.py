@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.policy import Policy
-from services.keys import SCOPES
+from services.accounts.api_keys import SCOPES
 from tests.hub import PASSWORD, Hub, Person
 from tests.server import Server
 

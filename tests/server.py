@@ -19,7 +19,7 @@ import msgspec
 
 from api.control import NewKey
 from api.control_socket import ask
-from services import keys
+from services.accounts import api_keys as keys
 from tests.forked import Forked, run
 
 ROOT: Final = Path(__file__).parents[1]

@@ -13,10 +13,10 @@ from api.commands.store import now_ms, perform_act
 from api.control import Currency, DemoFill, DemoSteps
 from api.demo import DemoUser
 from api.settings import Settings
+from services.accounts.password_hashing import Passwords
 from services.attachment_files import AttachmentFiles
 from services.demo_story import PEOPLE
 from services.demo_talk import make_files
-from services.passwords import Passwords
 
 # Steps of the crowd in one request, which must fit through the hub's socket.
 STEPS_AT_ONCE: Final = 250

@@ -9,8 +9,8 @@ from api.commands.output import print_json, print_table
 from api.commands.store import perform_act
 from api.control import KeyName, NewKey
 from api.settings import Settings
-from services import keys
-from services.account_schemas import ApiKey
+from services.accounts import api_keys as keys
+from services.accounts.schemas import ApiKey
 
 
 @click.group("keys")

@@ -15,7 +15,7 @@ from api.commands.output import print_json, say
 from api.commands.store import ask_hub
 from api.control import Listener
 from api.settings import Settings
-from services import keys
+from services.accounts import api_keys as keys
 
 
 @click.command("tail")

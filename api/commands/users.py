@@ -11,11 +11,11 @@ from api.commands.output import print_json, print_table, say
 from api.commands.store import perform_act
 from api.control import NewPassword, NewUser, UserEmail, UsersAfter
 from api.settings import Settings
-from services.account_schemas import ListedUser, Self
+from services.accounts.password_hashing import Passwords
+from services.accounts.schemas import ListedUser, Self
+from services.accounts.users import checked_email
 from services.event_log.channels import ROLES
-from services.passwords import Passwords
 from services.schemas import Role
-from services.users import checked_email
 
 SHORTEST: Final = 8
 LONGEST: Final = 128

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from api.app import App, build
 from api.protocol import BoundedProtocol
 from api.settings import Settings
-from services import logins, users
+from services.accounts import sessions as logins
+from services.accounts import users
 from services.migrate import upgrade
 
 # So many may wait to be accepted.

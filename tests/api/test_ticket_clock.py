@@ -6,8 +6,8 @@ import pytest
 
 from api.app import build
 from api.settings import Settings
+from services.accounts.tokens import TICKET_SECONDS
 from services.migrate import upgrade
-from services.tokens import TICKET_SECONDS
 
 HOUR = 3_600_000
 

@@ -135,7 +135,7 @@ async def test_the_socket_does_what_is_in_its_table_and_nothing_else(hub: Hub) -
     async def code(line: bytes) -> str:
         return str(json.loads(await anyio.to_thread.run_sync(ask, line))["code"])
 
-    assert await code(b'{"act":"services.users.create","arguments":{}}\n') == "NOT_FOUND"
+    assert await code(b'{"act":"services.accounts.users.create","arguments":{}}\n') == "NOT_FOUND"
     assert await code(b'{"act":"keys.revoke","arguments":{"name":1}}\n') == "INVALID_FIELD"
     assert await code(b'{"act":"keys.revoke","arguments":{"name":"a","now":0}}\n') == "INVALID_FIELD"
     assert await code(b'{"act":"keys.list","arguments":{}} trailing\n') == "INVALID_JSON"

@@ -30,8 +30,8 @@ from api.errors import STATUS
 from api.operation import Operation
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
-from services import confirming
-from services.tokens import Tokens
+from services.accounts import email_verification as confirming
+from services.accounts.tokens import Tokens
 from tests.callers import KINDS, Callers, allowed
 from tests.hub import PASSWORD, Hub, Person
 from tests.push_service import Browser

@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from services import bidding, hiring, jobs, moving, users, wallet
+from services import bidding, hiring, jobs, moving, wallet
+from services.accounts import users
 from services.database.outbox import Draft
 from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus

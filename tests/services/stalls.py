@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from services import jobs, users, wallet
+from services import jobs, wallet
+from services.accounts import users
 from services.job_schemas import Job
 from services.schemas import Person, Role
 

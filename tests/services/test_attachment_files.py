@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection
 
 from api.file_collector import FileCollector
-from services import attachment_files, attachment_types, attachments, users
+from services import attachment_files, attachment_types, attachments
+from services.accounts import users
 from services.attachment_files import AttachmentFiles, Draft
 from services.attachments import File
 from services.database.database import Database

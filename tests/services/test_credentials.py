@@ -8,13 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from services import access, keys, logins, users
-from services.account_schemas import Self
-from services.callers import Caller
-from services.credentials import ENDS, Credentials
+from services.accounts import account_access as access
+from services.accounts import api_keys as keys
+from services.accounts import sessions as logins
+from services.accounts import users
+from services.accounts.callers import Caller
+from services.accounts.credential_cache import ENDS, Credentials
+from services.accounts.schemas import Self
+from services.accounts.sessions import IDLE_MS, TOUCH_MS
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
-from services.logins import IDLE_MS, TOUCH_MS
 
 NOW = 1_700_000_000_000
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from services import conversations, demo_talk, messages, users
+from services import conversations, demo_talk, messages
+from services.accounts import users
 from services.attachment_files import AttachmentFiles
 from services.schemas import Person
 from services.times import DAY

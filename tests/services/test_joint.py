@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services import inbox, notifications, sending, users
+from services import inbox, notifications, sending
+from services.accounts import users
+from services.accounts.users import Ref
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch, Joint
@@ -19,7 +21,6 @@ from services.letters import Letter
 from services.sending import Sent, Single
 from services.tables import announcements
 from services.times import render
-from services.users import Ref
 
 # What is looked at is how units end a batch, and not how slow the machine is.
 pytestmark = pytest.mark.usefixtures("unhurried")

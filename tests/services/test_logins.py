@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, select
 
-from services import keys, logins, users
-from services.account_schemas import Self
+from services.accounts import api_keys as keys
+from services.accounts import sessions as logins
+from services.accounts import users
+from services.accounts.schemas import Self
+from services.accounts.sessions import IDLE_MS, LOGINS_PER_USER
 from services.database.outbox import Draft
 from services.errors import Conflict, InvalidField, NotFound, Unauthenticated
-from services.logins import IDLE_MS, LOGINS_PER_USER
 from services.tables import api_keys
 from services.tables import logins as table
 from services.times import HOUR

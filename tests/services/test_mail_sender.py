@@ -10,12 +10,12 @@ from api.mailer import MailServer
 from api.push_sender import TRIES
 from api.push_service import PushService
 from services import inbox_changes, preferences
+from services.accounts.tokens import Tokens
 from services.database.database import Database
 from services.preferences import DEFAULTS
 from services.quiet import Quiet
 from services.tables import addresses
 from services.times import DAY, HOUR, MINUTE, SECOND
-from services.tokens import Tokens
 from tests.mail_server import LocalMailServer, link_in, text_of
 from tests.push_service import LocalPushService, Reply
 from tests.sending_world import NOON, World

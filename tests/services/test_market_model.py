@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from services import banking, bidding, books, closing, due, editing, hiring, job_events, jobs, moving, users, wallet
+from services import banking, bidding, books, closing, due, editing, hiring, job_events, jobs, moving, wallet
+from services.accounts import users
+from services.accounts.users import Ref
 from services.books import Look
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
@@ -25,7 +27,6 @@ from services.tables import accounts, notifications
 from services.tables import bids as bid_rows
 from services.tables import jobs as job_rows
 from services.times import DAY
-from services.users import Ref
 from tests.services.market_model import Bid, Job, Market, Refused, User
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from services import (
     messaging,
     receipts,
     tables,
-    users,
 )
+from services.accounts import users
 from services.database import outbox
 from services.errors import Forbidden, InvalidField
 from services.message_notices import LOOKING_MS

@@ -8,7 +8,8 @@ from unicodedata import normalize
 import pytest
 from sqlalchemy import Connection, text
 
-from services import bidding, bids, comments, job_lists, jobs, migrate, profiles, users
+from services import bidding, bids, comments, job_lists, jobs, migrate
+from services.accounts import profiles, users
 from services.job_search import Wanted
 from services.schemas import Person
 from tests.services.gigs import NOW

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, select
 
-from services import inbox, inbox_changes, notifications, sending, users
+from services import inbox, inbox_changes, notifications, sending
+from services.accounts import users
+from services.accounts.users import Ref
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
@@ -14,7 +16,6 @@ from services.errors import DomainError, InvalidField
 from services.letters import Action, Letter
 from services.sending import Parcel
 from services.tables import notifications as rows
-from services.users import Ref
 
 NOW = 1_000_000
 

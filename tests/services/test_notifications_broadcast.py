@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services import announcements, broadcasts, notifications, users
-from services.callers import Caller, User
+from services import announcements, broadcasts, notifications
+from services.accounts import users
+from services.accounts.callers import Caller, User
 from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications, users
+from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications
+from services.accounts import users
+from services.accounts.users import Ref
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.inbox_acts import Verb
 from services.inbox_steps import Changes, Rest, Step
 from services.letters import Action, Letter
-from services.users import Ref
 from tests.services.inbox_client import Client
 
 KEYS = st.sampled_from([None, "a", "b"])

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from services import inbox, logins, notifications, users
+from services import inbox, notifications
+from services.accounts import sessions as logins
+from services.accounts import users
 from services.chores import Keep, all_chores
 from services.database import idempotency, outbox
 from services.database.database import Database

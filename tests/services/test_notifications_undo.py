@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
-from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications, users
+from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications
+from services.accounts import users
 from services.database import outbox
 from services.errors import InvalidField, NotFound
 from services.inbox_acts import Verb

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from services.accounts.password_hashing import THREADS, Passwords
 from services.errors import Overloaded, RateLimited
-from services.passwords import THREADS, Passwords
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, insert
 
-from services import bidding, bids, books, comments, due, job_events, profiles
+from services import bidding, bids, books, comments, due, job_events
+from services.accounts import profiles
 from services.database.sqlite import engine as sqlite
 from services.tables import metadata
 from tests.services.gigs import NOW, bid, gig, post

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from services import delivery, inbox, inbox_changes, logins, notifications, preferences, subscriptions, users
+from services import delivery, inbox, inbox_changes, notifications, preferences, subscriptions
+from services.accounts import sessions as logins
+from services.accounts import users
 from services.database import outbox
 from services.errors import InvalidField, NotFound
 from services.letters import Letter

@@ -13,7 +13,8 @@ from realtime.cursor import Cursor
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.resume import Verdict
-from services import presences, tables, users
+from services import presences, tables
+from services.accounts import users
 from services.database.database import Database
 from services.event_log.history import History
 from services.membership import new_member

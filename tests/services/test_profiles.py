@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from services import access, bids, closing, profiles, stats, users
+from services import bids, closing, stats
+from services.accounts import account_access as access
+from services.accounts import profiles, users
 from services.errors import NotFound
 from services.stats import Stats
 from tests.services.gigs import NOW, gig, person, to

@@ -18,7 +18,8 @@ from api.push_connections import ANSWER_BYTES
 from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
 from api.push_service import PushService
 from services import inbox_changes as changes
-from services import logins, preferences, pushes, subscriptions
+from services import preferences, pushes, subscriptions
+from services.accounts import sessions as logins
 from services.database.database import Database
 from services.preferences import DEFAULTS, Choice
 from services.quiet import Quiet

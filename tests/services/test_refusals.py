@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from services import banking, bidding, books, closing, comments, editing, hiring, wallet
+from services.accounts.users import Ref
 from services.database.outbox import Draft
 from services.database.sqlite import engine as sqlite
 from services.editing import Edit
@@ -23,7 +24,6 @@ from services.errors import (
     NotFound,
 )
 from services.schemas import Person
-from services.users import Ref
 from services.wallet import MOST
 from tests.services.gigs import FUNDS, NOW, TERMS, Gig, bid, gig, person, post, to
 

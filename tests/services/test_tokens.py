@@ -6,8 +6,8 @@ import hashlib
 import pytest
 from itsdangerous import URLSafeTimedSerializer
 
+from services.accounts.tokens import TICKET_SECONDS, Tickets, Tokens
 from services.errors import Overloaded, Unauthenticated
-from services.tokens import TICKET_SECONDS, Tickets, Tokens
 
 OLD, NEW = "o" * 40, "n" * 40
 

@@ -4,13 +4,15 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
-from services import access, logins, users
-from services.account_schemas import Self
+from services.accounts import account_access as access
+from services.accounts import sessions as logins
+from services.accounts import users
+from services.accounts.schemas import Self
+from services.accounts.users import Ref
 from services.database.outbox import Draft
 from services.errors import Conflict, InvalidField, NotFound, Unauthenticated
 from services.schemas import Role
 from services.tables import inboxes
-from services.users import Ref
 
 NOW = 1_700_000_000_000
 

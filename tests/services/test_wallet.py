@@ -8,13 +8,14 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, text
 
-from services import banking, bidding, hiring, jobs, users, wallet
+from services import banking, bidding, hiring, jobs, wallet
+from services.accounts import users
+from services.accounts.users import Ref
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
 from services.payment_schemas import Entry, Wallet
 from services.schemas import Person
-from services.users import Ref
 
 NOW = 1_700_000_000_000
 

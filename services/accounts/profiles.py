@@ -3,7 +3,7 @@
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
-from services.account_schemas import Profile
+from services.accounts.schemas import Profile
 from services.errors import NotFound
 from services.tables import users
 from services.times import render

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from realtime.multimap import Several, all_of, put, take_out
-from services import keys, logins, users
-from services.callers import Caller, User
+from services.accounts import api_keys as keys
+from services.accounts import sessions as logins
+from services.accounts import users
+from services.accounts.callers import Caller, User
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.errors import DomainError

@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from services import text as texts
-from services.account_schemas import ListedUser, Self
-from services.callers import User
+from services.accounts.callers import User
+from services.accounts.schemas import ListedUser, Self
 from services.database import outbox
 from services.database.statements import Prepared, as_list, each_of
 from services.errors import Conflict, InvalidField, NotFound

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from services import account_schemas
+from services.accounts import schemas as account_schemas
 from services.database import outbox
 from services.errors import Conflict, InvalidField, NotFound
 from services.event_log import channels

@@ -6,9 +6,9 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from services import account_schemas
 from services import pagination as pages
-from services.callers import User
+from services.accounts import schemas as account_schemas
+from services.accounts.callers import User
 from services.database import outbox
 from services.database.statements import Prepared, as_list, each_of
 from services.errors import NotFound, PasswordReplaced, Unauthenticated
