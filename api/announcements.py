@@ -2,8 +2,9 @@
 
 from api.bodies import Body, Line200, PageQuery, Text2000, Url
 from api.call import Call
-from services import announcements, times
-from services.notification_schemas import Announcement, Priority
+from services import times
+from services.notifications import announcements
+from services.notifications.schemas import Announcement, Priority
 from services.pagination import Page
 
 

@@ -47,7 +47,7 @@ from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from services import audit, notifications
+from services import audit
 from services.accounts.password_hashing import Passwords
 from services.accounts.tokens import Tickets, Tokens
 from services.attachment_files import AttachmentFiles
@@ -61,6 +61,7 @@ from services.event_log.history import History
 from services.ids import new_id
 from services.job_moves import Moved
 from services.mails import Letterhead
+from services.notifications import inbox as notifications
 from services.scheduling.scheduler import Retention
 from services.thumbnails import Thumbnails
 from services.times import DAY

@@ -4,9 +4,9 @@ from typing import Any
 
 from api.bodies import Body, Line200
 from api.call import Call
-from services import broadcasts
-from services.broadcasts import Accepted
 from services.event_log import channels
+from services.notifications import broadcasts
+from services.notifications.broadcasts import Accepted
 
 
 class Broadcast(Body, frozen=True):

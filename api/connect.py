@@ -16,7 +16,7 @@ from realtime.stream import Session
 from services import times
 from services.errors import Forbidden, Overloaded, StorageUnavailable
 from services.event_log import channels
-from services.inbox_events import Counts
+from services.notifications.events import Counts
 from services.schemas import Shape
 
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.

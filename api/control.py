@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import books, demo, demo_steps, joining, ledger, sending, times
+from services import books, demo, demo_steps, joining, ledger, times
 from services.accounts import account_access as access
 from services.accounts import api_keys as keys
 from services.accounts import users
@@ -18,10 +18,11 @@ from services.attachments import File
 from services.database.database import Database
 from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound
-from services.letters import Action, Letter
-from services.notification_schemas import Category, Priority
+from services.notifications import sending
+from services.notifications.draft import Action, Letter
+from services.notifications.schemas import Category, Priority
+from services.notifications.sending import Parcel
 from services.schemas import Role
-from services.sending import Parcel
 from services.tables import users as accounts
 
 # Steps of the demo in one unit of work, which takes some 15 ms.

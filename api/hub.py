@@ -23,7 +23,7 @@ from services.accounts.tokens import Tickets, Tokens
 from services.attachment_files import AttachmentFiles
 from services.database.batch_loader import Lookup
 from services.database.database import Database
-from services.inbox_events import Counts
+from services.notifications.events import Counts
 from services.thumbnails import Thumbnails
 
 

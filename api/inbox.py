@@ -7,11 +7,13 @@ from msgspec import Meta
 
 from api.bodies import Body, Id, PageQuery
 from api.call import Call
-from services import inbox, inbox_changes, inbox_undo
 from services.errors import InvalidField
-from services.inbox_acts import Verb
-from services.inbox_steps import Changes, Step
-from services.notification_schemas import Notification
+from services.notifications import changes as inbox_changes
+from services.notifications import listing as inbox
+from services.notifications import undo as inbox_undo
+from services.notifications.change_rules import Verb
+from services.notifications.change_steps import Changes, Step
+from services.notifications.schemas import Notification
 
 # Rows that one call may name.
 IDS = 1_000

@@ -12,12 +12,12 @@ from api.addresses import group
 from api.auth import Email, Password
 from api.bodies import Body, Query
 from api.call import Call
-from services import preferences
 from services.accounts import account_access as access
 from services.accounts import email_verification as confirming
 from services.accounts import users
 from services.accounts.tokens import Purpose
 from services.errors import InvalidField, NotFound, PasswordReplaced, RateLimited, Unauthenticated
+from services.notifications import preferences
 
 # For how long a link is good; what ends e-mails is good for ever.
 CONFIRM_SECONDS: Final = 24 * 3_600

@@ -7,16 +7,18 @@ from msgspec import Meta
 
 from api.bodies import Body, Icon, Id, Line40, Line64, Line200, Text2000, Url
 from api.call import Call
-from services import inbox_removals, sending, times
+from services import times
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import InvalidField
-from services.inbox_events import IDS_AT_ONCE
-from services.inbox_removals import Retracted
-from services.letters import ACTIONS, Action, Letter
-from services.notification_schemas import Category, Priority
-from services.sending import RECIPIENTS, Parcel, Single
-from services.sending import Sent as Sent
+from services.notifications import removal as inbox_removals
+from services.notifications import sending
+from services.notifications.draft import ACTIONS, Action, Letter
+from services.notifications.events import IDS_AT_ONCE
+from services.notifications.removal import Retracted
+from services.notifications.schemas import Category, Priority
+from services.notifications.sending import RECIPIENTS, Parcel, Single
+from services.notifications.sending import Sent as Sent
 
 BATCH_BYTES = 1024 * 1024
 

@@ -2,10 +2,11 @@
 
 from api.bodies import Body
 from api.call import Call
-from services import delivery, preferences
+from services import delivery
 from services.delivery import Delivery
-from services.preferences import CATEGORIES, DEFAULTS, Choice, Preferences
-from services.quiet import Quiet
+from services.notifications import preferences
+from services.notifications.preferences import CATEGORIES, DEFAULTS, Choice, Preferences
+from services.notifications.quiet_hours import Quiet
 
 
 class Chosen(Body, frozen=True):

@@ -23,16 +23,16 @@ from api import (
 from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
-from services import inbox as inboxes
 from services.accounts.schemas import Logins, Self, SignIn, Ticket
-from services.broadcasts import Accepted
 from services.event_log.channels import ROLES
-from services.inbox_acts import Verb
-from services.inbox_removals import Retracted
-from services.inbox_steps import Changes
-from services.notification_schemas import Announcement, Notification
+from services.notifications import listing as inboxes
+from services.notifications.broadcasts import Accepted
+from services.notifications.change_rules import Verb
+from services.notifications.change_steps import Changes
+from services.notifications.removal import Retracted
+from services.notifications.schemas import Announcement, Notification
+from services.notifications.sending import Sent
 from services.pagination import Page
-from services.sending import Sent
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
     ("read", "Mark notifications as read."),

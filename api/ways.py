@@ -6,7 +6,7 @@ from api import mail, preferences, push
 from api.operation import Operation
 from api.policy import ANYBODY, USER
 from services.delivery import Delivery
-from services.preferences import Preferences
+from services.notifications.preferences import Preferences
 from services.pushes import Tested
 from services.subscriptions import Subscribed
 

@@ -19,14 +19,14 @@ from pathlib import Path
 import uvloop
 from sqlalchemy import Connection, insert
 
-from services import notifications
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite_store
 from services.database.sqlite.batch import Runner, Work
 from services.errors import Conflict
-from services.letters import Letter
 from services.migrate import upgrade
+from services.notifications import inbox as notifications
+from services.notifications.draft import Letter
 from services.tables import announcements
 
 SECONDS = 1.5

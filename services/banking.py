@@ -4,10 +4,11 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from services import money, notifications, wallet
+from services import money, wallet
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import IdempotencyKeyReused
+from services.notifications import inbox as notifications
 from services.payment_schemas import Entry
 
 

@@ -4,12 +4,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from services import job_events, notifications
+from services import job_events
 from services import pagination as pages
 from services.errors import NotFound
 from services.ids import new_id
 from services.job_schemas import Comment
-from services.letters import Letter
+from services.notifications import inbox as notifications
+from services.notifications.draft import Letter
 from services.pagination import Page
 from services.schemas import Person
 from services.tables import comments, jobs, users

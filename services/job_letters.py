@@ -3,8 +3,8 @@
 from typing import Any, Final, Literal
 
 from services import job_events, money
-from services.letters import Letter
 from services.life import Standing
+from services.notifications.draft import Letter
 from services.schemas import Person
 from services.times import render
 

@@ -6,10 +6,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
-from services import inbox_removals, notifications
 from services.accounts.users import Ref
-from services.letters import Letter
 from services.message_shapes import Message
+from services.notifications import inbox as notifications
+from services.notifications import removal as inbox_removals
+from services.notifications.draft import Letter
 from services.tables import conversations, members, messages, users
 from services.tables import notifications as notices
 from services.times import SECOND

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, insert, or_, select, update
 
-from services import membership, message_events, message_notices, messages, notifications, standing
+from services import membership, message_events, message_notices, messages, standing
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.ids import new_id
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Attachment, Message
+from services.notifications import inbox as notifications
 from services.schemas import Person
 from services.standing import Unread
 from services.tables import attachments, conversations, members

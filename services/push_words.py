@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.notification_schemas import Priority
+from services.notifications.schemas import Priority
 from services.pushes import Order
 from services.times import DAY, HOUR
 

@@ -7,11 +7,12 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from services import quiet, subscriptions
+from services import subscriptions
 from services.errors import Conflict
 from services.ids import new_id
-from services.notification_schemas import Category, Priority
-from services.preferences import of_row
+from services.notifications import quiet_hours as quiet
+from services.notifications.preferences import of_row
+from services.notifications.schemas import Category, Priority
 from services.schemas import Shape
 from services.tables import addresses, events, inboxes, notifications, preferences, pushes, users
 from services.tables import subscriptions as browsers

@@ -14,13 +14,14 @@ from api.mail_post import MailPost
 from api.mailer import Mailer, MailServer
 from api.push_sender import PushSender
 from api.push_service import PushService
-from services import delivery, notifications, subscriptions
+from services import delivery, subscriptions
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.accounts.tokens import Tokens
 from services.database.database import Database
 from services.delivery import Delivery
 from services.mails import Letterhead
+from services.notifications import inbox as notifications
 from services.tables import addresses
 from tests.push_service import Browser, LocalPushService
 

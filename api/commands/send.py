@@ -13,8 +13,8 @@ from api.commands.post import Sender, through_http, through_store
 from api.commands.progress import progress
 from api.control import Notice
 from api.settings import Settings
-from services.letters import Action
-from services.notification_schemas import Category, Priority
+from services.notifications.draft import Action
+from services.notifications.schemas import Category, Priority
 
 # Longer than any body may be, in characters.
 LONGEST_LINE: Final = 8_192

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from realtime.event import Event
-from services import inbox
+from services.notifications import listing as inbox
 
 Item = dict[str, Any]
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select, update
 
-from services import closing, due, inbox
+from services import closing, due
 from services.chores import DUE_SECONDS, Keep, all_chores
 from services.database.database import Database
 from services.database.outbox import Draft
@@ -23,6 +23,7 @@ from services.due import RETRY_MS, STEP_ROWS
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
 from services.job_moves import Moved
 from services.job_schemas import Job
+from services.notifications import listing as inbox
 from services.scheduling.scheduler import STEPS_IN_A_ROW, Chore, Retention
 from services.schemas import Person
 from services.tables import accounts, jobs

@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, text
 
-from services import bidding, bids, hiring, job_events, jobs, notifications
+from services import bidding, bids, hiring, job_events, jobs
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import DomainError
+from services.notifications import inbox as notifications
 from services.schemas import Person
 from tests.services import market
 

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services import inbox, notifications, sending
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
@@ -17,8 +16,11 @@ from services.database.database import Database
 from services.database.sqlite.writer import Batch, Joint
 from services.database.statements import Prepared
 from services.errors import DomainError, InvalidField
-from services.letters import Letter
-from services.sending import Sent, Single
+from services.notifications import inbox as notifications
+from services.notifications import listing as inbox
+from services.notifications import sending
+from services.notifications.draft import Letter
+from services.notifications.sending import Sent, Single
 from services.tables import announcements
 from services.times import render
 

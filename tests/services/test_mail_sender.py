@@ -9,11 +9,12 @@ from api.endpoints import Endpoints
 from api.mailer import MailServer
 from api.push_sender import TRIES
 from api.push_service import PushService
-from services import inbox_changes, preferences
 from services.accounts.tokens import Tokens
 from services.database.database import Database
-from services.preferences import DEFAULTS
-from services.quiet import Quiet
+from services.notifications import changes as inbox_changes
+from services.notifications import preferences
+from services.notifications.preferences import DEFAULTS
+from services.notifications.quiet_hours import Quiet
 from services.tables import addresses
 from services.times import DAY, HOUR, MINUTE, SECOND
 from tests.mail_server import LocalMailServer, link_in, text_of

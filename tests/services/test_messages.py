@@ -9,8 +9,6 @@ from sqlalchemy import Connection, select
 from services import (
     blocks,
     conversations,
-    inbox,
-    inbox_changes,
     membership,
     message_changes,
     message_notices,
@@ -24,6 +22,8 @@ from services.database import outbox
 from services.errors import Forbidden, InvalidField
 from services.message_notices import LOOKING_MS
 from services.message_shapes import Message
+from services.notifications import changes as inbox_changes
+from services.notifications import listing as inbox
 from services.receipts import LOOKED_AT
 from services.schemas import Person
 from services.standing import MOST_MEMBERS

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from services import blocks, membership, message_changes, message_notices, messaging, notifications, receipts
+from services import blocks, membership, message_changes, message_notices, messaging, receipts
 from services.accounts import users
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import Conflict, DomainError, Forbidden, InvalidField, NotFound
+from services.notifications import inbox as notifications
 from services.schemas import Person
 from services.words import To, Words
 from tests.services.talk_client import Page

@@ -6,15 +6,18 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, select
 
-from services import inbox, inbox_changes, notifications, sending
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.errors import DomainError, InvalidField
-from services.letters import Action, Letter
-from services.sending import Parcel
+from services.notifications import changes as inbox_changes
+from services.notifications import inbox as notifications
+from services.notifications import listing as inbox
+from services.notifications import sending
+from services.notifications.draft import Action, Letter
+from services.notifications.sending import Parcel
 from services.tables import notifications as rows
 
 NOW = 1_000_000

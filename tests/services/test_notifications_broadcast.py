@@ -7,14 +7,15 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services import announcements, broadcasts, notifications
 from services.accounts import users
 from services.accounts.callers import Caller, User
 from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.errors import Forbidden, InvalidField
-from services.letters import Letter
+from services.notifications import announcements, broadcasts
+from services.notifications import inbox as notifications
+from services.notifications.draft import Letter
 
 NOW = 1_000_000
 

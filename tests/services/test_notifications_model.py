@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
-from services.inbox_acts import Verb
-from services.inbox_steps import Changes, Rest, Step
-from services.letters import Action, Letter
+from services.notifications import changes as inbox_changes
+from services.notifications import inbox as notifications
+from services.notifications import listing as inbox
+from services.notifications import removal as inbox_removals
+from services.notifications import undo as inbox_undo
+from services.notifications.change_rules import Verb
+from services.notifications.change_steps import Changes, Rest, Step
+from services.notifications.draft import Action, Letter
 from tests.services.inbox_client import Client
 
 KEYS = st.sampled_from([None, "a", "b"])

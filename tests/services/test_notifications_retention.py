@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from services import inbox, notifications
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.chores import Keep, all_chores
@@ -17,7 +16,9 @@ from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.event_log import log_retention as log_trim
 from services.event_log.log_retention import LogTrim
-from services.letters import Letter
+from services.notifications import inbox as notifications
+from services.notifications import listing as inbox
+from services.notifications.draft import Letter
 from services.scheduling.scheduler import STEP_ROWS, Chore, Retention
 from services.tables import answers, events, inboxes, undos
 from services.tables import logins as login_rows

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services import text as texts
 from services.errors import InvalidField
-from services.letters import Action, Letter
+from services.notifications.draft import Action, Letter
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
 

@@ -7,13 +7,17 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
-from services import inbox, inbox_changes, inbox_removals, inbox_undo, notifications
 from services.accounts import users
 from services.database import outbox
 from services.errors import InvalidField, NotFound
-from services.inbox_acts import Verb
-from services.inbox_steps import Changes, Step
-from services.letters import Letter
+from services.notifications import changes as inbox_changes
+from services.notifications import inbox as notifications
+from services.notifications import listing as inbox
+from services.notifications import removal as inbox_removals
+from services.notifications import undo as inbox_undo
+from services.notifications.change_rules import Verb
+from services.notifications.change_steps import Changes, Step
+from services.notifications.draft import Letter
 from services.tables import notifications as table
 from services.tables import undos
 

@@ -7,15 +7,19 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from services import delivery, inbox, inbox_changes, notifications, preferences, subscriptions
+from services import delivery, subscriptions
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.database import outbox
 from services.errors import InvalidField, NotFound
-from services.letters import Letter
-from services.notification_schemas import Category
-from services.preferences import CATEGORIES, DEFAULTS, LOCKED, Choice
-from services.quiet import Quiet
+from services.notifications import changes as inbox_changes
+from services.notifications import inbox as notifications
+from services.notifications import listing as inbox
+from services.notifications import preferences
+from services.notifications.draft import Letter
+from services.notifications.preferences import CATEGORIES, DEFAULTS, LOCKED, Choice
+from services.notifications.quiet_hours import Quiet
+from services.notifications.schemas import Category
 from services.tables import addresses, pushes
 from services.tables import notifications as notices
 from services.times import HOUR, MINUTE

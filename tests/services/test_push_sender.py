@@ -17,12 +17,12 @@ from api.endpoints import SENDS, Endpoints
 from api.push_connections import ANSWER_BYTES
 from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
 from api.push_service import PushService
-from services import inbox_changes as changes
-from services import preferences, pushes, subscriptions
+from services import pushes, subscriptions
 from services.accounts import sessions as logins
 from services.database.database import Database
-from services.preferences import DEFAULTS, Choice
-from services.quiet import Quiet
+from services.notifications import changes, preferences
+from services.notifications.preferences import DEFAULTS, Choice
+from services.notifications.quiet_hours import Quiet
 from services.tables import events
 from services.tables import pushes as orders
 from services.tables import subscriptions as browsers

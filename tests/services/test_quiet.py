@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import quiet
 from services.errors import InvalidField
-from services.quiet import DAYS, Quiet
+from services.notifications import quiet_hours as quiet
+from services.notifications.quiet_hours import DAYS, Quiet
 
 NIGHT = Quiet(from_="22:00", to="07:00", time_zone="Europe/Berlin")
 

@@ -6,9 +6,9 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services.inbox_acts import Act, Verb
-from services.inbox_events import Counts
-from services.notifications import counts_of
+from services.notifications.change_rules import Act, Verb
+from services.notifications.events import Counts
+from services.notifications.inbox import counts_of
 from services.schemas import Shape
 from services.tables import inboxes
 

@@ -10,7 +10,7 @@ from services.database import outbox
 from services.errors import InvalidField
 from services.event_log import channels
 from services.ids import new_id
-from services.notification_schemas import Announcement, Priority
+from services.notifications.schemas import Announcement, Priority
 from services.tables import announcements
 from services.times import render, render_optional
 

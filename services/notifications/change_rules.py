@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from services.inbox_events import State
+from services.notifications.events import State
 from services.tables import notifications
 
 Verb = Literal["read", "unread", "seen", "archive", "unarchive"]

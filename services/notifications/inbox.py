@@ -9,16 +9,17 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from services import inbox_events, ways
 from services.database import outbox
 from services.database.statements import Prepared, as_list, each_of
 from services.ids import new_id
-from services.inbox_events import Arrived
-from services.inbox_events import Counts as Counts  # who asks for `counts_of` names them too
-from services.letters import Action, Letter
-from services.notification_schemas import Category, Priority
+from services.notifications import events as inbox_events
+from services.notifications import routing as ways
+from services.notifications.draft import Action, Letter
+from services.notifications.events import Arrived
+from services.notifications.events import Counts as Counts  # who asks for `counts_of` names them too
+from services.notifications.routing import Fate
+from services.notifications.schemas import Category, Priority
 from services.tables import inboxes, notifications
-from services.ways import Fate
 
 _n = notifications.c
 _encoder = msgspec.json.Encoder()

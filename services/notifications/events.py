@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from services.database import outbox
 from services.event_log import channels
-from services.letters import Letter
-from services.notification_schemas import Notification
+from services.notifications.draft import Letter
+from services.notifications.schemas import Notification
 from services.schemas import Shape
 from services.times import render, render_optional
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from services.errors import InvalidField
-from services.notification_schemas import Category
-from services.quiet import Quiet
+from services.notifications.quiet_hours import Quiet
+from services.notifications.schemas import Category
 from services.schemas import Shape
 from services.tables import addresses, preferences, users
 

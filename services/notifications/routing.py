@@ -7,12 +7,12 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, literal_column, null, select, union_all
 
-from services import quiet
 from services.database.statements import Prepared
 from services.ids import new_id
-from services.letters import Letter
-from services.notification_schemas import Category
-from services.preferences import CATEGORIES, DEFAULTS, Preferences, of_row
+from services.notifications import quiet_hours as quiet
+from services.notifications.draft import Letter
+from services.notifications.preferences import CATEGORIES, DEFAULTS, Preferences, of_row
+from services.notifications.schemas import Category
 from services.tables import addresses, preferences, pushes, subscriptions, users
 from services.times import MINUTE
 

@@ -6,12 +6,13 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
 
-from services import inbox_events, inbox_steps
 from services import pagination as pages
 from services.database import outbox
 from services.errors import InvalidField, NotFound
-from services.inbox_acts import VISIBLE
-from services.notification_schemas import Notification
+from services.notifications import change_steps as inbox_steps
+from services.notifications import events as inbox_events
+from services.notifications.change_rules import VISIBLE
+from services.notifications.schemas import Notification
 from services.schemas import Shape
 from services.tables import notifications
 

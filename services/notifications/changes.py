@@ -7,12 +7,14 @@ from typing import Any
 from msgspec import UNSET
 from sqlalchemy import Connection, bindparam, select
 
-from services import inbox_events, inbox_steps, inbox_undo
 from services.errors import InvalidField
 from services.ids import FORM
-from services.inbox_acts import ACTS, Verb
-from services.inbox_events import Counts
-from services.inbox_steps import Changes, Rest, Step
+from services.notifications import change_steps as inbox_steps
+from services.notifications import events as inbox_events
+from services.notifications import undo as inbox_undo
+from services.notifications.change_rules import ACTS, Verb
+from services.notifications.change_steps import Changes, Rest, Step
+from services.notifications.events import Counts
 from services.tables import notifications
 
 # Rows one transaction changes: some 50 ms, in which nobody else can write.

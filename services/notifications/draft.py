@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from services import text as texts
 from services.errors import InvalidField
-from services.notification_schemas import Category, Priority
+from services.notifications.schemas import Category, Priority
 
 DATA_BYTES = 8 * 1024
 # What browsers show of a system notification's actions (Notification.maxActions).

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from services import notifications
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import InvalidField
-from services.letters import Letter
+from services.notifications import inbox as notifications
+from services.notifications.draft import Letter
 from services.schemas import Shape
 
 # Recipients of one call: some 50 ms of the writer's time.

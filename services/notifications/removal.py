@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import inbox_events
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
-from services.inbox_events import IDS_AT_ONCE, Counts
+from services.notifications import events as inbox_events
+from services.notifications.events import IDS_AT_ONCE, Counts
 from services.schemas import Shape
 from services.tables import inboxes, notifications
 

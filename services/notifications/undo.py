@@ -11,12 +11,13 @@ from typing import Any
 from msgspec import UNSET
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from services import inbox_events, inbox_steps
 from services.errors import NotFound
 from services.ids import new_id
-from services.inbox_acts import UNDOS
-from services.inbox_events import IDS_AT_ONCE, Counts
-from services.inbox_steps import Changes, Rest, Step
+from services.notifications import change_steps as inbox_steps
+from services.notifications import events as inbox_events
+from services.notifications.change_rules import UNDOS
+from services.notifications.change_steps import Changes, Rest, Step
+from services.notifications.events import IDS_AT_ONCE, Counts
 from services.tables import undos
 from services.times import SECOND
 
