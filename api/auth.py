@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from api.bodies import Body, Line80, PageQuery, Skills
 from api.call import Call
-from services import joining
 from services.accounts import account_access as access
 from services.accounts import sessions as logins
 from services.accounts import users
@@ -21,6 +20,7 @@ from services.accounts.schemas import Logins, Self, SignIn
 from services.database import idempotency
 from services.errors import IdempotencyKeyReused, NotFound, PasswordReplaced, Unauthenticated
 from services.ids import new_id
+from services.payments import registration as joining
 
 B = TypeVar("B")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import books, demo, demo_steps, joining, ledger, times
+from services import demo, demo_steps, times
 from services.accounts import account_access as access
 from services.accounts import api_keys as keys
 from services.accounts import users
@@ -22,6 +22,9 @@ from services.notifications import sending
 from services.notifications.draft import Action, Letter
 from services.notifications.schemas import Category, Priority
 from services.notifications.sending import Parcel
+from services.payments import currency as ledger
+from services.payments import reconciliation as books
+from services.payments import registration as joining
 from services.schemas import Role
 from services.tables import users as accounts
 

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from realtime.rate_limiter import Limit
-from services.money import WITHOUT_CENTS
+from services.payments.amounts import WITHOUT_CENTS
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network

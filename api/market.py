@@ -12,7 +12,7 @@ from services.hiring import Hired
 from services.job_lists import Suggestions
 from services.job_schemas import Bid, Comment, Job
 from services.pagination import Page
-from services.payment_schemas import Entry, Wallet
+from services.payments.schemas import Entry, Wallet
 from services.stats import Stats
 
 OPERATIONS: Final[Sequence[Operation]] = (

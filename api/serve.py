@@ -23,8 +23,8 @@ from api.protocol import BoundedProtocol
 from api.settings import Settings
 from api.stream import take_over_shutdown
 from api.watch import Watch
-from services import ledger
 from services.lock import DataLock
+from services.payments import currency as ledger
 from services.preparation import prepare
 
 # A command that writes while nobody serves holds the lock for a moment; a second hub is refused after this long.

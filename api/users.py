@@ -5,11 +5,11 @@ from typing import Literal
 from api.auth import Email
 from api.bodies import Body, Line80
 from api.call import Call
-from services import joining
 from services import text as texts
 from services.accounts import profiles
 from services.accounts.schemas import Profile, Self
 from services.errors import InvalidField
+from services.payments import registration as joining
 
 EXTERNAL_ID_LENGTH = 128
 # What the server writes where a path is not UTF-8; two such ids would be one.

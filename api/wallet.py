@@ -2,11 +2,12 @@
 
 from api.bodies import Amount, Body, Id, PageQuery
 from api.call import Call
-from services import banking, wallet
 from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.pagination import Page
-from services.payment_schemas import Entry, Wallet
+from services.payments import deposits_and_withdrawals as banking
+from services.payments import wallet
+from services.payments.schemas import Entry, Wallet
 
 
 class Deposit(Body, frozen=True):

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from services import books
-from services.books import Look
+from services.payments import reconciliation as books
+from services.payments.reconciliation import Look
 from services.scheduling.scheduler import Chore
 from services.times import DAY
 

@@ -5,12 +5,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, job_moves, money
+from services import job_events, job_moves
 from services.database.statements import Prepared
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
 from services.job_schemas import Bid
 from services.notifications import inbox as notifications
+from services.payments import amounts as money
 from services.schemas import Person
 from services.tables import bids, jobs, users
 from services.times import render

@@ -2,13 +2,14 @@
 
 from sqlalchemy import Connection
 
-from services import bidding, job_events, job_letters, job_moves, wallet
+from services import bidding, job_events, job_letters, job_moves
 from services.errors import Conflict, Forbidden
 from services.job_letters import End
 from services.job_moves import Moved
 from services.job_schemas import Job
 from services.life import Standing
 from services.notifications import inbox as notifications
+from services.payments import wallet
 
 
 def complete(tx: Connection, job: Standing, *, now: int) -> Job:

@@ -6,10 +6,11 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
-from services import bidding, comments, hiring, jobs, moving, wallet
+from services import bidding, comments, hiring, jobs, moving
 from services import tables as t
 from services.accounts import users
 from services.life import Terms
+from services.payments import wallet
 from services.schemas import Person
 from services.times import DAY
 

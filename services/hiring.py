@@ -5,11 +5,13 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from services import bidding, job_events, job_moves, money, wallet
+from services import bidding, job_events, job_moves
 from services.database.statements import IntegrityError, Prepared
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
 from services.notifications import inbox as notifications
 from services.notifications.draft import Letter
+from services.payments import amounts as money
+from services.payments import wallet
 from services.schemas import Shape
 from services.tables import bids, jobs, users
 from services.times import render

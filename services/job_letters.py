@@ -2,9 +2,10 @@
 
 from typing import Any, Final, Literal
 
-from services import job_events, money
+from services import job_events
 from services.life import Standing
 from services.notifications.draft import Letter
+from services.payments import amounts as money
 from services.schemas import Person
 from services.times import render
 

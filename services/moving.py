@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services import closing, job_moves, life, wallet, working
+from services import closing, job_moves, life, working
 from services.errors import InvalidField
 from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus
 from services.life import Act, Standing, Terms
+from services.payments import wallet
 from services.schemas import Person, Role
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services import bidding, hiring, job_events, job_letters, job_moves, wallet
+from services import bidding, hiring, job_events, job_letters, job_moves
 from services.job_schemas import Job
 from services.life import Standing
 from services.notifications import inbox as notifications
+from services.payments import wallet
 from services.schemas import Person
 
 

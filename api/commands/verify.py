@@ -8,8 +8,8 @@ from api.commands.progress import progress
 from api.commands.store import now_ms, perform_act
 from api.control import Looked
 from api.settings import Settings
-from services.books import Look
 from services.database.sqlite import engine as sqlite
+from services.payments.reconciliation import Look
 
 
 class Verdict(msgspec.Struct, frozen=True):

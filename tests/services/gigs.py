@@ -6,12 +6,13 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from services import bidding, hiring, jobs, moving, wallet
+from services import bidding, hiring, jobs, moving
 from services.accounts import users
 from services.database.outbox import Draft
 from services.job_moves import Moved
 from services.job_schemas import Job, JobStatus
 from services.life import Terms
+from services.payments import wallet
 from services.schemas import Person, Role
 from services.tables import accounts, transfers
 from services.tables import bids as bid_rows

@@ -4,9 +4,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from services import jobs, wallet
+from services import jobs
 from services.accounts import users
 from services.job_schemas import Job
+from services.payments import wallet
 from services.schemas import Person, Role
 
 NOW = 1_800_000_000_000

@@ -3,10 +3,13 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from services import audit, bidding, books, closing, due, editing, hiring, job_moves, jobs, joining, wallet
-from services.books import Look
+from services import audit, bidding, closing, due, editing, hiring, job_moves, jobs
 from services.editing import Edit
 from services.errors import BooksFrozen
+from services.payments import reconciliation as books
+from services.payments import registration as joining
+from services.payments import wallet
+from services.payments.reconciliation import Look
 from services.scheduling.scheduler import Chore
 from services.times import DAY
 from tests.services.gigs import FUNDS, NOW, Gig, balances, bid, gig, person, post, to

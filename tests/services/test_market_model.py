@@ -13,15 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from services import banking, bidding, books, closing, due, editing, hiring, job_events, jobs, moving, wallet
+from services import bidding, closing, due, editing, hiring, job_events, jobs, moving
 from services.accounts import users
 from services.accounts.users import Ref
-from services.books import Look
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.editing import Edit
 from services.errors import DomainError
 from services.life import Terms
+from services.payments import deposits_and_withdrawals as banking
+from services.payments import reconciliation as books
+from services.payments import wallet
+from services.payments.reconciliation import Look
 from services.schemas import Person
 from services.tables import accounts, notifications
 from services.tables import bids as bid_rows

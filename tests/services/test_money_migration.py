@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 
 from services import closing as ends
 from services import due, hiring, job_moves, life, migrate
-from services.books import Look
 from services.errors import Conflict
+from services.payments.reconciliation import Look
 from services.schemas import Person
 from services.tables import jobs, transfers
 from services.times import DAY

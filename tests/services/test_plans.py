@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, insert
 
-from services import bidding, bids, books, comments, due, job_events
+from services import bidding, bids, comments, due, job_events
 from services.accounts import profiles
 from services.database.sqlite import engine as sqlite
+from services.payments import reconciliation as books
 from services.tables import metadata
 from tests.services.gigs import NOW, bid, gig, post
 from tests.services.plans import plan

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from services import banking, bidding, books, closing, comments, editing, hiring, wallet
+from services import bidding, closing, comments, editing, hiring
 from services.accounts.users import Ref
 from services.database.outbox import Draft
 from services.database.sqlite import engine as sqlite
@@ -23,8 +23,11 @@ from services.errors import (
     InvalidField,
     NotFound,
 )
+from services.payments import deposits_and_withdrawals as banking
+from services.payments import reconciliation as books
+from services.payments import wallet
+from services.payments.wallet import MOST
 from services.schemas import Person
-from services.wallet import MOST
 from tests.services.gigs import FUNDS, NOW, TERMS, Gig, bid, gig, person, post, to
 
 Act = Callable[[Connection, Gig], object]

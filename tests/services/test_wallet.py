@@ -8,13 +8,15 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, text
 
-from services import banking, bidding, hiring, jobs, wallet
+from services import bidding, hiring, jobs
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
-from services.payment_schemas import Entry, Wallet
+from services.payments import deposits_and_withdrawals as banking
+from services.payments import wallet
+from services.payments.schemas import Entry, Wallet
 from services.schemas import Person
 
 NOW = 1_700_000_000_000

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services import wallet
 from services.accounts import users
 from services.accounts.schemas import Self
+from services.payments import wallet
 from services.schemas import Role
 
 

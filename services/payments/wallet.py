@@ -9,7 +9,7 @@ from services.database.statements import Prepared
 from services.errors import BooksFrozen, Conflict, InsufficientFunds
 from services.ids import new_id
 from services.pagination import Page
-from services.payment_schemas import Entry, EntryKind, Wallet
+from services.payments.schemas import Entry, EntryKind, Wallet
 from services.tables import accounts, freezes, transfers
 from services.times import render
 

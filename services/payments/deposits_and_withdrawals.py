@@ -4,12 +4,13 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from services import money, wallet
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import IdempotencyKeyReused
 from services.notifications import inbox as notifications
-from services.payment_schemas import Entry
+from services.payments import amounts as money
+from services.payments import wallet
+from services.payments.schemas import Entry
 
 
 def deposit(tx: Connection, *, user: Ref, amount: int, payment_id: str, currency: str, now: int) -> Entry:
