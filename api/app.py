@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import job_log
 from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
@@ -59,7 +58,8 @@ from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.event_log.history import History
 from services.ids import new_id
-from services.job_moves import Moved
+from services.jobs import log_lines as job_log
+from services.jobs.transitions import Moved
 from services.mails import Letterhead
 from services.notifications import inbox as notifications
 from services.scheduling.scheduler import Retention

@@ -4,10 +4,10 @@ from sqlalchemy import Connection
 
 from api.bodies import Amount, Body, Nothing, PageQuery, Text5000
 from api.call import Call
-from services import bidding, bids, hiring
 from services.errors import InvalidField
-from services.hiring import Hire, Hired
-from services.job_schemas import Bid
+from services.jobs import bidding, bids, hiring
+from services.jobs.hiring import Hire, Hired
+from services.jobs.schemas import Bid
 from services.pagination import Page
 from services.schemas import Person
 

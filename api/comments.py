@@ -2,8 +2,8 @@
 
 from api.bodies import Body, PageQuery, Text2000
 from api.call import Call
-from services import comments
-from services.job_schemas import Comment
+from services.jobs import comments
+from services.jobs.schemas import Comment
 from services.pagination import Page
 from services.schemas import Person
 

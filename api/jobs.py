@@ -5,7 +5,6 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field
 from sqlalchemy import Connection
 
-from api import job_log
 from api.bodies import (
     Amount,
     AmountBound,
@@ -21,14 +20,19 @@ from api.bodies import (
     Text10000,
 )
 from api.call import Call
-from services import closing, editing, job_lists, jobs, limits, moving, times
-from services.editing import Edit
+from services import limits, times
 from services.errors import InvalidField
-from services.job_lists import Suggestions
-from services.job_moves import Moved
-from services.job_schemas import Job, JobStatus
-from services.job_search import Wanted
-from services.life import Terms
+from services.jobs import closing, editing
+from services.jobs import listing as job_lists
+from services.jobs import log_lines as job_log
+from services.jobs import posting as jobs
+from services.jobs import status_change as moving
+from services.jobs.editing import Edit
+from services.jobs.lifecycle import Terms
+from services.jobs.listing import Suggestions
+from services.jobs.schemas import Job, JobStatus
+from services.jobs.search_query import Wanted
+from services.jobs.transitions import Moved
 from services.pagination import Page
 from services.schemas import Person, Role
 

@@ -8,12 +8,12 @@ from api.bodies import Nothing, PageQuery
 from api.operation import Operation
 from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
 from services.accounts.schemas import Profile
-from services.hiring import Hired
-from services.job_lists import Suggestions
-from services.job_schemas import Bid, Comment, Job
+from services.jobs.hiring import Hired
+from services.jobs.listing import Suggestions
+from services.jobs.schemas import Bid, Comment, Job
+from services.jobs.statistics import Stats
 from services.pagination import Page
 from services.payments.schemas import Entry, Wallet
-from services.stats import Stats
 
 OPERATIONS: Final[Sequence[Operation]] = (
     Operation(

@@ -33,7 +33,7 @@ from api.secret_keys import weakness
 from realtime.rate_limiter import Limit
 from services import limits
 from services.attachment_copies import folder_of
-from services.life import Terms
+from services.jobs.lifecycle import Terms
 from services.secret_file import MIN_SECRET
 from services.times import DAY
 

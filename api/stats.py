@@ -1,8 +1,8 @@
 """The market in numbers, over HTTP."""
 
 from api.call import Call
-from services import stats
-from services.stats import Stats
+from services.jobs import statistics as stats
+from services.jobs.statistics import Stats
 
 
 async def show(call: Call[None, None]) -> Stats:

@@ -19,12 +19,12 @@ import uvloop
 from sqlalchemy import insert
 
 from bench.wire import percentile
-from services import job_lists
 from services import pagination as pages
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
 from services.ids import new_id
-from services.job_search import Wanted
+from services.jobs import listing as job_lists
+from services.jobs.search_query import Wanted
 from services.migrate import upgrade
 from services.tables import jobs, users
 

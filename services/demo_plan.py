@@ -15,7 +15,7 @@ from mimesis.locales import Locale
 
 from services.demo_steps import Step
 from services.demo_words import COMMENTS, NOTES, OFFERS, REPLIES, TRADES, Trade
-from services.job_schemas import JobStatus
+from services.jobs.schemas import JobStatus
 from services.schemas import Role
 from services.times import DAY, HOUR, MINUTE
 

@@ -6,10 +6,12 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 
-from services import bidding, comments, hiring, jobs, moving
 from services import tables as t
 from services.accounts import users
-from services.life import Terms
+from services.jobs import bidding, comments, hiring
+from services.jobs import posting as jobs
+from services.jobs import status_change as moving
+from services.jobs.lifecycle import Terms
 from services.payments import wallet
 from services.schemas import Person
 from services.times import DAY

@@ -21,11 +21,12 @@ import msgspec
 from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
-from services import hiring, moving
 from services.database import idempotency
 from services.database.database import Database
-from services.job_schemas import JobStatus
-from services.life import Terms
+from services.jobs import hiring
+from services.jobs import status_change as moving
+from services.jobs.lifecycle import Terms
+from services.jobs.schemas import JobStatus
 from services.schemas import Person, Role
 
 NOW: Final = 1_700_000_000_000

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from services import hiring
 from services.database.database import Database
 from services.errors import DomainError
+from services.jobs import hiring
 
 
 async def hire(database: Database, bid_id: str, owner_id: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def circle(modules: Mapping[str, str]) -> list[str]:
 
 
 def _module_of(name: str, modules: Mapping[str, str]) -> str | None:
-    """`services.hiring.hire` is in `services.hiring`; a package's `__init__` counts only when named itself."""
+    """`services.jobs.hiring.hire` is in `services.jobs.hiring`; a package's `__init__` counts only when named itself."""
     while name and name not in modules:
         name = name.rpartition(".")[0]
     return name or None

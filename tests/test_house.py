@@ -39,7 +39,7 @@ def test_imports_go_from_api_to_services_to_realtime_only() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("realtime.x", "import services.hiring"),
+        ("realtime.x", "import services.jobs.hiring"),
         ("realtime.x", "import msgspec"),
         ("realtime.x", "import sqlite3"),
         ("realtime.x", "from http import HTTPStatus"),

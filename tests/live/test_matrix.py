@@ -10,7 +10,7 @@ import pytest
 
 from api.operation import Operation
 from api.routes import OPERATIONS
-from services.job_schemas import JobStatus
+from services.jobs.schemas import JobStatus
 from tests.hub import PASSWORD, Hub, Person
 from tests.live.gigs import Gig, bid, end_soon, gig, post
 from tests.server import Server

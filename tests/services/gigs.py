@@ -6,12 +6,14 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from services import bidding, hiring, jobs, moving
 from services.accounts import users
 from services.database.outbox import Draft
-from services.job_moves import Moved
-from services.job_schemas import Job, JobStatus
-from services.life import Terms
+from services.jobs import bidding, hiring
+from services.jobs import posting as jobs
+from services.jobs import status_change as moving
+from services.jobs.lifecycle import Terms
+from services.jobs.schemas import Job, JobStatus
+from services.jobs.transitions import Moved
 from services.payments import wallet
 from services.schemas import Person, Role
 from services.tables import accounts, transfers

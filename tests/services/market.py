@@ -7,11 +7,12 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, event
 
-from services import bidding, jobs
 from services.database import statements as prepared
 from services.database.outbox import Draft
 from services.errors import DomainError
-from services.job_schemas import Bid, Job
+from services.jobs import bidding
+from services.jobs import posting as jobs
+from services.jobs.schemas import Bid, Job
 from services.payments import registration as joining
 from services.schemas import Person, Role
 

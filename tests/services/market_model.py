@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.life import Terms
+from services.jobs.lifecycle import Terms
 
 QUIET_MS: Final = 1_000
 HIRED: Final = ("assigned", "in_progress", "submitted")

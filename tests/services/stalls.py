@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from services import jobs
 from services.accounts import users
-from services.job_schemas import Job
+from services.jobs import posting as jobs
+from services.jobs.schemas import Job
 from services.payments import wallet
 from services.schemas import Person, Role
 

@@ -6,12 +6,13 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, select
 
-from services import bidding, bids, hiring, jobs
 from services.database.database import Database
 from services.database.outbox import Draft
 from services.database.sqlite.writer import Batch
 from services.errors import Conflict, Forbidden, NotFound
-from services.job_schemas import Bid
+from services.jobs import bidding, bids, hiring
+from services.jobs import posting as jobs
+from services.jobs.schemas import Bid
 from services.schemas import Person
 from services.tables import bids as rows
 from tests.services.market import NOW, bid, heard, mail, meanwhile, people, post, refused

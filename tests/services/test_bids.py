@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection
 
-from services import bidding, bids, hiring
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.job_schemas import Bid
+from services.jobs import bidding, bids, hiring
+from services.jobs.schemas import Bid
 from services.pagination import Page
 from tests.services.market import NOW, bid, people, post
 

@@ -4,11 +4,11 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from services import closing, comments
 from services.database.outbox import Draft
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.job_schemas import Job
+from services.jobs import closing, comments
+from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import comments as rows
 from services.tables import users

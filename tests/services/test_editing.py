@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from services import bidding, editing, job_events, jobs
 from services.database.outbox import Draft
-from services.editing import Edit
 from services.errors import Conflict, Forbidden, InsufficientFunds, InvalidField, NotFound
-from services.job_schemas import Job
+from services.jobs import bidding, editing
+from services.jobs import events as job_events
+from services.jobs import posting as jobs
+from services.jobs.editing import Edit
+from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import jobs as rows
 from services.tables import transfers

@@ -20,10 +20,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, text
 
-from services import bidding, bids, hiring, job_events, jobs
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import DomainError
+from services.jobs import bidding, bids, hiring
+from services.jobs import events as job_events
+from services.jobs import posting as jobs
 from services.notifications import inbox as notifications
 from services.schemas import Person
 from tests.services import market

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 
 from realtime.event import Event
-from services import bidding, bids, editing, hiring, jobs
 from services.database.database import Database
 from services.database.outbox import Draft
 from services.database.sqlite.writer import Batch
-from services.editing import Edit
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
-from services.job_schemas import Bid, Job
+from services.jobs import bidding, bids, editing, hiring
+from services.jobs import posting as jobs
+from services.jobs.editing import Edit
+from services.jobs.schemas import Bid, Job
 from services.payments import wallet
 from services.schemas import Person
 from tests.services.conftest import Together

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services import bidding, hiring, job_events, jobs
 from services.database.outbox import Draft
-from services.job_events import QUIET_MS
-from services.job_schemas import Job
+from services.jobs import bidding, hiring
+from services.jobs import events as job_events
+from services.jobs import posting as jobs
+from services.jobs.events import QUIET_MS
+from services.jobs.schemas import Job
 from tests.services.market import NOW, bid, heard, people, post
 
 MANY = 100

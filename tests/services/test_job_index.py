@@ -5,10 +5,11 @@ import random
 import pytest
 from sqlalchemy import Connection, text
 
-from services import editing, job_lists
 from services.database.sqlite import engine as sqlite
-from services.editing import Edit
-from services.job_search import Wanted
+from services.jobs import editing
+from services.jobs import listing as job_lists
+from services.jobs.editing import Edit
+from services.jobs.search_query import Wanted
 from services.migrations.versions.m0005_jobs import FILL
 from tests.services.gigs import NOW, gig, person, post, to
 from tests.services.stalls import put

@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, insert, text
 
-from services import editing, job_lists, job_search
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
-from services.editing import Edit
 from services.errors import InvalidField
-from services.job_schemas import Job
-from services.job_search import Wanted
+from services.jobs import editing
+from services.jobs import listing as job_lists
+from services.jobs import search_query as job_search
+from services.jobs.editing import Edit
+from services.jobs.schemas import Job
+from services.jobs.search_query import Wanted
 from services.schemas import Person
 from services.tables import skills as skill_rows
 from services.tables.job_search import BUDGET

@@ -4,11 +4,13 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services import hiring, job_lists, jobs
 from services.database.outbox import Draft
 from services.errors import InvalidField, NotFound
-from services.job_schemas import Job
-from services.job_search import Wanted
+from services.jobs import hiring
+from services.jobs import listing as job_lists
+from services.jobs import posting as jobs
+from services.jobs.schemas import Job
+from services.jobs.search_query import Wanted
 from tests.services.market import NOW, bid, heard, people, post
 
 

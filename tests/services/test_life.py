@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from services import life
 from services.errors import Conflict, DomainError, GigNotOpen
-from services.job_schemas import JobStatus
-from services.life import MOVES, Move, Party, Standing, Status, Terms
+from services.jobs import lifecycle as life
+from services.jobs.lifecycle import MOVES, Move, Party, Standing, Status, Terms
+from services.jobs.schemas import JobStatus
 from services.schemas import Person
 
 NOW = 1_000_000

@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select, text
 
-from services import bidding, closing, due, editing, hiring, job_events, jobs, moving
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
-from services.editing import Edit
 from services.errors import DomainError
-from services.life import Terms
+from services.jobs import bidding, closing, editing, hiring
+from services.jobs import deadlines as due
+from services.jobs import events as job_events
+from services.jobs import posting as jobs
+from services.jobs import status_change as moving
+from services.jobs.editing import Edit
+from services.jobs.lifecycle import Terms
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import reconciliation as books
 from services.payments import wallet

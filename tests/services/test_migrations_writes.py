@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from services import job_lists
-from services.job_search import Wanted
+from services.jobs import listing as job_lists
+from services.jobs.search_query import Wanted
 from services.migrations.versions.m0005_jobs import FILL
 from tests.services.old_stores import at_revision
 

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
-from services import closing as ends
-from services import due, hiring, job_moves, life, migrate
+from services import migrate
 from services.errors import Conflict
+from services.jobs import closing as ends
+from services.jobs import deadlines as due
+from services.jobs import hiring
+from services.jobs import lifecycle as life
+from services.jobs import transitions as job_moves
 from services.payments.reconciliation import Look
 from services.schemas import Person
 from services.tables import jobs, transfers

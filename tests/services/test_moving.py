@@ -6,12 +6,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from services import bidding, closing, due, editing, hiring, job_events, job_lists, job_moves, jobs, working
 from services.database.outbox import Draft
-from services.editing import Edit
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
-from services.job_schemas import JobStatus
-from services.life import Terms
+from services.jobs import bidding, closing, editing, hiring, working
+from services.jobs import deadlines as due
+from services.jobs import events as job_events
+from services.jobs import listing as job_lists
+from services.jobs import posting as jobs
+from services.jobs import transitions as job_moves
+from services.jobs.editing import Edit
+from services.jobs.lifecycle import Terms
+from services.jobs.schemas import JobStatus
 from services.tables import jobs as rows
 from services.times import DAY, SECOND
 from tests.services.gigs import (

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from services import hiring
+from services.jobs import hiring
 from tests.services.market import NOW, bid, people, post
 
 

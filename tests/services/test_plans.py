@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, insert
 
-from services import bidding, bids, comments, due, job_events
 from services.accounts import profiles
 from services.database.sqlite import engine as sqlite
+from services.jobs import bidding, bids, comments
+from services.jobs import deadlines as due
+from services.jobs import events as job_events
 from services.payments import reconciliation as books
 from services.tables import metadata
 from tests.services.gigs import NOW, bid, gig, post

@@ -3,11 +3,12 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from services import bids, closing, stats
 from services.accounts import account_access as access
 from services.accounts import profiles, users
 from services.errors import NotFound
-from services.stats import Stats
+from services.jobs import bids, closing
+from services.jobs import statistics as stats
+from services.jobs.statistics import Stats
 from tests.services.gigs import NOW, gig, person, to
 
 RECOUNT = text("""

@@ -7,11 +7,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from services import bidding, closing, comments, editing, hiring
 from services.accounts.users import Ref
 from services.database.outbox import Draft
 from services.database.sqlite import engine as sqlite
-from services.editing import Edit
 from services.errors import (
     BooksFrozen,
     Conflict,
@@ -23,6 +21,8 @@ from services.errors import (
     InvalidField,
     NotFound,
 )
+from services.jobs import bidding, closing, comments, editing, hiring
+from services.jobs.editing import Edit
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import reconciliation as books
 from services.payments import wallet

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, text
 
-from services import bidding, hiring, jobs
 from services.accounts import users
 from services.accounts.users import Ref
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
+from services.jobs import bidding, hiring
+from services.jobs import posting as jobs
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import wallet
 from services.payments.schemas import Entry, Wallet

@@ -2,12 +2,15 @@
 
 from sqlalchemy import Connection
 
-from services import bidding, job_events, job_letters, job_moves
 from services.errors import Conflict, Forbidden
-from services.job_letters import End
-from services.job_moves import Moved
-from services.job_schemas import Job
-from services.life import Standing
+from services.jobs import bidding
+from services.jobs import events as job_events
+from services.jobs import notification_drafts as job_letters
+from services.jobs import transitions as job_moves
+from services.jobs.lifecycle import Standing
+from services.jobs.notification_drafts import End
+from services.jobs.schemas import Job
+from services.jobs.transitions import Moved
 from services.notifications import inbox as notifications
 from services.payments import wallet
 

@@ -5,9 +5,11 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from services import bidding, job_events, job_moves
 from services.database.statements import IntegrityError, Prepared
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
+from services.jobs import bidding
+from services.jobs import events as job_events
+from services.jobs import transitions as job_moves
 from services.notifications import inbox as notifications
 from services.notifications.draft import Letter
 from services.payments import amounts as money

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from services import job_events
 from services import pagination as pages
 from services.errors import NotFound
 from services.ids import new_id
-from services.job_schemas import Comment
+from services.jobs import events as job_events
+from services.jobs.schemas import Comment
 from services.notifications import inbox as notifications
 from services.notifications.draft import Letter
 from services.pagination import Page

@@ -4,11 +4,12 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import job_events, job_search
 from services import pagination as pages
 from services import text as texts
-from services.job_schemas import Job
-from services.job_search import Wanted
+from services.jobs import events as job_events
+from services.jobs import search_query as job_search
+from services.jobs.schemas import Job
+from services.jobs.search_query import Wanted
 from services.pagination import Page
 from services.schemas import Shape
 from services.tables import job_index, jobs, skills, users

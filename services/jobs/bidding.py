@@ -5,11 +5,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services import job_events, job_moves
 from services.database.statements import Prepared
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
-from services.job_schemas import Bid
+from services.jobs import events as job_events
+from services.jobs import transitions as job_moves
+from services.jobs.schemas import Bid
 from services.notifications import inbox as notifications
 from services.payments import amounts as money
 from services.schemas import Person

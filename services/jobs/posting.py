@@ -7,11 +7,12 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services import job_events, limits
+from services import limits
 from services import text as texts
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.job_schemas import Job
+from services.jobs import events as job_events
+from services.jobs.schemas import Job
 from services.payments import wallet
 from services.schemas import Person
 from services.tables import jobs, users

@@ -2,8 +2,8 @@
 
 from typing import Any, Final, Literal
 
-from services import job_events
-from services.life import Standing
+from services.jobs import events as job_events
+from services.jobs.lifecycle import Standing
 from services.notifications.draft import Letter
 from services.payments import amounts as money
 from services.schemas import Person

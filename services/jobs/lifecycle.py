@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.errors import Conflict, DomainError, GigNotOpen
-from services.job_schemas import JobStatus
+from services.jobs.schemas import JobStatus
 from services.schemas import Person, Role
 from services.times import render
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, case, literal_column, or_, se
 from services.database import outbox
 from services.errors import Conflict
 from services.event_log import channels
-from services.job_schemas import Job
+from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import jobs, users
 from services.times import SECOND, render, render_optional

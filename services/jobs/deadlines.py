@@ -6,9 +6,11 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, bindparam, exists, func, select
 
-from services import closing, job_moves, life
 from services.errors import Conflict, NotFound
-from services.job_moves import Moved
+from services.jobs import closing
+from services.jobs import lifecycle as life
+from services.jobs import transitions as job_moves
+from services.jobs.transitions import Moved
 from services.tables import freezes, jobs
 from services.times import HOUR
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services import closing, job_moves, life, working
 from services.errors import InvalidField
-from services.job_moves import Moved
-from services.job_schemas import Job, JobStatus
-from services.life import Act, Standing, Terms
+from services.jobs import closing, working
+from services.jobs import lifecycle as life
+from services.jobs import transitions as job_moves
+from services.jobs.lifecycle import Act, Standing, Terms
+from services.jobs.schemas import Job, JobStatus
+from services.jobs.transitions import Moved
 from services.payments import wallet
 from services.schemas import Person, Role
 
@@ -24,7 +26,7 @@ def move(
     terms: Terms,
     now: int,
 ) -> Moved:
-    """Bring a job to `target`, where `services.life` lets this user do so.
+    """Bring a job to `target`, where `services.jobs.lifecycle` lets this user do so.
 
     Raises NotFound, GigNotOpen (too late for a job that is had at once), Conflict, BooksFrozen (money would move), and
     InvalidField for a note where no changes are asked for.

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services import bidding, hiring, job_events, job_letters, job_moves
-from services.job_schemas import Job
-from services.life import Standing
+from services.jobs import bidding, hiring
+from services.jobs import events as job_events
+from services.jobs import notification_drafts as job_letters
+from services.jobs import transitions as job_moves
+from services.jobs.lifecycle import Standing
+from services.jobs.schemas import Job
 from services.notifications import inbox as notifications
 from services.payments import wallet
 from services.schemas import Person

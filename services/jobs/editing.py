@@ -5,9 +5,11 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, bindparam, select, update
 
-from services import job_events, job_moves, jobs
 from services.errors import Conflict, Forbidden
-from services.job_schemas import Job
+from services.jobs import events as job_events
+from services.jobs import posting as jobs
+from services.jobs import transitions as job_moves
+from services.jobs.schemas import Job
 from services.payments import wallet
 from services.tables import jobs as rows
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from services.job_moves import Moved
-from services.life import Act
+from services.jobs.lifecycle import Act
+from services.jobs.transitions import Moved
 
 _EVENTS: Final[Mapping[Act, str]] = {
     "take": "accepted",

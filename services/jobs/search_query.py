@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, selec
 
 from services import limits
 from services import text as texts
-from services.job_schemas import JobStatus
+from services.jobs.schemas import JobStatus
 from services.tables import job_terms
 from services.tables.job_search import BUDGET, STATUS
 

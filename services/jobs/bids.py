@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 
 from services import pagination as pages
 from services.errors import NotFound
-from services.job_schemas import Bid
+from services.jobs.schemas import Bid
 from services.pagination import Page
 from services.schemas import Person
 from services.tables import bids, jobs, users

@@ -5,10 +5,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services import job_events, life
 from services.errors import Conflict, DomainError, NotFound
-from services.job_schemas import Job
-from services.life import Act, Standing, Status
+from services.jobs import events as job_events
+from services.jobs import lifecycle as life
+from services.jobs.lifecycle import Act, Standing, Status
+from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import bids, jobs, users
 
