@@ -15,8 +15,8 @@ from services.attachment_files import Draft
 from services.attachments import File
 from services.errors import FileNotAllowed, NotFound
 from services.image_metadata import NotUnderstood
-from services.message_shapes import Attachment
-from services.messaging import IMAGES
+from services.messages.schemas import Attachment
+from services.messages.sending import IMAGES
 from services.thumbnails import NotAnImage
 
 MIB: Final = 1024 * 1024

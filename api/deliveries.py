@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from realtime.cursor import Cursor
-from services import receipts
 from services.database.database import Database
+from services.messages import receipts
 from services.scheduling.background import Background
 
 TURN_SECONDS = 0.5

@@ -9,12 +9,16 @@ from starlette.responses import Response
 
 from api.bodies import Body, Id, Line64, PageLimit, Query
 from api.call import Call
-from services import message_changes, messages, messaging, receipts, standing
 from services import pagination as pages
 from services.errors import InvalidField
-from services.message_shapes import Message, Messages, MessageType, Read
+from services.messages import editing as message_changes
+from services.messages import history as messages
+from services.messages import membership as standing
+from services.messages import receipts
+from services.messages import sending as messaging
+from services.messages.draft import CONTENT, FILES, To, Words
+from services.messages.schemas import Message, Messages, MessageType, Read
 from services.schemas import Person
-from services.words import CONTENT, FILES, To, Words
 
 # What it may hold is said where words are checked, in `Words`.
 Content = Annotated[str, Meta(max_length=CONTENT)]

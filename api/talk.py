@@ -7,7 +7,7 @@ from api import attachments, conversations, messages, presence
 from api.bodies import PageQuery
 from api.operation import Operation
 from api.policy import USER
-from services.message_shapes import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read
+from services.messages.schemas import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read
 from services.pagination import Page
 from services.presence_schemas import Presences
 

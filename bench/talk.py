@@ -15,9 +15,11 @@ from sqlalchemy import Connection, insert, update
 from bench import servers, wire
 from bench.__main__ import MARK, Ear, open_streams, paced, sign_up
 from bench.servers import Server, decode
-from services import membership, messages, tables
+from services import tables
 from services.accounts import users
 from services.database.database import Database
+from services.messages import groups as membership
+from services.messages import history as messages
 from services.migrate import upgrade
 
 SECONDS = 4.0

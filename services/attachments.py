@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select
 
-from services import messages
 from services.errors import NotFound, QuotaExceeded
 from services.ids import new_id
-from services.message_shapes import Attachment
+from services.messages import history as messages
+from services.messages.schemas import Attachment
 from services.tables import attachments, members
 from services.tables import messages as message_rows
 from services.times import DAY

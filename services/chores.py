@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import attachments, message_notices, pushes
+from services import attachments, pushes
 from services.accounts import sessions as logins
 from services.database import idempotency
 from services.event_log import log_retention as log_trim
 from services.jobs import deadlines as due
 from services.jobs import events as job_events
+from services.messages import notifications as message_notices
 from services.notifications import removal as inbox_removals
 from services.notifications import undo as inbox_undo
 from services.scheduling.scheduler import STEP_ROWS, Chore, Find

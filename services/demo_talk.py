@@ -7,14 +7,18 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import attachments, membership, messaging, receipts, standing
+from services import attachments
 from services import tables as t
 from services.attachment_files import AttachmentFiles
 from services.attachments import File
+from services.messages import groups as membership
+from services.messages import membership as standing
+from services.messages import receipts
+from services.messages import sending as messaging
+from services.messages.draft import To, Words
 from services.schemas import Person
 from services.thumbnails import look
 from services.times import DAY, HOUR, MINUTE
-from services.words import To, Words
 
 _TALKED = select(t.conversations.c.id).where(t.conversations.c.pair == bindparam("pair"))
 _GROUP = select(t.conversations.c.id).where(

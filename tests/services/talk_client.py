@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from realtime.event import Event
-from services import conversations, messages
+from services.messages import conversations
+from services.messages import history as messages
 
 Item = dict[str, Any]
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from services import conversations, demo_talk, messages
+from services import demo_talk
 from services.accounts import users
 from services.attachment_files import AttachmentFiles
+from services.messages import conversations
+from services.messages import history as messages
 from services.schemas import Person
 from services.times import DAY
 

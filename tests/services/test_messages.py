@@ -6,28 +6,24 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
-from services import (
-    blocks,
-    conversations,
-    membership,
-    message_changes,
-    message_notices,
-    messages,
-    messaging,
-    receipts,
-    tables,
-)
+from services import tables
 from services.accounts import users
 from services.database import outbox
 from services.errors import Forbidden, InvalidField
-from services.message_notices import LOOKING_MS
-from services.message_shapes import Message
+from services.messages import blocks, conversations, receipts
+from services.messages import editing as message_changes
+from services.messages import groups as membership
+from services.messages import history as messages
+from services.messages import notifications as message_notices
+from services.messages import sending as messaging
+from services.messages.draft import To, Words
+from services.messages.membership import MOST_MEMBERS
+from services.messages.notifications import LOOKING_MS
+from services.messages.receipts import LOOKED_AT
+from services.messages.schemas import Message
 from services.notifications import changes as inbox_changes
 from services.notifications import listing as inbox
-from services.receipts import LOOKED_AT
 from services.schemas import Person
-from services.standing import MOST_MEMBERS
-from services.words import To, Words
 
 NOW = 1_000_000
 

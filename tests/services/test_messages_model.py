@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from services import blocks, membership, message_changes, message_notices, messaging, receipts
 from services.accounts import users
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import Conflict, DomainError, Forbidden, InvalidField, NotFound
+from services.messages import blocks, receipts
+from services.messages import editing as message_changes
+from services.messages import groups as membership
+from services.messages import notifications as message_notices
+from services.messages import sending as messaging
+from services.messages.draft import To, Words
 from services.notifications import inbox as notifications
 from services.schemas import Person
-from services.words import To, Words
 from tests.services.talk_client import Page
 
 NAMES = ("Ann", "Bob", "Eve", "Joe")

@@ -17,7 +17,7 @@ from services import presences, tables
 from services.accounts import users
 from services.database.database import Database
 from services.event_log.history import History
-from services.membership import new_member
+from services.messages.groups import new_member
 from tests.realtime.memory import ListSink
 from tests.realtime.sse_parser import parse
 

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.sqlite import insert
 from services import pagination as pages
 from services.accounts import users
 from services.errors import InvalidField, NotFound
-from services.message_shapes import Blocked
+from services.messages.schemas import Blocked
 from services.pagination import Page
 from services.tables import blocks
 from services.tables import users as accounts

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from services.database import outbox
 from services.event_log import channels
-from services.message_shapes import Member, Message
+from services.messages.membership import Unread
+from services.messages.schemas import Member, Message
 from services.schemas import Shape
-from services.standing import Unread
 
 What = Literal["read", "edited", "deleted", "members", "muted"]
 

@@ -5,16 +5,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import message_events, message_notices, messages, standing
 from services import text as texts
 from services.database import outbox
 from services.errors import Conflict, Forbidden, InvalidField
-from services.message_events import Changed
-from services.message_shapes import Message
-from services.standing import Unread
+from services.messages import events as message_events
+from services.messages import history as messages
+from services.messages import membership as standing
+from services.messages import notifications as message_notices
+from services.messages.draft import CONTENT
+from services.messages.events import Changed
+from services.messages.membership import Unread
+from services.messages.schemas import Message
 from services.tables import attachments, members
 from services.tables import messages as rows
-from services.words import CONTENT
 
 _s, _m = rows.c, members.c
 

@@ -5,14 +5,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from services import conversations, log_removals, message_events, message_notices, standing
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import Conflict, Forbidden, InvalidField
 from services.ids import new_id
-from services.message_events import Changed
-from services.message_shapes import Conversation
-from services.standing import MOST_MEMBERS, Unread
+from services.messages import conversations
+from services.messages import events as message_events
+from services.messages import log_redaction as log_removals
+from services.messages import membership as standing
+from services.messages import notifications as message_notices
+from services.messages.events import Changed
+from services.messages.membership import MOST_MEMBERS, Unread
+from services.messages.schemas import Conversation
 from services.tables import conversations as conversation_rows
 from services.tables import members
 

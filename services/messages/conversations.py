@@ -8,11 +8,12 @@ from typing import Any, Final
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, func, select
 
-from services import messages, standing
 from services import pagination as pages
 from services.database import outbox
 from services.errors import NotFound
-from services.message_shapes import Conversation, Conversations, Member, Message
+from services.messages import history as messages
+from services.messages import membership as standing
+from services.messages.schemas import Conversation, Conversations, Member, Message
 from services.tables import conversations, members, users
 from services.tables import messages as message_rows
 from services.times import render

@@ -6,19 +6,23 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, insert, or_, select, update
 
-from services import membership, message_events, message_notices, messages, standing
 from services.accounts import users
 from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.ids import new_id
-from services.message_notices import LOOKING_MS
-from services.message_shapes import Attachment, Message
+from services.messages import events as message_events
+from services.messages import groups as membership
+from services.messages import history as messages
+from services.messages import membership as standing
+from services.messages import notifications as message_notices
+from services.messages.draft import To, Words
+from services.messages.membership import Unread
+from services.messages.notifications import LOOKING_MS
+from services.messages.schemas import Attachment, Message
 from services.notifications import inbox as notifications
 from services.schemas import Person
-from services.standing import Unread
 from services.tables import attachments, conversations, members
 from services.tables import messages as rows
-from services.words import To, Words
 
 # What a page shows in place, and what must be nothing else for a message of type image.
 IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})

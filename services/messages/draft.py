@@ -6,7 +6,7 @@ from typing import Final
 
 from services import text as texts
 from services.errors import InvalidField
-from services.message_shapes import MessageType
+from services.messages.schemas import MessageType
 
 # Characters of a message. They are at most 20,000 bytes of UTF-8, which is its limit in bytes.
 CONTENT: Final = 5_000

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from services.accounts.users import Ref
-from services.message_shapes import Message
+from services.messages.schemas import Message
 from services.notifications import inbox as notifications
 from services.notifications import removal as inbox_removals
 from services.notifications.draft import Letter

@@ -6,9 +6,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, select
 
 from services import pagination as pages
-from services import standing
 from services.errors import InvalidField, NotFound
-from services.message_shapes import Attachment, Message, Messages
+from services.messages import membership as standing
+from services.messages.schemas import Attachment, Message, Messages
 from services.schemas import Person
 from services.tables import attachments, members, messages, users
 from services.times import render, render_optional

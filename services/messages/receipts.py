@@ -5,10 +5,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
-from services import conversations, message_events, message_notices, messages, standing
-from services.message_events import Changed
-from services.message_shapes import Read
-from services.standing import Unread
+from services.messages import conversations
+from services.messages import events as message_events
+from services.messages import history as messages
+from services.messages import membership as standing
+from services.messages import notifications as message_notices
+from services.messages.events import Changed
+from services.messages.membership import Unread
+from services.messages.schemas import Read
 from services.tables import conversations as conversation_rows
 from services.tables import members
 from services.tables import messages as rows
