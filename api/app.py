@@ -49,7 +49,8 @@ from realtime.options import RealtimeOptions
 from services import audit
 from services.accounts.password_hashing import Passwords
 from services.accounts.tokens import Tickets, Tokens
-from services.attachment_files import AttachmentFiles
+from services.attachments.file_store import AttachmentFiles
+from services.attachments.thumbnails import Thumbnails
 from services.chores import Keep, all_chores
 from services.database.batch_loader import Lookup
 from services.database.database import Database
@@ -63,7 +64,6 @@ from services.jobs.transitions import Moved
 from services.mails import Letterhead
 from services.notifications import inbox as notifications
 from services.scheduling.scheduler import Retention
-from services.thumbnails import Thumbnails
 from services.times import DAY
 
 # The ring is filled with this many of the newest events at start.

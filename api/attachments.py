@@ -10,14 +10,16 @@ from starlette.responses import FileResponse, Response
 from api import uploads
 from api.bodies import Query
 from api.call import Call
-from services import attachment_types, attachments, image_metadata
-from services.attachment_files import Draft
-from services.attachments import File
+from services.attachments import image_metadata
+from services.attachments import media_types as attachment_types
+from services.attachments import records as attachments
+from services.attachments.file_store import Draft
+from services.attachments.image_metadata import NotUnderstood
+from services.attachments.records import File
+from services.attachments.thumbnails import NotAnImage
 from services.errors import FileNotAllowed, NotFound
-from services.image_metadata import NotUnderstood
 from services.messages.schemas import Attachment
 from services.messages.sending import IMAGES
-from services.thumbnails import NotAnImage
 
 MIB: Final = 1024 * 1024
 

@@ -14,7 +14,7 @@ from services.accounts import api_keys as keys
 from services.accounts import users
 from services.accounts.callers import Caller
 from services.accounts.users import Ref
-from services.attachments import File
+from services.attachments.records import File
 from services.database.database import Database
 from services.demo_steps import Step
 from services.errors import Conflict, InvalidField, NotFound

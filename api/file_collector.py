@@ -5,8 +5,8 @@ import asyncio
 import structlog
 from anyio import to_thread
 
-from services import attachments
-from services.attachment_files import AttachmentFiles
+from services.attachments import records as attachments
+from services.attachments.file_store import AttachmentFiles
 from services.database.database import Database
 from services.scheduling.background import Background
 

@@ -20,11 +20,11 @@ from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from services.accounts.password_hashing import Passwords
 from services.accounts.tokens import Tickets, Tokens
-from services.attachment_files import AttachmentFiles
+from services.attachments.file_store import AttachmentFiles
+from services.attachments.thumbnails import Thumbnails
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.notifications.events import Counts
-from services.thumbnails import Thumbnails
 
 
 @dataclass(frozen=True)

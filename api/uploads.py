@@ -11,7 +11,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from api.errors import BodyTooLarge, UnsupportedMediaType
-from services.attachment_files import Draft
+from services.attachments.file_store import Draft
 from services.errors import InvalidField, UnknownField
 
 FIELD: Final = "file"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from services.attachment_files import AttachmentFiles
+from services.attachments.file_store import AttachmentFiles
 
 
 def folder_of(store: Path) -> Path:

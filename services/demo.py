@@ -9,7 +9,7 @@ from services import demo_talk
 from services import tables as t
 from services.accounts import account_access as access
 from services.accounts import users
-from services.attachments import File
+from services.attachments.records import File
 from services.demo_story import PEOPLE, TALKERS, WORKS, Someone, Work
 from services.jobs import bidding, hiring
 from services.jobs import posting as jobs

@@ -7,17 +7,17 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import attachments
 from services import tables as t
-from services.attachment_files import AttachmentFiles
-from services.attachments import File
+from services.attachments import records as attachments
+from services.attachments.file_store import AttachmentFiles
+from services.attachments.records import File
+from services.attachments.thumbnails import look
 from services.messages import groups as membership
 from services.messages import membership as standing
 from services.messages import receipts
 from services.messages import sending as messaging
 from services.messages.draft import To, Words
 from services.schemas import Person
-from services.thumbnails import look
 from services.times import DAY, HOUR, MINUTE
 
 _TALKED = select(t.conversations.c.id).where(t.conversations.c.pair == bindparam("pair"))

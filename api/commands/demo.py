@@ -14,7 +14,7 @@ from api.control import Currency, DemoFill, DemoSteps
 from api.demo import DemoUser
 from api.settings import Settings
 from services.accounts.password_hashing import Passwords
-from services.attachment_files import AttachmentFiles
+from services.attachments.file_store import AttachmentFiles
 from services.demo_story import PEOPLE
 from services.demo_talk import make_files
 

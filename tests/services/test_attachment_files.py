@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import Connection
 
 from api.file_collector import FileCollector
-from services import attachment_files, attachment_types, attachments
 from services.accounts import users
-from services.attachment_files import AttachmentFiles, Draft
-from services.attachments import File
+from services.attachments import file_store as attachment_files
+from services.attachments import media_types as attachment_types
+from services.attachments import records as attachments
+from services.attachments.file_store import AttachmentFiles, Draft
+from services.attachments.records import File
 from services.database.database import Database
 from services.errors import StorageFull
 

@@ -16,11 +16,11 @@ from api.deliveries import Deliveries
 from api.mailer import Mailer, MailServer
 from api.upload_places import UploadPlaces
 from realtime.cursor import Cursor
-from services import thumbnails
-from services.attachment_files import AttachmentFiles, Draft
+from services.attachments import thumbnails
+from services.attachments.file_store import AttachmentFiles, Draft
+from services.attachments.thumbnails import Looked, Thumbnails
 from services.database.database import Database
 from services.errors import InvalidField, Overloaded
-from services.thumbnails import Looked, Thumbnails
 from tests.mail_server import LocalMailServer
 
 

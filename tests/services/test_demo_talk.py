@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from services import demo_talk
 from services.accounts import users
-from services.attachment_files import AttachmentFiles
+from services.attachments.file_store import AttachmentFiles
 from services.messages import conversations
 from services.messages import history as messages
 from services.schemas import Person

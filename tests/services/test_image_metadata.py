@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from services import image_metadata
-from services.image_metadata import NotUnderstood, pieces
+from services.attachments import image_metadata
+from services.attachments.image_metadata import NotUnderstood, pieces
 
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # In each of the ways in which a file can carry it.
