@@ -20,7 +20,6 @@ from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commits import Commits
 from api.crossorigin import CrossOrigin
-from api.deliveries import Deliveries
 from api.dispatch import Dispatch
 from api.edge import Edge
 from api.endpoints import Endpoints
@@ -31,10 +30,8 @@ from api.identity import Identities
 from api.mail_post import MailPost
 from api.mailer import Mailer, MailServer
 from api.metrics import Metrics
-from api.onlookers import Onlookers
 from api.paces import Paces
 from api.pages import page_routes
-from api.presence_teller import PresenceTeller
 from api.push_sender import PushSender
 from api.push_service import PushService
 from api.recipients import Recipients
@@ -63,6 +60,9 @@ from services.jobs import log_lines as job_log
 from services.jobs.transitions import Moved
 from services.mails import Letterhead
 from services.notifications import inbox as notifications
+from services.presence.acknowledgements import Deliveries
+from services.presence.attention import Onlookers
+from services.presence.broadcaster import PresenceTeller
 from services.scheduling.scheduler import Retention
 from services.times import DAY
 

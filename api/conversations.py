@@ -6,12 +6,12 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.bodies import Body, Id, Line80, PageQuery
 from api.call import Call
-from services import presences
 from services.messages import blocks, conversations
 from services.messages import groups as membership
 from services.messages.membership import MOST_MEMBERS
 from services.messages.schemas import Blocked, Conversation, Conversations
 from services.pagination import Page
+from services.presence import visibility as presences
 
 People = Annotated[list[Id], Meta(min_length=1, max_length=MOST_MEMBERS)]
 

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.attempts import Attempts
-from api.deliveries import Deliveries
 from api.endpoints import Endpoints
 from api.identity import Identities
 from api.mail_post import MailPost
 from api.metrics import Metrics
 from api.paces import Paces
-from api.presence_teller import PresenceTeller
 from api.push_sender import PushSender
 from api.push_service import PushService
 from api.recipients import Recipients
@@ -25,6 +23,8 @@ from services.attachments.thumbnails import Thumbnails
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.notifications.events import Counts
+from services.presence.acknowledgements import Deliveries
+from services.presence.broadcaster import PresenceTeller
 
 
 @dataclass(frozen=True)

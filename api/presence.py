@@ -8,11 +8,11 @@ from api.bodies import Body, Id, Line64, Query
 from api.call import Call
 from realtime.cursor import Cursor
 from realtime.event import Event
-from services import presences
 from services.errors import InvalidField
 from services.event_log import channels
 from services.messages import membership as standing
-from services.presence_schemas import Presences
+from services.presence import visibility as presences
+from services.presence.schemas import Presences
 from services.schemas import Shape
 
 # Somebody stops typing this many seconds after they were last said to.

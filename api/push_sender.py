@@ -10,11 +10,11 @@ import structlog
 
 from api.mail_post import MailPost
 from api.mailer import Refused, Unsent
-from api.onlookers import Onlookers
 from api.push_service import Answer, Message, PushService, Unreachable
 from api.resolver import Busy
 from services import push_words, pushes, subscriptions
 from services.database.database import Database
+from services.presence.attention import Onlookers
 from services.pushes import Later, Order, Skip
 from services.scheduling.background import Background
 from services.times import HOUR, SECOND

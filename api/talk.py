@@ -9,7 +9,7 @@ from api.operation import Operation
 from api.policy import USER
 from services.messages.schemas import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read
 from services.pagination import Page
-from services.presence_schemas import Presences
+from services.presence.schemas import Presences
 
 OPERATIONS: Final[Sequence[Operation]] = (
     Operation(

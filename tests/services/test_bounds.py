@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api import deliveries, mailer, upload_places, uploads
-from api.deliveries import Deliveries
+from api import mailer, upload_places, uploads
 from api.mailer import Mailer, MailServer
 from api.upload_places import UploadPlaces
 from realtime.cursor import Cursor
@@ -21,6 +20,8 @@ from services.attachments.file_store import AttachmentFiles, Draft
 from services.attachments.thumbnails import Looked, Thumbnails
 from services.database.database import Database
 from services.errors import InvalidField, Overloaded
+from services.presence import acknowledgements as deliveries
+from services.presence.acknowledgements import Deliveries
 from tests.mail_server import LocalMailServer
 
 

@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from api import presence_teller
-from api.presence_teller import PresenceTeller
 from realtime.cursor import Cursor
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.resume import Verdict
-from services import presences, tables
+from services import tables
 from services.accounts import users
 from services.database.database import Database
 from services.event_log.history import History
 from services.messages.groups import new_member
+from services.presence import broadcaster as presence_teller
+from services.presence import visibility as presences
+from services.presence.broadcaster import PresenceTeller
 from tests.realtime.memory import ListSink
 from tests.realtime.sse_parser import parse
 

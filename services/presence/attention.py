@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from api.deliveries import Deliveries
 from realtime.manager import RealtimeManager
+from services.presence.acknowledgements import Deliveries
 
 # Whoever touched something this lately is looking; an open page alone proves nothing.
 LOOKING_SECONDS: Final = 60.0

@@ -9,12 +9,12 @@ import structlog
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.presence import Status
-from services import presences
 from services.database.database import Database
 from services.errors import DomainError
 from services.event_log import channels
-from services.presence_schemas import Presence
-from services.presences import NOTHING, Watched
+from services.presence import visibility as presences
+from services.presence.schemas import Presence
+from services.presence.visibility import NOTHING, Watched
 from services.scheduling.background import Background
 from services.times import render_optional
 
