@@ -52,7 +52,6 @@ from services.chores import Keep, all_chores
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
-from services.epoch import stored_epoch
 from services.errors import DomainError, NotFound
 from services.event_log.history import History
 from services.ids import new_id
@@ -64,6 +63,7 @@ from services.presence.acknowledgements import Deliveries
 from services.presence.attention import Onlookers
 from services.presence.broadcaster import PresenceTeller
 from services.scheduling.scheduler import Retention
+from services.store.epoch import stored_epoch
 from services.times import DAY
 
 # The ring is filled with this many of the newest events at start.

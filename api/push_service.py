@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.endpoints import Endpoint, Endpoints, NotPublic
 from api.resolver import NoSuchHost
 from services.base64url import decode
-from services.secret_file import kept_key
+from services.store.secret_file import kept_key
 
 if TYPE_CHECKING:
     from api.push_connections import PushConnections

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from services.secret_file import MIN_SECRET, kept_key
+from services.store.secret_file import MIN_SECRET, kept_key
 
 FILE_NAME: Final = "secret.key"
 

@@ -22,10 +22,10 @@ from api.control_socket import ControlSocket
 from api.protocol import BoundedProtocol
 from api.settings import Settings
 from api.stream import take_over_shutdown
-from api.watch import Watch
-from services.lock import DataLock
 from services.payments import currency as ledger
-from services.preparation import prepare
+from services.store.lock import DataLock
+from services.store.position_writer import Watch
+from services.store.preparation import prepare
 
 # A command that writes while nobody serves holds the lock for a moment; a second hub is refused after this long.
 LOCK_SECONDS: Final = 2.0

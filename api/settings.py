@@ -32,9 +32,9 @@ from api.knobs import (
 from api.secret_keys import weakness
 from realtime.rate_limiter import Limit
 from services import limits
-from services.attachment_copies import folder_of
 from services.jobs.lifecycle import Terms
-from services.secret_file import MIN_SECRET
+from services.store.backup_files import folder_of
+from services.store.secret_file import MIN_SECRET
 from services.times import DAY
 
 # OWASP's least memory for argon2id, in MiB.

@@ -25,7 +25,7 @@ from services.database.sqlite import engine as sqlite
 from services.ids import new_id
 from services.jobs import listing as job_lists
 from services.jobs.search_query import Wanted
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 from services.tables import jobs, users
 
 JOBS = 100_000

@@ -24,9 +24,9 @@ from services.database.database import Database
 from services.database.sqlite import engine as sqlite_store
 from services.database.sqlite.batch import Runner, Work
 from services.errors import Conflict
-from services.migrate import upgrade
 from services.notifications import inbox as notifications
 from services.notifications.draft import Letter
+from services.store.migrate import upgrade
 from services.tables import announcements
 
 SECONDS = 1.5

@@ -20,7 +20,7 @@ from services.accounts import users
 from services.database.database import Database
 from services.messages import groups as membership
 from services.messages import history as messages
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 
 SECONDS = 4.0
 CALLERS = 32

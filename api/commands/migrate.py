@@ -3,8 +3,8 @@
 import click
 
 from api.settings import Settings
-from services import preparation
-from services.lock import DataLock
+from services.store import preparation
+from services.store.lock import DataLock
 
 
 @click.command("migrate")

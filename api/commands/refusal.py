@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import click
 
 from api.settings import SettingsError
-from services.backups import CannotCopy
 from services.database.sqlite.engine import CannotOpen
 from services.errors import DomainError
-from services.lock import Locked
+from services.store.backup import CannotCopy
+from services.store.lock import Locked
 
 
 @contextmanager

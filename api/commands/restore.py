@@ -8,8 +8,10 @@ from api.commands.output import print_json, say
 from api.commands.progress import progress
 from api.push_service import FILE_NAME
 from api.settings import Settings
-from services import attachment_copies, backups, key_copies
-from services.lock import DataLock
+from services.store import backup as backups
+from services.store import backup_files as attachment_copies
+from services.store import backup_push_key as key_copies
+from services.store.lock import DataLock
 
 
 @click.command("restore")

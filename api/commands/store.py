@@ -11,8 +11,8 @@ from api.control_socket import NobodyAnswers, ask
 from api.settings import Settings
 from services.database.database import Database
 from services.errors import DomainError, Overloaded
-from services.lock import DataLock, Locked
-from services.preparation import prepare
+from services.store.lock import DataLock, Locked
+from services.store.preparation import prepare
 
 T = TypeVar("T")
 

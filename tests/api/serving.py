@@ -17,7 +17,7 @@ from api.protocol import BoundedProtocol
 from api.settings import Settings
 from services.accounts import sessions as logins
 from services.accounts import users
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 
 # So many may wait to be accepted.
 BACKLOG = 100

@@ -16,7 +16,7 @@ from api.policy import ANYBODY
 from api.routes import OPERATIONS
 from api.settings import Settings
 from services.errors import Forbidden
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 
 APP = "https://app.example.org"
 

@@ -10,7 +10,7 @@ from api.hub import Hub
 from api.settings import Settings
 from realtime.cursor import Cursor
 from realtime.resume import Verdict
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 from tests.realtime.memory import ListSink
 
 

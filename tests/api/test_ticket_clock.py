@@ -7,7 +7,7 @@ import pytest
 from api.app import build
 from api.settings import Settings
 from services.accounts.tokens import TICKET_SECONDS
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 
 HOUR = 3_600_000
 

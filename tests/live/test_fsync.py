@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from anyio import create_task_group, open_process, to_thread
 
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 from tests.hub import Hub, Person
 from tests.server import ROOT
 

@@ -22,7 +22,7 @@ import anyio
 import httpx2
 import pytest
 
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 from tests.hub import Hub, Person
 from tests.listener import Stream
 from tests.server import ROOT

@@ -15,7 +15,7 @@ from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
 from services.database.sqlite.writer import Batch, Joint
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 
 Together = Callable[..., Awaitable[list[Any]]]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from alembic import command
 
-from services import migrate
 from services.database.sqlite import engine as stores
+from services.store import migrate
 
 
 @contextmanager

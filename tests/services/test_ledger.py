@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
-from services import migrate
 from services.errors import Conflict
 from services.payments import currency as ledger
+from services.store import migrate
 from services.tables import ledger as rows
 from tests.services.old_stores import at_revision
 

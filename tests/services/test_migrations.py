@@ -17,12 +17,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
-from services import migrate
 from services.database import schema_version as revision
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
 from services.database.sqlite.engine import CannotOpen
-from services.lock import DataLock, Locked
+from services.store import migrate
+from services.store.lock import DataLock, Locked
 from services.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,15 +107,15 @@ def test_the_child_process_says_what_is_wrong_in_one_line(tmp_path: Path) -> Non
 
 def migrating(path: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "services.migrate", path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "services.store.migrate", path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
 LOCKED_MIGRATION = """
 import sys
 from pathlib import Path
-from services.lock import DataLock
-from services.migrate import upgrade
+from services.store.lock import DataLock
+from services.store.migrate import upgrade
 path = Path(sys.argv[1])
 lock = DataLock(path.parent)
 lock.acquire(timeout=30)
@@ -152,7 +152,7 @@ async def open_and_close(path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from services.lock import DataLock
+from services.store.lock import DataLock
 lock = DataLock(Path(sys.argv[1]))
 lock.acquire()
 print("locked", flush=True)

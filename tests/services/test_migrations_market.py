@@ -4,10 +4,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from services import migrate
 from services.database.sqlite import engine as sqlite
 from services.jobs import listing as job_lists
 from services.jobs.search_query import Wanted
+from services.store import migrate
 from tests.services.old_stores import at_revision
 
 

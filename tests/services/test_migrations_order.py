@@ -8,13 +8,13 @@ from unicodedata import normalize
 import pytest
 from sqlalchemy import Connection, text
 
-from services import migrate
 from services.accounts import profiles, users
 from services.jobs import bidding, bids, comments
 from services.jobs import listing as job_lists
 from services.jobs import posting as jobs
 from services.jobs.search_query import Wanted
 from services.schemas import Person
+from services.store import migrate
 from tests.services.gigs import NOW
 from tests.services.old_stores import at_revision
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
-from services import migrate
 from services.errors import Conflict
 from services.jobs import closing as ends
 from services.jobs import deadlines as due
@@ -16,6 +15,7 @@ from services.jobs import lifecycle as life
 from services.jobs import transitions as job_moves
 from services.payments.reconciliation import Look
 from services.schemas import Person
+from services.store import migrate
 from services.tables import jobs, transfers
 from services.times import DAY
 from tests.services.gigs import NOW, TERMS, balances

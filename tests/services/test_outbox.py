@@ -18,7 +18,7 @@ from services.database.database import Database
 from services.database.sqlite import engine as sqlite
 from services.event_log import log_retention as log_trim
 from services.event_log.history import History
-from services.migrate import upgrade
+from services.store.migrate import upgrade
 
 CHANNELS = ("user:a", "user:b", "jobs", "announcements")
 SUBJECTS = ("one", "two", "three")

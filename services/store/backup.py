@@ -7,10 +7,11 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from services import epoch, witness
 from services.database import schema_version as revision
 from services.database.sqlite.engine import BUSY_MS, CannotOpen
-from services.preparation import stored_revision
+from services.store import epoch
+from services.store import rollback_detection as witness
+from services.store.preparation import stored_revision
 
 # Pages copied between two calls of `progress`: some 4 MB.
 _STEP_PAGES = 1_024

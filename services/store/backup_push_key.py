@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.backups import CannotCopy
+from services.store.backup import CannotCopy
 
 
 def file_of(copy: Path) -> Path:

@@ -6,9 +6,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from services import epoch, witness
 from services.database import schema_version as revision
 from services.database.sqlite.engine import CannotOpen
+from services.store import epoch
+from services.store import rollback_detection as witness
 
 _ROOT = Path(__file__).parents[1]
 
@@ -42,7 +43,7 @@ def migrate(path: Path) -> bool:
         raise CannotOpen(revision.newer(found))
     # No time limit: it is one transaction, and half of it would be lost work.
     done = subprocess.run(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", "services.migrate", str(path.absolute())],
+        [sys.executable, "-m", "services.store.migrate", str(path.absolute())],
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ import structlog
 
 from realtime.cursor import Cursor
 from realtime.manager import RealtimeManager
-from services import witness
+from services.store import rollback_detection as witness
 
 # A copy of the file is noticed if it is older than this before the last crash; after a clean stop, however young.
 SECONDS: Final = 2.0

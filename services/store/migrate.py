@@ -1,6 +1,6 @@
 """Brings a store to the form this code needs; a process of its own, because alembic is heavy.
 
-Run as `python -m services.migrate FILE`; the caller holds the data directory's lock.
+Run as `python -m services.store.migrate FILE`; the caller holds the data directory's lock.
 """
 
 import sys
