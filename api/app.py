@@ -22,18 +22,13 @@ from api.commits import Commits
 from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch
 from api.edge import Edge
-from api.endpoints import Endpoints
 from api.errors import Internal, MethodNotAllowed, problem
 from api.file_collector import FileCollector
 from api.hub import Hub
 from api.identity import Identities
-from api.mail_post import MailPost
-from api.mailer import Mailer, MailServer
 from api.metrics import Metrics
 from api.paces import Paces
 from api.pages import page_routes
-from api.push_sender import PushSender
-from api.push_service import PushService
 from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.secret_keys import signing_keys
@@ -52,12 +47,17 @@ from services.chores import Keep, all_chores
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
+from services.delivery.email_sender import MailPost
+from services.delivery.email_templates import Letterhead
+from services.delivery.push_client import PushService
+from services.delivery.push_endpoints import Endpoints
+from services.delivery.smtp_client import Mailer, MailServer
+from services.delivery.worker import PushSender
 from services.errors import DomainError, NotFound
 from services.event_log.history import History
 from services.ids import new_id
 from services.jobs import log_lines as job_log
 from services.jobs.transitions import Moved
-from services.mails import Letterhead
 from services.notifications import inbox as notifications
 from services.presence.acknowledgements import Deliveries
 from services.presence.attention import Onlookers

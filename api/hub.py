@@ -4,13 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.attempts import Attempts
-from api.endpoints import Endpoints
 from api.identity import Identities
-from api.mail_post import MailPost
 from api.metrics import Metrics
 from api.paces import Paces
-from api.push_sender import PushSender
-from api.push_service import PushService
 from api.recipients import Recipients
 from api.settings import Settings
 from api.takeover import Takeover
@@ -22,6 +18,10 @@ from services.attachments.file_store import AttachmentFiles
 from services.attachments.thumbnails import Thumbnails
 from services.database.batch_loader import Lookup
 from services.database.database import Database
+from services.delivery.email_sender import MailPost
+from services.delivery.push_client import PushService
+from services.delivery.push_endpoints import Endpoints
+from services.delivery.worker import PushSender
 from services.notifications.events import Counts
 from services.presence.acknowledgements import Deliveries
 from services.presence.broadcaster import PresenceTeller

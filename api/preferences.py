@@ -2,8 +2,8 @@
 
 from api.bodies import Body
 from api.call import Call
-from services import delivery
-from services.delivery import Delivery
+from services.delivery import report as delivery
+from services.delivery.report import Delivery
 from services.notifications import preferences
 from services.notifications.preferences import CATEGORIES, DEFAULTS, Choice, Preferences
 from services.notifications.quiet_hours import Quiet

@@ -2,12 +2,13 @@
 
 from api.bodies import Body, Line64, Line120, Line1000
 from api.call import Call
-from services import pushes, subscriptions
-from services.base64url import decode, encode
+from services.delivery import push_subscriptions as subscriptions
+from services.delivery import queue as pushes
+from services.delivery.base64url import decode, encode
+from services.delivery.push_subscriptions import Subscribed
+from services.delivery.queue import Tested
 from services.errors import InvalidField, Unauthenticated
-from services.pushes import Tested
 from services.schemas import Shape
-from services.subscriptions import Subscribed
 
 
 class Keys(Body, frozen=True):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from api import mail, preferences, push
 from api.operation import Operation
 from api.policy import ANYBODY, USER
-from services.delivery import Delivery
+from services.delivery.push_subscriptions import Subscribed
+from services.delivery.queue import Tested
+from services.delivery.report import Delivery
 from services.notifications.preferences import Preferences
-from services.pushes import Tested
-from services.subscriptions import Subscribed
 
 OPERATIONS: Sequence[Operation] = (
     Operation(

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services import pushes
 from services.accounts import sessions as logins
 from services.attachments import records as attachments
 from services.database import idempotency
+from services.delivery import queue as pushes
 from services.event_log import log_retention as log_trim
 from services.jobs import deadlines as due
 from services.jobs import events as job_events

@@ -9,18 +9,19 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from api.endpoints import Endpoints
-from api.mail_post import MailPost
-from api.mailer import Mailer, MailServer
-from api.push_sender import PushSender
-from api.push_service import PushService
-from services import delivery, subscriptions
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.accounts.tokens import Tokens
 from services.database.database import Database
-from services.delivery import Delivery
-from services.mails import Letterhead
+from services.delivery import push_subscriptions as subscriptions
+from services.delivery import report as delivery
+from services.delivery.email_sender import MailPost
+from services.delivery.email_templates import Letterhead
+from services.delivery.push_client import PushService
+from services.delivery.push_endpoints import Endpoints
+from services.delivery.report import Delivery
+from services.delivery.smtp_client import Mailer, MailServer
+from services.delivery.worker import PushSender
 from services.notifications import inbox as notifications
 from services.tables import addresses
 from tests.push_service import Browser, LocalPushService

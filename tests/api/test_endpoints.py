@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from api import resolver
-from api.endpoints import ADDRESSES, CHECKS, SENDS, Endpoints, NotPublic
-from api.resolver import Busy, NoSuchHost
+from services.delivery import dns_resolver as resolver
+from services.delivery.dns_resolver import Busy, NoSuchHost
+from services.delivery.public_addresses import is_public
+from services.delivery.push_endpoints import ADDRESSES, CHECKS, SENDS, Endpoints, NotPublic
 from services.errors import InvalidField, Overloaded
-from services.public_addresses import is_public
 
 INSIDE = (
     *("0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.9.9.9"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.push_sender import AT_ONCE_PER_USER
+from services.delivery.worker import AT_ONCE_PER_USER
 from tests.hub import Hub, Person
 from tests.live.conftest import StartHub
 from tests.push_service import Browser, LocalPushService, Reply

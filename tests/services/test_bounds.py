@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api import mailer, upload_places, uploads
-from api.mailer import Mailer, MailServer
+from api import upload_places, uploads
 from api.upload_places import UploadPlaces
 from realtime.cursor import Cursor
 from services.attachments import thumbnails
 from services.attachments.file_store import AttachmentFiles, Draft
 from services.attachments.thumbnails import Looked, Thumbnails
 from services.database.database import Database
+from services.delivery import smtp_client as mailer
+from services.delivery.smtp_client import Mailer, MailServer
 from services.errors import InvalidField, Overloaded
 from services.presence import acknowledgements as deliveries
 from services.presence.acknowledgements import Deliveries

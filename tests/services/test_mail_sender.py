@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from api.endpoints import Endpoints
-from api.mailer import MailServer
-from api.push_sender import TRIES
-from api.push_service import PushService
 from services.accounts.tokens import Tokens
 from services.database.database import Database
+from services.delivery.push_client import PushService
+from services.delivery.push_endpoints import Endpoints
+from services.delivery.smtp_client import MailServer
+from services.delivery.worker import TRIES
 from services.notifications import changes as inbox_changes
 from services.notifications import preferences
 from services.notifications.preferences import DEFAULTS

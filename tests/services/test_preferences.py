@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from services import delivery, subscriptions
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.database import outbox
+from services.delivery import push_subscriptions as subscriptions
+from services.delivery import report as delivery
 from services.errors import InvalidField, NotFound
 from services.notifications import changes as inbox_changes
 from services.notifications import inbox as notifications

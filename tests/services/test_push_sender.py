@@ -12,14 +12,15 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, select
 
-from api import resolver
-from api.endpoints import SENDS, Endpoints
-from api.push_connections import ANSWER_BYTES
-from api.push_sender import AT_ONCE, AT_ONCE_PER_USER, TRIES
-from api.push_service import PushService
-from services import pushes, subscriptions
 from services.accounts import sessions as logins
 from services.database.database import Database
+from services.delivery import dns_resolver as resolver
+from services.delivery import push_subscriptions as subscriptions
+from services.delivery import queue as pushes
+from services.delivery.push_client import PushService
+from services.delivery.push_connections import ANSWER_BYTES
+from services.delivery.push_endpoints import SENDS, Endpoints
+from services.delivery.worker import AT_ONCE, AT_ONCE_PER_USER, TRIES
 from services.notifications import changes, preferences
 from services.notifications.preferences import DEFAULTS, Choice
 from services.notifications.quiet_hours import Quiet

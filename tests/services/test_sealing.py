@@ -7,8 +7,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from services import sealing
-from services.base64url import decode, encode
+from services.delivery import push_encryption as sealing
+from services.delivery.base64url import decode, encode
 from tests.push_service import Browser
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.base64url import decode, encode
+from services.delivery.base64url import decode, encode
 
 # What a push service takes at least (RFC 8030, 7.2).
 RECORD_BYTES: Final = 4_096

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from api.resolver import Busy, NoSuchHost, Resolve, Resolver
+from services.delivery.dns_resolver import Busy, NoSuchHost, Resolve, Resolver
+from services.delivery.public_addresses import is_public
+from services.delivery.push_subscriptions import ENDPOINT_LENGTH
 from services.errors import InvalidField, Overloaded
-from services.public_addresses import is_public
-from services.subscriptions import ENDPOINT_LENGTH
 
 # Names looked up at once: of those that users come with, and of those that are sent to. They are apart, so that whoever
 # makes up names keeps no push waiting; the second are as many as are sent at once.

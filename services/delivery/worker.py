@@ -8,14 +8,16 @@ from typing import Final
 
 import structlog
 
-from api.mail_post import MailPost
-from api.mailer import Refused, Unsent
-from api.push_service import Answer, Message, PushService, Unreachable
-from api.resolver import Busy
-from services import push_words, pushes, subscriptions
 from services.database.database import Database
+from services.delivery import push_payload as push_words
+from services.delivery import push_subscriptions as subscriptions
+from services.delivery import queue as pushes
+from services.delivery.dns_resolver import Busy
+from services.delivery.email_sender import MailPost
+from services.delivery.push_client import Answer, Message, PushService, Unreachable
+from services.delivery.queue import Later, Order, Skip
+from services.delivery.smtp_client import Refused, Unsent
 from services.presence.attention import Onlookers
-from services.pushes import Later, Order, Skip
 from services.scheduling.background import Background
 from services.times import HOUR, SECOND
 

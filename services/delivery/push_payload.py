@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from services.delivery.queue import Order
 from services.notifications.schemas import Priority
-from services.pushes import Order
 from services.times import DAY, HOUR
 
 Urgency = Literal["low", "normal", "high"]

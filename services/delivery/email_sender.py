@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from api.mailer import Mailer
-from services import mails
 from services.accounts.tokens import Purpose, Tokens
-from services.mails import Letterhead
-from services.pushes import Order
+from services.delivery import email_templates as mails
+from services.delivery.email_templates import Letterhead
+from services.delivery.queue import Order
+from services.delivery.smtp_client import Mailer
 
 
 class MailPost:

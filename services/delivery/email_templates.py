@@ -7,8 +7,8 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Final
 
+from services.delivery.queue import Order
 from services.ids import new_id
-from services.pushes import Order
 
 # Longer than any link of ours: a link in a header that is folded is none.
 _LINE_LENGTH: Final = 990

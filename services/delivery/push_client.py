@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from api.endpoints import Endpoint, Endpoints, NotPublic
-from api.resolver import NoSuchHost
-from services.base64url import decode
+from services.delivery.base64url import decode
+from services.delivery.dns_resolver import NoSuchHost
+from services.delivery.push_endpoints import Endpoint, Endpoints, NotPublic
 from services.store.secret_file import kept_key
 
 if TYPE_CHECKING:
-    from api.push_connections import PushConnections
+    from services.delivery.push_connections import PushConnections
 
 FILE_NAME: Final = "vapid.key"
 
@@ -99,7 +99,7 @@ class PushService:
         return Answer(status, _retry_after(answered, now))
 
     def _sealed(self, endpoint: Endpoint, p256dh: str, auth: str, plain: bytes, now: int) -> tuple[bytes, str]:
-        from services import sealing
+        from services.delivery import push_encryption as sealing
 
         body = sealing.seal(plain, p256dh=decode(p256dh), auth=decode(auth))
         signer = self._signed_by()
@@ -107,7 +107,7 @@ class PushService:
         return body, signer.authorization(audience=endpoint.origin, subject=subject, expires_at=expires)
 
     def _signed_by(self) -> Any:
-        from services import sealing
+        from services.delivery import push_encryption as sealing
 
         if self._signer is None:
             self._signer = sealing.Signer(kept_key(self._data_dir / FILE_NAME, sealing.new_key))
@@ -118,13 +118,13 @@ class PushService:
 
 
 def _connect(endpoints: Endpoints) -> "PushConnections":
-    from api.push_connections import PushConnections
+    from services.delivery.push_connections import PushConnections
 
     return PushConnections(endpoints)
 
 
 def _is_point(p256dh: bytes) -> bool:
-    from services import sealing
+    from services.delivery import push_encryption as sealing
 
     try:
         sealing.check(p256dh)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
-from services import subscriptions
+from services.delivery import push_subscriptions as subscriptions
 from services.errors import Conflict
 from services.ids import new_id
 from services.notifications import quiet_hours as quiet

@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpcore2
 import httpx2
 
-from api.endpoints import Endpoint, Endpoints
+from services.delivery.push_endpoints import Endpoint, Endpoints
 
 # Seconds for each step of one request.
 CONNECT_SECONDS: Final = 5.0
