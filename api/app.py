@@ -23,7 +23,6 @@ from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch
 from api.edge import Edge
 from api.errors import Internal, MethodNotAllowed, problem
-from api.file_collector import FileCollector
 from api.hub import Hub
 from api.identity import Identities
 from api.metrics import Metrics
@@ -38,12 +37,10 @@ from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from services import audit
 from services.accounts.password_hashing import Passwords
 from services.accounts.tokens import Tickets, Tokens
 from services.attachments.file_store import AttachmentFiles
 from services.attachments.thumbnails import Thumbnails
-from services.chores import Keep, all_chores
 from services.database.batch_loader import Lookup
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
@@ -58,6 +55,9 @@ from services.event_log.history import History
 from services.ids import new_id
 from services.jobs import log_lines as job_log
 from services.jobs.transitions import Moved
+from services.maintenance import ledger_check as audit
+from services.maintenance.file_cleanup import FileCollector
+from services.maintenance.tasks import Keep, all_chores
 from services.notifications import inbox as notifications
 from services.presence.acknowledgements import Deliveries
 from services.presence.attention import Onlookers

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from api.file_collector import FileCollector
 from services.accounts import users
 from services.attachments import file_store as attachment_files
 from services.attachments import media_types as attachment_types
@@ -17,6 +16,7 @@ from services.attachments.file_store import AttachmentFiles, Draft
 from services.attachments.records import File
 from services.database.database import Database
 from services.errors import StorageFull
+from services.maintenance.file_cleanup import FileCollector
 
 HOUR = 3_600.0
 

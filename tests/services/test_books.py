@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from services import audit
 from services.errors import BooksFrozen
 from services.jobs import bidding, closing, editing, hiring
 from services.jobs import deadlines as due
 from services.jobs import posting as jobs
 from services.jobs import transitions as job_moves
 from services.jobs.editing import Edit
+from services.maintenance import ledger_check as audit
 from services.payments import reconciliation as books
 from services.payments import registration as joining
 from services.payments import wallet

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select, update
 
-from services.chores import DUE_SECONDS, Keep, all_chores
 from services.database.database import Database
 from services.database.outbox import Draft
 from services.database.sqlite.writer import Batch
@@ -24,6 +23,7 @@ from services.jobs import deadlines as due
 from services.jobs.deadlines import RETRY_MS, STEP_ROWS
 from services.jobs.schemas import Job
 from services.jobs.transitions import Moved
+from services.maintenance.tasks import DUE_SECONDS, Keep, all_chores
 from services.notifications import listing as inbox
 from services.scheduling.scheduler import STEPS_IN_A_ROW, Chore, Retention
 from services.schemas import Person

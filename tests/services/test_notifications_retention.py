@@ -10,12 +10,12 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from services.accounts import sessions as logins
 from services.accounts import users
-from services.chores import Keep, all_chores
 from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.event_log import log_retention as log_trim
 from services.event_log.log_retention import LogTrim
+from services.maintenance.tasks import Keep, all_chores
 from services.notifications import inbox as notifications
 from services.notifications import listing as inbox
 from services.notifications.draft import Letter
