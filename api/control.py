@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from api.hub import Hub
-from services import demo, demo_steps, times
+from services import times
 from services.accounts import account_access as access
 from services.accounts import api_keys as keys
 from services.accounts import users
@@ -16,7 +16,9 @@ from services.accounts.callers import Caller
 from services.accounts.users import Ref
 from services.attachments.records import File
 from services.database.database import Database
-from services.demo_steps import Step
+from services.demo import fill as demo
+from services.demo import steps as demo_steps
+from services.demo.steps import Step
 from services.errors import Conflict, InvalidField, NotFound
 from services.notifications import sending
 from services.notifications.draft import Action, Letter

@@ -15,8 +15,8 @@ from api.demo import DemoUser
 from api.settings import Settings
 from services.accounts.password_hashing import Passwords
 from services.attachments.file_store import AttachmentFiles
-from services.demo_story import PEOPLE
-from services.demo_talk import make_files
+from services.demo.cast import PEOPLE
+from services.demo.conversations import make_files
 
 # Steps of the crowd in one request, which must fit through the hub's socket.
 STEPS_AT_ONCE: Final = 250
@@ -83,7 +83,9 @@ def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
 def _bring_crowd(settings: Settings) -> None:
     """The months before: hundreds of people nobody can sign in as. First, so that what they did sorts first."""
     try:
-        from services import demo_plan  # only here: it takes a while to load, and a hub without demos has no mimesis
+        from services.demo import (
+            crowd as demo_plan,  # only here: it takes a while to load, and a hub without demos has no mimesis
+        )
     except ModuleNotFoundError as error:
         raise click.ClickException(f"The demo needs {error.name}: pip install 'gigwire[demo]'.") from error
     steps = demo_plan.steps(now=now_ms(), currency=settings.currency)

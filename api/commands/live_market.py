@@ -10,8 +10,8 @@ from typing import Any, Final
 import httpx2
 
 from api.commands.address import retry_after, sentence
-from services.demo_plan import Words
-from services.demo_words import COMMENTS, NOTES, TRADES
+from services.demo.crowd import Words
+from services.demo.phrases import COMMENTS, NOTES, TRADES
 
 # What a wallet is filled up with when it cannot pay for a job, in minor units.
 _DEPOSIT: Final = 2_000_000

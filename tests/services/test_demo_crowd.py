@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, text
 
-from services import demo_plan, demo_steps
-from services.demo_steps import Step
+from services.demo import crowd as demo_plan
+from services.demo import steps as demo_steps
+from services.demo.steps import Step
 from services.jobs import statistics as stats
 from services.times import DAY
 from tests.services.gigs import NOW, check_books

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from services import demo_talk
 from services.accounts import users
 from services.attachments.file_store import AttachmentFiles
+from services.demo import conversations as demo_talk
 from services.messages import conversations
 from services.messages import history as messages
 from services.schemas import Person

@@ -13,8 +13,8 @@ from mimesis import Address, Food
 from mimesis import Person as Names
 from mimesis.locales import Locale
 
-from services.demo_steps import Step
-from services.demo_words import COMMENTS, NOTES, OFFERS, REPLIES, TRADES, Trade
+from services.demo.phrases import COMMENTS, NOTES, OFFERS, REPLIES, TRADES, Trade
+from services.demo.steps import Step
 from services.jobs.schemas import JobStatus
 from services.schemas import Role
 from services.times import DAY, HOUR, MINUTE

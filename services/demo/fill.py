@@ -5,12 +5,12 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import demo_talk
 from services import tables as t
 from services.accounts import account_access as access
 from services.accounts import users
 from services.attachments.records import File
-from services.demo_story import PEOPLE, TALKERS, WORKS, Someone, Work
+from services.demo import conversations as demo_talk
+from services.demo.cast import PEOPLE, TALKERS, WORKS, Someone, Work
 from services.jobs import bidding, hiring
 from services.jobs import posting as jobs
 from services.payments import wallet
