@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.addresses import Addresses
 from api.attempts import Attempts
-from api.commits import Commits
+from api.commit_publisher import Commits
 from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch
 from api.edge import Edge

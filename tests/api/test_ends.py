@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from starlette.types import Message
 
-from api.commits import Commits
+from api.commit_publisher import Commits
 from api.identity import Identities
 from api.stream import Opening, Stream
 from realtime.event import Event
