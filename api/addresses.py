@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from api.knobs import Network
+from api.config.parsers import Network
 
 Address = IPv4Address | IPv6Address
 

@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.addresses import Addresses
 from api.attempts import Attempts
 from api.commit_publisher import Commits
+from api.config.settings import Settings, SettingsError
+from api.config.signing_keys import signing_keys
 from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch
 from api.edge import Edge
@@ -30,8 +32,6 @@ from api.paces import Paces
 from api.pages import page_routes
 from api.recipients import Recipients
 from api.routes import OPERATIONS
-from api.secret_keys import signing_keys
-from api.settings import Settings, SettingsError
 from api.stream import BODY
 from api.takeover import Takeover
 from api.upload_places import UploadPlaces

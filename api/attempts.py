@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from api.addresses import group
+from api.config.settings import Settings
 from api.pace import Pace
-from api.settings import Settings
 
 
 class Attempts:

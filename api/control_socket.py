@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 import structlog
 
+from api.config.settings import Settings
 from api.control import Place, perform
 from api.hub import Hub
-from api.settings import Settings
 from services.errors import DomainError, Overloaded, StorageUnavailable
 
 NAME: Final = "hub.sock"

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.attempts import Attempts
+from api.config.settings import Settings
 from api.identity import Identities
 from api.metrics import Metrics
 from api.paces import Paces
 from api.recipients import Recipients
-from api.settings import Settings
 from api.takeover import Takeover
 from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
-from api.settings import Settings
+from api.config.settings import Settings
 from services.accounts import api_keys as keys
 from services.accounts.callers import ANONYMOUS, Caller
 from services.accounts.credential_cache import Credentials

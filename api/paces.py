@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from api.config.settings import Settings
 from api.pace import Pace
-from api.settings import Settings
 from realtime.rate_limiter import Limit
 
 

@@ -18,9 +18,9 @@ import uvicorn
 import uvloop
 
 from api.app import GRACE_SECONDS, App, build
+from api.config.settings import Settings
 from api.control_socket import ControlSocket
 from api.protocol import BoundedProtocol
-from api.settings import Settings
 from api.stream import take_over_shutdown
 from services.payments import currency as ledger
 from services.store.lock import DataLock

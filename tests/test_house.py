@@ -46,7 +46,7 @@ def test_imports_go_from_api_to_services_to_realtime_only() -> None:
         ("realtime.x", "from . import event"),
         ("services.x", "from api import app"),
         ("services.x", "def f():\n    from starlette.requests import Request"),
-        ("services.x", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import api.settings"),
+        ("services.x", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import api.config.settings"),
         ("services.x", "import importlib\nimportlib.import_module('api.app')"),
         ("api.x", "from tests import hub"),
     ],
@@ -76,7 +76,7 @@ def test_only_the_stream_imports_sse_starlette() -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    assert house.environment_readers(OURS) == ["api.settings"]
+    assert house.environment_readers(OURS) == ["api.config.settings"]
 
 
 @pytest.mark.parametrize("source", ["import os\nos.environ['A']", "from os import getenv", "import os\nos.getenv('A')"])

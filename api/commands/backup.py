@@ -6,7 +6,7 @@ import click
 
 from api.commands.output import print_json, say
 from api.commands.progress import progress
-from api.settings import Settings
+from api.config.settings import Settings
 from services.delivery.push_client import FILE_NAME
 from services.store import backup as backups
 from services.store import backup_files as attachment_copies

@@ -10,9 +10,9 @@ from api import demo
 from api.commands.output import print_json, print_table, say
 from api.commands.progress import progress
 from api.commands.store import now_ms, perform_act
+from api.config.settings import Settings
 from api.control import Currency, DemoFill, DemoSteps
 from api.demo import DemoUser
-from api.settings import Settings
 from services.accounts.password_hashing import Passwords
 from services.attachments.file_store import AttachmentFiles
 from services.demo.cast import PEOPLE

@@ -15,9 +15,9 @@ from api.commands.address import SECONDS, hub_address, jittered, sentence, throu
 from api.commands.live_market import Actor, Market, Refused
 from api.commands.output import say
 from api.commands.store import perform_act
+from api.config.settings import Settings
 from api.control import KeyName, NewKey
 from api.demo import DemoUser
-from api.settings import Settings
 from services.accounts import api_keys as keys
 from services.accounts.schemas import ApiKey
 from services.errors import DomainError

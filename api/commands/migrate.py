@@ -2,7 +2,7 @@
 
 import click
 
-from api.settings import Settings
+from api.config.settings import Settings
 from services.store import preparation
 from services.store.lock import DataLock
 

@@ -13,8 +13,8 @@ import msgspec
 from api.commands.address import SECONDS, hub_address, jittered, retry_after, sentence, through_proxy
 from api.commands.refusal import refusals
 from api.commands.store import ask_hub, perform_act
+from api.config.settings import Settings
 from api.control import Notice, Whom
-from api.settings import Settings
 
 Sender = Callable[[Notice], list[str]]
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from api.settings import SettingsError
+from api.config.settings import SettingsError
 from services.database.sqlite.engine import CannotOpen
 from services.errors import DomainError
 from services.store.backup import CannotCopy

@@ -6,7 +6,7 @@ from types import ModuleType
 import click
 
 from api import lean
-from api.settings import Settings
+from api.config.settings import Settings
 
 
 @click.command("serve")

@@ -6,9 +6,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from api.config.settings import Settings
 from api.control import Arguments, NoArguments, Place, perform
 from api.control_socket import NobodyAnswers, ask
-from api.settings import Settings
 from services.database.database import Database
 from services.errors import DomainError, Overloaded
 from services.store.lock import DataLock, Locked

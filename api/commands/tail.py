@@ -13,8 +13,8 @@ from api.commands.follow import Approach, Follower
 from api.commands.human import human_line
 from api.commands.output import print_json, say
 from api.commands.store import ask_hub
+from api.config.settings import Settings
 from api.control import Listener
-from api.settings import Settings
 from services.accounts import api_keys as keys
 
 

@@ -13,8 +13,8 @@ import uvicorn
 from sqlalchemy import Connection
 
 from api.app import App, build
+from api.config.settings import Settings
 from api.protocol import BoundedProtocol
-from api.settings import Settings
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.store.migrate import upgrade

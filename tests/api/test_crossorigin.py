@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from api.config.settings import Settings
 from api.crossorigin import CrossOrigin
 from api.errors import problem
-from api.settings import Settings
 from services.errors import NotFound
 
 OWN = "https://hub.example.org"

@@ -9,12 +9,12 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from api.app import build
+from api.config.settings import Settings
 from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch, Paths
 from api.operation import Operation
 from api.policy import ANYBODY
 from api.routes import OPERATIONS
-from api.settings import Settings
 from services.errors import Forbidden
 from services.store.migrate import upgrade
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.app import build
+from api.config.settings import Settings
 from api.hub import Hub
-from api.settings import Settings
 from realtime.cursor import Cursor
 from realtime.resume import Verdict
 from services.store.migrate import upgrade

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.secret_keys import FILE_NAME, signing_keys, weakness
-from api.settings import KNOBS, Settings, SettingsError
+from api.config.settings import KNOBS, Settings, SettingsError
+from api.config.signing_keys import FILE_NAME, signing_keys, weakness
 from realtime.rate_limiter import Limit
 
 ROOT = Path(__file__).parents[2]

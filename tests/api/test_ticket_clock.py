@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.app import build
-from api.settings import Settings
+from api.config.settings import Settings
 from services.accounts.tokens import TICKET_SECONDS
 from services.store.migrate import upgrade
 

@@ -41,7 +41,7 @@ async def test_an_address_is_confirmed_by_a_press_and_not_by_a_look(hub: Hub, ma
 
 
 async def test_one_click_by_a_mail_program_ends_the_e_mails_and_nothing_else(hub: Hub, mail: LocalMailServer) -> None:
-    from api.secret_keys import signing_keys
+    from api.config.signing_keys import signing_keys
     from services.accounts.tokens import Tokens
 
     ann = await hub.signup()

@@ -26,10 +26,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api.config.signing_keys import signing_keys
 from api.errors import STATUS
 from api.operation import Operation
 from api.routes import OPERATIONS
-from api.secret_keys import signing_keys
 from services.accounts import email_verification as confirming
 from services.accounts.tokens import Tokens
 from tests.callers import KINDS, Callers, allowed

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from api.knobs import (
+from api.config.parsers import (
     Knob,
     Network,
     choice,
@@ -29,7 +29,7 @@ from api.knobs import (
     web_origin,
     whole,
 )
-from api.secret_keys import weakness
+from api.config.signing_keys import weakness
 from realtime.rate_limiter import Limit
 from services import limits
 from services.jobs.lifecycle import Terms
