@@ -16,25 +16,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.addresses import Addresses
-from api.attempts import Attempts
 from api.commit_publisher import Commits
 from api.config.settings import Settings, SettingsError
 from api.config.signing_keys import signing_keys
-from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch
-from api.edge import Edge
-from api.errors import Internal, MethodNotAllowed, problem
+from api.http.attempts import Attempts
+from api.http.authentication import Identities
+from api.http.client_address import Addresses
+from api.http.cross_origin import CrossOrigin
+from api.http.paces import Paces
+from api.http.problems import Internal, MethodNotAllowed, problem
+from api.http.recipients import Recipients
+from api.http.request_context import Edge
+from api.http.upload_slots import UploadPlaces
 from api.hub import Hub
-from api.identity import Identities
 from api.metrics import Metrics
-from api.paces import Paces
 from api.pages import page_routes
-from api.recipients import Recipients
 from api.routes import OPERATIONS
 from api.stream import BODY
 from api.takeover import Takeover
-from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services.accounts.password_hashing import Passwords

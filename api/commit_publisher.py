@@ -3,7 +3,7 @@
 import msgspec
 import structlog
 
-from api.identity import Identities
+from api.http.authentication import Identities
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from services.database.sqlite.writer import Batch

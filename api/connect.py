@@ -3,9 +3,9 @@
 import msgspec
 from starlette.types import ASGIApp
 
-from api.addresses import group
-from api.bodies import Query
 from api.call import Call
+from api.http.bodies import Query
+from api.http.client_address import group
 from api.hub import Hub
 from api.stream import Opening, Stream, TakenStream, farewell
 from realtime import event

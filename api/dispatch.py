@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import Internal, MethodNotAllowed, problem
+from api.http.problems import Internal, MethodNotAllowed, problem
 from api.hub import Hub
 from api.operation import Operation
 from services.errors import DomainError

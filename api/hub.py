@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.attempts import Attempts
 from api.config.settings import Settings
-from api.identity import Identities
+from api.http.attempts import Attempts
+from api.http.authentication import Identities
+from api.http.paces import Paces
+from api.http.recipients import Recipients
+from api.http.upload_slots import UploadPlaces
 from api.metrics import Metrics
-from api.paces import Paces
-from api.recipients import Recipients
 from api.takeover import Takeover
-from api.upload_places import UploadPlaces
 from realtime.manager import RealtimeManager
 from services.accounts.password_hashing import Passwords
 from services.accounts.tokens import Tickets, Tokens

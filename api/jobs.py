@@ -5,7 +5,8 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field
 from sqlalchemy import Connection
 
-from api.bodies import (
+from api.call import Call
+from api.http.bodies import (
     Amount,
     AmountBound,
     Body,
@@ -19,7 +20,6 @@ from api.bodies import (
     Text1000,
     Text10000,
 )
-from api.call import Call
 from services import limits, times
 from services.errors import InvalidField
 from services.jobs import closing, editing

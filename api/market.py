@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from api import bids, comments, jobs, stats, users, wallet
-from api.bodies import Nothing, PageQuery
+from api.http.bodies import Nothing, PageQuery
 from api.operation import Operation
 from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
 from services.accounts.schemas import Profile

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from api.call import Call
-from api.errors import STATUS
+from api.http.problems import STATUS
 from api.operation import Operation
 from api.version import VERSION
 

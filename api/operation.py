@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from api import bodies
 from api.call import Call
+from api.http import bodies
+from api.http.pace import refuse
 from api.hub import Hub
-from api.pace import refuse
 from api.policy import Policy
 from services.accounts.callers import ANONYMOUS
 

@@ -20,7 +20,7 @@ from api import (
     users,
     ways,
 )
-from api.bodies import PageQuery
+from api.http.bodies import PageQuery
 from api.operation import Operation
 from api.policy import ADMIN, ANYBODY, USER, service
 from services.accounts.schemas import Logins, Self, SignIn, Ticket

@@ -20,7 +20,7 @@ import uvloop
 from api.app import GRACE_SECONDS, App, build
 from api.config.settings import Settings
 from api.control_socket import ControlSocket
-from api.protocol import BoundedProtocol
+from api.http.protocol import BoundedProtocol
 from api.stream import take_over_shutdown
 from services.payments import currency as ledger
 from services.store.lock import DataLock

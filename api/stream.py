@@ -9,7 +9,7 @@ from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.edge import WRITER
+from api.http.request_context import WRITER
 from api.sink import PortableSink
 from api.takeover import Header, Line
 from realtime.event import Bye

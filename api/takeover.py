@@ -8,8 +8,8 @@ import structlog
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from api.http.protocol import BoundedProtocol
 from api.insides import missing_names
-from api.protocol import BoundedProtocol
 from realtime.stream import Session
 
 Header = tuple[bytes, bytes]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from api import attachments, conversations, messages, presence
-from api.bodies import PageQuery
+from api.http.bodies import PageQuery
 from api.operation import Operation
 from api.policy import USER
 from services.messages.schemas import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from api.app import App, build
 from api.config.settings import Settings
-from api.protocol import BoundedProtocol
+from api.http.protocol import BoundedProtocol
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.store.migrate import upgrade

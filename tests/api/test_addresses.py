@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from api.addresses import HOPS, Addresses, group
+from api.http.client_address import HOPS, Addresses, group
 
 PROXIES = Addresses([ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")])
 

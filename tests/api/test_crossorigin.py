@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from api.config.settings import Settings
-from api.crossorigin import CrossOrigin
-from api.errors import problem
+from api.http.cross_origin import CrossOrigin
+from api.http.problems import problem
 from services.errors import NotFound
 
 OWN = "https://hub.example.org"

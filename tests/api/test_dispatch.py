@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.app import build
 from api.config.settings import Settings
-from api.crossorigin import CrossOrigin
 from api.dispatch import Dispatch, Paths
+from api.http.cross_origin import CrossOrigin
 from api.operation import Operation
 from api.policy import ANYBODY
 from api.routes import OPERATIONS

@@ -6,7 +6,7 @@ from typing import Any, cast
 from starlette.types import Message
 
 from api.commit_publisher import Commits
-from api.identity import Identities
+from api.http.authentication import Identities
 from api.stream import Opening, Stream
 from realtime.event import Event
 from realtime.manager import RealtimeManager

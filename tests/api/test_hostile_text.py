@@ -6,9 +6,9 @@ from time import process_time
 
 import pytest
 
-from api import bodies
-from api.addresses import _for_of
 from api.auth import LogIn
+from api.http import bodies
+from api.http.client_address import _for_of
 from services.errors import DomainError, InvalidField
 
 

@@ -9,7 +9,7 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
-from api.protocol import BoundedProtocol
+from api.http.protocol import BoundedProtocol
 
 
 class Transport:

@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 import pytest
 
-from api.errors import STATUS
+from api.http.problems import STATUS
 from api.operation import Operation
 from api.routes import OPERATIONS
 from tests.callers import Callers, allowed

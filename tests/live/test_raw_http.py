@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.protocol import HEAD_BYTES, MOST_AHEAD, BoundedProtocol
+from api.http.protocol import HEAD_BYTES, MOST_AHEAD, BoundedProtocol
 from tests.hub import Hub
 
 PATIENCE = 10.0

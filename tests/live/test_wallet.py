@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.bodies import Amount
+from api.http.bodies import Amount
 from api.routes import OPERATIONS
 from tests.hub import Hub, Person
 from tests.live.conftest import StartHub

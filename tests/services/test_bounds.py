@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api import upload_places, uploads
-from api.upload_places import UploadPlaces
+from api.http import multipart as uploads
+from api.http import upload_slots as upload_places
+from api.http.upload_slots import UploadPlaces
 from realtime.cursor import Cursor
 from services.attachments import thumbnails
 from services.attachments.file_store import AttachmentFiles, Draft

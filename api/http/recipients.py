@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from api.pace import REMEMBERED, exceeded
+from api.http.pace import REMEMBERED, exceeded
 from realtime.rate_limiter import Limit, Limiter
 
 

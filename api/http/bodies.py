@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import Request
 
-from api.errors import BodyTooLarge, UnsupportedMediaType
+from api.http.problems import BodyTooLarge, UnsupportedMediaType
 from services import limits
 from services import pagination as pages
 from services.errors import InvalidField, InvalidJson, UnknownField

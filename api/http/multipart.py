@@ -10,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from api.errors import BodyTooLarge, UnsupportedMediaType
+from api.http.problems import BodyTooLarge, UnsupportedMediaType
 from services.attachments.file_store import Draft
 from services.errors import InvalidField, UnknownField
 

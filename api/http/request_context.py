@@ -7,8 +7,8 @@ from typing import Any, Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.addresses import Addresses
-from api.errors import Internal, problem
+from api.http.client_address import Addresses
+from api.http.problems import Internal, problem
 from services.ids import new_id
 
 # Nothing is loaded from elsewhere, nothing runs inline, nobody frames us.

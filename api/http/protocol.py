@@ -7,8 +7,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.addresses import ends
-from api.errors import BodyTooLarge, problem
+from api.http.client_address import ends
+from api.http.problems import BodyTooLarge, problem
 from services.errors import DomainError, InvalidJson
 from services.ids import new_id
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from api.config.settings import Settings
-from api.pace import Pace
+from api.http.pace import Pace
 from realtime.rate_limiter import Limit
 
 

@@ -6,9 +6,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import errors
 from api.config.settings import Settings
-from api.identity import SessionCookie, bearer
+from api.http import problems as errors
+from api.http.authentication import SessionCookie, bearer
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

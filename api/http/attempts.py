@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from api.addresses import group
 from api.config.settings import Settings
-from api.pace import Pace
+from api.http.client_address import group
+from api.http.pace import Pace
 
 
 class Attempts:
