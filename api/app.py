@@ -33,8 +33,8 @@ from api.hub import Hub
 from api.metrics import Metrics
 from api.pages import page_routes
 from api.routes import OPERATIONS
-from api.stream import BODY
-from api.takeover import Takeover
+from api.streams.responses import BODY
+from api.streams.takeover import Takeover
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services.accounts.password_hashing import Passwords

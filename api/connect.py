@@ -7,7 +7,7 @@ from api.call import Call
 from api.http.bodies import Query
 from api.http.client_address import group
 from api.hub import Hub
-from api.stream import Opening, Stream, TakenStream, farewell
+from api.streams.responses import Opening, Stream, TakenStream, farewell
 from realtime import event
 from realtime.cursor import Cursor
 from realtime.ports import Sink

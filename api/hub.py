@@ -10,7 +10,7 @@ from api.http.paces import Paces
 from api.http.recipients import Recipients
 from api.http.upload_slots import UploadPlaces
 from api.metrics import Metrics
-from api.takeover import Takeover
+from api.streams.takeover import Takeover
 from realtime.manager import RealtimeManager
 from services.accounts.password_hashing import Passwords
 from services.accounts.tokens import Tickets, Tokens

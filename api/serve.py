@@ -21,7 +21,7 @@ from api.app import GRACE_SECONDS, App, build
 from api.config.settings import Settings
 from api.control_socket import ControlSocket
 from api.http.protocol import BoundedProtocol
-from api.stream import take_over_shutdown
+from api.streams.responses import take_over_shutdown
 from services.payments import currency as ledger
 from services.store.lock import DataLock
 from services.store.position_writer import Watch

@@ -71,7 +71,7 @@ def test_a_circle_is_found_wherever_it_hides() -> None:
 
 def test_only_the_stream_imports_sse_starlette() -> None:
     # It patches uvicorn when it is imported and keeps state for the whole process.
-    assert house.importers(OURS, "sse_starlette") == ["api.stream"]
+    assert house.importers(OURS, "sse_starlette") == ["api.streams.responses"]
     assert house.importers({"api.x": "def f():\n    import sse_starlette.sse"}, "sse_starlette") == ["api.x"]
 
 

@@ -7,7 +7,7 @@ from starlette.types import Message
 
 from api.commit_publisher import Commits
 from api.http.authentication import Identities
-from api.stream import Opening, Stream
+from api.streams.responses import Opening, Stream
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions

@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Scope, Send
 
-from api.stream import BODY, Opening, Stream
-from api.takeover import DirectSink, Takeover
+from api.streams.responses import BODY, Opening, Stream
+from api.streams.takeover import DirectSink, Takeover
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.insides import INSIDES, missing_names
+from api.streams.uvicorn_internals import INSIDES, missing_names
 from tests.hub import Hub, Person
 
 StartHub = Callable[..., Awaitable[Hub]]

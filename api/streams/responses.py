@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.http.request_context import WRITER
-from api.sink import PortableSink
-from api.takeover import Header, Line
+from api.streams.portable_sink import PortableSink
+from api.streams.takeover import Header, Line
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from realtime.ports import Sink

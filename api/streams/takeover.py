@@ -9,7 +9,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.http.protocol import BoundedProtocol
-from api.insides import missing_names
+from api.streams.uvicorn_internals import missing_names
 from realtime.stream import Session
 
 Header = tuple[bytes, bytes]
