@@ -1,7 +1,7 @@
 """Announcements over HTTP: admins make them, everybody signed in reads those in force."""
 
-from api.call import Call
 from api.http.bodies import Body, Line200, PageQuery, Text2000, Url
+from api.operations.call import Call
 from services import times
 from services.notifications import announcements
 from services.notifications.schemas import Announcement, Priority

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.commit_publisher import Commits
 from api.config.settings import Settings, SettingsError
 from api.config.signing_keys import signing_keys
-from api.dispatch import Dispatch
 from api.http.attempts import Attempts
 from api.http.authentication import Identities
 from api.http.client_address import Addresses
@@ -31,6 +30,7 @@ from api.http.request_context import Edge
 from api.http.upload_slots import UploadPlaces
 from api.hub import Hub
 from api.metrics import Metrics
+from api.operations.dispatcher import Dispatch
 from api.pages import page_routes
 from api.routes import OPERATIONS
 from api.streams.responses import BODY

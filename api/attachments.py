@@ -7,9 +7,9 @@ from typing import Final, Literal
 from anyio import to_thread
 from starlette.responses import FileResponse, Response
 
-from api.call import Call
 from api.http import multipart as uploads
 from api.http.bodies import Query
+from api.operations.call import Call
 from services.attachments import image_metadata
 from services.attachments import media_types as attachment_types
 from services.attachments import records as attachments

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
-from api.call import Call
 from api.http.bodies import Body, Line80, PageQuery, Skills
+from api.operations.call import Call
 from services.accounts import account_access as access
 from services.accounts import sessions as logins
 from services.accounts import users

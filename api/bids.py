@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection
 
-from api.call import Call
 from api.http.bodies import Amount, Body, Nothing, PageQuery, Text5000
+from api.operations.call import Call
 from services.errors import InvalidField
 from services.jobs import bidding, bids, hiring
 from services.jobs.hiring import Hire, Hired

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from api.call import Call
 from api.http.bodies import Body, Line200
+from api.operations.call import Call
 from services.event_log import channels
 from services.notifications import broadcasts
 from services.notifications.broadcasts import Accepted

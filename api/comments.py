@@ -1,7 +1,7 @@
 """Comments over HTTP: anybody reads them, whoever is signed in writes them."""
 
-from api.call import Call
 from api.http.bodies import Body, PageQuery, Text2000
+from api.operations.call import Call
 from services.jobs import comments
 from services.jobs.schemas import Comment
 from services.pagination import Page

@@ -3,10 +3,10 @@
 import msgspec
 from starlette.types import ASGIApp
 
-from api.call import Call
 from api.http.bodies import Query
 from api.http.client_address import group
 from api.hub import Hub
+from api.operations.call import Call
 from api.streams.responses import Opening, Stream, TakenStream, farewell
 from realtime import event
 from realtime.cursor import Cursor

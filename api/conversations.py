@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from api.call import Call
 from api.http.bodies import Body, Id, Line80, PageQuery
+from api.operations.call import Call
 from services.messages import blocks, conversations
 from services.messages import groups as membership
 from services.messages.membership import MOST_MEMBERS

@@ -9,7 +9,7 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from api.call import Call
+from api.operations.call import Call
 from services.errors import NotFound
 from services.schemas import Role, Shape
 

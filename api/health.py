@@ -6,8 +6,8 @@ from typing import Literal
 from sqlalchemy import Connection, text
 from starlette.responses import Response
 
-from api.call import Call
 from api.metrics import CONTENT_TYPE
+from api.operations.call import Call
 from services.errors import StorageUnavailable, Unauthenticated
 from services.schemas import Shape
 

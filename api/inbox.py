@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from api.call import Call
 from api.http.bodies import Body, Id, PageQuery
+from api.operations.call import Call
 from services.errors import InvalidField
 from services.notifications import changes as inbox_changes
 from services.notifications import listing as inbox

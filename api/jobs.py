@@ -5,7 +5,6 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field
 from sqlalchemy import Connection
 
-from api.call import Call
 from api.http.bodies import (
     Amount,
     AmountBound,
@@ -20,6 +19,7 @@ from api.http.bodies import (
     Text1000,
     Text10000,
 )
+from api.operations.call import Call
 from services import limits, times
 from services.errors import InvalidField
 from services.jobs import closing, editing

@@ -8,10 +8,10 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from api.auth import Email, Password
-from api.call import Call
 from api.http import bodies
 from api.http.bodies import Body, Query
 from api.http.client_address import group
+from api.operations.call import Call
 from services.accounts import account_access as access
 from services.accounts import email_verification as confirming
 from services.accounts import users

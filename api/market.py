@@ -5,8 +5,8 @@ from typing import Final
 
 from api import bids, comments, jobs, stats, users, wallet
 from api.http.bodies import Nothing, PageQuery
-from api.operation import Operation
-from api.policy import ANYBODY, CLIENT, FREELANCER, USER, service
+from api.operations.operation import Operation
+from api.operations.policy import ANYBODY, CLIENT, FREELANCER, USER, service
 from services.accounts.schemas import Profile
 from services.jobs.hiring import Hired
 from services.jobs.listing import Suggestions

@@ -7,8 +7,8 @@ from msgspec import Meta
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from api.call import Call
 from api.http.bodies import Body, Id, Line64, PageLimit, Query
+from api.operations.call import Call
 from services import pagination as pages
 from services.errors import InvalidField
 from services.messages import editing as message_changes

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from api.call import Call
 from api.http.bodies import Body, Icon, Id, Line40, Line64, Line200, Text2000, Url
+from api.operations.call import Call
 from services import times
 from services.accounts import users
 from services.accounts.users import Ref

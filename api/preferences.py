@@ -1,7 +1,7 @@
 """What one wants to be told of, and how, over HTTP; and why a notification did or did not go out."""
 
-from api.call import Call
 from api.http.bodies import Body
+from api.operations.call import Call
 from services.delivery import report as delivery
 from services.delivery.report import Delivery
 from services.notifications import preferences

@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from api.call import Call
 from api.http.bodies import Body, Id, Line64, Query
+from api.operations.call import Call
 from realtime.cursor import Cursor
 from realtime.event import Event
 from services.errors import InvalidField

@@ -1,7 +1,7 @@
 """Web Push over HTTP: the key to subscribe to, one's browsers that take push, and a test."""
 
-from api.call import Call
 from api.http.bodies import Body, Line64, Line120, Line1000
+from api.operations.call import Call
 from services.delivery import push_subscriptions as subscriptions
 from services.delivery import queue as pushes
 from services.delivery.base64url import decode, encode

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
-from api.call import Call
-from api.policy import ADMIN, Policy
+from api.operations.call import Call
+from api.operations.policy import ADMIN, Policy
 from api.version import VERSION
 from services import times
 from services.schemas import Shape

@@ -13,7 +13,6 @@ from api import (
     inbox,
     market,
     notifications,
-    openapi,
     realtime,
     talk,
     tickets,
@@ -21,8 +20,9 @@ from api import (
     ways,
 )
 from api.http.bodies import PageQuery
-from api.operation import Operation
-from api.policy import ADMIN, ANYBODY, USER, service
+from api.operations import openapi
+from api.operations.operation import Operation
+from api.operations.policy import ADMIN, ANYBODY, USER, service
 from services.accounts.schemas import Logins, Self, SignIn, Ticket
 from services.event_log.channels import ROLES
 from services.notifications import listing as inboxes

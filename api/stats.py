@@ -1,6 +1,6 @@
 """The market in numbers, over HTTP."""
 
-from api.call import Call
+from api.operations.call import Call
 from services.jobs import statistics as stats
 from services.jobs.statistics import Stats
 

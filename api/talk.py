@@ -5,8 +5,8 @@ from typing import Final
 
 from api import attachments, conversations, messages, presence
 from api.http.bodies import PageQuery
-from api.operation import Operation
-from api.policy import USER
+from api.operations.operation import Operation
+from api.operations.policy import USER
 from services.messages.schemas import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read
 from services.pagination import Page
 from services.presence.schemas import Presences

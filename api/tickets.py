@@ -1,7 +1,7 @@
 """Tickets: what opens one stream of a page of another origin, which can send neither cookie nor header."""
 
-from api.call import Call
 from api.http.bodies import Body, Id
+from api.operations.call import Call
 from services.accounts import users
 from services.accounts.schemas import Ticket
 from services.accounts.tokens import TICKET_SECONDS

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from api.auth import Email
-from api.call import Call
 from api.http.bodies import Body, Line80
+from api.operations.call import Call
 from services import text as texts
 from services.accounts import profiles
 from services.accounts.schemas import Profile, Self

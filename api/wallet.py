@@ -1,7 +1,7 @@
 """Wallets over HTTP: one's own, its statement, and what services pay in and people take out."""
 
-from api.call import Call
 from api.http.bodies import Amount, Body, Id, PageQuery
+from api.operations.call import Call
 from services.accounts.users import Ref
 from services.errors import InvalidField
 from services.pagination import Page

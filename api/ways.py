@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from api import mail, preferences, push
-from api.operation import Operation
-from api.policy import ANYBODY, USER
+from api.operations.operation import Operation
+from api.operations.policy import ANYBODY, USER
 from services.delivery.push_subscriptions import Subscribed
 from services.delivery.queue import Tested
 from services.delivery.report import Delivery

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from api.policy import Policy
+from api.operations.policy import Policy
 from services.accounts.api_keys import SCOPES
 from tests.hub import PASSWORD, Hub, Person
 from tests.server import Server

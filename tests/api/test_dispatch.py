@@ -10,10 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from api.app import build
 from api.config.settings import Settings
-from api.dispatch import Dispatch, Paths
 from api.http.cross_origin import CrossOrigin
-from api.operation import Operation
-from api.policy import ANYBODY
+from api.operations.dispatcher import Dispatch, Paths
+from api.operations.operation import Operation
+from api.operations.policy import ANYBODY
 from api.routes import OPERATIONS
 from services.errors import Forbidden
 from services.store.migrate import upgrade

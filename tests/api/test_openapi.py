@@ -6,7 +6,7 @@ from typing import Any
 
 from openapi_spec_validator import validate
 
-from api.openapi import document
+from api.operations.openapi import document
 from api.routes import OPERATIONS
 
 README = Path(__file__).parents[2] / "README.md"

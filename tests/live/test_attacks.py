@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from api.http.problems import STATUS
-from api.operation import Operation
+from api.operations.operation import Operation
 from api.routes import OPERATIONS
 from tests.callers import Callers, allowed
 from tests.hub import PASSWORD, Hub

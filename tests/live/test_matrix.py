@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 import httpx2
 import pytest
 
-from api.operation import Operation
+from api.operations.operation import Operation
 from api.routes import OPERATIONS
 from services.jobs.schemas import JobStatus
 from tests.hub import PASSWORD, Hub, Person

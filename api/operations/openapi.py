@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from api.call import Call
 from api.http.problems import STATUS
-from api.operation import Operation
+from api.operations.call import Call
+from api.operations.operation import Operation
 from api.version import VERSION
 
 _PROBLEM = {

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.problems import Internal, MethodNotAllowed, problem
 from api.hub import Hub
-from api.operation import Operation
+from api.operations.operation import Operation
 from services.errors import DomainError
 
 # A parameter in a path, `{jobId}`.

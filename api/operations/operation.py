@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from api.call import Call
 from api.http import bodies
 from api.http.pace import refuse
 from api.hub import Hub
-from api.policy import Policy
+from api.operations.call import Call
+from api.operations.policy import Policy
 from services.accounts.callers import ANONYMOUS
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
