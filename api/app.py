@@ -31,10 +31,10 @@ from api.http.upload_slots import UploadPlaces
 from api.hub import Hub
 from api.metrics import Metrics
 from api.operations.dispatcher import Dispatch
-from api.pages import page_routes
 from api.routes import OPERATIONS
 from api.streams.responses import BODY
 from api.streams.takeover import Takeover
+from api.web.pages import page_routes
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from services.accounts.password_hashing import Passwords

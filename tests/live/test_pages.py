@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from api.pages import APP
+from api.web.pages import APP
 from tests.hub import Hub
 
 
