@@ -31,7 +31,7 @@ from api.http.upload_slots import UploadPlaces
 from api.hub import Hub
 from api.metrics import Metrics
 from api.operations.dispatcher import Dispatch
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 from api.streams.responses import BODY
 from api.streams.takeover import Takeover
 from api.web.pages import page_routes

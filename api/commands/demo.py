@@ -6,13 +6,13 @@ from typing import Final
 import anyio
 import click
 
-from api import demo
 from api.commands.output import print_json, print_table, say
 from api.commands.progress import progress
 from api.commands.store import now_ms, perform_act
 from api.config.settings import Settings
 from api.control import Currency, DemoFill, DemoSteps
-from api.demo import DemoUser
+from api.routes import demo
+from api.routes.demo import DemoUser
 from services.accounts.password_hashing import Passwords
 from services.attachments.file_store import AttachmentFiles
 from services.demo.cast import PEOPLE

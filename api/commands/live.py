@@ -17,7 +17,7 @@ from api.commands.output import say
 from api.commands.store import perform_act
 from api.config.settings import Settings
 from api.control import KeyName, NewKey
-from api.demo import DemoUser
+from api.routes.demo import DemoUser
 from services.accounts import api_keys as keys
 from services.accounts.schemas import ApiKey
 from services.errors import DomainError

@@ -14,7 +14,7 @@ from api.http.cross_origin import CrossOrigin
 from api.operations.dispatcher import Dispatch, Paths
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 from services.errors import Forbidden
 from services.store.migrate import upgrade
 

@@ -6,9 +6,9 @@ from time import process_time
 
 import pytest
 
-from api.auth import LogIn
 from api.http import bodies
 from api.http.client_address import _for_of
+from api.routes.auth import LogIn
 from services.errors import DomainError, InvalidField
 
 

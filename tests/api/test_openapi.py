@@ -7,7 +7,7 @@ from typing import Any
 from openapi_spec_validator import validate
 
 from api.operations.openapi import document
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 
 README = Path(__file__).parents[2] / "README.md"
 

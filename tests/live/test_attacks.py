@@ -11,7 +11,7 @@ import pytest
 
 from api.http.problems import STATUS
 from api.operations.operation import Operation
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 from tests.callers import Callers, allowed
 from tests.hub import PASSWORD, Hub
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from api.operations.operation import Operation
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 from services.jobs.schemas import JobStatus
 from tests.hub import PASSWORD, Hub, Person
 from tests.live.gigs import Gig, bid, end_soon, gig, post

@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 from api.config.signing_keys import signing_keys
 from api.http.problems import STATUS
 from api.operations.operation import Operation
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 from services.accounts import email_verification as confirming
 from services.accounts.tokens import Tokens
 from tests.callers import KINDS, Callers, allowed

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from api.http.bodies import Amount
-from api.routes import OPERATIONS
+from api.routes.table import OPERATIONS
 from tests.hub import Hub, Person
 from tests.live.conftest import StartHub
 

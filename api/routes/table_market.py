@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from api import bids, comments, jobs, stats, users, wallet
 from api.http.bodies import Nothing, PageQuery
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY, CLIENT, FREELANCER, USER, service
+from api.routes import bids, comments, jobs, users, wallet
+from api.routes import statistics as stats
 from services.accounts.schemas import Profile
 from services.jobs.hiring import Hired
 from services.jobs.listing import Suggestions

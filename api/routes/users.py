@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from api.auth import Email
 from api.http.bodies import Body, Line80
 from api.operations.call import Call
+from api.routes.auth import Email
 from services import text as texts
 from services.accounts import profiles
 from services.accounts.schemas import Profile, Self

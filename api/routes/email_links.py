@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 from msgspec import Meta
 from starlette.responses import Response
 
-from api.auth import Email, Password
 from api.http import bodies
 from api.http.bodies import Body, Query
 from api.http.client_address import group
 from api.operations.call import Call
+from api.routes.auth import Email, Password
 from services.accounts import account_access as access
 from services.accounts import email_verification as confirming
 from services.accounts import users

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from api import attachments, conversations, messages, presence
 from api.http.bodies import PageQuery
 from api.operations.operation import Operation
 from api.operations.policy import USER
+from api.routes import attachments, conversations, messages, presence
 from services.messages.schemas import Attachment, Blocked, Conversation, Conversations, Message, Messages, Read
 from services.pagination import Page
 from services.presence.schemas import Presences

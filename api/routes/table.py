@@ -3,26 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from api import (
-    announcements,
-    auth,
-    broadcast,
-    connect,
-    demo,
-    health,
-    inbox,
-    market,
-    notifications,
-    realtime,
-    talk,
-    tickets,
-    users,
-    ways,
-)
 from api.http.bodies import PageQuery
 from api.operations import openapi
 from api.operations.operation import Operation
 from api.operations.policy import ADMIN, ANYBODY, USER, service
+from api.routes import announcements, auth, broadcast, demo, health, inbox, notifications, realtime, tickets, users
+from api.routes import stream as connect
+from api.routes import table_market as market
+from api.routes import table_talk as talk
+from api.routes import table_ways as ways
 from services.accounts.schemas import Logins, Self, SignIn, Ticket
 from services.event_log.channels import ROLES
 from services.notifications import listing as inboxes

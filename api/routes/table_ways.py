@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from api import mail, preferences, push
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY, USER
+from api.routes import email_links as mail
+from api.routes import preferences, push
 from services.delivery.push_subscriptions import Subscribed
 from services.delivery.queue import Tested
 from services.delivery.report import Delivery
