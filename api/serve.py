@@ -19,7 +19,7 @@ import uvloop
 
 from api.app import GRACE_SECONDS, App, build
 from api.config.settings import Settings
-from api.control_socket import ControlSocket
+from api.control.socket import ControlSocket
 from api.http.protocol import BoundedProtocol
 from api.streams.responses import take_over_shutdown
 from services.payments import currency as ledger

@@ -17,8 +17,8 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from api.control import NewKey
-from api.control_socket import ask
+from api.control.actions import NewKey
+from api.control.socket import ask
 from services.accounts import api_keys as keys
 from tests.forked import Forked, run
 

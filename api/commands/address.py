@@ -10,7 +10,7 @@ import msgspec
 from api.commands.store import ask_hub
 from api.config.parsers import is_local
 from api.config.settings import Settings
-from api.control_socket import NobodyAnswers
+from api.control.socket import NobodyAnswers
 
 # To connect, to send, and to wait for an answer.
 SECONDS: Final = 30.0

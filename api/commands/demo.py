@@ -10,7 +10,7 @@ from api.commands.output import print_json, print_table, say
 from api.commands.progress import progress
 from api.commands.store import now_ms, perform_act
 from api.config.settings import Settings
-from api.control import Currency, DemoFill, DemoSteps
+from api.control.actions import Currency, DemoFill, DemoSteps
 from api.routes import demo
 from api.routes.demo import DemoUser
 from services.accounts.password_hashing import Passwords

@@ -8,7 +8,7 @@ import click
 from api.commands.output import print_json, print_table
 from api.commands.store import perform_act
 from api.config.settings import Settings
-from api.control import KeyName, NewKey
+from api.control.actions import KeyName, NewKey
 from services.accounts import api_keys as keys
 from services.accounts.schemas import ApiKey
 

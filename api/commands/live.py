@@ -16,7 +16,7 @@ from api.commands.live_market import Actor, Market, Refused
 from api.commands.output import say
 from api.commands.store import perform_act
 from api.config.settings import Settings
-from api.control import KeyName, NewKey
+from api.control.actions import KeyName, NewKey
 from api.routes.demo import DemoUser
 from services.accounts import api_keys as keys
 from services.accounts.schemas import ApiKey

@@ -14,7 +14,7 @@ from api.commands.address import SECONDS, hub_address, jittered, retry_after, se
 from api.commands.refusal import refusals
 from api.commands.store import ask_hub, perform_act
 from api.config.settings import Settings
-from api.control import Notice, Whom
+from api.control.actions import Notice, Whom
 
 Sender = Callable[[Notice], list[str]]
 

@@ -12,7 +12,7 @@ from api.commands.output import print_json
 from api.commands.post import Sender, through_http, through_store
 from api.commands.progress import progress
 from api.config.settings import Settings
-from api.control import Notice
+from api.control.actions import Notice
 from services.notifications.draft import Action
 from services.notifications.schemas import Category, Priority
 

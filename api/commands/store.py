@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from api.config.settings import Settings
-from api.control import Arguments, NoArguments, Place, perform
-from api.control_socket import NobodyAnswers, ask
+from api.control.actions import Arguments, NoArguments, Place, perform
+from api.control.socket import NobodyAnswers, ask
 from services.database.database import Database
 from services.errors import DomainError, Overloaded
 from services.store.lock import DataLock, Locked
@@ -23,7 +23,7 @@ _NONE: Final = NoArguments()
 
 
 def perform_act(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
-    """Do one act of `api.control.ACTS`, wherever the store is open.
+    """Do one act of `api.control.actions.ACTS`, wherever the store is open.
 
     Raises DomainError, CannotOpen, and Locked when whoever has the store does not answer in time.
     """

@@ -14,7 +14,7 @@ from api.commands.human import human_line
 from api.commands.output import print_json, say
 from api.commands.store import ask_hub
 from api.config.settings import Settings
-from api.control import Listener
+from api.control.actions import Listener
 from services.accounts import api_keys as keys
 
 

@@ -10,7 +10,7 @@ from api.commands.keys import checked_name
 from api.commands.output import print_json, print_table, say
 from api.commands.store import perform_act
 from api.config.settings import Settings
-from api.control import NewPassword, NewUser, UserEmail, UsersAfter
+from api.control.actions import NewPassword, NewUser, UserEmail, UsersAfter
 from services.accounts.password_hashing import Passwords
 from services.accounts.schemas import ListedUser, Self
 from services.accounts.users import checked_email

@@ -7,7 +7,7 @@ from api.commands.output import print_json
 from api.commands.progress import progress
 from api.commands.store import now_ms, perform_act
 from api.config.settings import Settings
-from api.control import Looked
+from api.control.actions import Looked
 from services.database.sqlite import engine as sqlite
 from services.payments.reconciliation import Look
 

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from api.config.settings import Settings
-from api.control import Place, perform
+from api.control.actions import Place, perform
 from api.hub import Hub
 from services.errors import DomainError, Overloaded, StorageUnavailable
 
