@@ -25,6 +25,7 @@ def load() -> tuple[ModuleType, ModuleType]:
     """Import all that a server is: its log and its process."""
     # Before all that imports structlog; whence the imports here.
     lean.load_structlog()
-    from api import logs, serve
+    from api.server import logs
+    from api.server import server as serve
 
     return logs, serve

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from api import app, logs
+from api import app
+from api.server import logs
 
 ROOT = Path(__file__).parents[2]
 
