@@ -12,7 +12,7 @@ import click
 import api
 import realtime
 import services
-from api.commands.refusal import refusals
+from api.cli.console.errors import refusals
 
 # In the order of `hub --help`: each is `command` in the module of its name.
 COMMANDS: Final = ("serve", "demo", "migrate", "keys", "users", "send", "tail", "verify", "backup", "restore")

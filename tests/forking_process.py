@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from api import __main__
-from api.commands import serve
+from api.cli import serve
 
 LONGEST: Final = 1024 * 1024
 

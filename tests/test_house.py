@@ -110,7 +110,7 @@ def test_the_server_carries_nothing_that_it_does_not_need() -> None:
     # Measured: an ORM 6 MB, rich 4, pictures 2, an HTTP client 2, migrations 39.
     names = ("sqlalchemy.orm", "rich", "PIL", "httpx2", "httpcore2", "alembic", "mimesis", "cryptography")
     program = (
-        f"import sys, api.commands.serve\napi.commands.serve.load()\n"
+        f"import sys, api.cli.serve\napi.commands.serve.load()\n"
         f"print([name for name in {names} if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -10,9 +10,9 @@ import click
 import httpx2
 import msgspec
 
-from api.commands.address import SECONDS, hub_address, jittered, retry_after, sentence, through_proxy
-from api.commands.refusal import refusals
-from api.commands.store import ask_hub, perform_act
+from api.cli.client.actions import ask_hub, perform_act
+from api.cli.client.hub_client import SECONDS, hub_address, jittered, retry_after, sentence, through_proxy
+from api.cli.console.errors import refusals
 from api.config.settings import Settings
 from api.control.actions import Notice, Whom
 

@@ -6,9 +6,9 @@ from typing import Final
 import anyio
 import click
 
-from api.commands.output import print_json, print_table, say
-from api.commands.progress import progress
-from api.commands.store import now_ms, perform_act
+from api.cli.client.actions import now_ms, perform_act
+from api.cli.console.output import print_json, print_table, say
+from api.cli.console.progress import progress
 from api.config.settings import Settings
 from api.control.actions import Currency, DemoFill, DemoSteps
 from api.routes import demo
@@ -48,7 +48,7 @@ def command(once: bool, as_json: bool, live: bool, rate: float) -> None:
         people = people if known else _with_passwords()
         _fill(settings, people, renew=not known)
     if live:
-        from api.commands.live import run  # only here: see `_bring_crowd`
+        from api.cli.live_demo.runner import run  # only here: see `_bring_crowd`
 
         run(settings, people, rate)
     elif as_json:

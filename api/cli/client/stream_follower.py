@@ -10,7 +10,7 @@ import click
 import httpx2
 import msgspec
 
-from api.commands.address import SECONDS, jittered, retry_after, sentence
+from api.cli.client.hub_client import SECONDS, jittered, retry_after, sentence
 
 PATH: Final = "/api/realtime/connect"
 # Until the hub has said better (`retry:`).

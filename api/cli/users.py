@@ -6,9 +6,9 @@ from typing import Final
 import anyio
 import click
 
-from api.commands.keys import checked_name
-from api.commands.output import print_json, print_table, say
-from api.commands.store import perform_act
+from api.cli.client.actions import perform_act
+from api.cli.console.output import print_json, print_table, say
+from api.cli.keys import checked_name
 from api.config.settings import Settings
 from api.control.actions import NewPassword, NewUser, UserEmail, UsersAfter
 from services.accounts.password_hashing import Passwords

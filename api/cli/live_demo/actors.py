@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx2
 
-from api.commands.address import retry_after, sentence
+from api.cli.client.hub_client import retry_after, sentence
 from services.demo.crowd import Words
 from services.demo.phrases import COMMENTS, NOTES, TRADES
 

@@ -8,9 +8,9 @@ from typing import Any, Final, get_args
 import click
 import msgspec
 
-from api.commands.output import print_json
-from api.commands.post import Sender, through_http, through_store
-from api.commands.progress import progress
+from api.cli.client.notification_sender import Sender, through_http, through_store
+from api.cli.console.output import print_json
+from api.cli.console.progress import progress
 from api.config.settings import Settings
 from api.control.actions import Notice
 from services.notifications.draft import Action

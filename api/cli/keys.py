@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from api.commands.output import print_json, print_table
-from api.commands.store import perform_act
+from api.cli.client.actions import perform_act
+from api.cli.console.output import print_json, print_table
 from api.config.settings import Settings
 from api.control.actions import KeyName, NewKey
 from services.accounts import api_keys as keys

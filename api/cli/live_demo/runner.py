@@ -11,10 +11,10 @@ from typing import Any
 import click
 import httpx2
 
-from api.commands.address import SECONDS, hub_address, jittered, sentence, through_proxy
-from api.commands.live_market import Actor, Market, Refused
-from api.commands.output import say
-from api.commands.store import perform_act
+from api.cli.client.actions import perform_act
+from api.cli.client.hub_client import SECONDS, hub_address, jittered, sentence, through_proxy
+from api.cli.console.output import say
+from api.cli.live_demo.actors import Actor, Market, Refused
 from api.config.settings import Settings
 from api.control.actions import KeyName, NewKey
 from api.routes.demo import DemoUser

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from api.commands.output import print_json, say
-from api.commands.progress import progress
+from api.cli.console.output import print_json, say
+from api.cli.console.progress import progress
 from api.config.settings import Settings
 from services.delivery.push_client import FILE_NAME
 from services.store import backup as backups

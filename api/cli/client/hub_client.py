@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
-from api.commands.store import ask_hub
+from api.cli.client.actions import ask_hub
 from api.config.parsers import is_local
 from api.config.settings import Settings
 from api.control.socket import NobodyAnswers

@@ -8,11 +8,11 @@ import click
 import httpx2
 import msgspec
 
-from api.commands.address import SECONDS, hub_address, sentence, through_proxy
-from api.commands.follow import Approach, Follower
-from api.commands.human import human_line
-from api.commands.output import print_json, say
-from api.commands.store import ask_hub
+from api.cli.client.actions import ask_hub
+from api.cli.client.hub_client import SECONDS, hub_address, sentence, through_proxy
+from api.cli.client.stream_follower import Approach, Follower
+from api.cli.console.event_line import human_line
+from api.cli.console.output import print_json, say
 from api.config.settings import Settings
 from api.control.actions import Listener
 from services.accounts import api_keys as keys

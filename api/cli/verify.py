@@ -3,9 +3,9 @@
 import click
 import msgspec
 
-from api.commands.output import print_json
-from api.commands.progress import progress
-from api.commands.store import now_ms, perform_act
+from api.cli.client.actions import now_ms, perform_act
+from api.cli.console.output import print_json
+from api.cli.console.progress import progress
 from api.config.settings import Settings
 from api.control.actions import Looked
 from services.database.sqlite import engine as sqlite
