@@ -1,4 +1,4 @@
-"""The `hub` command; what each of its commands does is in `api/commands/`."""
+"""The `hub` command; what each of its commands does is in `api/cli/`."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ class Commands(click.Group):
         """The command of that name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"api.commands.{name}").command
+        command: click.Command = import_module(f"api.cli.{name}").command
         return command
 
     def invoke(self, context: click.Context) -> Any:

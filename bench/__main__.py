@@ -15,7 +15,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import market, search, servers, wire
+from bench import market, search, servers
+from bench import raw_client as wire
 from bench.servers import Server, decode
 
 SECONDS = 4.0

@@ -19,8 +19,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import servers, wire
-from bench.crowd import sign_up
+from bench import raw_client as wire
+from bench import servers
+from bench.many_users import sign_up
 from bench.peers import Peer
 from bench.streams import LOAD, Hubs, load
 from realtime.options import RealtimeOptions

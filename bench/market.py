@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 
-from bench import wire
+from bench import raw_client as wire
 from bench.servers import Server, decode
 
 SECONDS = 6.0

@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 from sqlalchemy import insert
 
-from bench.wire import percentile
+from bench.raw_client import percentile
 from services import pagination as pages
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite

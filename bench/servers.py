@@ -74,11 +74,11 @@ def hub(folder: Path | None = None, **settings: str) -> Iterator[Server]:
 
 @contextmanager
 def naive() -> Iterator[Server]:
-    """The naive server of `bench.naive`."""
+    """The naive server of `bench.naive_server`."""
     with TemporaryDirectory() as folder:
         port = free_port()
         env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(port)}
-        with running([sys.executable, "-m", "bench.naive"], port, Path(folder), env) as process:
+        with running([sys.executable, "-m", "bench.naive_server"], port, Path(folder), env) as process:
             yield Server(f"http://127.0.0.1:{port}", process.pid, Path(folder))
 
 

@@ -22,8 +22,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import servers, wire
-from bench.crowd import sign_up
+from bench import raw_client as wire
+from bench import servers
+from bench.many_users import sign_up
 from bench.servers import Server, decode
 from realtime.options import RealtimeOptions
 

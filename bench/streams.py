@@ -19,7 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from bench import peers, report, servers, wire
+from bench import peers, report, servers
+from bench import raw_client as wire
 from bench.peers import Foreign, Peer
 from bench.servers import Server, decode
 

@@ -12,7 +12,7 @@ from api.assets import Asset
 from api.web_files import WebFiles
 from services.errors import NotFound
 
-WEB: Final = Path(__file__).resolve().parent.parent / "web"
+WEB: Final = Path(__file__).resolve().parents[2] / "web"
 
 # Every address of the app is the same page, which shows what the address names.
 APP: Final = (

@@ -17,7 +17,7 @@ from services.database.sqlite import engine as sqlite
 def configuration() -> Config:
     """Alembic's configuration, without an ini file."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
     return config
 
 

@@ -11,7 +11,7 @@ from services.database.sqlite.engine import CannotOpen
 from services.store import epoch
 from services.store import rollback_detection as witness
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 
 def prepare(path: Path) -> bool:

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from tests.hub import Hub, Person
-from tests.live.conftest import hub, mail, push, start_hub, store, stream_path
+from tests.support.hub import Hub, Person
+from tests.system.conftest import hub, mail, push, start_hub, store, stream_path
 
 __all__ = ["hub", "mail", "push", "start_hub", "store", "stream_path"]
 

@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.hub import Hub, Person
+from tests.support.hub import Hub, Person
 
 KEPT = """async (told) => {
     const place = (cursor) => Number(cursor.split(".").pop());

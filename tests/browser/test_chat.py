@@ -10,7 +10,7 @@ from tests.browser.conftest import Noise, OpenPage, is_live
 from tests.browser.cutter import Wire
 from tests.browser.market import post_job
 from tests.browser.talk import press_twice, said, tell, write
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 PNG = Path(__file__).parents[2] / "web" / "icons" / "192.png"
 

@@ -6,9 +6,9 @@ from playwright.async_api import expect
 from tests.browser.conftest import OpenPage
 from tests.browser.inbox import item, open_center, press, toasts
 from tests.browser.market import notify
-from tests.hub import Hub
-from tests.live.conftest import StartHub
-from tests.push_service import LocalPushService
+from tests.support.hub import Hub
+from tests.support.push_service import LocalPushService
+from tests.system.conftest import StartHub
 
 WHY = "Why did I get this?"
 

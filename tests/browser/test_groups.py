@@ -4,7 +4,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Noise, OpenPage
 from tests.browser.talk import group_of, press_twice, said, tell, write
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 
 async def test_a_group_is_made_of_people_one_has_talked_to(hub: Hub, open_page: OpenPage) -> None:

@@ -10,7 +10,7 @@ from playwright.async_api import Route, expect
 from tests.browser.conftest import Another, Noise, OpenPage, is_live, stop_the_clock
 from tests.browser.inbox import item, kept, open_center, press, shows, toasted, toasts
 from tests.browser.market import admin, notify
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 TOAST_MS = 5_000
 # Two and a half heartbeats of 15 s, and a little.

@@ -4,9 +4,9 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage, is_live
-from tests.hub import Hub
-from tests.live.conftest import StartHub
-from tests.mail_server import LocalMailServer, link_in
+from tests.support.hub import Hub
+from tests.support.mail_server import LocalMailServer, link_in
+from tests.system.conftest import StartHub
 
 NEW = "another long enough passphrase"
 

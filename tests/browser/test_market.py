@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, Route, expect
 from tests.browser.conftest import Noise, OpenPage
 from tests.browser.inbox import toasted, toasts
 from tests.browser.market import hire, place_bid, post_job
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 
 async def test_a_hire_is_toasted_to_winner_and_loser(hub: Hub, open_page: OpenPage) -> None:

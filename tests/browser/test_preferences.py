@@ -6,7 +6,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, Response, Route, expect
 
 from tests.browser.conftest import OpenPage
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 
 async def test_what_is_chosen_is_kept_and_what_cannot_be_turned_off_says_why(hub: Hub, open_page: OpenPage) -> None:

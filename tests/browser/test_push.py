@@ -9,9 +9,9 @@ from playwright.async_api import CDPSession, Page, Route, Worker, expect
 from tests.browser.conftest import OpenPage, is_live
 from tests.browser.inbox import item, open_center, shows
 from tests.browser.market import notify
-from tests.hub import Hub
-from tests.live.conftest import StartHub
-from tests.push_service import Browser, LocalPushService
+from tests.support.hub import Hub
+from tests.support.push_service import Browser, LocalPushService
+from tests.system.conftest import StartHub
 
 # No push service is at hand: what the browser would give, and a note of what it was asked.
 STUBS = """

@@ -12,7 +12,7 @@ from tests.browser.conftest import Noise, OpenPage, is_live, stop_the_clock
 from tests.browser.cutter import Wire
 from tests.browser.inbox import item, kept, open_center, shows, toasted
 from tests.browser.market import notify
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 TABS = 12
 CUTS = 20

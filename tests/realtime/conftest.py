@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.realtime.hub import Hub
+from tests.realtime.driver import Hub
 
 MakeHub = Callable[..., Awaitable[Hub]]
 

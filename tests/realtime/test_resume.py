@@ -9,7 +9,7 @@ from realtime.cursor import Cursor
 from realtime.resume import Verdict
 from realtime.stream import Session
 from tests.realtime.conftest import MakeHub
-from tests.realtime.hub import SHARED, Client, Hub, confirm
+from tests.realtime.driver import SHARED, Client, Hub, confirm
 
 OWN = ("user:u", *SHARED)
 

@@ -24,7 +24,7 @@ from services.delivery.smtp_client import Mailer, MailServer
 from services.errors import InvalidField, Overloaded
 from services.presence import acknowledgements as deliveries
 from services.presence.acknowledgements import Deliveries
-from tests.mail_server import LocalMailServer
+from tests.support.mail_server import LocalMailServer
 
 
 async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_many_more(

@@ -1,0 +1,362 @@
+"""What the store promises to those who write: order, all or nothing, bounds, clean ends."""
+
+import asyncio
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import batch
+from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.writer import BATCH_UNITS, WAITING_UNITS, Batch
+from services.errors import Overloaded
+
+Together = Callable[..., Awaitable[list[Any]]]
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def store(store: Path) -> Path:
+    """With a table of this file's own."""
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
+    return store
+
+
+@pytest.fixture
+def commits(database: Database) -> list[str]:
+    """The COMMITs of the writer from here on."""
+    seen: list[str] = []
+    database._writer._raw.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
+    return seen
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The writer's clock, which stands still until a unit moves it on."""
+    time = [0.0]
+    monkeypatch.setattr(batch, "monotonic", lambda: time[0])
+    return time
+
+
+def add(tx: Connection, name: str) -> str:
+    """One row and one event."""
+    tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", (name,))
+    outbox.append(tx, "jobs", "added", {"name": name}, now=0)
+    return name
+
+
+def adding(name: str) -> Callable[[Connection], str]:
+    return lambda tx: add(tx, name)
+
+
+def names(tx: Connection) -> list[str]:
+    return list(tx.exec_driver_sql("SELECT name FROM things ORDER BY place").scalars())
+
+
+def told(batches: list[Batch]) -> list[str]:
+    return [one.data.decode()[9:-2] for batch in batches for one in batch.events]
+
+
+# Writing
+
+
+async def test_a_write_gives_back_what_its_unit_returns(database: Database) -> None:
+    assert await database.write(add, "one") == "one"
+    assert await database.write(add, name="two") == "two"
+    assert await database.read(names) == ["one", "two"]
+
+
+async def test_a_thousand_concurrent_writes_share_four_commits(
+    database: Database, commits: list[str], together: Together, batches: list[Batch], clock: list[float]
+) -> None:
+    answers = await together(*(adding(str(n)) for n in range(1_000)))
+    assert answers == [str(n) for n in range(1_000)]
+    assert len(commits) == 1 + 4
+    assert [len(batch.works) for batch in batches] == [BATCH_UNITS, BATCH_UNITS, BATCH_UNITS, 1_000 - 3 * BATCH_UNITS]
+
+
+@pytest.mark.parametrize("careful", [False, True])
+async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
+    together: Together, batches: list[Batch], careful: bool, clock: list[float]
+) -> None:
+    def many(start: int) -> Callable[[Connection], None]:
+        def unit(tx: Connection) -> None:
+            tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", [(str(start + n),) for n in range(400)])
+            for n in range(400):
+                outbox.append(tx, "jobs", "added", {"name": str(start + n)}, now=0)
+
+        return unit
+
+    def late(tx: Connection) -> None:
+        add(tx, "late")
+        raise ValueError("after a write")
+
+    units = [many(400 * n) for n in range(7)]
+    await together(*([units[0], late, *units[1:]] if careful else units))
+    assert [len(batch.events) for batch in batches] == [1_200, 1_200, 400]
+    assert told(batches) == [str(n) for n in range(2_800)]
+
+
+async def test_units_that_take_long_share_a_batch_of_20_ms_and_no_more(
+    together: Together, batches: list[Batch], clock: list[float]
+) -> None:
+    def slow(n: int) -> Callable[[Connection], None]:
+        def unit(tx: Connection) -> None:
+            clock[0] += 0.03 if n == 7 else 0.006
+            add(tx, str(n))
+
+        return unit
+
+    await together(*(slow(n) for n in range(10)))
+    # The one that passes the bound is the last of its batch, and there is always one.
+    assert [len(batch.works) for batch in batches] == [4, 4, 2]
+    assert told(batches) == [str(n) for n in range(10)]
+
+
+async def test_a_batch_that_runs_carefully_is_bounded_alike(
+    together: Together, batches: list[Batch], clock: list[float]
+) -> None:
+    def unit(tx: Connection) -> None:
+        clock[0] += 0.03
+        add(tx, "once")
+
+    results = await together(unit, unit, unit, adding("more"))
+    assert [type(result) for result in results] == [NoneType, IntegrityError, IntegrityError, str]
+    assert told(batches) == ["once", "more"]
+
+
+async def test_units_without_room_go_first_in_the_next_batch(
+    together: Together, batches: list[Batch], clock: list[float]
+) -> None:
+    def five(n: int) -> Callable[[Connection], None]:
+        def unit(tx: Connection) -> None:
+            for part in range(5):
+                add(tx, f"{n}.{part}")
+
+        return unit
+
+    await together(*(five(n) for n in range(300)))
+    assert [len(batch.works) for batch in batches] == [200, 100]
+    assert told(batches) == [f"{n}.{part}" for n in range(300) for part in range(5)]
+
+
+async def test_rows_events_positions_and_answers_have_one_order(database: Database, batches: list[Batch]) -> None:
+    chance = random.Random(7)
+    answered: list[str] = []
+
+    async def caller(me: int) -> None:
+        for n in range(30):
+            await asyncio.sleep(chance.choice((0, 0, 0.001)))
+            answered.append(await database.write(add, f"{me}.{n}"))
+
+    await asyncio.gather(*(caller(me) for me in range(20)))
+    assert [one.position for batch in batches for one in batch.events] == list(range(1, 601))
+    assert told(batches) == await database.read(names) == answered
+
+
+async def test_events_are_told_before_anybody_who_waits_goes_on(store: Path) -> None:
+    log: list[str] = []
+    database = Database(store, on_commit=lambda batch: log.extend(told([batch])))
+    await database.start()
+
+    async def caller(name: str) -> None:
+        await database.write(add, name)
+        assert name in log
+
+    await asyncio.gather(*(caller(str(n)) for n in range(100)))
+    await database.stop()
+
+
+async def test_what_is_told_can_be_read_already(store: Path) -> None:
+    found: list[bool] = []
+
+    def look(batch: Batch) -> None:
+        with closing(sqlite3.connect(store)) as other:
+            positions = {position for (position,) in other.execute("SELECT position FROM events")}
+        found.append({one.position for one in batch.events} <= positions)
+
+    database = Database(store, on_commit=look)
+    await database.start()
+    await asyncio.gather(*(database.write(add, str(n)) for n in range(50)))
+    await database.stop()
+    assert found
+    assert all(found)
+
+
+async def test_a_failing_on_commit_still_answers_those_who_wait(store: Path) -> None:
+    def broken(batch: Batch) -> None:
+        raise ZeroDivisionError
+
+    database = Database(store, on_commit=broken)
+    await database.start()
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["exception"]))
+    assert await asyncio.wait_for(database.write(add, "one"), 20) == "one"
+    assert [type(error) for error in complaints] == [ZeroDivisionError]
+    await database.stop()
+
+
+async def test_a_full_queue_refuses_before_anything_is_written(database: Database) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def occupy(tx: Connection) -> None:
+        entered.set()
+        assert leave.wait(20)
+
+    occupied = asyncio.create_task(database.write(occupy))
+    await asyncio.to_thread(entered.wait, 20)
+    accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(WAITING_UNITS)]
+    while database.waiting < WAITING_UNITS:  # noqa: ASYNC110 (the queue has no event to wait on)
+        await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await database.write(add, "one too many")
+    leave.set()
+    await occupied
+    await asyncio.gather(*accepted)
+    assert await database.read(names) == [str(n) for n in range(WAITING_UNITS)]
+
+
+async def test_cancelled_callers_neither_tear_nor_stop_a_unit(database: Database, batches: list[Batch]) -> None:
+    def two(tx: Connection, n: int) -> None:
+        add(tx, f"{n}a")
+        add(tx, f"{n}b")
+
+    chance = random.Random(3)
+    for round in range(40):
+        tasks = [asyncio.create_task(database.write(two, round * 10 + n)) for n in range(10)]
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        for task in chance.sample(tasks, 5):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await database.write(lambda tx: None)
+    found = await database.read(names)
+    assert [name[:-1] for name in found if name.endswith("a")] == [name[:-1] for name in found if name.endswith("b")]
+    assert told(batches) == found
+    # All that were begun before the cancel ran; those cancelled before their first step were never asked for.
+    assert len(found) >= 2 * 40 * 5
+
+
+async def test_two_hubs_on_one_store_never_lose_a_change(store: Path) -> None:
+    """The lock of the data folder forbids this; should it fail, BEGIN IMMEDIATE still does not."""
+
+    def count_up(tx: Connection) -> None:
+        found = tx.exec_driver_sql("SELECT count(*) FROM things").scalar_one()
+        tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", (str(found),))
+
+    first, second = Database(store), Database(store)
+    await first.start()
+    await second.start()
+
+    async def caller(database: Database) -> None:
+        for _ in range(50):
+            await database.write(count_up)
+
+    await asyncio.gather(*(caller(database) for database in (first, second) for _ in range(4)))
+    assert await first.read(names) == [str(n) for n in range(400)]
+    await first.stop()
+    await second.stop()
+
+
+async def test_stopping_finishes_and_answers_what_was_accepted(store: Path) -> None:
+    database = Database(store)
+    await database.start()
+    accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(1_000)]
+    await asyncio.sleep(0)
+    await database.stop()
+    assert all(task.done() for task in accepted)
+    assert [task.result() for task in accepted] == [str(n) for n in range(1_000)]
+    with closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("SELECT count(*) FROM things").fetchone() == (1_000,)
+    assert not store.with_name("hub.db-wal").exists()
+
+
+async def test_nothing_is_accepted_after_the_stop(store: Path) -> None:
+    database = Database(store)
+    await database.start()
+    await database.stop()
+    with pytest.raises(Overloaded):
+        await database.write(add, "late")
+    with pytest.raises(Overloaded):
+        await database.read(names)
+    await database.stop()
+
+
+async def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(CannotOpen, match="no store at"):
+        await Database(tmp_path / "hub.db").start()
+    assert not os.listdir(tmp_path)
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    path.write_bytes(b"something else entirely\n" * 500)
+    database = Database(path)
+    with pytest.raises(CannotOpen, match="not a database"):
+        await database.start()
+    await database.stop()
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "newer version .revision 9999"),
+        ("UPDATE alembic_version SET version_num = '0000'", "older form .revision 0000"),
+        ("DROP TABLE alembic_version", "migrated first"),
+    ],
+)
+async def test_a_store_of_another_form_is_refused(store: Path, statement: str, message: str) -> None:
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute(statement)
+        connection.commit()
+    with pytest.raises(CannotOpen, match=message):
+        await Database(store).start()
+
+
+OPEN_AS_NOBODY = """
+import asyncio, os, sys
+from pathlib import Path
+from services.database.database import Database
+from services.database.statements import Prepared
+from services.database.sqlite.engine import CannotOpen
+
+database = Database(Path(sys.argv[1]))
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may do everything
+try:
+    asyncio.run(database.start())
+except CannotOpen as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("mode_of_folder", [0o755, 0o700, 0o000])
+def test_a_store_without_permission_is_refused_in_a_sentence(store: Path, mode_of_folder: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(shutil.copy(store, folder))
+        path.chmod(0o400)
+        path.parent.chmod(mode_of_folder)
+        done = subprocess.run(
+            [sys.executable, "-c", OPEN_AS_NOBODY, path], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        path.parent.chmod(0o700)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{path} cannot be opened: ")
+    assert len(done.stderr.splitlines()) == 1

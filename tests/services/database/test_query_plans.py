@@ -1,0 +1,92 @@
+"""What is asked all the time reads an index from where it begins to where it ends, and sorts nothing."""
+
+import re
+import sqlite3
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Select, insert
+
+from services.accounts import profiles
+from services.database.sqlite import engine as sqlite
+from services.jobs import bidding, bids, comments
+from services.jobs import deadlines as due
+from services.jobs import events as job_events
+from services.payments import reconciliation as books
+from services.tables import metadata
+from tests.services.database.query_plans import plan
+from tests.services.jobs.job_factory import NOW, bid, gig, post
+
+LISTS = {
+    "a job's bids": (bids._OF_JOB, "SEARCH bids USING INDEX ix_bids_job_id_seq (job_id=? AND seq<?)"),
+    "one's own bids on a job": (
+        bids._OWN_OF_JOB,
+        "SEARCH bids USING INDEX ix_bids_job_id_freelancer_id_seq (job_id=? AND freelancer_id=? AND seq<?)",
+    ),
+    "one's own bids": (bids._OWN, "SEARCH bids USING INDEX ix_bids_freelancer_id_seq (freelancer_id=? AND seq<?)"),
+    "a job's comments": (
+        comments._PAGE,
+        "SEARCH comments USING INDEX ix_comments_job_id_seq_author_id (job_id=? AND seq<?)",
+    ),
+    "a profile": (profiles._ONE, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
+    "jobs that are due": (due._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
+    # All of that index, which has only the jobs that are untold.
+    "jobs that are untold": (job_events._DUE, "SCAN jobs USING INDEX ix_jobs_untold"),
+    "the books' accounts": (books._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
+    "the books' jobs": (books._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
+    "the books' transfers": (books._TRANSFERS, "SEARCH now USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+}
+
+
+# A subquery of one row, a page of one step, and the table of one row are read whole.
+_WHOLE = re.compile(r"SCAN (?!anon_\d|page\b|freezes\b)")
+# It groups a page with the transfers of its jobs.
+_SORTS = "the books' jobs"
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
+    statement: Select[*tuple[Any, ...]]
+    statement, first = LISTS[name]
+    steps = plan(tx, statement)
+    assert first in steps, steps
+    assert not [step for step in steps if step != first and _WHOLE.search(step)], steps
+    assert any("TEMP B-TREE" in step for step in steps) == (name == _SORTS), steps
+
+
+def test_the_books_read_of_an_owners_jobs_only_those_that_can_hold_money(tx: Connection) -> None:
+    assert "SEARCH jobs USING INDEX ix_jobs_owner_id_status (owner_id=? AND status=?)" in plan(tx, books._ACCOUNTS)
+
+
+@pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "pushes", "accounts", "users"])
+def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, name: str) -> None:
+    adding = (
+        insert(metadata.tables[name])
+        .values({column.name: None for column in metadata.tables[name].c if column.computed is None})
+        .compile(tx.engine)
+    )
+    steps = tx.exec_driver_sql(f"EXPLAIN {adding}", (None,) * len(adding.params))
+    assert "OpenEphemeral" not in [step.opcode for step in steps]
+
+
+def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
+    planned: list[object] = []
+
+    def live() -> None:
+        done = gig(tx, "completed")
+        job = post(tx, done.owner)
+        taken_back = bid(tx, job, done.ann)
+        bidding.withdraw(tx, bid_id=taken_back, freelancer_id=done.ann.id, now=NOW)
+        bidding.offer_budget(tx, job_id=job.id, freelancer_id=done.ann.id, budget=job.budget, now=NOW)
+
+    def note(*what: object) -> int:
+        planned.append(what)
+        return sqlite3.SQLITE_OK
+
+    # SQLite asks whether it may when it plans; a new authorizer makes it forget the plans it has.
+    sqlite.raw(tx).set_authorizer(note)
+    live()
+    assert planned
+    planned.clear()
+    live()
+    assert planned == []

@@ -1,0 +1,71 @@
+"""The demo's crowd is believable, always the same, in order of time, and its books add up."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from services.demo import crowd as demo_plan
+from services.demo import steps as demo_steps
+from services.demo.steps import Step
+from services.jobs import statistics as stats
+from services.times import DAY
+from tests.services.jobs.job_factory import NOW, check_books
+
+
+def rows(tx: Connection, sql: str) -> list[Any]:
+    return [tuple(row) for row in tx.execute(text(sql))]
+
+
+def play(tx: Connection, steps: list[Step]) -> None:
+    known: dict[str, str] = {}
+    for start in range(0, len(steps), 100):
+        known |= demo_steps.play(tx, steps=steps[start : start + 100], known=known, now=NOW)
+
+
+def test_the_same_seed_makes_up_the_same_crowd_and_another_one_another() -> None:
+    first, again = (demo_plan.steps(now=NOW, currency="USD") for _ in range(2))
+    assert msgspec.json.encode(first) == msgspec.json.encode(again)
+    assert msgspec.json.encode(first) != msgspec.json.encode(demo_plan.steps(now=NOW, currency="USD", seed=2))
+
+
+def test_steps_are_in_order_of_time_and_name_only_what_is_there() -> None:
+    steps = demo_plan.steps(now=NOW, currency="USD")
+    assert [step.at for step in steps] == sorted(step.at for step in steps)
+    assert steps[0].at >= NOW - demo_plan.REACH
+    assert steps[-1].at < NOW - demo_plan.SILENCE
+    made: set[str] = set()
+    for step in steps:
+        assert {step.by, step.on} - {""} <= made | {step.makes}
+        made.add(step.makes)
+    assert sum(step.act == "join" for step in steps) >= 200
+    assert sum(step.act == "post" for step in steps) >= 300
+
+
+def test_what_the_crowd_says_has_no_gaps_left_and_is_not_all_the_same() -> None:
+    steps = demo_plan.steps(now=NOW, currency="USD")
+    words = [value for step in steps for value in step.about.values() if isinstance(value, str)]
+    assert not any("{" in word or "lorem" in word.lower() for word in words)
+    titles = {step.about["title"] for step in steps if step.act == "post"}
+    assert len(titles) > 250
+    assert max(map(len, titles)) <= 120
+
+
+def test_the_crowd_that_was_played_has_books_that_add_up_and_lists_in_order_of_time(tx: Connection) -> None:
+    assert not demo_steps.is_there(tx)
+    play(tx, demo_plan.steps(now=NOW, currency="USD"))
+    assert demo_steps.is_there(tx)
+    check_books(tx)
+    statuses = dict(rows(tx, "SELECT status, count(*) FROM jobs GROUP BY 1"))
+    assert set(statuses) == {"open", "assigned", "in_progress", "submitted", "completed", "cancelled"}
+    numbers = stats.read(tx)
+    assert (numbers.open_jobs, numbers.completed) == (statuses["open"], statuses["completed"])
+    assert numbers.paid_out > 0
+    for table in ("jobs", "bids", "comments", "transfers", "users"):
+        order = "seq" if table == "transfers" else "id"
+        times = [at for (at,) in rows(tx, f"SELECT created_at FROM {table} ORDER BY {order}")]
+        assert times == sorted(times), table
+    assert rows(tx, "SELECT id FROM jobs ORDER BY seq") == rows(tx, "SELECT id FROM jobs ORDER BY id")
+    # Nobody can sign in as one of them, and nothing of theirs falls due at once.
+    assert rows(tx, "SELECT count(*) FROM users WHERE password_hash IS NOT NULL") == [(0,)]
+    assert rows(tx, f"SELECT count(*) FROM jobs WHERE due_at < {NOW + DAY}") == [(0,)]

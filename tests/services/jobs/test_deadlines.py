@@ -1,0 +1,426 @@
+"""What the hub does to jobs by itself: when, once, whatever else happens, and after having been away."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, select, update
+
+from services.database.database import Database
+from services.database.outbox import Draft
+from services.database.sqlite.writer import Batch
+from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
+from services.jobs import closing
+from services.jobs import deadlines as due
+from services.jobs.deadlines import RETRY_MS, STEP_ROWS
+from services.jobs.schemas import Job
+from services.jobs.transitions import Moved
+from services.maintenance.tasks import DUE_SECONDS, Keep, all_chores
+from services.notifications import listing as inbox
+from services.scheduling.scheduler import STEPS_IN_A_ROW, Chore, Retention
+from services.schemas import Person
+from services.tables import accounts, jobs
+from services.times import DAY, HOUR
+from tests.services.conftest import Together
+from tests.services.jobs.job_factory import (
+    FUNDS,
+    NOW,
+    TERMS,
+    Gig,
+    balances,
+    bid,
+    bids_of,
+    check_books,
+    events,
+    gig,
+    letters,
+    person,
+    post,
+    to,
+)
+
+DUE = next(chore for chore in all_chores(Keep(log_events=0, log_ms=0, inbox_ms=0)) if chore.name == "due jobs")
+LATER = NOW + TERMS.review_ms
+
+
+def status_of(tx: Connection, job: Job) -> str:
+    return str(tx.execute(select(jobs.c.status).where(jobs.c.id == job.id)).scalar_one())
+
+
+def found(tx: Connection, /, *, now: int, limit: int = STEP_ROWS) -> Sequence[str]:
+    return due.DueJobs().find(tx, now=now, limit=limit)
+
+
+def step(tx: Connection, now: int) -> list[Moved]:
+    return due.settle(tx, found=found(tx, now=now), now=now)
+
+
+def told_of(batches: Sequence[Batch], job: Job) -> Counter[str]:
+    """Every event about a job, of all channels; notifications by their type."""
+    found: Counter[str] = Counter()
+    for event in (event for batch in batches for event in batch.events):
+        data = msgspec.json.decode(event.data)
+        if data.get("id") == job.id:
+            found[event.type] += 1
+        elif data.get("data", {}).get("jobId") == job.id:
+            found[data["type"]] += 1
+    return found
+
+
+@asynccontextmanager
+async def chore(
+    database: Database, now: Callable[[], int], *, every: float = 0.001
+) -> AsyncIterator[tuple[list[Moved], list[BaseException]]]:
+    """The chore at work, looking again at once: what it did, and what went wrong."""
+    done, failed = list[Moved](), list[BaseException]()
+    retention = Retention(
+        database,
+        [replace(DUE, every=every)],
+        clock=now,
+        on_error=lambda name, error: failed.append(error),
+        on_done=lambda name, moved: done.extend(moved),  # type: ignore[arg-type]
+    )
+    await retention.start()
+    yield done, failed
+    await retention.stop()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  # what is waited for has no event
+            await asyncio.sleep(0.001)
+
+
+def test_an_open_job_expires_at_its_time_and_not_before(tx: Connection, told: list[Draft]) -> None:
+    g = gig(tx, expires_at=NOW + 10)
+    told.clear()
+    assert step(tx, NOW + 9) == []
+    (moved,) = step(tx, NOW + 10)
+    assert (moved.act, moved.answer.status, moved.before.held) == ("expire", "expired", 5_000)
+    ((kind, event),) = events(told)
+    keys = [f"job/{g.job.id}", "my-jobs", "stats", "wallet"]
+    assert (kind, event["status"], event["invalidates"]) == ("job_refunded", "expired", keys)
+    assert [letter["type"] for letter in letters(told, g.owner)] == ["job_refunded"]
+    for loser in (g.ann, g.bob):
+        assert [(one["type"], one["title"]) for one in letters(told, loser)] == [
+            ("job_cancelled", "Job expired: Fix it")
+        ]
+    assert set(bids_of(tx, g.job).values()) == {"rejected"}
+    assert balances(tx, g.owner) == [(FUNDS, 0)]
+    check_books(tx)
+    told.clear()
+    assert step(tx, NOW + 11) == []
+    assert told == []
+
+
+def test_a_submitted_job_is_completed_and_paid_when_its_review_is_over(tx: Connection, told: list[Draft]) -> None:
+    g = gig(tx, "submitted")
+    told.clear()
+    assert step(tx, LATER - 1) == []
+    (moved,) = step(tx, LATER)
+    assert (moved.act, moved.answer.status, moved.freelancer) == ("complete", "completed", g.ann)
+    assert [kind for kind, _ in events(told)] == ["job_completed"]
+    assert [letter["type"] for letter in letters(told, g.owner)] == ["job_completed"]
+    assert [letter["type"] for letter in letters(told, g.ann)] == ["payment_released"]
+    assert balances(tx, g.owner, g.ann) == [(FUNDS - 4_000, 0), (4_000, 0)]
+    assert step(tx, LATER + 1) == []
+
+
+@pytest.mark.parametrize("status", ["assigned", "in_progress", "completed"])
+def test_no_other_job_is_ever_due(tx: Connection, status: str) -> None:
+    gig(tx, status, expires_at=NOW + 10)
+    assert found(tx, now=NOW + 10_000 * DAY) == []
+
+
+def test_a_job_that_was_moved_between_the_look_and_the_step_stays_as_it_is(tx: Connection, told: list[Draft]) -> None:
+    taken, gone, edited = (gig(tx, expires_at=NOW + 10) for _ in range(3))
+    seen = found(tx, now=NOW + 10)
+    assert set(seen) == {taken.job.id, gone.job.id, edited.job.id}
+    to(tx, taken.job, taken.owner, "cancelled")
+    closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
+    tx.execute(update(jobs).where(jobs.c.id == edited.job.id).values(due_at=NOW + 11))
+    told.clear()
+    assert due.settle(tx, found=seen, now=NOW + 10) == []
+    assert (told, status_of(tx, edited.job)) == ([], "open")
+
+
+def test_a_step_takes_few_jobs_where_many_people_have_to_be_told_but_always_one(tx: Connection) -> None:
+    owner = person(tx, "Olga", "client", FUNDS)
+    made = [post(tx, owner, budget=10, expires_at=NOW + 1 + n) for n in range(4)]
+    for n in range(3):
+        bid(tx, made[0], person(tx, f"F{n}"))
+    assert found(tx, now=NOW + 9, limit=1) == [made[0].id]
+    assert found(tx, now=NOW + 9, limit=18) == [made[0].id]
+    assert found(tx, now=NOW + 9, limit=19) == [made[0].id, made[1].id]
+    assert found(tx, now=NOW + 9, limit=100) == [job.id for job in made]
+
+
+def test_the_hub_looks_often_enough_to_be_on_time() -> None:
+    assert DUE.every == DUE_SECONDS <= 1
+
+
+async def test_many_that_are_due_wait_neither_for_other_chores_nor_between_their_steps(database: Database) -> None:
+    # Whoever waits for the other chore, or pauses as it does, does not come to the second step before the test ends.
+    def busy(tx: Connection, /, *, now: int, limit: int) -> list[int]:
+        return [1]
+
+    owner = await database.write(person, "Olga", "client", 10**6)
+    posted = await asyncio.gather(
+        *(database.write(partial(post, owner=owner, budget=10, expires_at=NOW + 1 + n)) for n in range(150))
+    )
+    steps = []
+
+    def counted(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+        steps.append(DUE.find(tx, now=now, limit=limit))
+        return steps[-1]
+
+    beside = Chore("busy", 0, busy, _nothing)
+    retention = Retention(
+        database, [beside, replace(DUE, find=counted)], clock=lambda: LATER, on_error=_fail, pause=3_600
+    )
+    await retention.start()
+    await until(lambda: steps[-1:] == [[]])
+    await retention.stop()
+    assert [job_id for found in steps for job_id in found] == [job.id for job in posted]
+    # A step is some 20 ms of the writer, and costs a read and a COMMIT beside: few of them, and no long ones.
+    assert [len(found) for found in steps] == [37, 37, 37, 37, 2, 0]
+
+
+def _fail(name: str, error: BaseException) -> None:
+    raise AssertionError(name) from error
+
+
+async def test_a_chore_that_never_ends_leaves_the_others_their_turn(database: Database) -> None:
+    turns: list[str] = []
+
+    def busy(tx: Connection, /, *, now: int, limit: int) -> list[int]:
+        turns.append("busy")
+        return [1]
+
+    def prompt(tx: Connection, /, *, now: int, limit: int) -> list[int]:
+        turns.append("prompt")
+        return []
+
+    chores = [Chore("busy", 0, busy, _nothing), Chore("prompt", 0, prompt, _nothing)]
+    retention = Retention(database, chores, clock=lambda: NOW, on_error=lambda name, error: None, pause=0)
+    await retention.start()
+    await until(lambda: turns.count("prompt") >= 3)
+    await retention.stop()
+    assert turns.index("prompt", turns.index("prompt") + 1) <= 2 * STEPS_IN_A_ROW + 2
+
+
+def _nothing(tx: Connection, /, *, found: Sequence[Any], now: int) -> None:
+    pass
+
+
+async def test_what_fell_due_while_the_hub_was_down_happens_at_its_start_and_once(store: Path) -> None:
+    first = Database(store)
+    await first.start()
+    submitted = [await first.write(gig, "submitted") for _ in range(3)]
+    opened = [await first.write(gig, expires_at=NOW + DAY) for _ in range(3)]
+    await first.stop()
+
+    batches: list[Batch] = []
+    second = Database(store, on_commit=batches.append)
+    await second.start()
+    async with chore(second, lambda: LATER) as (done, failed):
+        await until(lambda: len(done) == 6)
+    await second.stop()
+
+    third = Database(store, on_commit=batches.append)
+    await third.start()
+    async with chore(third, lambda: LATER) as (done_again, failed_again):
+        # Everything is done: a job that falls due now is the first and only one that is found.
+        fresh = await third.write(gig, expires_at=NOW + 1)
+        await until(lambda: len(done_again) > 0)
+    assert [moved.before.id for moved in done_again] == [fresh.job.id]
+    assert failed == failed_again == []
+    await third.read(check_books)
+    await third.stop()
+    for g in submitted:
+        assert told_of(batches, g.job) == {"job_completed": 2, "payment_released": 1}
+    for g in opened:
+        assert told_of(batches, g.job) == {"job_refunded": 2, "job_cancelled": 2}
+
+
+def rob(tx: Connection, /, *who: Person) -> None:
+    """Nothing is held for them any more: their jobs cannot be settled. Only who changes the schema can do that."""
+    tx.exec_driver_sql("DROP TRIGGER IF EXISTS accounts_follow")
+    held = [f"held:{one.id}" for one in who]
+    tx.execute(update(accounts).where(accounts.c.id.in_(held)).values(balance=0))
+
+
+def fund(tx: Connection, /, who: Person, amount: int) -> None:
+    tx.execute(update(accounts).where(accounts.c.id == f"held:{who.id}").values(balance=amount))
+
+
+def crowd(tx: Connection, /) -> tuple[list[Gig], list[Gig]]:
+    """Bad ones that are due first, more than a step and one of them a step by itself, and good ones."""
+    bad = [gig(tx, expires_at=NOW + 1) for _ in range(40)]
+    for n in range(STEP_ROWS):
+        bid(tx, bad[0].job, person(tx, f"F{n}"))
+    rob(tx, *(g.owner for g in bad))
+    return bad, [gig(tx, expires_at=NOW + 2) for _ in range(3)]
+
+
+async def test_jobs_that_cannot_be_settled_cost_the_others_nothing_and_are_each_told_of_once(
+    database: Database,
+) -> None:
+    bad, good = await database.write(crowd)
+    # They are all reached in one turn: a failure is no reason to wait for the next.
+    async with chore(database, lambda: LATER, every=3_600) as (done, failed):
+        await until(lambda: len(done) == 3)
+    assert [moved.before.id for moved in done] == [g.job.id for g in good]
+    assert [type(error) for error in failed] == [InsufficientFunds] * len(bad)
+    assert {await database.read(status_of, g.job) for g in bad} == {"open"}
+
+
+async def test_a_job_that_could_not_be_settled_is_tried_again_an_hour_later(database: Database) -> None:
+    g = await database.write(gig, expires_at=NOW + 1)
+    await database.write(rob, g.owner)
+    clock = LATER
+    async with chore(database, lambda: clock) as (done, failed):
+        await until(lambda: len(failed) == 1)
+        await database.write(fund, g.owner, 5_000)
+        clock += HOUR - 1
+        other = await database.write(gig, expires_at=NOW + 2)
+        await until(lambda: len(done) == 1)
+        assert done[0].before.id == other.job.id
+        clock += 1
+        await until(lambda: len(done) == 2)
+    assert (done[1].before.id, len(failed)) == (g.job.id, 1)
+
+
+def test_a_clock_that_is_set_back_puts_no_job_off_for_longer(tx: Connection) -> None:
+    g = gig(tx, expires_at=NOW + 1)
+    jobs_due = due.DueJobs()
+    jobs_due.put_off(g.job.id, NOW + 30 * DAY)
+    assert jobs_due.find(tx, now=NOW + 30 * DAY, limit=1) == []
+    assert jobs_due.find(tx, now=NOW + 1, limit=1) == [g.job.id]
+
+
+def test_no_more_than_so_many_are_remembered_as_put_off(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due, "MOST_PUT_OFF", 2)
+    made = [gig(tx, expires_at=NOW + 1).job.id for _ in range(3)]
+    jobs_due = due.DueJobs()
+    for job_id in made:
+        jobs_due.put_off(job_id, NOW + 1)
+    assert jobs_due.find(tx, now=NOW + RETRY_MS, limit=STEP_ROWS) == [made[0]]
+
+
+async def test_what_the_store_could_not_write_is_no_fault_of_the_job_and_is_tried_again_soon(
+    database: Database,
+) -> None:
+    g = await database.write(gig, expires_at=NOW + 1)
+    refusals = [Overloaded(), Overloaded()]
+
+    def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[Moved]:
+        if refusals:
+            raise refusals.pop()
+        return due.settle(tx, found=found, now=now)
+
+    done, failed = list[object](), list[BaseException]()
+    retention = Retention(
+        database,
+        [replace(DUE, every=0.001, remove=settle)],
+        clock=lambda: LATER,
+        on_error=lambda name, error: failed.append(error),
+        on_done=lambda name, moved: done.append(moved),
+    )
+    await retention.start()
+    await until(lambda: len(done) == 1)
+    await retention.stop()
+    assert [type(error) for error in failed] == [Overloaded, Overloaded]
+    assert await database.read(status_of, g.job) == "expired"
+
+
+async def race(together: Together, units: list[partial[Any]], seed: int) -> list[Any]:
+    """Run them at once in an order of the seed's; those that moved the job, the others refused as they should be."""
+    random.Random(seed).shuffle(units)
+    results = await together(*units)
+    assert all(isinstance(one, Moved | list | Conflict | GigNotOpen | NotFound) for one in results), results
+    return [moved for one in results for moved in (one if isinstance(one, list) else [one]) if isinstance(moved, Moved)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_of_complete_cancel_and_the_end_of_the_review_exactly_one_happens(
+    database: Database, batches: list[Batch], together: Together, seed: int
+) -> None:
+    g: Gig = await database.write(gig, "submitted")
+    batches.clear()
+    (moved,) = await race(
+        together,
+        [
+            partial(to, job=g.job, who=g.owner, target="completed", now=LATER),
+            partial(to, job=g.job, who=g.ann, target="cancelled", now=LATER),
+            partial(step, now=LATER),
+            partial(step, now=LATER),
+            partial(to, job=g.job, who=g.owner, target="completed", now=LATER),
+        ],
+        seed,
+    )
+    await database.read(check_books)
+    assert await database.read(status_of, g.job) == moved.answer.status
+    if moved.answer.status == "completed":
+        assert await database.read(balances, g.owner, g.ann) == [(FUNDS - 4_000, 0), (4_000, 0)]
+        assert told_of(batches, g.job) == {"job_completed": 2, "payment_released": 1}
+    else:
+        assert await database.read(balances, g.owner, g.ann) == [(FUNDS, 0), (0, 0)]
+        assert told_of(batches, g.job) == {"job_refunded": 2, "job_cancelled": 1}
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_of_cancel_delete_expire_and_take_exactly_one_happens(
+    database: Database, batches: list[Batch], together: Together, seed: int
+) -> None:
+    g: Gig = await database.write(gig, instant_accept=True, expires_at=NOW + 1)
+    batches.clear()
+    (moved,) = await race(
+        together,
+        [
+            partial(to, job=g.job, who=g.owner, target="cancelled", now=LATER),
+            partial(closing.delete, job_id=g.job.id, owner_id=g.owner.id, now=LATER),
+            partial(step, now=LATER),
+            partial(to, job=g.job, who=g.ann, target="in_progress", now=LATER),
+            partial(to, job=g.job, who=g.bob, target="in_progress", now=LATER),
+        ],
+        seed,
+    )
+    await database.read(check_books)
+    assert await database.read(status_of, g.job) == moved.answer.status
+    taken = moved.act == "take"
+    assert await database.read(balances, g.owner) == [(FUNDS - 5_000, 5_000) if taken else (FUNDS, 0)]
+    expected = {
+        "take": {"job_updated": 1, "hired": 1, "bid_rejected": 1, "job_accepted": 2},
+        "delete": {"job_deleted": 1, "job_refunded": 1, "job_cancelled": 2},
+    }
+    assert told_of(batches, g.job) == expected.get(moved.act, {"job_refunded": 2, "job_cancelled": 2})
+
+
+async def test_nobody_is_told_of_what_was_rolled_back(
+    database: Database, batches: list[Batch], together: Together
+) -> None:
+    bad, good = [await database.write(gig, "submitted") for _ in range(2)]
+    batches.clear()
+
+    def complete_and_fail(tx: Connection) -> None:
+        to(tx, bad.job, bad.owner, "completed")
+        raise RuntimeError("at the very end")
+
+    failed, done = await together(complete_and_fail, partial(to, job=good.job, who=good.owner, target="completed"))
+    assert isinstance(failed, RuntimeError)
+    assert isinstance(done, Moved)
+    assert told_of(batches, bad.job) == {}
+    assert told_of(batches, good.job) == {"job_completed": 2, "payment_released": 1}
+    assert await database.read(status_of, bad.job) == "submitted"
+    assert await database.read(balances, bad.owner, bad.ann) == [(FUNDS - 4_000, 4_000), (0, 0)]
+    assert [one.type for one in (await database.read(inbox.page, user_id=bad.ann.id)).items] == ["hired"]
+    await database.read(check_books)

@@ -1,0 +1,102 @@
+"""A sender of pushes and e-mails whose clock and whose readers a test decides on."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from services.accounts import sessions as logins
+from services.accounts import users
+from services.accounts.tokens import Tokens
+from services.database.database import Database
+from services.delivery import push_subscriptions as subscriptions
+from services.delivery import report as delivery
+from services.delivery.email_sender import MailPost
+from services.delivery.email_templates import Letterhead
+from services.delivery.push_client import PushService
+from services.delivery.push_endpoints import Endpoints
+from services.delivery.report import Delivery
+from services.delivery.smtp_client import Mailer, MailServer
+from services.delivery.worker import PushSender
+from services.notifications import inbox as notifications
+from services.tables import addresses
+from tests.support.push_service import Browser, LocalPushService
+
+NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z
+
+
+@dataclass
+class World:
+    """A sender whose clock and whose readers the test decides on; `turn` sends what is due and waits for it."""
+
+    database: Database
+    push: LocalPushService
+    keys: Path
+    service: PushService
+    smtp_url: str = ""
+    now: int = NOON
+    is_looking: bool = False
+    has_stored: int = 0
+    sender: PushSender = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sender = self.new_sender()
+
+    async def use(self, endpoints: Endpoints) -> None:
+        """Look names up in another way from now on."""
+        await self.service.stop()
+        self.service = PushService(endpoints, self.keys, "mailto:ops@example.org")
+        self.sender = self.new_sender()
+
+    def new_sender(self) -> PushSender:
+        return PushSender(
+            self.database,
+            self.service,
+            MailPost(
+                Mailer(MailServer.of(self.smtp_url) if self.smtp_url else None),
+                Tokens(["a key for tests that is long enough"]),
+                Letterhead("Gigwire <hub@hub.example>", "https://hub.example"),
+            ),
+            self,  # type: ignore[arg-type]  # it answers what onlookers are asked
+            origin="https://hub.example",
+            clock=lambda: self.now,
+            random=Random(1),
+        )
+
+    def looking(self, user_id: str) -> bool:
+        return self.is_looking
+
+    def stored(self, user_id: str) -> int:
+        return self.has_stored
+
+    async def turn(self, after: int = 0) -> int:
+        """How many requests the push service has got by then."""
+        self.now += after
+        await self.sender.turn()
+        await self.sender.finish(30)
+        return len(self.push.got)
+
+    async def person(self, *browsers: Browser) -> str:
+        return await self.database.write(partial(_person, browsers=browsers))
+
+    async def send(self, user_id: str, **more: Any) -> str:
+        said = {"type": "t", "category": "job", "title": "T", "body": "B"} | more
+        return await self.database.write(notifications.add, user_id=user_id, now=self.now, **said)
+
+    async def fate(self, user_id: str, notification_id: str) -> Delivery:
+        return await self.database.read(delivery.of, user_id=user_id, notification_id=notification_id)
+
+
+def _person(tx: Connection, *, browsers: tuple[Browser, ...]) -> str:
+    email = f"{token_hex(4)}@example.org"
+    ann = users.create(tx, email=email, password_hash=None, name="Ann", role="client", external_id=None, now=1).id
+    tx.execute(insert(addresses).values(user_id=ann, email=email, confirmed_at=1))
+    login = logins.start(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
+    for browser in browsers:
+        keys = browser.subscription["keys"]
+        subscriptions.put(tx, user_id=ann, login_id=login, endpoint=browser.endpoint, now=1, **keys)
+    return ann
