@@ -12,7 +12,7 @@ import click
 import api
 import realtime
 import services
-from api.cli.console.errors import refusals
+from api.cli.console.errors import exit_on_refusal
 
 # In the order of `hub --help`: each is `command` in the module of its name.
 COMMANDS: Final = ("serve", "demo", "migrate", "keys", "users", "send", "tail", "verify", "backup", "restore")
@@ -34,7 +34,7 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run it; what it was refused for becomes one line, and exit code 1."""
-        with refusals():
+        with exit_on_refusal():
             return super().invoke(context)
 
 

@@ -16,53 +16,53 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.commit_publisher import Commits
+from api.commit_publisher import CommitPublisher
 from api.config.settings import Settings, SettingsError
 from api.config.signing_keys import signing_keys
-from api.http.attempts import Attempts
-from api.http.authentication import Identities
-from api.http.client_address import Addresses
-from api.http.cross_origin import CrossOrigin
-from api.http.paces import Paces
-from api.http.problems import Internal, MethodNotAllowed, problem
-from api.http.recipients import Recipients
-from api.http.request_context import Edge
-from api.http.upload_slots import UploadPlaces
+from api.http.attempts import LoginAttempts
+from api.http.authentication import Authenticator
+from api.http.client_address import ClientAddressResolver
+from api.http.cross_origin import CrossOriginMiddleware
+from api.http.paces import RequestRateLimits
+from api.http.problems import Internal, MethodNotAllowed, problem_response
+from api.http.recipients import RecipientRateLimit
+from api.http.request_context import RequestContextMiddleware
+from api.http.upload_slots import UploadSlots
 from api.hub import Hub
 from api.metrics import Metrics
-from api.operations.dispatcher import Dispatch
+from api.operations.dispatcher import Dispatcher
 from api.routes.table import OPERATIONS
 from api.streams.responses import BODY
 from api.streams.takeover import Takeover
 from api.web.pages import page_routes
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from services.accounts.password_hashing import Passwords
+from services.accounts.password_hashing import PasswordHasher
 from services.accounts.tokens import Tickets, Tokens
-from services.attachments.file_store import AttachmentFiles
+from services.attachments.file_store import FileStore
 from services.attachments.thumbnails import Thumbnails
-from services.database.batch_loader import Lookup
+from services.database.batch_loader import BatchLoader
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
-from services.delivery.email_sender import MailPost
-from services.delivery.email_templates import Letterhead
-from services.delivery.push_client import PushService
-from services.delivery.push_endpoints import Endpoints
-from services.delivery.smtp_client import Mailer, MailServer
-from services.delivery.worker import PushSender
+from services.delivery.email_sender import EmailSender
+from services.delivery.email_templates import EmailIdentity
+from services.delivery.push_client import PushClient
+from services.delivery.push_endpoints import PushEndpoints
+from services.delivery.smtp_client import SmtpClient, SmtpSettings
+from services.delivery.worker import DeliveryWorker
 from services.errors import DomainError, NotFound
 from services.event_log.history import History
 from services.ids import new_id
 from services.jobs import log_lines as job_log
-from services.jobs.transitions import Moved
+from services.jobs.transitions import TransitionResult
 from services.maintenance import ledger_check as audit
-from services.maintenance.file_cleanup import FileCollector
-from services.maintenance.tasks import Keep, all_chores
+from services.maintenance.file_cleanup import FileCleanup
+from services.maintenance.tasks import RetentionPolicy, all_tasks
 from services.notifications import inbox as notifications
-from services.presence.acknowledgements import Deliveries
-from services.presence.attention import Onlookers
-from services.presence.broadcaster import PresenceTeller
-from services.scheduling.scheduler import Retention
+from services.presence.acknowledgements import Acknowledgements
+from services.presence.attention import UserAttention
+from services.presence.broadcaster import PresenceBroadcaster
+from services.scheduling.scheduler import Scheduler
 from services.store.epoch import stored_epoch
 from services.times import DAY
 
@@ -96,29 +96,29 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         settings.database_file,
         wal_bytes=settings.wal_mb * 1024 * 1024,
         on_commit=lambda batch: commits(batch),
-        on_doubt=doubt.set,
+        on_storage_failure=doubt.set,
     )
     history = History(database)
     manager = RealtimeManager(
         _options(settings, stored_epoch(settings.database_file)),
         history=history,
         clock=time.monotonic,
-        wall=clock,
+        wall_clock=clock,
         random=random,
-        process=new_id(),
-        on_gone=lambda user_ids: gone(user_ids),
+        process_id=new_id(),
+        on_users_idle=lambda user_ids: gone(user_ids),
     )
     tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
     tickets = Tickets(tokens, _steady_clock)
-    identities = Identities(settings, database, tokens, tickets, clock)
-    commits: Callable[[Batch], None] = Commits(manager, identities)
-    deliveries = Deliveries(database, manager.options.epoch, clock)
+    identities = Authenticator(settings, database, tokens, tickets, clock)
+    commits: Callable[[Batch], None] = CommitPublisher(manager, identities)
+    deliveries = Acknowledgements(database, manager.options.epoch, clock)
     gone = partial(_forget, identities, deliveries)
-    endpoints = Endpoints(settings.push_test_origin)
-    push_service = PushService(endpoints, settings.data_dir, settings.contact)
-    mailer = Mailer(MailServer.of(settings.smtp_url) if settings.smtp_url else None)
-    mail_post = MailPost(mailer, tokens, Letterhead(settings.sender, settings.origin))
-    onlookers = Onlookers(manager, deliveries, time.monotonic)
+    endpoints = PushEndpoints(settings.push_test_origin)
+    push_service = PushClient(endpoints, settings.data_dir, settings.contact)
+    mailer = SmtpClient(SmtpSettings.of(settings.smtp_url) if settings.smtp_url else None)
+    mail_post = EmailSender(mailer, tokens, EmailIdentity(settings.sender, settings.origin))
+    onlookers = UserAttention(manager, deliveries, time.monotonic)
     hub = Hub(
         settings=settings,
         database=database,
@@ -127,22 +127,22 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         identities=identities,
         tokens=tokens,
         tickets=tickets,
-        passwords=Passwords(settings.password_cost),
-        attempts=Attempts(settings, time.monotonic),
-        recipients=Recipients(settings.service_rate_limit, time.monotonic),
-        paces=Paces(settings, time.monotonic),
-        deliveries=deliveries,
-        presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
+        passwords=PasswordHasher(settings.password_cost),
+        attempts=LoginAttempts(settings, time.monotonic),
+        recipients=RecipientRateLimit(settings.service_rate_limit, time.monotonic),
+        paces=RequestRateLimits(settings, time.monotonic),
+        acknowledgements=deliveries,
+        presence=PresenceBroadcaster(manager, database, clock=clock, monotonic=time.monotonic),
         endpoints=endpoints,
-        mail_post=mail_post,
-        push_service=push_service,
-        push_sender=PushSender(
+        email=mail_post,
+        push=push_service,
+        delivery_worker=DeliveryWorker(
             database, push_service, mail_post, onlookers, origin=settings.origin, clock=clock, random=random
         ),
-        files=AttachmentFiles(settings.files_dir),
+        files=FileStore(settings.files_dir),
         thumbnails=Thumbnails(),
-        upload_places=UploadPlaces(),
-        counts=Lookup(database, notifications.counts_of),
+        upload_slots=UploadSlots(),
+        inbox_counts=BatchLoader(database, notifications.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
         monotonic=time.monotonic,
@@ -160,10 +160,10 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
     )
     # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
     pages.router.redirect_slashes = False
-    inner = CrossOrigin(Dispatch(hub, OPERATIONS, pages), settings)
-    return Edge(
+    inner = CrossOriginMiddleware(Dispatcher(hub, OPERATIONS, pages), settings)
+    return RequestContextMiddleware(
         inner,
-        addresses=Addresses(settings.trusted_proxies),
+        addresses=ClientAddressResolver(settings.trusted_proxies),
         observe=hub.metrics.observe,
         hsts=settings.secure_cookies,
     )
@@ -175,23 +175,23 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
     async with AsyncExitStack() as stack:
         await hub.database.start()
         stack.push_async_callback(hub.database.stop)
-        hub.manager.seed(*await history.seed(SEED_EVENTS))
+        hub.manager.seed(*await history.load_recent(SEED_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
         # The manager's clock hand cuts off those who do not take their farewell.
-        stack.push_async_callback(hub.takeover.nobody, GRACE_SECONDS)
-        retention = Retention(
+        stack.push_async_callback(hub.takeover.wait_closed, GRACE_SECONDS)
+        retention = Scheduler(
             hub.database,
-            [*all_chores(_keep(hub.settings)), audit.chore(_on_this_loop(_books_wrong))],
+            [*all_tasks(_keep(hub.settings)), audit.task(_on_this_loop(_books_wrong))],
             clock=hub.clock,
             on_error=_chore_failed,
             on_done=_chore_done,
         )
         await retention.start()
         stack.push_async_callback(retention.stop)
-        stack.push_async_callback(hub.mail_post.stop)
-        collector = FileCollector(hub.files, hub.database)
-        for part in (hub.identities, hub.deliveries, hub.presence_teller, hub.push_sender, collector):
+        stack.push_async_callback(hub.email.stop)
+        collector = FileCleanup(hub.files, hub.database)
+        for part in (hub.identities, hub.acknowledgements, hub.presence, hub.delivery_worker, collector):
             await part.start()
             stack.push_async_callback(part.stop)
         yield
@@ -199,7 +199,7 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
 
 def _takeover(settings: Settings, manager: RealtimeManager) -> Takeover:
     try:
-        return Takeover(settings.stream_path, manager.close)
+        return Takeover(settings.stream_path, manager.stream_closed)
     except LookupError as error:
         raise SettingsError([f"HUB_STREAM_PATH cannot be takeover: {error.args[0]}."]) from error
 
@@ -207,8 +207,8 @@ def _takeover(settings: Settings, manager: RealtimeManager) -> Takeover:
 def _options(settings: Settings, epoch: str) -> RealtimeOptions:
     return RealtimeOptions(
         epoch=epoch,
-        backlog=settings.backlog,
-        shared_backlog=settings.shared_backlog,
+        max_replay=settings.backlog,
+        max_shared_replay=settings.shared_backlog,
         queue_events=settings.queue_events,
         max_streams=settings.max_streams,
         max_streams_per_user=settings.max_streams_per_user,
@@ -218,18 +218,18 @@ def _options(settings: Settings, epoch: str) -> RealtimeOptions:
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
         rotate_seconds=settings.rotate_seconds,
-        ring_events=SEED_EVENTS,
+        backlog_events=SEED_EVENTS,
     )
 
 
-def _forget(identities: Identities, deliveries: Deliveries, user_ids: Sequence[str]) -> None:
+def _forget(identities: Authenticator, deliveries: Acknowledgements, user_ids: Sequence[str]) -> None:
     """Users without a stream for `HUB_IDLE_SECONDS` leave memory."""
     identities.forget(user_ids)
     deliveries.forget(user_ids)
 
 
-def _keep(settings: Settings) -> Keep:
-    return Keep(
+def _keep(settings: Settings) -> RetentionPolicy:
+    return RetentionPolicy(
         log_events=settings.log_events, log_ms=int(settings.log_days * DAY), inbox_ms=int(settings.inbox_days * DAY)
     )
 
@@ -256,12 +256,12 @@ def _books_wrong(faults: Sequence[str]) -> None:
 def _chore_done(name: str, done: object) -> None:
     """What the hub does to jobs by itself is worth a line."""
     for moved in done if isinstance(done, list) else ():
-        if isinstance(moved, Moved):
-            job_log.say(structlog.get_logger("retention"), moved, by="hub")
+        if isinstance(moved, TransitionResult):
+            job_log.log_transition(structlog.get_logger("retention"), moved, by="hub")
 
 
 async def _domain(request: Request, error: Any) -> Response:
-    return problem(error, request.scope["hub.request_id"])
+    return problem_response(error, request.scope["hub.request_id"])
 
 
 async def _http(request: Request, error: Any) -> Response:

@@ -3,17 +3,17 @@
 import msgspec
 import structlog
 
-from api.http.authentication import Identities
+from api.http.authentication import Authenticator
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from services.database.sqlite.writer import Batch
 from services.event_log import channels
 
 
-class Commits:
+class CommitPublisher:
     """The `on_commit` of the database; runs before those who waited for the write go on."""
 
-    def __init__(self, manager: RealtimeManager, identities: Identities) -> None:
+    def __init__(self, manager: RealtimeManager, identities: Authenticator) -> None:
         self._manager = manager
         self._identities = identities
         self._log = structlog.get_logger("commits")
@@ -36,11 +36,11 @@ class Commits:
         self._identities.apply(type, data)
         if type == "login_ended":
             reason: Bye = "logout" if data["reason"] == "logout" else "revoked"
-            self._manager.end_login(data["loginId"], reason, user_id=data["userId"])
+            self._manager.end_session_streams(data["loginId"], reason, user_id=data["userId"])
         elif type == "user_ended":
-            self._manager.end_user(data["userId"], "revoked")
+            self._manager.end_user_streams(data["userId"], "revoked")
         elif type == "key_revoked":
-            self._manager.end_login(f"key:{data['name']}", "revoked", user_id=None)
+            self._manager.end_session_streams(f"key:{data['name']}", "revoked", user_id=None)
         elif type == "user_changed" and data.get("streams") == "rotate":
             # They come back at once, and hear what their new role may hear.
-            self._manager.end_user(data["userId"], "rotate")
+            self._manager.end_user_streams(data["userId"], "rotate")

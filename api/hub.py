@@ -4,27 +4,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.config.settings import Settings
-from api.http.attempts import Attempts
-from api.http.authentication import Identities
-from api.http.paces import Paces
-from api.http.recipients import Recipients
-from api.http.upload_slots import UploadPlaces
+from api.http.attempts import LoginAttempts
+from api.http.authentication import Authenticator
+from api.http.paces import RequestRateLimits
+from api.http.recipients import RecipientRateLimit
+from api.http.upload_slots import UploadSlots
 from api.metrics import Metrics
 from api.streams.takeover import Takeover
 from realtime.manager import RealtimeManager
-from services.accounts.password_hashing import Passwords
+from services.accounts.password_hashing import PasswordHasher
 from services.accounts.tokens import Tickets, Tokens
-from services.attachments.file_store import AttachmentFiles
+from services.attachments.file_store import FileStore
 from services.attachments.thumbnails import Thumbnails
-from services.database.batch_loader import Lookup
+from services.database.batch_loader import BatchLoader
 from services.database.database import Database
-from services.delivery.email_sender import MailPost
-from services.delivery.push_client import PushService
-from services.delivery.push_endpoints import Endpoints
-from services.delivery.worker import PushSender
+from services.delivery.email_sender import EmailSender
+from services.delivery.push_client import PushClient
+from services.delivery.push_endpoints import PushEndpoints
+from services.delivery.worker import DeliveryWorker
 from services.notifications.events import Counts
-from services.presence.acknowledgements import Deliveries
-from services.presence.broadcaster import PresenceTeller
+from services.presence.acknowledgements import Acknowledgements
+from services.presence.broadcaster import PresenceBroadcaster
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Hub:
     database: Database
     manager: RealtimeManager
     takeover: Takeover
-    identities: Identities
+    identities: Authenticator
     tokens: Tokens
     tickets: Tickets
-    passwords: Passwords
-    attempts: Attempts
-    recipients: Recipients
-    paces: Paces
-    deliveries: Deliveries
-    presence_teller: PresenceTeller
-    endpoints: Endpoints
-    mail_post: MailPost
-    push_service: PushService
-    push_sender: PushSender
-    files: AttachmentFiles
+    passwords: PasswordHasher
+    attempts: LoginAttempts
+    recipients: RecipientRateLimit
+    paces: RequestRateLimits
+    acknowledgements: Acknowledgements
+    presence: PresenceBroadcaster
+    endpoints: PushEndpoints
+    email: EmailSender
+    push: PushClient
+    delivery_worker: DeliveryWorker
+    files: FileStore
     thumbnails: Thumbnails
-    upload_places: UploadPlaces
-    counts: Lookup[Counts]
+    upload_slots: UploadSlots
+    inbox_counts: BatchLoader[Counts]
     metrics: Metrics
     clock: Callable[[], int]
     monotonic: Callable[[], float]

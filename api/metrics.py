@@ -57,6 +57,8 @@ class _Parts(Collector):
         yield GaugeMetricFamily("hub_events_queued", "Events waiting for this turn's end.", manager.queued)
         yield GaugeMetricFamily("hub_log_position", "Last position announced.", manager.head)
         yield GaugeMetricFamily("hub_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
-        yield GaugeMetricFamily("hub_writes_waiting", "Units of work waiting to be written.", self._database.waiting)
+        yield GaugeMetricFamily(
+            "hub_writes_waiting", "Units of work waiting to be written.", self._database.queued_writes
+        )
         yield CounterMetricFamily("hub_events_delivered", "Events written to streams.", manager.delivered)
         yield CounterMetricFamily("hub_events_dropped", "Events left for the log.", manager.dropped)

@@ -38,7 +38,7 @@ RECIPIENTS: Final = 50
 IDLE: Final = 0.03
 SETTLE_SECONDS: Final = 120.0
 # What the hub keeps in memory of its log (realtime.options).
-IN_MEMORY: Final = RealtimeOptions(epoch="").ring_events
+IN_MEMORY: Final = RealtimeOptions(epoch="").backlog_events
 
 Figures = dict[str, float]
 

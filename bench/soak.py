@@ -87,7 +87,7 @@ class Soak:
 
     async def fill(self) -> None:
         """As many events as memory keeps of the log: it is bounded, and must not look like a leak while it fills."""
-        numbers = iter(range(RealtimeOptions(epoch="").ring_bytes // len(PAD)))
+        numbers = iter(range(RealtimeOptions(epoch="").backlog_bytes // len(PAD)))
 
         async def one(caller: wire.Caller) -> bool:
             if next(numbers, None) is None:

@@ -22,10 +22,10 @@ from sqlalchemy import Connection, insert
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite_store
-from services.database.sqlite.batch import Runner, Work
+from services.database.sqlite.batch import BatchRunner, QueuedUnit
 from services.errors import Conflict
 from services.notifications import inbox as notifications
-from services.notifications.draft import Letter
+from services.notifications.draft import NotificationDraft
 from services.store.migrate import upgrade
 from services.tables import announcements
 
@@ -34,7 +34,7 @@ ROUNDS = 3
 LETTERS = 1_000
 LETTER_ROUNDS = 15
 _ADD = insert(announcements)
-_LETTER = Letter(type="bench", category="system", title="A note", body="x" * 120)
+_LETTER = NotificationDraft(type="bench", category="system", title="A note", body="x" * 120)
 _DATA = {"id": "x" * 36, "title": "A note", "unread": 1}
 _numbers, _turns = itertools.count(), itertools.count(1)
 
@@ -101,7 +101,7 @@ def letters(path: Path, other: Path) -> tuple[float, float]:
     upgrade(other)
     engine = sqlite_store.writer_engine(path)
     with engine.connect() as tx, closing(sqlite3.connect(other, isolation_level=None)) as bare_store:
-        runner, raw = Runner(tx), sqlite_store.raw(tx)
+        runner, raw = BatchRunner(tx), sqlite_store.raw_connection(tx)
         bare_store.execute("PRAGMA synchronous=FULL")
         people = [(f"{next(_numbers):036d}", "Ann", "client", 0) for _ in range(LETTERS)]
         for store in (raw, bare_store):
@@ -110,7 +110,7 @@ def letters(path: Path, other: Path) -> tuple[float, float]:
         ours, theirs = [], []
         for now in range(1, LETTER_ROUNDS + 1):
             began = time.thread_time()
-            runner.run([Work(partial(notifications.deliver, mail=mail, now=now), asyncio.Future())])
+            runner.run([QueuedUnit(partial(notifications.deliver, items=mail, now=now), asyncio.Future())])
             ours.append(time.thread_time() - began)
             rows = {
                 name: raw.execute(f"SELECT * FROM {name} WHERE created_at = ?", (now,)).fetchall()

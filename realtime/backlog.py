@@ -10,10 +10,10 @@ from realtime.event import Event
 # An Event's own objects, beside its bytes; so that many tiny events are not free.
 _OVERHEAD_BYTES: Final = 300
 # The gap at the front of a channel's list is closed once it is this long and half of it: cheap, seen over time.
-_GAP: Final = 256
+_COMPACT_AFTER: Final = 256
 
 
-class _Strip:
+class _ChannelPositions:
     """The positions of one channel in order; those before `start` have left."""
 
     __slots__ = ("positions", "start")
@@ -28,7 +28,7 @@ class _Strip:
     def drop_first(self) -> bool:
         """Let the oldest go; True when nothing is left."""
         self.start += 1
-        if self.start >= _GAP and self.start * 2 >= len(self.positions):
+        if self.start >= _COMPACT_AFTER and self.start * 2 >= len(self.positions):
             del self.positions[: self.start]
             self.start = 0
         return self.start >= len(self.positions)
@@ -52,7 +52,7 @@ class Backlog:
         self._events: dict[int, Event] = {}
         # Positions as they came; those taken back stay here until it is their turn to leave.
         self._order: deque[int] = deque()
-        self._strips: dict[str, _Strip] = {}
+        self._strips: dict[str, _ChannelPositions] = {}
 
     def __len__(self) -> int:
         return len(self._events)
@@ -77,7 +77,7 @@ class Backlog:
             raise ValueError("the backlog takes durable events in order of position")
         self._events[position] = event
         self._order.append(position)
-        self._strips.setdefault(event.channel, _Strip()).positions.append(position)
+        self._strips.setdefault(event.channel, _ChannelPositions()).positions.append(position)
         self._bytes += _size(event)
         while len(self._order) > self._max_events or self._bytes > self._max_bytes:
             self._evict()
@@ -95,7 +95,7 @@ class Backlog:
         """How many events of these channels lie past `position`."""
         return sum(len(strip.positions) - strip.after(position) for strip in self._of(channels))
 
-    def newest(self, channel: str) -> int:
+    def last_position(self, channel: str) -> int:
         """The last position of a channel, 0 if nothing of it is here."""
         strip = self._strips.get(channel)
         return 0 if strip is None else strip.positions[-1]
@@ -109,7 +109,7 @@ class Backlog:
                 if self._strips[event.channel].drop(position):
                     del self._strips[event.channel]
 
-    def _of(self, channels: Sequence[str]) -> list[_Strip]:
+    def _of(self, channels: Sequence[str]) -> list[_ChannelPositions]:
         return [strip for channel in channels if (strip := self._strips.get(channel)) is not None]
 
     def _evict(self) -> None:

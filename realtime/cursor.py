@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 # Positions are SQL BIGINTs.
-LAST_POSITION = 2**63 - 1
+MAX_POSITION = 2**63 - 1
 _FORM = re.compile(r"([a-z0-9]{1,16})\.(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
@@ -26,7 +26,7 @@ class Cursor:
         if match is None:
             raise ValueError("not a cursor")
         position = int(match[2])
-        if position > LAST_POSITION:
+        if position > MAX_POSITION:
             raise ValueError("the position of the cursor is too large")
         return cls(match[1], position)
 

@@ -21,7 +21,7 @@ RETRY_MS: Final[Mapping[Bye, tuple[int, int]]] = {
     "too_many_streams": (60_000, 60_000),
 }
 # The same for a stream that breaks without a word.
-BROKEN_RETRY_MS: Final = (1_000, 3_000)
+RECONNECT_MS: Final = (1_000, 3_000)
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # They would end the line, or make a client ignore the id: HTML standard, 9.2.6; CWE-93.
@@ -67,27 +67,27 @@ class Event:
         return cls(channel, type, data, None, encode(event=type, data=data))
 
 
-def confirmed(data: Mapping[str, object] | bytes, retry_ms: int, id: str | None) -> bytes:
+def confirmation_frame(data: Mapping[str, object] | bytes, retry_ms: int, id: str | None) -> bytes:
     """The first frame of a stream; `id` is None when a reset follows. `data` may be ready JSON."""
     return encode(event="connection_confirmed", data=_json(data), id=id, retry=retry_ms)
 
 
-def reset(data: Mapping[str, object] | bytes, id: str) -> bytes:
+def reset_frame(data: Mapping[str, object] | bytes, id: str) -> bytes:
     """What a stream gets instead of a replay: fetch everything and go on from `id`."""
     return encode(event="reset", data=_json(data), id=id)
 
 
-def bye(reason: Bye, retry_ms: int) -> bytes:
+def bye_frame(reason: Bye, retry_ms: int) -> bytes:
     """The last frame of a stream that the hub ends."""
     return encode(event="bye", data=_json({"reason": reason}), retry=retry_ms)
 
 
-def heartbeat(data: Mapping[str, object] | bytes, id: str) -> bytes:
+def heartbeat_frame(data: Mapping[str, object] | bytes, id: str) -> bytes:
     """A sign of life; `id` is where the stream stands, so that a quiet one does not grow old."""
     return encode(event="heartbeat", data=_json(data), id=id)
 
 
-def retry_ms(bounds: tuple[int, int], random: Random) -> int:
+def random_delay_ms(bounds: tuple[int, int], random: Random) -> int:
     """A random wait within `bounds`, both included, in milliseconds."""
     return random.randint(*bounds)
 

@@ -8,11 +8,11 @@ from typing import Final
 
 from realtime.backlog import Backlog
 from realtime.event import Event
-from realtime.multimap import all_of
+from realtime.multimap import values
 from realtime.options import RealtimeOptions
-from realtime.queues import Queues, Waiting
-from realtime.stream import Session
-from realtime.subscriptions import Audience
+from realtime.queues import ChannelQueues, QueuedEvent
+from realtime.stream import Stream
+from realtime.subscriptions import SubscriptionIndex
 
 # A turn's queues take 3.3 KB each; a batch for more users than this is written in parts.
 _MAX_QUEUES: Final = 1_000
@@ -21,11 +21,11 @@ _QUEUE_SIZE: Final = 1_000
 
 
 @dataclass(slots=True)
-class Lot:
+class WriteGroup:
     """The same events for some streams; those before `next` have been given them."""
 
-    items: list[Waiting]
-    listeners: Sequence[Session]
+    items: list[QueuedEvent]
+    listeners: Sequence[Stream]
     # The same object for all of them.
     chunk: bytes = field(init=False)
     next: int = 0
@@ -33,25 +33,25 @@ class Lot:
     def __post_init__(self) -> None:
         self.chunk = b"".join([item.event.frame for item in self.items])
 
-    def without(self, positions: Container[int]) -> "Lot | None":
+    def without(self, positions: Container[int]) -> "WriteGroup | None":
         """What is left of it without these events, None when that is nothing; itself if they are not in it."""
         kept = [item for item in self.items if item.event.position is None or item.event.position not in positions]
         if len(kept) == len(self.items):
             return self
-        return Lot(kept, self.listeners[self.next :]) if kept else None
+        return WriteGroup(kept, self.listeners[self.next :]) if kept else None
 
 
-class Flow:
+class FanOut:
     """Publishing and fan-out. Everything is synchronous, on the loop: no task, lock or await per stream and event.
 
     What was queued in a turn is written in one round, in slices; what is published meanwhile waits for the next round.
     """
 
-    def __init__(self, options: RealtimeOptions, backlog: Backlog, on_behind: Callable[[Session], None]) -> None:
+    def __init__(self, options: RealtimeOptions, backlog: Backlog, on_behind: Callable[[Stream], None]) -> None:
         """`on_behind` is told of a stream that was live and whose sink is too full."""
         self.backlog = backlog
-        self.audience = Audience()
-        self.queues = Queues(_QUEUE_SIZE)
+        self.audience = SubscriptionIndex()
+        self.queues = ChannelQueues(_QUEUE_SIZE)
         # The last position published.
         self.head = 0
         # Events written to streams, and events not written to one because it was too slow (it reads them again).
@@ -62,11 +62,11 @@ class Flow:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
         # The round under way: what is left of it, its number, and the positions before it and after it.
-        self._lots: deque[Lot] = deque()
+        self._lots: deque[WriteGroup] = deque()
         self._round = 0
         self._before = self._after = 0
 
-    def run_on(self, loop: asyncio.AbstractEventLoop) -> None:
+    def bind_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop all this happens on: kept, since asking for it is a system call on Python 3.11."""
         self._loop = loop
 
@@ -91,7 +91,7 @@ class Flow:
         if not self._lots and not len(self.queues):
             self._after = self.head
         for event in events:
-            if self.audience.hears(event.channel):
+            if self.audience.has_subscribers(event.channel):
                 self._put(event)
             if event.position is not None:
                 self.backlog.append(event)
@@ -107,34 +107,34 @@ class Flow:
 
     def flush(self) -> None:
         """Write all that waits, now; afterwards every live stream stands at `head`."""
-        self._write(self._owed())
+        self._write(self._pending_writes())
         self._begin_round()
-        self._write(self._owed())
+        self._write(self._pending_writes())
 
-    def join(self, session: Session) -> None:
+    def go_live(self, session: Stream) -> None:
         """Make a stream live that has read up to `head`. In the same step as the read that brought it there."""
         session.state = "live"
-        session.waiting = 0
+        session.unflushed_events = 0
         # What waits already is before its time.
-        session.turn = self.queues.turn
+        session.joined_at = self.queues.sequence
         self.audience.add(session)
         if session.position > self.head or len(self.queues):
-            self.audience.ahead.add(session)
+            self.audience.ahead_of_publisher.add(session)
 
-    def leave(self, session: Session) -> None:
+    def suspend(self, session: Stream) -> None:
         """Stop giving it live events, and note where it stands. It must be live."""
-        session.position = self.stands_at(session)
+        session.position = self.delivered_position(session)
         session.state = "behind"
         self.audience.remove(session)
 
-    def stands_at(self, session: Session) -> int:
+    def delivered_position(self, session: Stream) -> int:
         """The position up to which a stream has been given everything; never more."""
         if session.state != "live":
             return session.position
         if not self._lots:
             # A round without listeners is none: what nobody here hears has been given to all.
             return max(session.position, self._after if len(self.queues) else self.head)
-        return max(session.position, self._after if session.round == self._round else self._before)
+        return max(session.position, self._after if session.last_round == self._round else self._before)
 
     def _put(self, event: Event) -> None:
         if len(self.queues) >= _MAX_QUEUES or not self.queues.put(event):
@@ -155,16 +155,16 @@ class Flow:
     def _schedule(self) -> None:
         if not self._scheduled and (self._lots or len(self.queues)) and self._loop is not None:
             self._scheduled = True
-            self._loop.call_soon(self._turn_over)
+            self._loop.call_soon(self._run_slice)
 
-    def _turn_over(self) -> None:
+    def _run_slice(self) -> None:
         self._scheduled = False
         if not self._lots:
             self._begin_round()
-        self._write(self._options.slice_writes)
+        self._write(self._options.writes_per_slice)
         self._schedule()
 
-    def _owed(self) -> int:
+    def _pending_writes(self) -> int:
         return sum(len(lot.listeners) - lot.next for lot in self._lots)
 
     def _begin_round(self) -> None:
@@ -172,8 +172,8 @@ class Flow:
         self._before, self._after = self._after, self.head
         if len(self.queues):
             self._round += 1
-            self._lots.extend(self._divided(self.queues.drain()))
-        ahead = self.audience.ahead
+            self._lots.extend(self._split_into_groups(self.queues.drain()))
+        ahead = self.audience.ahead_of_publisher
         for session in tuple(ahead):
             if session.position <= self.head:
                 ahead.discard(session)
@@ -185,51 +185,52 @@ class Flow:
             part = lot.listeners[lot.next : lot.next + room]
             lot.next += len(part)
             room -= len(part)
-            self._give(lot, part)
+            self._write_group(lot, part)
             if self._lots and self._lots[0] is lot and lot.next >= len(lot.listeners):
                 self._lots.popleft()
 
-    def _give(self, lot: Lot, listeners: Sequence[Session]) -> None:
+    def _write_group(self, lot: WriteGroup, listeners: Sequence[Stream]) -> None:
         chunk, events, options, this = lot.chunk, len(lot.items), self._options, self._round
         given = 0
         for session in listeners:
             # Whoever has left meanwhile will read it.
             if session.state != "live":
                 continue
-            if session.offer(chunk, events, options):
-                session.round = this
+            if session.try_write_live(chunk, events, options):
+                session.last_round = this
                 given += 1
             else:
                 self.dropped += events
-                self.leave(session)
+                self.suspend(session)
                 self._on_behind(session)
         self.delivered += events * given
 
-    def _divided(self, waiting: dict[str, list[Waiting]]) -> Iterator[Lot]:
-        apart = self._apart(waiting)
-        for shared, listeners in self.audience.groups.values():
+    def _split_into_groups(self, waiting: dict[str, list[QueuedEvent]]) -> Iterator[WriteGroup]:
+        apart = self._individual_streams(waiting)
+        for shared, listeners in self.audience.by_shared_channels.values():
             items = _merged(waiting, shared)
             if items:
                 together = [each for each in listeners if each not in apart] if apart else tuple(listeners)
-                yield Lot(items, together)
+                yield WriteGroup(items, together)
         for session in apart:
             items = [
                 item
                 for item in _merged(waiting, session.channels)
-                if item.turn > session.turn and (item.event.position is None or item.event.position > session.position)
+                if item.sequence > session.joined_at
+                and (item.event.position is None or item.event.position > session.position)
             ]
             if items:
-                yield Lot(items, (session,))
+                yield WriteGroup(items, (session,))
 
-    def _apart(self, waiting: dict[str, list[Waiting]]) -> dict[Session, None]:
+    def _individual_streams(self, waiting: dict[str, list[QueuedEvent]]) -> dict[Stream, None]:
         """The streams that need a chunk of their own: private events, or some of the events read before."""
-        apart = dict.fromkeys(self.audience.ahead)
+        apart = dict.fromkeys(self.audience.ahead_of_publisher)
         for channel in waiting:
-            apart.update(dict.fromkeys(all_of(self.audience.own, channel)))
+            apart.update(dict.fromkeys(values(self.audience.by_user_channel, channel)))
         return apart
 
 
-def _merged(waiting: dict[str, list[Waiting]], channels: Sequence[str]) -> list[Waiting]:
+def _merged(waiting: dict[str, list[QueuedEvent]], channels: Sequence[str]) -> list[QueuedEvent]:
     parts = [waiting[channel] for channel in channels if channel in waiting]
     if len(parts) == 1:
         return parts[0]

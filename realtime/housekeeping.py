@@ -4,30 +4,30 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from realtime.admission import Admission
-from realtime.idle_users import Absent
+from realtime.admission import AdmissionControl
+from realtime.idle_users import IdleUsers
 from realtime.options import RealtimeOptions
-from realtime.stalled_streams import Stalls
-from realtime.stream import Session
-from realtime.stream_registry import Registry
-from realtime.stream_timers import Wheel
+from realtime.stalled_streams import StallDetector
+from realtime.stream import Stream
+from realtime.stream_registry import StreamRegistry
+from realtime.stream_timers import TimerWheel
 
 _log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class Housekeeping:
     """What time brings; `tick` is one turn, `run` goes on for ever."""
 
     def __init__(
         self,
         options: RealtimeOptions,
-        wheel: Wheel,
-        stalls: Stalls,
-        registry: Registry,
-        admission: Admission,
-        absent: Absent,
+        wheel: TimerWheel,
+        stalls: StallDetector,
+        registry: StreamRegistry,
+        admission: AdmissionControl,
+        absent: IdleUsers,
         *,
-        close: Callable[[Session], None],
+        close: Callable[[Stream], None],
         forget: Callable[[Sequence[str]], None],
     ) -> None:
         """`close` is called for a stream that was aborted because it stalled, `forget` for users long without one."""
@@ -42,12 +42,12 @@ class Upkeep:
 
     def tick(self, now: float) -> None:
         """Do what is due at `now`, monotonic seconds."""
-        self._wheel.turn(now)
-        for session in self._stalls.find(self._registry, now):
+        self._wheel.advance(now)
+        for session in self._stalls.find_stalled(self._registry, now):
             session.sink.abort()
             self._close(session)
         self._admission.sweep(now)
-        if gone := self._absent.gone(now):
+        if gone := self._absent.take_expired(now):
             self._forget(gone)
 
     async def run(self, clock: Callable[[], float]) -> None:

@@ -6,25 +6,25 @@ from functools import partial
 from itertools import count, islice
 from random import Random
 
-from realtime.admission import Admission
+from realtime.admission import AdmissionControl
 from realtime.backlog import Backlog
 from realtime.catch_up import CatchUp
 from realtime.cursor import Cursor
-from realtime.event import BROKEN_RETRY_MS, RETRY_MS, Bye, Event, bye, retry_ms
-from realtime.fan_out import Flow
-from realtime.housekeeping import Upkeep
-from realtime.idle_users import Absent
+from realtime.event import RECONNECT_MS, RETRY_MS, Bye, Event, bye_frame, random_delay_ms
+from realtime.fan_out import FanOut
+from realtime.housekeeping import Housekeeping
+from realtime.idle_users import IdleUsers
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
-from realtime.presence import Presence
-from realtime.rate_limiter import Verdict as LimiterVerdict
-from realtime.resume import Judge, Verdict
-from realtime.stalled_streams import Stalls
-from realtime.stream import Session
-from realtime.stream_registry import Registry, Snapshot
-from realtime.stream_timers import Wheel
+from realtime.presence import PresenceTracker
+from realtime.rate_limiter import RateLimitResult as LimiterVerdict
+from realtime.resume import ResumeDecision, ResumePolicy
+from realtime.stalled_streams import StallDetector
+from realtime.stream import Stream
+from realtime.stream_registry import RegistrySnapshot, StreamRegistry
+from realtime.stream_timers import TimerWheel
 
-Confirm = Callable[[Session, Cursor | None], bytes]
+Confirm = Callable[[Stream, Cursor | None], bytes]
 
 
 class RealtimeManager:
@@ -36,36 +36,36 @@ class RealtimeManager:
         *,
         history: History,
         clock: Callable[[], float],
-        wall: Callable[[], int],
+        wall_clock: Callable[[], int],
         random: Random,
-        process: str,
-        on_gone: Callable[[Sequence[str]], None] = lambda user_ids: None,
+        process_id: str,
+        on_users_idle: Callable[[Sequence[str]], None] = lambda user_ids: None,
     ) -> None:
         """`clock` gives monotonic seconds, `wall` milliseconds since the epoch, `process` is a
         name that no other process has or had; `on_gone` is called with users who have had no stream
         for `idle_seconds`, once each time they leave."""
         self.options = options
-        self._clock, self._wall, self._random = clock, wall, random
-        self._process, self._numbers = process, count(1)
-        backlog = Backlog(options.ring_events, options.ring_bytes)
-        self._flow = Flow(options, backlog, lambda session: self._catch_up.wait(session))
-        self._catch_up = CatchUp(self._flow, history, options, self.end)
-        self._judge = Judge(options, backlog, history)
-        self._wheel = Wheel(self._flow, options, random, wall, partial(self.end, reason="rotate"))
-        self._stalls = Stalls(options.stall_seconds)
-        self._registry = Registry()
-        self.presence = Presence()
-        self._admission = Admission(options, self._registry)
-        self._absent = Absent(options.idle_seconds)
-        self._upkeep = Upkeep(
+        self._clock, self._wall, self._random = clock, wall_clock, random
+        self._process, self._numbers = process_id, count(1)
+        backlog = Backlog(options.backlog_events, options.backlog_bytes)
+        self._flow = FanOut(options, backlog, lambda session: self._catch_up.resume_on_drain(session))
+        self._catch_up = CatchUp(self._flow, history, options, self.end_stream)
+        self._judge = ResumePolicy(options, backlog, history)
+        self._wheel = TimerWheel(self._flow, options, random, wall_clock, partial(self.end_stream, reason="rotate"))
+        self._stalls = StallDetector(options.stall_seconds)
+        self._registry = StreamRegistry()
+        self.presence = PresenceTracker()
+        self._admission = AdmissionControl(options, self._registry)
+        self._absent = IdleUsers(options.idle_seconds)
+        self._upkeep = Housekeeping(
             options,
             self._wheel,
             self._stalls,
             self._registry,
             self._admission,
             self._absent,
-            close=self.close,
-            forget=on_gone,
+            close=self.stream_closed,
+            forget=on_users_idle,
         )
         self._started_at = clock()
         self._hand: asyncio.Task[None] | None = None
@@ -75,8 +75,8 @@ class RealtimeManager:
     async def start(self) -> None:
         """Bind to the running loop and set the wheel in motion. `seed` before or after, but before streams open."""
         loop = asyncio.get_running_loop()
-        self._flow.run_on(loop)
-        self._catch_up.run_on(loop)
+        self._flow.bind_loop(loop)
+        self._catch_up.bind_loop(loop)
         self._started_at = self._clock()
         self._hand = loop.create_task(self._upkeep.run(self._clock), name="realtime-upkeep")
 
@@ -104,9 +104,9 @@ class RealtimeManager:
         """The last position published."""
         return self._flow.head
 
-    def newest(self, channel: str) -> int:
+    def last_position(self, channel: str) -> int:
         """The last position of this channel that memory holds, 0 if it holds none."""
-        return self._flow.backlog.newest(channel)
+        return self._flow.backlog.last_position(channel)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Give events to their listeners, in order of position; durable ones must be on disk.
@@ -128,49 +128,51 @@ class RealtimeManager:
 
         `now` in seconds of the manager's clock (None: now). Call it with no await between it and `open`.
         """
-        return self._admission.stream(user_id, address, self._clock() if now is None else now)
+        return self._admission.stream_rejection(user_id, address, self._clock() if now is None else now)
 
-    def judge_now(
+    def decide_resume_from_memory(
         self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str
-    ) -> Verdict | None:
+    ) -> ResumeDecision | None:
         """How a stream with this cursor begins, if memory can tell; None: ask `judge_log`."""
-        return self._judge.now(cursor, malformed, channels, own_channel, self._flow.head)
+        return self._judge.from_memory(cursor, malformed, channels, own_channel, self._flow.head)
 
-    async def judge_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> Verdict:
+    async def decide_resume_from_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> ResumeDecision:
         """How a stream with this cursor of our epoch begins, by the log; raises what the log raises."""
-        return await self._judge.log(cursor, channels, own_channel)
+        return await self._judge.from_log(cursor, channels, own_channel)
 
-    async def judge(self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str) -> Verdict:
+    async def decide_resume(
+        self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str
+    ) -> ResumeDecision:
         """`judge_now`, and `judge_log` if it must be."""
-        verdict = self.judge_now(cursor, malformed, channels, own_channel)
+        verdict = self.decide_resume_from_memory(cursor, malformed, channels, own_channel)
         if verdict is not None or cursor is None:
-            return verdict or Verdict.fresh()
-        return await self.judge_log(cursor, channels, own_channel)
+            return verdict or ResumeDecision.fresh()
+        return await self.decide_resume_from_log(cursor, channels, own_channel)
 
-    def open(
+    def open_stream(
         self,
         sink: Sink,
         *,
         user_id: str,
         channels: tuple[str, ...],
         own_channel: str,
-        verdict: Verdict,
+        verdict: ResumeDecision,
         login: str | None,
         address: str,
         confirm: Confirm,
-    ) -> Session:
+    ) -> Stream:
         """Open a stream: confirmation, then `reset` or what was missed, then live; no gap and no repeat at the seams.
 
         `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
         """
         now = self._clock()
         position = self._flow.head if verdict.position is None else verdict.position
-        session = Session(
+        session = Stream(
             number=next(self._numbers),
             user_id=user_id,
             channels=channels,
             own_channel=own_channel,
-            login=login,
+            session_id=login,
             address=address,
             sink=sink,
             position=position,
@@ -179,81 +181,81 @@ class RealtimeManager:
         cursor = None if verdict.reason else Cursor(self.options.epoch, position)
         first = confirm(session, cursor)
         self._registry.add(session)
-        self._absent.came(user_id)
+        self._absent.connected(user_id)
         self._wheel.add(session, now)
-        self.presence.came(user_id, now)
+        self.presence.connected(user_id, now)
         if verdict.reason:
-            self._catch_up.start_over(session, verdict.reason, first)
+            self._catch_up.send_reset(session, verdict.reason, first)
         else:
             # A fresh stream too: one that has missed nothing since the cursor it was just told.
             self._catch_up.feed(session, first)
         return session
 
-    def end(self, session: Session, reason: Bye) -> None:
+    def end_stream(self, session: Stream, reason: Bye) -> None:
         """Say goodbye to a stream, and why; no harm if it is closed."""
         if session.state != "closed":
-            self.turn_away(session.sink, reason)
-            self.close(session)
+            self.reject(session.sink, reason)
+            self.stream_closed(session)
 
-    def turn_away(self, sink: Sink, reason: Bye) -> None:
+    def reject(self, sink: Sink, reason: Bye) -> None:
         """Say goodbye on a sink, and why; it may take as long to finish as a stream may stall."""
-        sink.end(self.farewell(reason))
-        self._stalls.leave(sink, self._clock())
+        sink.end(self.bye_frame(reason))
+        self._stalls.watch_closing(sink, self._clock())
 
-    def end_login(self, login: str, reason: Bye, *, user_id: str | None) -> None:
+    def end_session_streams(self, login: str, reason: Bye, *, user_id: str | None) -> None:
         """End the streams of one signed-in login of a user, or of one API key (no user)."""
-        for session in self._registry.of_login(login, user_id):
-            self.end(session, reason)
+        for session in self._registry.for_session(login, user_id):
+            self.end_stream(session, reason)
 
-    def end_user(self, user_id: str, reason: Bye) -> None:
+    def end_user_streams(self, user_id: str, reason: Bye) -> None:
         """End the streams of one user."""
-        for session in self._registry.of_user(user_id):
-            self.end(session, reason)
+        for session in self._registry.for_user(user_id):
+            self.end_stream(session, reason)
 
     def shutdown(self, most: int | None = None) -> None:
         """Write what waits, then end every stream, or so many of them."""
         self._flow.flush()
         for session in islice(self._registry, most):
-            self.end(session, "shutdown")
+            self.end_stream(session, "shutdown")
 
-    def close(self, session: Session) -> None:
+    def stream_closed(self, session: Stream) -> None:
         """The transport is gone: undo all that `open` did. The one place for it; no harm if it is called again."""
         if session.state == "closed":
             return
         if session.state == "live":
-            self._flow.leave(session)
+            self._flow.suspend(session)
         session.state = "closed"
         self._wheel.remove(session)
         self._registry.remove(session)
-        if not self._registry.of_user(session.user_id):
+        if not self._registry.for_user(session.user_id):
             now = self._clock()
-            self._absent.left(session.user_id, now)
-            self.presence.left(session.user_id, now)
+            self._absent.disconnected(session.user_id, now)
+            self.presence.disconnected(session.user_id, now)
 
-    def id_of(self, session: Session) -> str:
+    def stream_id(self, session: Stream) -> str:
         """What a stream is called outside: no other ever had that name."""
         return f"{self._process}-{session.number}"
 
-    def opened_at(self, session: Session) -> int:
+    def opened_at(self, session: Stream) -> int:
         """When it was opened, in milliseconds since the epoch."""
         return self._wall() - round((self._clock() - session.opened_at) * 1_000)
 
-    def stands_at(self, session: Session) -> Cursor:
+    def stream_cursor(self, session: Stream) -> Cursor:
         """How far a stream has been given everything."""
         self._flow.flush()
-        return Cursor(self.options.epoch, self._flow.stands_at(session))
+        return Cursor(self.options.epoch, self._flow.delivered_position(session))
 
-    def farewell(self, reason: Bye) -> bytes:
+    def bye_frame(self, reason: Bye) -> bytes:
         """A `bye` frame with its own wait; for those who were not admitted, too."""
-        return bye(reason, retry_ms(RETRY_MS[reason], self._random))
+        return bye_frame(reason, random_delay_ms(RETRY_MS[reason], self._random))
 
-    def broken_retry(self) -> int:
+    def reconnect_delay_ms(self) -> int:
         """How long a client waits after its stream broke, in milliseconds: the `retry:` of the confirmation."""
-        return retry_ms(BROKEN_RETRY_MS, self._random)
+        return random_delay_ms(RECONNECT_MS, self._random)
 
     def allow_send(self, user_id: str) -> LimiterVerdict:
         """Count one send of a user, if the limit allows it."""
-        return self._admission.send(user_id, self._clock())
+        return self._admission.send_rejection(user_id, self._clock())
 
     # Numbers
 
@@ -270,7 +272,7 @@ class RealtimeManager:
     @property
     def queued(self) -> int:
         """Events that wait for the end of this turn of the loop."""
-        return self._flow.queues.waiting()
+        return self._flow.queues.total_queued()
 
     @property
     def delivered(self) -> int:
@@ -289,8 +291,8 @@ class RealtimeManager:
 
     def is_online(self, user_id: str) -> bool:
         """Whether a user has an open stream."""
-        return bool(self._registry.of_user(user_id))
+        return bool(self._registry.for_user(user_id))
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> RegistrySnapshot:
         """Listeners per channel and all sessions, for admins."""
         return self._registry.snapshot()

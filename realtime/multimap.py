@@ -7,25 +7,25 @@ _Key = TypeVar("_Key")
 _Thing = TypeVar("_Thing")
 
 
-class Several(dict[_Thing, None]):
+class Many(dict[_Thing, None]):
     """Two things or more, in the order in which they came."""
 
 
-def put(index: dict[_Key, _Thing | Several[_Thing]], key: _Key, thing: _Thing) -> None:
+def add(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, thing: _Thing) -> None:
     """Add a thing that is not there yet."""
     few = index.get(key)
     if few is None:
         index[key] = thing
-    elif isinstance(few, Several):
+    elif isinstance(few, Many):
         few[thing] = None
     else:
-        index[key] = Several([(few, None), (thing, None)])
+        index[key] = Many([(few, None), (thing, None)])
 
 
-def take_out(index: dict[_Key, _Thing | Several[_Thing]], key: _Key, thing: _Thing) -> None:
+def discard(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, thing: _Thing) -> None:
     """Take out a thing that is there; the key goes with the last."""
     few = index[key]
-    if isinstance(few, Several):
+    if isinstance(few, Many):
         del few[thing]
         if not few:
             del index[key]
@@ -33,9 +33,9 @@ def take_out(index: dict[_Key, _Thing | Several[_Thing]], key: _Key, thing: _Thi
         del index[key]
 
 
-def all_of(index: dict[_Key, _Thing | Several[_Thing]], key: _Key) -> Iterable[_Thing]:
+def values(index: dict[_Key, _Thing | Many[_Thing]], key: _Key) -> Iterable[_Thing]:
     """What is there, in the order in which it came."""
     few = index.get(key)
     if few is None:
         return ()
-    return few if isinstance(few, Several) else (few,)
+    return few if isinstance(few, Many) else (few,)

@@ -11,7 +11,7 @@ class Sink(Protocol):
     """The way to one client. All methods are called on the loop; none blocks, awaits or raises."""
 
     @property
-    def clear(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether `pressure` is 0: asked for each event and stream, so it is better kept than found out."""
 
     def write(self, chunk: bytes) -> None:
@@ -20,7 +20,7 @@ class Sink(Protocol):
         Must not call back into the manager before it returns.
         """
 
-    def pressure(self) -> int:
+    def buffered_bytes(self) -> int:
         """How many bytes were handed over but not yet taken by the transport."""
 
     def end(self, last: bytes = b"") -> None:
@@ -37,7 +37,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EventPage:
     """The next events for a reader, in order of position.
 
     `upto` is where the reader now stands: the last event's position when the page is full, else the log's head as of
@@ -45,11 +45,11 @@ class Page:
     """
 
     events: list[Event]
-    upto: int
+    next_position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class MissedCounts:
     """How much lies behind a position, counted up to one past the limits.
 
     `trimmed`: some of it is no longer kept (what was taken back on purpose does not count); `head`: the log's last
@@ -65,12 +65,12 @@ class Missed:
 class History(Protocol):
     """The log of durable events, read without holding anything between two calls."""
 
-    async def after(self, channels: Sequence[str], position: int, limit: int) -> Page:
+    async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
         """The next events of `channels` past `position`, at most `limit`."""
         ...
 
-    async def missed(
+    async def count_missed(
         self, channels: Sequence[str], own_channel: str, position: int, *, own_limit: int, shared_limit: int
-    ) -> Missed:
+    ) -> MissedCounts:
         """Count what lies past `position`, in `own_channel` and in the other `channels` together."""
         ...

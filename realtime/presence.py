@@ -23,7 +23,7 @@ class _User:
     check_at: int
 
 
-class Presence:
+class PresenceTracker:
     """Everything by user id, `now` in seconds of a clock that does not go back. Who is offline leaves memory.
 
     A change is not told as it happens: it waits in a line for `changes`, at most once a user, and is told as it is
@@ -41,7 +41,7 @@ class Presence:
     def __len__(self) -> int:
         return len(self._users)
 
-    def came(self, user_id: str, now: float) -> None:
+    def connected(self, user_id: str, now: float) -> None:
         """A stream of theirs has opened. Coming from offline counts as input, coming back does not."""
         user = self._users.get(user_id)
         if user is None:
@@ -52,14 +52,14 @@ class Presence:
         user.left_at = None
         self._look(user_id, user, now)
 
-    def left(self, user_id: str, now: float) -> None:
+    def disconnected(self, user_id: str, now: float) -> None:
         """Their last stream has ended."""
         user = self._users.get(user_id)
         if user is not None:
             user.left_at = now
             self._look(user_id, user, now)
 
-    def active(self, user_id: str, now: float) -> None:
+    def input_received(self, user_id: str, now: float) -> None:
         """They touched something. Of who has no stream nothing is known, and nothing is kept."""
         user = self._users.get(user_id)
         if user is not None:
@@ -74,16 +74,16 @@ class Presence:
         user = self._users.get(user_id)
         return "offline" if user is None else self._status(user, now)
 
-    def seen_at(self, user_id: str) -> float | None:
+    def last_input_at(self, user_id: str) -> float | None:
         """When they last touched something; None if they have been gone for longer than a moment."""
         user = self._users.get(user_id)
         return None if user is None else user.input_at
 
-    def present(self) -> list[str]:
+    def online_users(self) -> list[str]:
         """Everybody who is not offline."""
         return list(self._users)
 
-    def changes(self, now: float, limit: int) -> list[tuple[str, Status, float]]:
+    def take_changes(self, now: float, limit: int) -> list[tuple[str, Status, float]]:
         """At most `limit` users who are not as they were last told, longest waiting first: id, status, last input."""
         for second in sorted(second for second in self._due if second <= now):
             for user_id in self._due.pop(second):

@@ -7,28 +7,28 @@ from typing import NamedTuple
 from realtime.event import Event
 
 
-class Waiting(NamedTuple):
+class QueuedEvent(NamedTuple):
     """An event and its place among all that was published, ephemeral events included."""
 
-    turn: int
+    sequence: int
     event: Event
 
 
-class Queues:
+class ChannelQueues:
     """One bounded queue per channel (a user's or a shared one), made when something waits and gone when drained."""
 
-    __slots__ = ("_queues", "_size", "turn")
+    __slots__ = ("_queues", "_size", "sequence")
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._queues: dict[str, asyncio.Queue[Waiting]] = {}
+        self._queues: dict[str, asyncio.Queue[QueuedEvent]] = {}
         # The place of the last one that was queued.
-        self.turn = 0
+        self.sequence = 0
 
     def __len__(self) -> int:
         return len(self._queues)
 
-    def waiting(self) -> int:
+    def total_queued(self) -> int:
         """How many events wait."""
         return sum(queue.qsize() for queue in self._queues.values())
 
@@ -39,11 +39,11 @@ class Queues:
             queue = self._queues[event.channel] = asyncio.Queue(self._size)
         if queue.full():
             return False
-        self.turn += 1
-        queue.put_nowait(Waiting(self.turn, event))
+        self.sequence += 1
+        queue.put_nowait(QueuedEvent(self.sequence, event))
         return True
 
-    def drain(self) -> dict[str, list[Waiting]]:
+    def drain(self) -> dict[str, list[QueuedEvent]]:
         """Everything that waits, by channel, in order; the queues are gone."""
         queues, self._queues = self._queues, {}
         return {channel: _emptied(queue) for channel, queue in queues.items()}
@@ -58,5 +58,5 @@ class Queues:
                     queue.put_nowait(item)
 
 
-def _emptied(queue: asyncio.Queue[Waiting]) -> list[Waiting]:
+def _emptied(queue: asyncio.Queue[QueuedEvent]) -> list[QueuedEvent]:
     return [queue.get_nowait() for _ in range(queue.qsize())]

@@ -11,7 +11,7 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """So many hits in so many seconds, and as many at once."""
 
     count: int
@@ -37,7 +37,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RateLimitResult:
     """May it go on? `remaining` more would pass now; in seconds: until the next passes, until the bucket is full."""
 
     allowed: bool
@@ -47,10 +47,10 @@ class Verdict:
 
 
 # What everybody gets when there is no limit.
-UNLIMITED: Final = Verdict(True, 2**31 - 1, 0.0, 0.0)
+UNLIMITED: Final = RateLimitResult(True, 2**31 - 1, 0.0, 0.0)
 
 
-class Limiter:
+class RateLimiter:
     """Generic cell rate algorithm (ITU-T I.371), with a burst of the whole count.
 
     A key's one number is the time at which its bucket is full again, kept in integers (nanoseconds × count), so that
@@ -63,7 +63,7 @@ class Limiter:
 
     __slots__ = ("_full_at", "_heap", "_limit", "_max_keys", "_step", "_window")
 
-    def __init__(self, limit: Limit | None, max_keys: int) -> None:
+    def __init__(self, limit: RateLimit | None, max_keys: int) -> None:
         """No limit lets everything pass and remembers nothing. Raises ValueError when `max_keys` is below 1."""
         if max_keys < 1:
             raise ValueError("max_keys must be at least 1")
@@ -78,7 +78,7 @@ class Limiter:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def hit(self, key: str, now: float) -> Verdict:
+    def hit(self, key: str, now: float) -> RateLimitResult:
         """Take one from the key's bucket if there is one; `now` in seconds of any clock that does not go back."""
         if self._limit is None:
             return UNLIMITED
@@ -89,7 +89,7 @@ class Limiter:
             self._remember(key, max(self._full_at.get(key, instant), instant) + self._step)
         return verdict
 
-    def peek(self, key: str, now: float) -> Verdict:
+    def peek(self, key: str, now: float) -> RateLimitResult:
         """Whether a hit would pass now, and how many; takes nothing."""
         if self._limit is None:
             return UNLIMITED
@@ -103,15 +103,15 @@ class Limiter:
         while self._heap and self._heap[0][0] <= instant:
             self._settle_top(drop_until=instant)
 
-    def _judge(self, key: str, instant: int, taken: int) -> Verdict:
+    def _judge(self, key: str, instant: int, taken: int) -> RateLimitResult:
         assert self._limit is not None
         full_at = max(self._full_at.get(key, instant), instant)
         room = (self._window - (full_at - instant)) // self._step
         unit = _NANOSECONDS * self._limit.count
         if room < 1:
             wait = full_at + self._step - self._window - instant
-            return Verdict(False, 0, wait / unit, (full_at - instant) / unit)
-        return Verdict(True, room - taken, 0.0, (full_at + taken * self._step - instant) / unit)
+            return RateLimitResult(False, 0, wait / unit, (full_at - instant) / unit)
+        return RateLimitResult(True, room - taken, 0.0, (full_at + taken * self._step - instant) / unit)
 
     def _remember(self, key: str, full_at: int) -> None:
         if key not in self._full_at:

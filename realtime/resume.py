@@ -12,7 +12,7 @@ from realtime.ports import History
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ResumeDecision:
     """How a stream begins: `resume` has the position to go on from, `reset` the reason why not."""
 
     kind: Literal["fresh", "resume", "reset"]
@@ -40,7 +40,7 @@ class Verdict:
         return self.kind == "resume"
 
 
-class Judge:
+class ResumePolicy:
     """Compares cursors with the ring, or else with the log."""
 
     def __init__(self, options: RealtimeOptions, backlog: Backlog, history: History) -> None:
@@ -48,45 +48,45 @@ class Judge:
         self._backlog = backlog
         self._history = history
 
-    def now(
+    def from_memory(
         self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str, head: int
-    ) -> Verdict | None:
+    ) -> ResumeDecision | None:
         """The verdict as far as memory knows; None: ask the log. `head` is the last position published."""
         if malformed:
-            return Verdict.reset("malformed")
+            return ResumeDecision.reset("malformed")
         if cursor is None:
-            return Verdict.fresh()
+            return ResumeDecision.fresh()
         if cursor.epoch != self._options.epoch:
-            return Verdict.reset("epoch_changed")
+            return ResumeDecision.reset("epoch_changed")
         # Past the head: committed and not yet published, or never.
         if cursor.position > head or not self._backlog.covers(cursor.position):
             return None
         own = [channel for channel in channels if channel == own_channel]
-        return self._weigh(
+        return self._within_limits(
             cursor.position,
             self._backlog.count(own, cursor.position),
             self._backlog.count(_shared(channels, own_channel), cursor.position),
         )
 
-    async def log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> Verdict:
+    async def from_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> ResumeDecision:
         """The verdict as the log has it, for a cursor of this epoch."""
-        missed = await self._history.missed(
+        missed = await self._history.count_missed(
             channels,
             own_channel,
             cursor.position,
-            own_limit=self._options.backlog,
-            shared_limit=self._options.shared_backlog,
+            own_limit=self._options.max_replay,
+            shared_limit=self._options.max_shared_replay,
         )
         if cursor.position > missed.head:
-            return Verdict.reset("ahead")
+            return ResumeDecision.reset("ahead")
         if missed.trimmed:
-            return Verdict.reset("trimmed")
-        return self._weigh(cursor.position, missed.own, missed.shared)
+            return ResumeDecision.reset("trimmed")
+        return self._within_limits(cursor.position, missed.own, missed.shared)
 
-    def _weigh(self, position: int, own: int, shared: int) -> Verdict:
-        if exceeds(own, self._options.backlog) or exceeds(shared, self._options.shared_backlog):
-            return Verdict.reset("trimmed")
-        return Verdict.resume(position)
+    def _within_limits(self, position: int, own: int, shared: int) -> ResumeDecision:
+        if exceeds(own, self._options.max_replay) or exceeds(shared, self._options.max_shared_replay):
+            return ResumeDecision.reset("trimmed")
+        return ResumeDecision.resume(position)
 
 
 def _shared(channels: Sequence[str], own_channel: str) -> list[str]:

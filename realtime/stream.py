@@ -8,7 +8,7 @@ from realtime.ports import Sink
 State = Literal["live", "behind", "closed"]
 
 
-class Session:
+class Stream:
     """One open stream.
 
     `live`: it is given what is published, as it is published. `behind`: nothing live is written, it is fed pages from
@@ -17,23 +17,23 @@ class Session:
 
     __slots__ = (
         "address",
-        "asked",
-        "login",
+        "bytes_written",
+        "joined_at",
+        "last_round",
         "number",
         "opened_at",
         "own_channel",
         "position",
         "progress",
-        "pushed",
         "rotate_at",
-        "round",
+        "session_id",
         "shared",
         "sink",
-        "slot",
         "state",
-        "turn",
+        "unflushed_events",
         "user_id",
-        "waiting",
+        "waiting_for_read",
+        "wheel_slot",
     )
 
     def __init__(
@@ -43,7 +43,7 @@ class Session:
         user_id: str,
         channels: tuple[str, ...],
         own_channel: str,
-        login: str | None,
+        session_id: str | None,
         address: str,
         sink: Sink,
         position: int,
@@ -57,7 +57,7 @@ class Session:
         self.user_id = user_id
         self.own_channel = own_channel if own_channel in channels else None
         self.shared = tuple(channel for channel in channels if channel != own_channel)
-        self.login = login
+        self.session_id = session_id
         self.address = address
         self.sink = sink
         self.opened_at = opened_at
@@ -65,17 +65,17 @@ class Session:
         self.position = position
         self.state: State = "behind"
         # The round of writing in which it was last given something, and the place in the queues at which it joined.
-        self.round = 0
-        self.turn = 0
+        self.last_round = 0
+        self.joined_at = 0
         # Waits for a read of the log.
-        self.asked = False
+        self.waiting_for_read = False
         # Events handed over since the sink was last found empty.
-        self.waiting = 0
+        self.unflushed_events = 0
         # Bytes handed over in all; the most of them that were seen taken, and when (None while nothing waits).
-        self.pushed = 0
+        self.bytes_written = 0
         self.progress: tuple[int, float] | None = None
         # The wheel's slot it is in, and when it is to be sent round (monotonic seconds; None: never).
-        self.slot: dict[Session, None] | None = None
+        self.wheel_slot: dict[Stream, None] | None = None
         self.rotate_at: float | None = None
 
     @property
@@ -83,21 +83,21 @@ class Session:
         """All it listens to, the user's own first; not kept: it would be another tuple for each stream."""
         return self.shared if self.own_channel is None else (self.own_channel, *self.shared)
 
-    def push(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> None:
         """Write, no matter what waits: for frames of the stream's own, and pages whose turn it is."""
-        self.pushed += len(chunk)
+        self.bytes_written += len(chunk)
         self.sink.write(chunk)
 
-    def offer(self, chunk: bytes, events: int, options: RealtimeOptions) -> bool:
+    def try_write_live(self, chunk: bytes, events: int, options: RealtimeOptions) -> bool:
         """Write live events, unless too much would wait then: False, and nothing is written."""
         sink, size = self.sink, len(chunk)
-        if sink.clear:
-            self.waiting = events
+        if sink.is_drained:
+            self.unflushed_events = events
         else:
-            waiting = self.waiting + events
-            if exceeds(waiting, options.queue_events) or exceeds(sink.pressure() + size, options.queue_bytes):
+            waiting = self.unflushed_events + events
+            if exceeds(waiting, options.queue_events) or exceeds(sink.buffered_bytes() + size, options.queue_bytes):
                 return False
-            self.waiting = waiting
-        self.pushed += size
+            self.unflushed_events = waiting
+        self.bytes_written += size
         sink.write(chunk)
         return True

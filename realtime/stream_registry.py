@@ -4,26 +4,26 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from realtime.multimap import Several, all_of, put, take_out
-from realtime.stream import Session
+from realtime.multimap import Many, add, discard, values
+from realtime.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class RegistrySnapshot:
     """Who is here: how many streams listen to each channel, and the streams themselves."""
 
     channels: dict[str, int]
-    sessions: tuple[Session, ...]
+    sessions: tuple[Stream, ...]
 
 
-class Registry:
+class StreamRegistry:
     """Indexes only; `remove` undoes all that `add` did."""
 
     __slots__ = ("_addresses", "_sessions", "_users")
 
     def __init__(self) -> None:
-        self._sessions: dict[Session, None] = {}
-        self._users: dict[str, Session | Several[Session]] = {}
+        self._sessions: dict[Stream, None] = {}
+        self._users: dict[str, Stream | Many[Stream]] = {}
         self._addresses: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -34,38 +34,38 @@ class Registry:
         """Users with at least one open stream."""
         return len(self._users)
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[Stream]:
         """The open streams, as they are now: closing some while going over them is fine."""
         return iter(tuple(self._sessions))
 
-    def add(self, session: Session) -> None:
+    def add(self, session: Stream) -> None:
         """Take in a stream that is not here yet."""
         self._sessions[session] = None
-        put(self._users, session.user_id, session)
+        add(self._users, session.user_id, session)
         self._addresses[session.address] += 1
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Stream) -> None:
         """Forget a stream that is here."""
         del self._sessions[session]
-        take_out(self._users, session.user_id, session)
+        discard(self._users, session.user_id, session)
         self._addresses[session.address] -= 1
         if not self._addresses[session.address]:
             del self._addresses[session.address]
 
-    def of_user(self, user_id: str) -> tuple[Session, ...]:
+    def for_user(self, user_id: str) -> tuple[Stream, ...]:
         """The open streams of a user."""
-        return tuple(all_of(self._users, user_id))
+        return tuple(values(self._users, user_id))
 
-    def of_login(self, login: str, user_id: str | None) -> tuple[Session, ...]:
+    def for_session(self, login: str, user_id: str | None) -> tuple[Stream, ...]:
         """The open streams that end with a login of this user, or with an API key: then all have to be looked at."""
-        among = self._sessions if user_id is None else all_of(self._users, user_id)
-        return tuple(session for session in among if session.login == login)
+        among = self._sessions if user_id is None else values(self._users, user_id)
+        return tuple(session for session in among if session.session_id == login)
 
-    def at_address(self, address: str) -> int:
+    def count_for_address(self, address: str) -> int:
         """How many streams are open from there."""
         return self._addresses.get(address, 0)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> RegistrySnapshot:
         """Counted now: nobody asks often."""
         listeners = Counter(channel for session in self._sessions for channel in session.channels)
-        return Snapshot(dict(listeners), tuple(self._sessions))
+        return RegistrySnapshot(dict(listeners), tuple(self._sessions))

@@ -7,26 +7,26 @@ from random import Random
 from typing import Final
 
 from realtime.cursor import Cursor
-from realtime.event import heartbeat
-from realtime.fan_out import Flow
+from realtime.event import heartbeat_frame
+from realtime.fan_out import FanOut
 from realtime.options import RealtimeOptions
-from realtime.stream import Session
+from realtime.stream import Stream
 
 # So that streams that were opened together spread out.
 _HEARTBEAT_JITTER: Final = 0.1
 _ROTATE_JITTER: Final = 0.2
 
 
-class Wheel:
+class TimerWheel:
     """Each stream is in the slot of its next heartbeat, or of its rotation if that comes first."""
 
     def __init__(
         self,
-        flow: Flow,
+        flow: FanOut,
         options: RealtimeOptions,
         random: Random,
         wall: Callable[[], int],
-        rotate: Callable[[Session], None],
+        rotate: Callable[[Stream], None],
     ) -> None:
         """`wall` gives milliseconds since the epoch; `rotate` is told of a stream that has been open long enough."""
         self._flow = flow
@@ -35,21 +35,21 @@ class Wheel:
         self._wall = wall
         self._rotate = rotate
         self._tick = options.tick_seconds
-        self._slots: dict[int, dict[Session, None]] = {}
+        self._slots: dict[int, dict[Stream, None]] = {}
 
-    def add(self, session: Session, now: float) -> None:
+    def add(self, session: Stream, now: float) -> None:
         """Take in a stream that opens at `now` (monotonic seconds)."""
         if self._options.rotate_seconds > 0:
-            session.rotate_at = now + self._options.rotate_seconds * self._about(_ROTATE_JITTER)
+            session.rotate_at = now + self._options.rotate_seconds * self._jittered(_ROTATE_JITTER)
         self._place(session, now)
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Stream) -> None:
         """Let a stream go; no harm if it is not there."""
-        if session.slot is not None:
-            session.slot.pop(session, None)
-            session.slot = None
+        if session.wheel_slot is not None:
+            session.wheel_slot.pop(session, None)
+            session.wheel_slot = None
 
-    def turn(self, now: float) -> None:
+    def advance(self, now: float) -> None:
         """Serve every slot that is due."""
         due = [slot for slot in self._slots if slot * self._tick <= now]
         if due:
@@ -60,29 +60,29 @@ class Wheel:
                 for session in tuple(self._slots.pop(slot)):
                     self._serve(session, now, stamp, frames)
 
-    def _serve(self, session: Session, now: float, stamp: str, frames: dict[int, bytes]) -> None:
+    def _serve(self, session: Stream, now: float, stamp: str, frames: dict[int, bytes]) -> None:
         if session.rotate_at is not None and session.rotate_at <= now:
             self._rotate(session)
             return
         # One who is being fed, or does not read, gets no heartbeat on top.
-        if session.state == "live" and session.sink.clear:
-            position = self._flow.stands_at(session)
+        if session.state == "live" and session.sink.is_drained:
+            position = self._flow.delivered_position(session)
             frame = frames.get(position)
             if frame is None:
                 here = str(Cursor(self._options.epoch, position))
-                frame = frames[position] = heartbeat({"serverTime": stamp}, here)
-            session.push(frame)
+                frame = frames[position] = heartbeat_frame({"serverTime": stamp}, here)
+            session.write(frame)
         self._place(session, now)
 
-    def _place(self, session: Session, now: float) -> None:
-        due = now + self._options.heartbeat_seconds * self._about(_HEARTBEAT_JITTER)
+    def _place(self, session: Stream, now: float) -> None:
+        due = now + self._options.heartbeat_seconds * self._jittered(_HEARTBEAT_JITTER)
         if session.rotate_at is not None:
             due = min(due, session.rotate_at)
         # Up: never early, so that a rotation that is due is seen as due.
-        session.slot = self._slots.setdefault(ceil(due / self._tick), {})
-        session.slot[session] = None
+        session.wheel_slot = self._slots.setdefault(ceil(due / self._tick), {})
+        session.wheel_slot[session] = None
 
-    def _about(self, jitter: float) -> float:
+    def _jittered(self, jitter: float) -> float:
         return 1 - jitter + 2 * jitter * self._random.random()
 
 

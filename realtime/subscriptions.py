@@ -2,46 +2,46 @@
 
 from collections import Counter
 
-from realtime.multimap import Several, put, take_out
-from realtime.stream import Session
+from realtime.multimap import Many, add, discard
+from realtime.stream import Stream
 
 
-class Audience:
+class SubscriptionIndex:
     """Live streams only; dicts with None serve as sets that keep their order."""
 
-    __slots__ = ("_hearers", "ahead", "groups", "own")
+    __slots__ = ("_hearers", "ahead_of_publisher", "by_shared_channels", "by_user_channel")
 
     def __init__(self) -> None:
         # By private channel, and by the tuple of shared channels.
-        self.own: dict[str, Session | Several[Session]] = {}
-        self.groups: dict[tuple[str, ...], tuple[tuple[str, ...], dict[Session, None]]] = {}
+        self.by_user_channel: dict[str, Stream | Many[Stream]] = {}
+        self.by_shared_channels: dict[tuple[str, ...], tuple[tuple[str, ...], dict[Stream, None]]] = {}
         # Those that have read further than what has been published here: committed, but still on its way to `publish`.
-        self.ahead: set[Session] = set()
+        self.ahead_of_publisher: set[Stream] = set()
         # Of shared channels.
         self._hearers: Counter[str] = Counter()
 
-    def hears(self, channel: str) -> bool:
+    def has_subscribers(self, channel: str) -> bool:
         """Whether anybody listens to it."""
-        return channel in self._hearers or channel in self.own
+        return channel in self._hearers or channel in self.by_user_channel
 
-    def add(self, session: Session) -> None:
+    def add(self, session: Stream) -> None:
         """From now on it is given what is published."""
         # From here on it has the tuple that all of its group have.
-        session.shared, group = self.groups.setdefault(session.shared, (session.shared, {}))
+        session.shared, group = self.by_shared_channels.setdefault(session.shared, (session.shared, {}))
         group[session] = None
         if session.own_channel is not None:
-            put(self.own, session.own_channel, session)
+            add(self.by_user_channel, session.own_channel, session)
         self._hearers.update(session.shared)
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Stream) -> None:
         """Undo `add`."""
-        _, group = self.groups[session.shared]
+        _, group = self.by_shared_channels[session.shared]
         del group[session]
         if not group:
-            del self.groups[session.shared]
+            del self.by_shared_channels[session.shared]
         if session.own_channel is not None:
-            take_out(self.own, session.own_channel, session)
-        self.ahead.discard(session)
+            discard(self.by_user_channel, session.own_channel, session)
+        self.ahead_of_publisher.discard(session)
         for channel in session.shared:
             self._hearers[channel] -= 1
             if not self._hearers[channel]:

@@ -60,7 +60,7 @@ class Unauthenticated(DomainError):
     code = "UNAUTHENTICATED"
 
 
-class PasswordReplaced(Unauthenticated):
+class PasswordChanged(Unauthenticated):
     """The password is wrong."""
 
 
@@ -153,7 +153,7 @@ class StorageUnavailable(DomainError):
     code = "STORAGE_UNAVAILABLE"
 
 
-class BooksFrozen(StorageUnavailable):
+class PaymentsFrozen(StorageUnavailable):
     """The books do not add up, so no money moves until an operator has seen to it; nothing was written."""
 
 

@@ -7,11 +7,11 @@ from msgspec import Struct
 Role = Literal["client", "freelancer", "admin"]
 
 
-class Shape(Struct, frozen=True, rename="camel", kw_only=True):
+class Schema(Struct, frozen=True, rename="camel", kw_only=True):
     """A value that leaves the house as a JSON object."""
 
 
-class Person(Shape, frozen=True):
+class Person(Schema, frozen=True):
     """Somebody, as others see them inside another object."""
 
     id: str

@@ -27,7 +27,7 @@ _INT64 = range(-(2**63), 2**63)
 _encoder = msgspec.json.Encoder()
 
 
-def line(text: str, pointer: str, most: int) -> None:
+def check_line(text: str, pointer: str, most: int) -> None:
     """A text of one line: 1 to `most` characters, none of them a control character.
 
     Raises InvalidField: length, control character, lone surrogate.
@@ -35,7 +35,7 @@ def line(text: str, pointer: str, most: int) -> None:
     _text(text, pointer, most, _CONTROL)
 
 
-def long(text: str, pointer: str, most: int) -> None:
+def check_multiline(text: str, pointer: str, most: int) -> None:
     """A text of several lines: 1 to `most` characters, of the control characters only line breaks and tabs.
 
     Raises InvalidField: length, control character, lone surrogate.
@@ -43,7 +43,7 @@ def long(text: str, pointer: str, most: int) -> None:
     _text(text, pointer, most, _CONTROL_BUT_BREAKS)
 
 
-def composed(text: str) -> str:
+def normalize_nfc(text: str) -> str:
     """The text with each accent as part of its letter where there is such a letter (NFC, UAX #15).
 
     Accents come both ways, and look the same: what is searched is kept and asked for in this one spelling.
@@ -51,20 +51,20 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def searchable(text: str, pointer: str, most: int) -> str:
+def check_searchable(text: str, pointer: str, most: int) -> str:
     """The text, composed. Raises InvalidField (length): a few letters grow by it, and then there are too many."""
-    found = composed(text)
+    found = normalize_nfc(text)
     _length(found, pointer, most)
     return found
 
 
 def skills(names: Iterable[str]) -> list[str]:
     """Skills as a row keeps them: composed, each once, in the order given. Raises InvalidField (length)."""
-    kept = [searchable(name, f"/skills/{place}", limits.SKILL) for place, name in enumerate(names)]
+    kept = [check_searchable(name, f"/skills/{place}", limits.SKILL) for place, name in enumerate(names)]
     return list(dict.fromkeys(kept))
 
 
-def link(url: str, pointer: str) -> None:
+def check_link(url: str, pointer: str) -> None:
     """An address a page may follow: a path of the hub's own origin, or https with a host and no credentials.
 
     Raises InvalidField: length, lone surrogate, unsafe link.
@@ -75,7 +75,7 @@ def link(url: str, pointer: str) -> None:
         raise InvalidField(pointer, "unsafe link", "A link is a path that begins with one / or an https address.")
 
 
-def json_object(value: dict[str, Any], pointer: str, most: int) -> bytes:
+def check_json_object(value: dict[str, Any], pointer: str, most: int) -> bytes:
     """An object of JSON values as UTF-8 bytes, at most `most` of them and `DEPTH` levels deep.
 
     Raises InvalidField: length, range (depth, numbers), lone surrogate, type.

@@ -19,19 +19,19 @@ _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def render(milliseconds: int) -> str:
+def to_rfc3339(milliseconds: int) -> str:
     """`0` → `1970-01-01T00:00:00.000Z`."""
     seconds, rest = divmod(milliseconds, 1_000)
     stamp = datetime.fromtimestamp(seconds, UTC)
     return f"{stamp.isoformat()[:19]}.{rest:03d}Z"
 
 
-def render_optional(milliseconds: int | None) -> str | None:
+def to_rfc3339_or_none(milliseconds: int | None) -> str | None:
     """Like `render`; None stays None."""
-    return None if milliseconds is None else render(milliseconds)
+    return None if milliseconds is None else to_rfc3339(milliseconds)
 
 
-def parse(text: str, pointer: str) -> int:
+def parse_rfc3339(text: str, pointer: str) -> int:
     """An RFC 3339 time from 1970 on, with an offset, as milliseconds; what is finer is cut off.
 
     Raises InvalidField at `pointer` when it is not one.

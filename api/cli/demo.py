@@ -6,15 +6,15 @@ from typing import Final
 import anyio
 import click
 
-from api.cli.client.actions import now_ms, perform_act
+from api.cli.client.actions import execute_action, now_ms
 from api.cli.console.output import print_json, print_table, say
 from api.cli.console.progress import progress
 from api.config.settings import Settings
 from api.control.actions import Currency, DemoFill, DemoSteps
 from api.routes import demo
 from api.routes.demo import DemoUser
-from services.accounts.password_hashing import Passwords
-from services.attachments.file_store import AttachmentFiles
+from services.accounts.password_hashing import PasswordHasher
+from services.attachments.file_store import FileStore
 from services.demo.cast import PEOPLE
 from services.demo.conversations import make_files
 
@@ -44,7 +44,7 @@ def command(once: bool, as_json: bool, live: bool, rate: float) -> None:
         raise click.ClickException("There is no demo in production: anybody could sign in.")
     people = demo.read(settings.data_dir)
     known = [person.email for person in people] == [someone.email for someone in PEOPLE]
-    if not ((once or live) and known and perform_act(settings, "demo.is_filled", answer=bool)):
+    if not ((once or live) and known and execute_action(settings, "demo.is_filled", answer=bool)):
         people = people if known else _with_passwords()
         _fill(settings, people, renew=not known)
     if live:
@@ -69,12 +69,12 @@ def _with_passwords() -> list[DemoUser]:
 
 def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
     # Refused before anything is made, should the store be in another one.
-    perform_act(settings, "ledger.settle", Currency(settings.currency), answer=type(None))
-    if not perform_act(settings, "demo.has_crowd", answer=bool):
+    execute_action(settings, "ledger.settle", Currency(settings.currency), answer=type(None))
+    if not execute_action(settings, "demo.has_crowd", answer=bool):
         _bring_crowd(settings)
     hashes = anyio.run(_hash, settings, people)
-    files = make_files(AttachmentFiles(settings.files_dir))
-    posted = perform_act(settings, "demo.fill", DemoFill(hashes, renew, settings.currency, files), answer=int)
+    files = make_files(FileStore(settings.files_dir))
+    posted = execute_action(settings, "demo.fill", DemoFill(hashes, renew, settings.currency, files), answer=int)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     demo.write(settings.data_dir, people)
     say(f"The demo has {len(people)} users; {posted} jobs were posted.")
@@ -95,11 +95,11 @@ def _bring_crowd(settings: Settings) -> None:
             told(start, len(steps))
             part = steps[start : start + STEPS_AT_ONCE]
             named = {key: known[key] for step in part for key in (step.by, step.on) if key in known}
-            known |= perform_act(settings, "demo.play", DemoSteps(part, named), answer=dict[str, str])
+            known |= execute_action(settings, "demo.play", DemoSteps(part, named), answer=dict[str, str])
 
 
 async def _hash(settings: Settings, people: list[DemoUser]) -> dict[str, str]:
-    passwords = Passwords(settings.password_cost)
+    passwords = PasswordHasher(settings.password_cost)
     hashes: dict[str, str] = {}
     with progress("Making passwords") as told:
         for person in people:

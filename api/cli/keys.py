@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from api.cli.client.actions import perform_act
+from api.cli.client.actions import execute_action
 from api.cli.console.output import print_json, print_table
 from api.config.settings import Settings
 from api.control.actions import KeyName, NewKey
@@ -33,7 +33,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     # 256 bits.
     text = keys.PREFIX + secrets.token_urlsafe(32)
     told = NewKey(checked_name(name), list(scopes), keys.hash_of(text))
-    perform_act(Settings.read(), "keys.create", told, answer=ApiKey)
+    execute_action(Settings.read(), "keys.create", told, answer=ApiKey)
     click.echo(text)
     if sys.stdout.isatty():
         click.echo("Keep it somewhere safe: it cannot be shown again.", err=True)
@@ -43,7 +43,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, for programs.")
 def list_all(as_json: bool) -> None:
     """List all keys, the revoked ones too; never the keys themselves."""
-    found = perform_act(Settings.read(), "keys.list", answer=list[ApiKey])
+    found = execute_action(Settings.read(), "keys.list", answer=list[ApiKey])
     if as_json:
         print_json(found)
         return
@@ -55,7 +55,7 @@ def list_all(as_json: bool) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """End the key called NAME at once, and the streams that were opened with it."""
-    perform_act(Settings.read(), "keys.revoke", KeyName(name), answer=type(None))
+    execute_action(Settings.read(), "keys.revoke", KeyName(name), answer=type(None))
     click.echo(f"{name} is revoked.", err=True)
 
 

@@ -4,7 +4,7 @@ import click
 
 from api.config.settings import Settings
 from services.store import preparation
-from services.store.lock import DataLock
+from services.store.lock import DataDirLock
 
 
 @click.command("migrate")
@@ -12,6 +12,6 @@ def command() -> None:
     """Make the store, or bring it to the form that this release needs; no hub may be serving."""
     path = Settings.read().database_file
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with DataLock(path.parent):
+    with DataDirLock(path.parent):
         changed = preparation.migrate(path)
     click.echo(f"{path} {'was migrated' if changed else 'is up to date'}.", err=True)

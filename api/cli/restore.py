@@ -11,7 +11,7 @@ from services.delivery.push_client import FILE_NAME
 from services.store import backup as backups
 from services.store import backup_files as attachment_copies
 from services.store import backup_push_key as key_copies
-from services.store.lock import DataLock
+from services.store.lock import DataDirLock
 
 
 @click.command("restore")
@@ -26,13 +26,13 @@ def command(file: Path, as_json: bool) -> None:
     settings = Settings.read()
     path, key = settings.database_file, settings.data_dir / FILE_NAME
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with DataLock(path.parent), progress("Copying") as told:
+    with DataDirLock(path.parent), progress("Copying") as told:
         # Before the rows that name them.
-        attachment_copies.bring_back(file, path)
-        with key_copies.brought_back(file, key):
+        attachment_copies.restore(file, path)
+        with key_copies.restore(file, key):
             kept = backups.restore(file, path, told)
             if kept is not None:
-                attachment_copies.keep(path, kept)
+                attachment_copies.adopt(path, kept)
                 key_copies.keep(key, kept)
     if as_json:
         print_json({"file": str(path), "kept": None if kept is None else str(kept)})

@@ -9,8 +9,8 @@ import httpx2
 import msgspec
 
 from api.cli.client.actions import ask_hub
-from api.cli.client.hub_client import SECONDS, hub_address, sentence, through_proxy
-from api.cli.client.stream_follower import Approach, Follower
+from api.cli.client.hub_client import SECONDS, error_message, hub_address, through_proxy
+from api.cli.client.stream_follower import Connector, Follower
 from api.cli.console.event_line import human_line
 from api.cli.console.output import print_json, say
 from api.config.settings import Settings
@@ -78,7 +78,7 @@ class _Way:
         self._user, self._token = user, token
         self._params = {"channels": ",".join(channels)} if channels else {}
 
-    async def approach(self) -> Approach:
+    async def approach(self) -> Connector:
         """Raises OSError when nobody answers."""
         if self._token is None:
             ticket = await asyncio.to_thread(ask_hub, self._settings, "hub.ticket", Listener(self._user), answer=str)
@@ -86,17 +86,17 @@ class _Way:
             ticket = await self._buy_ticket(self._token)
         else:
             named = {"userId": self._user} if self._user else {}
-            return Approach(self._params | named, {"authorization": f"Bearer {self._token}"})
-        return Approach(self._params | {"ticket": ticket})
+            return Connector(self._params | named, {"authorization": f"Bearer {self._token}"})
+        return Connector(self._params | {"ticket": ticket})
 
     async def _buy_ticket(self, key: str) -> str:
         answer = await self._client.post(
             "/api/realtime/tickets", json={"userId": self._user}, headers={"authorization": f"Bearer {key}"}
         )
         if answer.status_code >= 500:
-            raise OSError(sentence(answer))
+            raise OSError(error_message(answer))
         if answer.is_error:
-            raise click.ClickException(sentence(answer))
+            raise click.ClickException(error_message(answer))
         ticket: str = answer.json()["ticket"]
         return ticket
 

@@ -6,13 +6,13 @@ from typing import Final
 import anyio
 import click
 
-from api.cli.client.actions import perform_act
+from api.cli.client.actions import execute_action
 from api.cli.console.output import print_json, print_table, say
 from api.cli.keys import checked_name
 from api.config.settings import Settings
 from api.control.actions import NewPassword, NewUser, UserEmail, UsersAfter
-from services.accounts.password_hashing import Passwords
-from services.accounts.schemas import ListedUser, Self
+from services.accounts.password_hashing import PasswordHasher
+from services.accounts.schemas import ListedUser, Me
 from services.accounts.users import checked_email
 from services.event_log.channels import ROLES
 from services.schemas import Role
@@ -41,7 +41,7 @@ def create(email: str, role: Role, name: str | None, password_stdin: bool, as_js
     settings, address = Settings.read(), checked_email(email)
     shown = checked_name(name or address.partition("@")[0], "'--name'")
     told = NewUser(address, shown, role, _hash(settings, read_password(password_stdin)), settings.opening_balance)
-    made = perform_act(settings, "users.create", told, answer=Self)
+    made = execute_action(settings, "users.create", told, answer=Me)
     if as_json:
         print_json(made)
     else:
@@ -79,7 +79,7 @@ def password(email: str, password_stdin: bool) -> None:
     """Give a user a new password; ends all their sessions and streams."""
     settings = Settings.read()
     told = NewPassword(email, _hash(settings, read_password(password_stdin)))
-    perform_act(settings, "users.password", told, answer=type(None))
+    execute_action(settings, "users.password", told, answer=type(None))
     say(f"{email} has a new password.")
 
 
@@ -87,7 +87,7 @@ def password(email: str, password_stdin: bool) -> None:
 @click.argument("email")
 def disable(email: str) -> None:
     """Shut a user out; ends all their sessions and streams."""
-    perform_act(Settings.read(), "users.disable", UserEmail(email), answer=type(None))
+    execute_action(Settings.read(), "users.disable", UserEmail(email), answer=type(None))
     say(f"{email} is shut out.")
 
 
@@ -95,7 +95,7 @@ def disable(email: str) -> None:
 @click.argument("email")
 def enable(email: str) -> None:
     """Let a user in again."""
-    perform_act(Settings.read(), "users.enable", UserEmail(email), answer=type(None))
+    execute_action(Settings.read(), "users.enable", UserEmail(email), answer=type(None))
     say(f"{email} may sign in.")
 
 
@@ -103,7 +103,7 @@ def _all_users(settings: Settings) -> list[ListedUser]:
     found: list[ListedUser] = []
     while True:
         told = UsersAfter(found[-1].id if found else "", PAGE)
-        page = perform_act(settings, "users.list", told, answer=list[ListedUser])
+        page = execute_action(settings, "users.list", told, answer=list[ListedUser])
         found += page
         if len(page) < PAGE:
             return found
@@ -125,4 +125,4 @@ def read_password(from_stdin: bool) -> str:
 
 def _hash(settings: Settings, given: str) -> str:
     """The password itself never leaves this process."""
-    return anyio.run(Passwords(settings.password_cost).hash, given)
+    return anyio.run(PasswordHasher(settings.password_cost).hash, given)

@@ -3,13 +3,13 @@
 import click
 import msgspec
 
-from api.cli.client.actions import now_ms, perform_act
+from api.cli.client.actions import execute_action, now_ms
 from api.cli.console.output import print_json
 from api.cli.console.progress import progress
 from api.config.settings import Settings
 from api.control.actions import Looked
 from services.database.sqlite import engine as sqlite
-from services.payments.reconciliation import Look
+from services.payments.reconciliation import ReconciliationRun
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -32,10 +32,10 @@ def command(as_json: bool) -> None:
     """
     settings = Settings.read()
     # Brings an older store to its present form, too, where nobody serves.
-    perform_act(settings, "books.why_frozen", answer=object)
+    execute_action(settings, "books.why_frozen", answer=object)
     look = _look(settings)
-    perform_act(settings, "books.settle", Looked(look.began, look.faults), answer=type(None))
-    why = perform_act(settings, "books.why_frozen", answer=object)
+    execute_action(settings, "books.settle", Looked(look.began, look.faults), answer=type(None))
+    why = execute_action(settings, "books.why_frozen", answer=object)
     if as_json:
         print_json(Verdict(not look.faults, why is not None, **look.rows, faults=look.faults))
     if look.faults:
@@ -46,11 +46,11 @@ def command(as_json: bool) -> None:
         click.echo(f"The books add up: {counts}.")
 
 
-def _look(settings: Settings) -> Look:
-    look = Look(began=now_ms())
-    with progress("Adding up") as told, sqlite.lone_reader(settings.database_file) as tx:
+def _look(settings: Settings) -> ReconciliationRun:
+    look = ReconciliationRun(began=now_ms())
+    with progress("Adding up") as told, sqlite.standalone_reader(settings.database_file) as tx:
         while look.place is not None:
             with tx.begin():
-                look.go_on(tx)
+                look.run_step(tx)
             told(sum(look.rows.values()), 0)
     return look

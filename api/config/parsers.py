@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from realtime.rate_limiter import Limit
-from services.payments.amounts import WITHOUT_CENTS
+from realtime.rate_limiter import RateLimit
+from services.payments.amounts import UNSUPPORTED_CURRENCIES
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -22,7 +22,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class SettingDefinition:
     """What is known of a setting before it is read; the defaults are text, as an environment would give it."""
 
     parse: Callable[[str], object]
@@ -37,11 +37,11 @@ class Knob:
         return self.production if env == "production" and self.production is not None else self.default
 
 
-def knob(
+def setting(
     parse: Callable[[str], T], default: str, about: str, *, production: str | None = None, secret: bool = False
 ) -> T:
     """A field of Settings. `secret` keeps its value out of every message and repr."""
-    known = Knob(parse, default, about, production, secret)
+    known = SettingDefinition(parse, default, about, production, secret)
     made: T = field(repr=not secret, metadata={"knob": known})
     return made
 
@@ -64,7 +64,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     """A whole number in a range."""
 
     def parse(value: str) -> int:
@@ -75,7 +75,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def number(low: float, high: float) -> Callable[[str], float]:
+def decimal(low: float, high: float) -> Callable[[str], float]:
     """A number in a range, with or without a fraction."""
 
     def parse(value: str) -> float:
@@ -93,7 +93,7 @@ def host_name(value: str) -> str:
     return value
 
 
-def folder(value: str) -> Path:
+def directory(value: str) -> Path:
     """A folder, `~` understood."""
     if "\0" in value:
         raise ValueError("must not hold control characters")
@@ -104,15 +104,15 @@ def currency(value: str) -> str:
     """An ISO 4217 code of a currency with cents."""
     if not re.fullmatch(r"[A-Z]{3}", value, re.ASCII):
         raise ValueError("must be a currency's three capital letters, such as USD")
-    if value in WITHOUT_CENTS:
+    if value in UNSUPPORTED_CURRENCIES:
         raise ValueError("must be a currency whose minor unit is a hundredth: amounts have two decimals here")
     return value
 
 
-def limit(value: str) -> Limit | None:
+def rate(value: str) -> RateLimit | None:
     """`100/minute` (second, minute, hour, day); `0` is None, no limit."""
     try:
-        return Limit.parse(value)
+        return RateLimit.parse(value)
     except ValueError:
         raise ValueError("must be like 100/minute (second, minute, hour or day), or 0 for no limit") from None
 
@@ -142,7 +142,7 @@ def web_origin(value: str) -> str | None:
     return made
 
 
-def listing(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+def comma_separated(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     """A comma list; empty places are passed over."""
     return lambda value: tuple(parse(part.strip()) for part in value.split(",") if part.strip())
 
@@ -166,7 +166,7 @@ def is_local(host: str) -> bool:
         return False
 
 
-def contact(value: str) -> str:
+def push_contact(value: str) -> str:
     """A `mailto:` or `https:` address; nothing is nobody."""
     if value and not re.fullmatch(
         r"(mailto:[^\s@<>\"]{1,64}@[a-z0-9.-]{1,253}|https://[^\s<>\"]{1,500})", value, re.ASCII

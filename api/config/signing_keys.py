@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from services.store.secret_file import MIN_SECRET, kept_key
+from services.store.secret_file import MIN_LENGTH, load_or_create
 
 FILE_NAME: Final = "secret.key"
 
@@ -20,10 +20,10 @@ _EXAMPLES: Final = re.compile(
 )
 
 
-def weakness(key: str) -> str | None:
+def weakness_of(key: str) -> str | None:
     """Why a key is not fit for production, as the rest of a sentence; None if nothing speaks against it."""
-    if len(key) < MIN_SECRET:
-        return f"is shorter than {MIN_SECRET} characters"
+    if len(key) < MIN_LENGTH:
+        return f"is shorter than {MIN_LENGTH} characters"
     if _EXAMPLES.search(re.sub(r"[^a-z]", "", key.lower())):
         return "looks like an example or a default"
     if len(set(key)) < _MIN_DIFFERENT or _repeats(key) or _counts(key):
@@ -48,4 +48,4 @@ def signing_keys(given: Sequence[str], data_dir: Path) -> tuple[str, ...]:
     """
     if given:
         return tuple(given)
-    return (kept_key(data_dir / FILE_NAME, lambda: secrets.token_urlsafe(48)),)
+    return (load_or_create(data_dir / FILE_NAME, lambda: secrets.token_urlsafe(48)),)

@@ -13,17 +13,17 @@ from services.accounts import account_access as access
 from services.accounts import api_keys as keys
 from services.accounts import users
 from services.accounts.callers import Caller
-from services.accounts.users import Ref
-from services.attachments.records import File
+from services.accounts.users import UserRef
+from services.attachments.records import StoredFile
 from services.database.database import Database
 from services.demo import fill as demo
 from services.demo import steps as demo_steps
 from services.demo.steps import Step
 from services.errors import Conflict, InvalidField, NotFound
 from services.notifications import sending
-from services.notifications.draft import Action, Letter
+from services.notifications.draft import Action, NotificationDraft
 from services.notifications.schemas import Category, Priority
-from services.notifications.sending import Parcel
+from services.notifications.sending import SendRequest
 from services.payments import currency as ledger
 from services.payments import reconciliation as books
 from services.payments import registration as joining
@@ -130,7 +130,7 @@ class DemoFill(Arguments, frozen=True):
     password_hashes: dict[str, str]
     renew: bool
     currency: str
-    files: dict[str, File]
+    files: dict[str, StoredFile]
 
 
 class Currency(Arguments, frozen=True):
@@ -154,7 +154,7 @@ class DemoSteps(Arguments, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ActionContext:
     """Where acts are done: an open store, and the hub that serves from it if there is one. `now` gives ms."""
 
     database: Database
@@ -163,27 +163,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class AdminAction:
     """One row of the table."""
 
     arguments: type[Arguments]
-    do: Callable[[Place, Any], Awaitable[Any]]
+    do: Callable[[ActionContext, Any], Awaitable[Any]]
 
 
-def _writes(arguments: type[Arguments], unit: Callable[Concatenate[Connection, ...], Any]) -> Act:
+def _writes(arguments: type[Arguments], unit: Callable[Concatenate[Connection, ...], Any]) -> AdminAction:
     """A unit of work, told these arguments and the time."""
 
-    async def do(place: Place, told: Arguments) -> Any:
+    async def do(place: ActionContext, told: Arguments) -> Any:
         return await place.database.write(unit, **_fields(told), now=place.now())
 
-    return Act(arguments, do)
+    return AdminAction(arguments, do)
 
 
-def _reads(arguments: type[Arguments], query: Callable[Concatenate[Connection, ...], Any]) -> Act:
-    async def do(place: Place, told: Arguments) -> Any:
+def _reads(arguments: type[Arguments], query: Callable[Concatenate[Connection, ...], Any]) -> AdminAction:
+    async def do(place: ActionContext, told: Arguments) -> Any:
         return await place.database.read(query, **_fields(told))
 
-    return Act(arguments, do)
+    return AdminAction(arguments, do)
 
 
 def _fields(told: Arguments) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _fields(told: Arguments) -> dict[str, Any]:
 
 def find_user(tx: Connection, *, user: str) -> str:
     """The id of a user who is named by id or e-mail address. Raises NotFound."""
-    account = users.by_email(tx, email=user) if "@" in user else users.by_id(tx, user_id=user)
+    account = users.find_by_email(tx, email=user) if "@" in user else users.find_by_id(tx, user_id=user)
     if account is None:
         raise NotFound(f"There is no user {user[: users.EMAIL_LENGTH]}.")
     return account.user.id
@@ -212,66 +212,68 @@ def send(
     tx: Connection, *, to: list[str], external_ids: list[str], expires_at: str | None, now: int, **words: Any
 ) -> list[str]:
     """Send one notification; the ids in the order of those it is for. Raises NotFound and InvalidField."""
-    refs = [Ref(f"/to/{at}", find_user(tx, user=each)) for at, each in enumerate(to)]
-    refs += [Ref(f"/externalIds/{at}", None, each) for at, each in enumerate(external_ids)]
-    letter = Letter(expires_at=None if expires_at is None else times.parse(expires_at, "/expiresAt"), **words)
-    sent = sending.send(tx, parcel=Parcel(letter, refs, many=True), now=now)
+    refs = [UserRef(f"/to/{at}", find_user(tx, user=each)) for at, each in enumerate(to)]
+    refs += [UserRef(f"/externalIds/{at}", None, each) for at, each in enumerate(external_ids)]
+    letter = NotificationDraft(
+        expires_at=None if expires_at is None else times.parse_rfc3339(expires_at, "/expiresAt"), **words
+    )
+    sent = sending.send(tx, parcel=SendRequest(letter, refs, as_list=True), now=now)
     return [] if sent.ids is msgspec.UNSET else sent.ids
 
 
-async def _address(place: Place, told: NoArguments) -> str:
+async def _address(place: ActionContext, told: NoArguments) -> str:
     """Where the hub itself listens, whatever may stand in front of it."""
     return replace(_serving(place).settings, public_url=None).origin
 
 
-async def _ticket(place: Place, told: Listener) -> str:
+async def _ticket(place: ActionContext, told: Listener) -> str:
     """A ticket for one stream of theirs: who may read the data folder may listen, too."""
     hub = _serving(place)
     user_id = await place.database.read(listener_id, user=told.user)
     return hub.identities.ticket_for(user_id, Caller("service", service="hub tail"))
 
 
-async def _play(place: Place, told: DemoSteps) -> dict[str, str]:
+async def _play(place: ActionContext, told: DemoSteps) -> dict[str, str]:
     """A few steps in a unit, so that others who write need not wait for all of them."""
     made: dict[str, str] = {}
     for start in range(0, len(told.steps), STEPS_AT_ONCE):
         part = told.steps[start : start + STEPS_AT_ONCE]
-        made |= await place.database.write(demo_steps.play, steps=part, known=told.known | made, now=place.now())
+        made |= await place.database.write(demo_steps.replay, steps=part, known=told.known | made, now=place.now())
     return made
 
 
-def _serving(place: Place) -> Hub:
+def _serving(place: ActionContext) -> Hub:
     if place.hub is None:
         raise Conflict("No hub is serving from this data folder.")
     return place.hub
 
 
-ACTS: Final[Mapping[str, Act]] = {
-    "books.settle": _writes(Looked, books.settle),
-    "books.why_frozen": _reads(NoArguments, books.why_frozen),
+ACTIONS: Final[Mapping[str, AdminAction]] = {
+    "books.settle": _writes(Looked, books.record_result),
+    "books.why_frozen": _reads(NoArguments, books.freeze_reason),
     "demo.fill": _writes(DemoFill, demo.fill),
-    "demo.has_crowd": _reads(NoArguments, demo_steps.is_there),
+    "demo.has_crowd": _reads(NoArguments, demo_steps.has_crowd),
     "demo.is_filled": _reads(NoArguments, demo.is_filled),
-    "demo.play": Act(DemoSteps, _play),
-    "hub.address": Act(NoArguments, _address),
-    "hub.ticket": Act(Listener, _ticket),
+    "demo.play": AdminAction(DemoSteps, _play),
+    "hub.address": AdminAction(NoArguments, _address),
+    "hub.ticket": AdminAction(Listener, _ticket),
     "keys.create": _writes(NewKey, keys.create),
-    "keys.list": _reads(NoArguments, keys.all_of_them),
+    "keys.list": _reads(NoArguments, keys.list_keys),
     "keys.revoke": _writes(KeyName, keys.revoke),
-    "ledger.settle": _writes(Currency, ledger.settle),
+    "ledger.settle": _writes(Currency, ledger.fix_currency),
     "notifications.send": _writes(Notice, send),
     "users.find": _reads(Whom, find_user),
-    "users.list": _reads(UsersAfter, users.listed),
-    "users.create": _writes(NewUser, joining.join),
+    "users.list": _reads(UsersAfter, users.list_users),
+    "users.create": _writes(NewUser, joining.register),
     "users.password": _writes(NewPassword, access.set_password),
     "users.disable": _writes(UserEmail, access.disable),
     "users.enable": _writes(UserEmail, access.enable),
 }
 
 
-async def perform(place: Place, name: str, arguments: bytes) -> bytes:
+async def execute(place: ActionContext, name: str, arguments: bytes) -> bytes:
     """Do an act; arguments and answer are JSON. Raises DomainError, what the act raises among it."""
-    act = ACTS.get(name)
+    act = ACTIONS.get(name)
     if act is None:
         raise NotFound(f"There is no act called {name[:40]!r}; is the hub of another version?")
     try:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from api.config.settings import Settings
-from api.control.actions import Place, perform
+from api.control.actions import ActionContext, execute
 from api.hub import Hub
 from services.errors import DomainError, Overloaded, StorageUnavailable
 
@@ -52,11 +52,11 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 _BUSY: Final = Answer(code=Overloaded.code, message="Too many commands at once.")
 
 
-class NobodyAnswers(OSError):
+class NoHubRunning(OSError):
     """Nobody serves from this folder; the message is one sentence."""
 
 
-class Unanswered(OSError):
+class NoResponse(OSError):
     """The hub was asked and did not answer: whether it did it is unknown. The message is one sentence."""
 
 
@@ -65,7 +65,7 @@ class ControlSocket:
 
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._folder = settings.database_file.parent
-        self._place = Place(hub.database, hub.clock, hub)
+        self._place = ActionContext(hub.database, hub.clock, hub)
         self._talks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._log = structlog.get_logger("control")
@@ -118,7 +118,7 @@ class ControlSocket:
         try:
             request = msgspec.json.decode(line, type=Request)
             async with asyncio.timeout(ACT_SECONDS):
-                answer = await perform(self._place, request.act, bytes(request.arguments))
+                answer = await execute(self._place, request.act, bytes(request.arguments))
             self._log.info("command", act=request.act)
             return Answer(answer=msgspec.Raw(answer))
         except DomainError as error:
@@ -140,7 +140,7 @@ def ask(folder: Path, act: str, arguments: bytes) -> Answer:
             with _address(folder) as address:
                 connection.connect(address)
         except OSError as error:
-            raise NobodyAnswers(f"No hub answers in {folder} ({error.strerror or error}).") from error
+            raise NoHubRunning(f"No hub answers in {folder} ({error.strerror or error}).") from error
         try:
             # One who is busy answers at once and does not read.
             with suppress(BrokenPipeError):
@@ -149,7 +149,7 @@ def ask(folder: Path, act: str, arguments: bytes) -> Answer:
             with connection.makefile("rb") as file:
                 return msgspec.json.decode(file.readline(ANSWER_BYTES), type=Answer)
         except (OSError, msgspec.DecodeError) as error:
-            raise Unanswered(f"The hub in {folder} did not answer: whether it was done is unknown.") from error
+            raise NoResponse(f"The hub in {folder} did not answer: whether it was done is unknown.") from error
 
 
 def _is_trusted(writer: asyncio.StreamWriter) -> bool:

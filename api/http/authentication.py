@@ -12,11 +12,11 @@ from starlette.responses import Response
 from api.config.settings import Settings
 from services.accounts import api_keys as keys
 from services.accounts.callers import ANONYMOUS, Caller
-from services.accounts.credential_cache import Credentials
+from services.accounts.credential_cache import CredentialCache
 from services.accounts.tokens import Ticket, Tickets, Tokens
 from services.database.database import Database
 from services.errors import DomainError, Unauthenticated
-from services.scheduling.background import Background
+from services.scheduling.background import BackgroundTask
 from services.times import DAY, SECOND
 
 # The only place where a ticket counts, and the only credential that may stand in a URL.
@@ -44,18 +44,18 @@ class SessionCookie:
         cookies = headers.getlist("cookie")
         return cookie_parser("; ".join(cookies)).get(self.name) if cookies else None
 
-    def put(self, response: Response, token: str) -> None:
+    def set(self, response: Response, token: str) -> None:
         """Give it to a browser."""
         response.set_cookie(
             self.name, token, max_age=COOKIE_SECONDS, path="/", secure=self._secure, httponly=True, samesite="lax"
         )
 
-    def take(self, response: Response) -> None:
+    def clear(self, response: Response) -> None:
         """Take it from a browser."""
         response.delete_cookie(self.name, path="/", secure=self._secure, httponly=True, samesite="lax")
 
 
-class Identities:
+class Authenticator:
     """Knows who is asking. `apply` must hear every event of the control channel; see `Credentials`."""
 
     def __init__(
@@ -66,10 +66,10 @@ class Identities:
         tickets: Tickets,
         clock: Callable[[], int],
     ) -> None:
-        self._credentials = Credentials(database, clock=clock)
+        self._credentials = CredentialCache(database, clock=clock)
         self._tokens = tokens
         self._tickets = tickets
-        self._background = Background("identities-flush", self._flush)
+        self._background = BackgroundTask("identities-flush", self._flush)
         self.cookie = SessionCookie(settings)
 
     async def start(self) -> None:
@@ -83,34 +83,34 @@ class Identities:
             with suppress(DomainError):
                 await self._credentials.flush()
 
-    async def identify(self, request: Request) -> Caller:
+    async def authenticate(self, request: Request) -> Caller:
         """Who sends this request: by ticket (for a stream), by bearer token, by cookie, or nobody.
 
         Raises Unauthenticated for a bad ticket or bearer token. A bad cookie is nobody: a browser sends it whether
         or not its page wants to, and no page could sign in again if it were refused.
         """
         scope = request.scope
-        scope["hub.mark"] = self._credentials.mark
+        scope["hub.mark"] = self._credentials.version
         if scope["query_string"] and scope["path"] == STREAM_PATH and "ticket" in request.query_params:
             # HEAD opens no stream, so it leaves the ticket for the GET that will.
-            look = self._tickets.look if request.method == "HEAD" else self._tickets.redeem
+            look = self._tickets.peek if request.method == "HEAD" else self._tickets.redeem
             return await self._by_ticket(look(request.query_params["ticket"]))
         if (token := bearer(request.headers)) is not None:
             return await self._by_bearer(token)
         return await self._by_cookie(self.cookie.read(request.headers))
 
-    def still(self, request: Request, caller: Caller) -> bool:
+    def is_still_valid(self, request: Request, caller: Caller) -> bool:
         """Whether nothing this caller rests on has ended or changed since `identify`."""
         return not self._credentials.changed_since(request.scope["hub.mark"], caller)
 
     def ticket_for(self, user_id: str, caller: Caller) -> str:
         """A ticket for a user's stream, taken by one of their logins or by a service."""
-        mark = self._credentials.mark
+        mark = self._credentials.version
         return self._tickets.issue(user_id=user_id, login=caller.login, service=caller.service, mark=mark)
 
     def apply(self, type: str, data: Mapping[str, str]) -> None:
         """Hear what the hub tells itself on the control channel."""
-        self._credentials.apply(type, data)
+        self._credentials.invalidate(type, data)
 
     def forget(self, user_ids: Iterable[str]) -> None:
         """These users have been gone for long: whoever comes back is looked up again."""
@@ -119,9 +119,9 @@ class Identities:
 
     async def _by_bearer(self, token: str) -> Caller:
         if token.startswith(keys.PREFIX):
-            caller = await self._credentials.of_key(token)
+            caller = await self._credentials.by_api_key(token)
         else:
-            caller = await self._credentials.of_login(self._tokens.login_of(token))
+            caller = await self._credentials.by_session(self._tokens.read_session(token))
         if caller is None:
             raise Unauthenticated
         return caller
@@ -130,18 +130,18 @@ class Identities:
         if token is None:
             return ANONYMOUS
         try:
-            login_id = self._tokens.login_of(token)
+            login_id = self._tokens.read_session(token)
         except Unauthenticated:
             return ANONYMOUS
-        return await self._credentials.of_login(login_id) or ANONYMOUS
+        return await self._credentials.by_session(login_id) or ANONYMOUS
 
     async def _by_ticket(self, ticket: Ticket) -> Caller:
         if ticket.login is not None:
-            caller = await self._credentials.of_login(ticket.login)
+            caller = await self._credentials.by_session(ticket.login)
             if caller is None:
                 raise Unauthenticated
             return caller
-        user = await self._credentials.of_user(ticket.user_id)
+        user = await self._credentials.by_user(ticket.user_id)
         taken_by = Caller("service", service=ticket.service)
         if user is None or self._credentials.changed_since(ticket.mark, taken_by):
             raise Unauthenticated

@@ -45,14 +45,14 @@ JobSkills = Annotated[list[Line40], Meta(max_length=limits.SKILLS)]
 # Money in minor units.
 Amount = Annotated[int, Meta(ge=1, le=limits.AMOUNT)]
 AmountBound = Annotated[int, Meta(ge=0, le=limits.AMOUNT)]
-PageLimit = Annotated[int, Meta(ge=1, le=pages.MOST)]
+PageLimit = Annotated[int, Meta(ge=1, le=pages.MAX_LIMIT)]
 
 
 class Body(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """A JSON object that a request brings; unknown fields are refused."""
 
 
-class Nothing(Body, frozen=True):
+class EmptyBody(Body, frozen=True):
     """What an operation takes that asks for nothing but its path: no body, or an object without fields."""
 
 
@@ -63,7 +63,7 @@ class Query(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_
 class PageQuery(Query, frozen=True):
     """Which page of a list, newest first: at most `limit` items; `after` is the `next` of the page before."""
 
-    limit: PageLimit = pages.USUAL
+    limit: PageLimit = pages.DEFAULT_LIMIT
     after: Line200 | None = None
 
 
@@ -96,7 +96,7 @@ def check_media_type(request: Request) -> None:
         raise UnsupportedMediaType
 
 
-def parse(body: bytes, into: type[T]) -> T:
+def decode(body: bytes, into: type[T]) -> T:
     """JSON bytes as a checked value. Raises InvalidJson, InvalidField and UnknownField."""
     value = parse_json(body)
     try:

@@ -28,7 +28,7 @@ _FOR = re.compile(r'(?:^|;)\s*+for\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;"\s]*+)\s*+(?=
 _ELEMENT_LENGTH = 1_000
 
 
-class Addresses:
+class ClientAddressResolver:
     """Reads client addresses; `trusted` are the networks of one's own proxies."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
@@ -65,7 +65,7 @@ class Addresses:
         return any(address in network for network in self._trusted)
 
 
-def group(address: str) -> str:
+def rate_limit_group(address: str) -> str:
     """What a limit per address counts: an IPv4 address itself, an IPv6 address's /64."""
     known = _address(address)
     if isinstance(known, IPv6Address):
@@ -73,7 +73,7 @@ def group(address: str) -> str:
     return address
 
 
-def ends(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
+def endpoints_of(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
     """A connection's addresses, ours and the client's: host and port; None for one who has gone already.
 
     uvicorn asks uvloop's own socket, which then keeps them for as long as a stream lives.

@@ -20,7 +20,7 @@ EXPOSED_HEADERS = "RateLimit, RateLimit-Policy, Retry-After, Location, X-Request
 PREFLIGHT_SECONDS = "600"
 
 
-class CrossOrigin:
+class CrossOriginMiddleware:
     """Pure ASGI middleware. Never `Access-Control-Allow-Credentials`: other origins do not get the cookie's answers."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -40,7 +40,7 @@ class CrossOrigin:
         if method == "OPTIONS" and origin in self._allowed and "access-control-request-method" in headers:
             await _preflight(scope, receive, answer)
         elif method not in SAFE_METHODS and self._is_forged(headers):
-            await errors.problem(errors.CrossOrigin(), scope["hub.request_id"])(scope, receive, answer)
+            await errors.problem_response(errors.CrossOrigin(), scope["hub.request_id"])(scope, receive, answer)
         else:
             await self._app(scope, receive, answer)
 

@@ -11,7 +11,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from api.http.problems import BodyTooLarge, UnsupportedMediaType
-from services.attachments.file_store import Draft
+from services.attachments.file_store import TemporaryFile
 from services.errors import InvalidField, UnknownField
 
 FIELD: Final = "file"
@@ -71,7 +71,7 @@ class _Form:
         return taken
 
 
-async def receive(request: Request, draft: Draft, limit: int) -> str:
+async def receive_file(request: Request, draft: TemporaryFile, limit: int) -> str:
     """Write the file of a request into `draft`, at most `limit` bytes; its name as the sender calls it.
 
     Raises UnsupportedMediaType, BodyTooLarge, UnknownField, InvalidField (broken, empty or too slow) and StorageFull.

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from services.errors import BooksFrozen, DomainError, RateLimited
+from services.errors import DomainError, PaymentsFrozen, RateLimited
 
 STATUS: Mapping[str, int] = {
     "BID_NOT_FOUND": 404,
@@ -80,7 +80,7 @@ class Internal(DomainError):
     code = "INTERNAL"
 
 
-def problem(error: DomainError, request_id: str) -> Response:
+def problem_response(error: DomainError, request_id: str) -> Response:
     """The answer to a request that went wrong."""
     status = STATUS[error.code]
     body: dict[str, Any] = {
@@ -109,7 +109,7 @@ def _headers(error: DomainError, status: int) -> dict[str, str]:
         headers["ratelimit-policy"] = f"{name};q={error.count};w={round(error.window)}"
     elif isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
-    elif isinstance(error, BooksFrozen):
+    elif isinstance(error, PaymentsFrozen):
         headers["retry-after"] = str(FROZEN_RETRY_AFTER_SECONDS)
     elif status == 503:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)

@@ -7,8 +7,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.http.client_address import ends
-from api.http.problems import BodyTooLarge, problem
+from api.http.client_address import endpoints_of
+from api.http.problems import BodyTooLarge, problem_response
 from services.errors import DomainError, InvalidJson
 from services.ids import new_id
 
@@ -18,7 +18,7 @@ HEAD_BYTES: Final = 64 * 1024
 PATIENCE_SECONDS: Final = 30.0
 STEP_BYTES: Final = 64 * 1024
 # Requests of one connection that wait for the answer to the one before (RFC 9112, 9.3.2).
-MOST_AHEAD: Final = 16
+MAX_PIPELINED: Final = 16
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -28,7 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
     take the answer, is cut off.
     """
 
-    patience = PATIENCE_SECONDS
+    timeout = PATIENCE_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._whole = False
         if self.server is None:
             # Not before: the kernel still works on a connection that has just come, and would keep us waiting.
-            self.server, self.client = ends(self.transport)
+            self.server, self.client = endpoints_of(self.transport)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -101,7 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._pending > HEAD_BYTES:
             self._measure_head()
         self._pending = 0
-        if len(self.pipeline) >= MOST_AHEAD:
+        if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests at once")
         super().on_headers_complete()
 
@@ -196,12 +196,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as wish:
-                data = self._head_without_wish() + data[wish.args[0] :]
+                data = self._head_without_upgrade() + data[wish.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 # As uvicorn's own.
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
-    def _head_without_wish(self) -> bytes:
+    def _head_without_upgrade(self) -> bytes:
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
             raise httptools.HttpParserError("a tunnel to elsewhere (RFC 9110, 9.3.6)")
@@ -216,7 +216,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _set_timer(self) -> None:
         self._unset_timer()
-        self._timer = self.loop.call_later(self.patience, self.transport.abort)
+        self._timer = self.loop.call_later(self.timeout, self.transport.abort)
 
     def _unset_timer(self) -> None:
         self._body = 0
@@ -228,7 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_reader_timer()
         self._untaken = self.transport.get_write_buffer_size()
         if self._untaken:
-            self._reader_timer = self.loop.call_later(self.patience, self._look_at_reader)
+            self._reader_timer = self.loop.call_later(self.timeout, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
         if self.transport.get_write_buffer_size() > max(0, self._untaken - STEP_BYTES):
@@ -244,7 +244,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def _rendered(refusal: DomainError) -> bytes:
     """The answer as bytes, for there is no request that it could belong to."""
-    answer = problem(refusal, new_id().replace("-", "")[-12:])
+    answer = problem_response(refusal, new_id().replace("-", "")[-12:])
     headers = [*answer.raw_headers, (b"connection", b"close"), (b"x-content-type-options", b"nosniff")]
     lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
     return b"".join((*lines, b"\r\n", bytes(answer.body)))

@@ -3,23 +3,23 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from api.http.pace import REMEMBERED, exceeded
-from realtime.rate_limiter import Limit, Limiter
+from api.http.pace import MAX_KEYS, exceeded
+from realtime.rate_limiter import RateLimit, RateLimiter
 
 
-class Recipients:
+class RecipientRateLimit:
     """One bucket per recipient, whichever service sends. `clock` gives seconds that do not go back."""
 
-    def __init__(self, limit: Limit | None, clock: Callable[[], float]) -> None:
+    def __init__(self, limit: RateLimit | None, clock: Callable[[], float]) -> None:
         self._limit, self._clock = limit, clock
-        self._limiter = Limiter(limit, REMEMBERED)
+        self._limiter = RateLimiter(limit, MAX_KEYS)
 
     @property
     def unlimited(self) -> bool:
         """Whether there is nothing to count."""
         return self._limit is None
 
-    def count(self, user_ids: Sequence[str]) -> None:
+    def hit(self, user_ids: Sequence[str]) -> None:
         """Count one notification for each; all or, with RateLimited, none."""
         if self._limit is None:
             return

@@ -7,8 +7,8 @@ from typing import Any, Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.client_address import Addresses
-from api.http.problems import Internal, problem
+from api.http.client_address import ClientAddressResolver
+from api.http.problems import Internal, problem_response
 from services.ids import new_id
 
 # Nothing is loaded from elsewhere, nothing runs inline, nobody frames us.
@@ -28,15 +28,15 @@ _A_YEAR = "max-age=31536000; includeSubDomains"
 REQUEST_ID_LENGTH = 12
 
 # In the message that starts a response: who writes its head themselves, and is given all headers that it then has.
-WRITER: Final = "hub.writer"
+HEAD_WRITER: Final = "hub.writer"
 
 Observe = Callable[[str, str, int, float], None]
 
 
-class Edge:
+class RequestContextMiddleware:
     """Pure ASGI middleware around everything. `observe(method, route, status, seconds)` feeds the metrics."""
 
-    def __init__(self, app: ASGIApp, *, addresses: Addresses, observe: Observe, hsts: bool) -> None:
+    def __init__(self, app: ASGIApp, *, addresses: ClientAddressResolver, observe: Observe, hsts: bool) -> None:
         self._app = app
         self._addresses = addresses
         self._observe = observe
@@ -69,8 +69,8 @@ class Edge:
                 own = {name for name, _ in headers}
                 headers.append((b"x-request-id", request_id.encode()))
                 headers += [header for header in self._headers if header[0] not in own]
-                if WRITER in message:
-                    message[WRITER](headers)
+                if HEAD_WRITER in message:
+                    message[HEAD_WRITER](headers)
                     return
             await send(message)
 
@@ -80,7 +80,7 @@ class Edge:
         except Exception:
             self._log.exception("failed", method=scope["method"], path=scope["path"])
             if not status:
-                await problem(Internal(), request_id)(scope, receive, send_with_headers)
+                await problem_response(Internal(), request_id)(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - began
             self._observe(scope["method"], _route(scope), status, seconds)

@@ -11,14 +11,14 @@ OF_ONE_USER: Final = 3
 OF_ALL: Final = 64
 
 
-class UploadPlaces:
+class UploadSlots:
     """How many files are coming in, and whose."""
 
     def __init__(self) -> None:
         self._of_user: dict[str, int] = {}
 
     @asynccontextmanager
-    async def one(self, user_id: str) -> AsyncIterator[None]:
+    async def acquire(self, user_id: str) -> AsyncIterator[None]:
         """A place for one. Raises Overloaded."""
         mine = self._of_user.get(user_id, 0)
         if mine >= OF_ONE_USER or sum(self._of_user.values()) >= OF_ALL:

@@ -64,7 +64,7 @@ class Call(Generic[B, Q]):
         """Run a unit of work, with `now`; on disk when this returns."""
         return await self.hub.database.write(unit, now=self.now, **arguments)
 
-    async def create(self, unit: Callable[..., T], **arguments: Any) -> T | bytes:
+    async def write_idempotent(self, unit: Callable[..., T], **arguments: Any) -> T | bytes:
         """Like `write`, but a repeated Idempotency-Key gets the first answer again, as JSON bytes.
 
         Raises IdempotencyKeyReused when the key came with another request.
@@ -73,7 +73,7 @@ class Call(Generic[B, Q]):
         if key is None:
             return await self.write(unit, **arguments)
         return await self.hub.database.write(
-            idempotency.once,
+            idempotency.run_once,
             caller=self.caller.key,
             key=key,
             digest=self.digest(),

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http.problems import Internal, MethodNotAllowed, problem
+from api.http.problems import Internal, MethodNotAllowed, problem_response
 from api.hub import Hub
 from api.operations.operation import Operation
 from services.errors import DomainError
@@ -16,7 +16,7 @@ from services.errors import DomainError
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 
-class Methods:
+class PathOperations:
     """The operations of one path, by method; HEAD is answered as GET is."""
 
     __slots__ = ("_allow", "_by_name", "path")
@@ -36,7 +36,7 @@ class Methods:
         return operation
 
 
-class Paths:
+class PathTable:
     """Every path that has an operation.
 
     One without parameters is looked up; those with are the branches of one pattern, each closed by an empty group,
@@ -47,20 +47,20 @@ class Paths:
         by_path: dict[str, list[Operation]] = {}
         for operation in operations:
             by_path.setdefault(operation.path, []).append(operation)
-        self._exact: dict[str, Methods] = {}
-        self._with_names: dict[int, tuple[Methods, list[str]]] = {}
+        self._exact: dict[str, PathOperations] = {}
+        self._with_names: dict[int, tuple[PathOperations, list[str]]] = {}
         branches, groups = [], 0
         for path, those in by_path.items():
             names = _PARAMETER.findall(path)
             if not names:
-                self._exact[path] = Methods(path, those)
+                self._exact[path] = PathOperations(path, those)
                 continue
-            branches.append(_branch(path, slashes=any(operation.slashes for operation in those)))
+            branches.append(_branch(path, slashes=any(operation.path_suffix for operation in those)))
             groups += len(names) + 1
-            self._with_names[groups] = Methods(path, those), names
+            self._with_names[groups] = PathOperations(path, those), names
         self._pattern = re.compile("|".join(branches) or r"(?!)", re.DOTALL)
 
-    def find(self, path: str) -> tuple[Methods | None, Mapping[str, str]]:
+    def find(self, path: str) -> tuple[PathOperations | None, Mapping[str, str]]:
         """The operations of a path from its first character to its last, line ends included, and its parameters."""
         exact = self._exact.get(path)
         if exact is not None:
@@ -73,12 +73,12 @@ class Paths:
         return methods, dict(zip(names, found.groups()[last - len(names) : last], strict=True))
 
 
-class Dispatch:
+class Dispatcher:
     """ASGI: answers for the operations; `pages` has everything else, the lifespan and what nobody knows too."""
 
     def __init__(self, hub: Hub, operations: Sequence[Operation], pages: ASGIApp) -> None:
         self._hub = hub
-        self._paths = Paths(operations)
+        self._paths = PathTable(operations)
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,12 +91,12 @@ class Dispatch:
         answer: ASGIApp
         try:
             operation = methods.of(scope["method"])
-            answer = await operation.answer_to(self._hub, Request(scope, receive, send))
+            answer = await operation.handle(self._hub, Request(scope, receive, send))
         except DomainError as error:
-            answer = problem(error, scope["hub.request_id"])
+            answer = problem_response(error, scope["hub.request_id"])
         except Exception:
             # Answered in here, where pages of other origins may still read it.
-            await problem(Internal(), scope["hub.request_id"])(scope, receive, send)
+            await problem_response(Internal(), scope["hub.request_id"])(scope, receive, send)
             raise
         await answer(scope, receive, send)
 

@@ -36,13 +36,13 @@ _REF = "#/components/schemas/{name}"
 
 def document(operations: Sequence[Operation], cookie: str = "gigwire") -> dict[str, Any]:
     """The whole document for these operations."""
-    types = [kind for op in operations for kind in (op.body, op.answer) if kind is not None]
+    types = [kind for op in operations for kind in (op.body, op.response) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     components, found = _in_javascript(components), iter(_in_javascript(schemas))
     paths: dict[str, dict[str, Any]] = {}
     for op in operations:
         body = next(found) if op.body is not None else None
-        answer = next(found) if op.answer is not None else None
+        answer = next(found) if op.response is not None else None
         paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, body, answer)
     return {
         "openapi": "3.1.0",
@@ -75,11 +75,11 @@ def handler(operations: Sequence[Operation]) -> Any:
 def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": op.summary,
-        "description": f"For {op.who.name}.",
+        "description": f"For {op.policy.name}.",
         "operationId": f"{op.handler.__module__.removeprefix('api.')}.{op.handler.__name__}",
         "parameters": _parameters(op),
         "responses": {**_good(op, answer), "default": _problem_answer()},
-        "security": [{}] if op.who.anybody else [{"bearer": []}, {"cookie": []}],
+        "security": [{}] if op.policy.anybody else [{"bearer": []}, {"cookie": []}],
     }
     if body is not None:
         described["requestBody"] = {
@@ -109,7 +109,7 @@ def _parameters(op: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(op.path)
     ]
-    if op.slashes:
+    if op.path_suffix:
         path[-1]["description"] = "Any id; a slash in it is sent as %2F."
     if op.query is None:
         return path

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from api.http import bodies
-from api.http.pace import refuse
+from api.http.pace import raise_if_exceeded
 from api.hub import Hub
 from api.operations.call import Call
 from api.operations.policy import Policy
@@ -36,18 +36,18 @@ class Operation:
     method: str
     path: str
     handler: Handler
-    who: Policy
+    policy: Policy
     body: Any = None
     body_optional: bool = False
     query: type[bodies.Query] | None = None
-    answer: Any = None
+    response: Any = None
     status: int = 200
-    sends: bool = False
+    counts_as_send: bool = False
     uploads: bool = False
     body_bytes: int = bodies.BODY_BYTES
     media_type: str = "application/json"
     also: tuple[int, ...] = ()
-    slashes: bool = False
+    path_suffix: bool = False
     anonymous: bool = False
 
     @property
@@ -55,15 +55,15 @@ class Operation:
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]
 
-    async def answer_to(self, hub: Hub, request: Request) -> ASGIApp:
+    async def handle(self, hub: Hub, request: Request) -> ASGIApp:
         """Who, what, do; and what will answer. Raises domain errors."""
-        caller = ANONYMOUS if self.anonymous else await hub.identities.identify(request)
-        self.who.check(caller)
+        caller = ANONYMOUS if self.anonymous else await hub.identities.authenticate(request)
+        self.policy.check(caller)
         query = self._query(request)
         raw = await self._raw(request)
         body = None if raw is None else await self._parsed(raw)
-        if self.sends and caller.user is not None:
-            refuse("sends", hub.settings.rate_limit, hub.manager.allow_send(caller.user.id))
+        if self.counts_as_send and caller.user is not None:
+            raise_if_exceeded("sends", hub.settings.rate_limit, hub.manager.allow_send(caller.user.id))
         call = Call(hub, request, caller, body, query, raw or b"")
         return self._answer(await self.handler(call))
 
@@ -86,9 +86,9 @@ class Operation:
 
     async def _parsed(self, raw: bytes) -> Any:
         if len(raw) <= bodies.BODY_BYTES:
-            return bodies.parse(raw, self.body)
+            return bodies.decode(raw, self.body)
         # Half a second's work, at the most.
-        return await anyio.to_thread.run_sync(bodies.parse, raw, self.body)
+        return await anyio.to_thread.run_sync(bodies.decode, raw, self.body)
 
     def _answer(self, answer: Any) -> ASGIApp:
         if callable(answer):

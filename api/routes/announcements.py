@@ -21,16 +21,16 @@ class NewAnnouncement(Body, frozen=True):
 async def post(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
     """Announce something to everybody."""
     body = call.body
-    return await call.create(
-        announcements.announce,
+    return await call.write_idempotent(
+        announcements.create,
         title=body.title,
         body=body.body,
         url=body.url,
         priority=body.priority,
-        expires_at=None if body.expires_at is None else times.parse(body.expires_at, "/expiresAt"),
+        expires_at=None if body.expires_at is None else times.parse_rfc3339(body.expires_at, "/expiresAt"),
     )
 
 
 async def page(call: Call[None, PageQuery]) -> Page[Announcement]:
     """The announcements in force, newest first."""
-    return await call.read(announcements.in_force, limit=call.query.limit, after=call.query.after, now=call.now)
+    return await call.read(announcements.list_current, limit=call.query.limit, after=call.query.after, now=call.now)

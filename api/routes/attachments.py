@@ -13,9 +13,9 @@ from api.operations.call import Call
 from services.attachments import image_metadata
 from services.attachments import media_types as attachment_types
 from services.attachments import records as attachments
-from services.attachments.file_store import Draft
-from services.attachments.image_metadata import NotUnderstood
-from services.attachments.records import File
+from services.attachments.file_store import TemporaryFile
+from services.attachments.image_metadata import UnsupportedImage
+from services.attachments.records import StoredFile
 from services.attachments.thumbnails import NotAnImage
 from services.errors import FileNotAllowed, NotFound
 from services.messages.schemas import Attachment
@@ -46,26 +46,26 @@ class Size(Query, frozen=True):
 async def upload(call: Call[None, None]) -> Attachment | bytes:
     """Upload a file, in the field `file`; it can then be sent with one message."""
     hub, user_id = call.hub, call.user.id
-    hub.paces.upload.count(user_id)
+    hub.paces.upload.hit(user_id)
     quota = hub.settings.attachment_quota_mb * MIB
-    await call.read(attachments.require_room, owner_id=user_id, size=0, quota=quota)
-    async with hub.upload_places.one(user_id):
+    await call.read(attachments.require_quota, owner_id=user_id, size=0, quota=quota)
+    async with hub.upload_slots.acquire(user_id):
         draft = await to_thread.run_sync(hub.files.draft)
         try:
-            name = await uploads.receive(call.request, draft, hub.settings.attachment_mb * MIB)
+            name = await uploads.receive_file(call.request, draft, hub.settings.attachment_mb * MIB)
             await to_thread.run_sync(draft.finish)
             draft, file, thumbnail = await _look(call, draft, name)
             # The file first and the row second: there is never a row without its file.
-            await to_thread.run_sync(hub.files.keep, draft, thumbnail)
+            await to_thread.run_sync(hub.files.commit, draft, thumbnail)
         finally:
             await to_thread.run_sync(draft.discard)
     call.digest_of = sha256(f"{file.hash} {file.name}".encode()).digest()
-    return await call.create(attachments.add, owner_id=user_id, file=file, quota=quota)
+    return await call.write_idempotent(attachments.create, owner_id=user_id, file=file, quota=quota)
 
 
 async def download(call: Call[None, Size]) -> Response:
     """Download a file, or see it if it is an image; whoever asks must be in the conversation now."""
-    row = await call.read(attachments.fetchable, attachment_id=call.path("id"), user_id=call.user.id)
+    row = await call.read(attachments.get_downloadable, attachment_id=call.path("id"), user_id=call.user.id)
     small = call.query.size is not None
     if small and not row.thumbnail:
         raise NotFound
@@ -89,22 +89,24 @@ async def download(call: Call[None, Size]) -> Response:
     )
 
 
-async def _look(call: Call[None, None], draft: Draft, name: str) -> tuple[Draft, File, bytes | None]:
+async def _look(
+    call: Call[None, None], draft: TemporaryFile, name: str
+) -> tuple[TemporaryFile, StoredFile, bytes | None]:
     """What it is, by its content; of an image, what is not the picture is left out. Raises FileNotAllowed."""
-    type = attachment_types.sniff(draft.head)
+    type = attachment_types.detect(draft.head)
     if type is None:
         raise FileNotAllowed
-    label = attachment_types.label(name)
+    label = attachment_types.safe_name(name)
     if type not in IMAGES:
-        return draft, File(hash=draft.hash, name=label, type=type, size=draft.size), None
+        return draft, StoredFile(hash=draft.hash, name=label, type=type, size=draft.size), None
     try:
         looked = await call.hub.thumbnails.look(draft.path, type)
-        if type in image_metadata.CLEANED:
-            picture = image_metadata.pieces(draft.path, type, looked.orientation)
-            draft = await to_thread.run_sync(call.hub.files.again, draft, picture)
-    except (NotAnImage, NotUnderstood):
+        if type in image_metadata.SUPPORTED:
+            picture = image_metadata.strip(draft.path, type, looked.orientation)
+            draft = await to_thread.run_sync(call.hub.files.rewrite, draft, picture)
+    except (NotAnImage, UnsupportedImage):
         raise FileNotAllowed("This image is damaged, or larger than 40 megapixels.") from None
-    file = File(
+    file = StoredFile(
         hash=draft.hash,
         name=label,
         type=type,

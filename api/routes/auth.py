@@ -16,9 +16,9 @@ from services.accounts import account_access as access
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.accounts.callers import User
-from services.accounts.schemas import Logins, Self, SignIn
+from services.accounts.schemas import Me, SessionList, SignInResult
 from services.database import idempotency
-from services.errors import IdempotencyKeyReused, NotFound, PasswordReplaced, Unauthenticated
+from services.errors import IdempotencyKeyReused, NotFound, PasswordChanged, Unauthenticated
 from services.ids import new_id
 from services.payments import registration as joining
 
@@ -66,7 +66,7 @@ async def sign_up(call: Call[SignUp, None]) -> Response:
     """Make an account and sign in."""
     user, seen_hash = await _make_account(call)
     if user.email is not None:
-        call.hub.mail_post.ask_to_confirm(user_id=user.id, email=user.email, name=user.name, now=call.now)
+        call.hub.email.send_confirmation(user_id=user.id, email=user.email, name=user.name, now=call.now)
     return await _sign_in(call, user, seen_hash, status=201)
 
 
@@ -77,11 +77,11 @@ async def log_in(call: Call[LogIn, None]) -> Response:
 
 async def _log_in(call: Call[LogIn, None]) -> Response:
     email = call.body.email.lower()
-    account = await call.read(users.by_email, email=email)
+    account = await call.read(users.find_by_email, email=email)
     kept = None if account is None or account.disabled else account.password_hash
     if not await _is_password(call, email, kept, call.body.password) or account is None or kept is None:
         raise Unauthenticated("The e-mail address or the password is wrong.")
-    return await _sign_in(call, users.as_self(account.user), await _renewed(call, account.user, kept), status=200)
+    return await _sign_in(call, users.to_schema(account.user), await _renewed(call, account.user, kept), status=200)
 
 
 async def log_out(call: Call[None, None]) -> Response:
@@ -89,21 +89,21 @@ async def log_out(call: Call[None, None]) -> Response:
     if call.caller.login is not None:
         # Ended from elsewhere at the same moment: it is what was wanted.
         with suppress(NotFound):
-            await call.write(logins.end, login_id=call.caller.login, user_id=call.user.id, reason="logout")
+            await call.write(logins.revoke, login_id=call.caller.login, user_id=call.user.id, reason="logout")
     response = Response(status_code=204)
-    call.hub.identities.cookie.take(response)
+    call.hub.identities.cookie.clear(response)
     return response
 
 
-async def me(call: Call[None, None]) -> Self:
+async def me(call: Call[None, None]) -> Me:
     """Who one is."""
-    return users.as_self(call.user)
+    return users.to_schema(call.user)
 
 
-async def patch_me(call: Call[MyChanges, None]) -> Self:
+async def patch_me(call: Call[MyChanges, None]) -> Me:
     """Change one's name or skills."""
-    call.hub.paces.change.count(call.user.id)
-    return await call.write(users.patch_me, user_id=call.user.id, name=call.body.name, skills=call.body.skills)
+    call.hub.paces.change.hit(call.user.id)
+    return await call.write(users.update_profile, user_id=call.user.id, name=call.body.name, skills=call.body.skills)
 
 
 async def change_password(call: Call[NewPassword, None]) -> None:
@@ -112,7 +112,7 @@ async def change_password(call: Call[NewPassword, None]) -> None:
 
 
 async def _change_password(call: Call[NewPassword, None]) -> None:
-    account = await call.read(users.by_id, user_id=call.user.id)
+    account = await call.read(users.find_by_id, user_id=call.user.id)
     kept = None if account is None else account.password_hash
     counted_as = call.user.email or call.user.id
     if not await _is_password(call, counted_as, kept, call.body.current_password):
@@ -126,10 +126,10 @@ async def _change_password(call: Call[NewPassword, None]) -> None:
     )
 
 
-async def sessions(call: Call[None, PageQuery]) -> Logins:
+async def sessions(call: Call[None, PageQuery]) -> SessionList:
     """Where one is signed in."""
     return await call.read(
-        logins.of_user,
+        logins.list_for_user,
         user_id=call.user.id,
         current=call.caller.login,
         after=call.query.after,
@@ -140,16 +140,16 @@ async def sessions(call: Call[None, PageQuery]) -> Logins:
 
 async def end_session(call: Call[None, None]) -> None:
     """Sign another browser or program of one's own out; its streams end."""
-    await call.write(logins.end, login_id=call.path("id"), user_id=call.user.id)
+    await call.write(logins.revoke, login_id=call.path("id"), user_id=call.user.id)
 
 
-async def _make_account(call: Call[SignUp, None]) -> tuple[Self, str]:
+async def _make_account(call: Call[SignUp, None]) -> tuple[Me, str]:
     """The account, new or (with a repeated Idempotency-Key) the one made before, and the hash that lets one in."""
     email, user_id = users.checked_email(call.body.email), new_id()
     call.hub.attempts.sign_up(_address(call))
     password_hash = await call.hub.passwords.hash(call.body.password)
     create = partial(
-        joining.join,
+        joining.register,
         email=email,
         password_hash=password_hash,
         name=call.body.name,
@@ -162,23 +162,23 @@ async def _make_account(call: Call[SignUp, None]) -> tuple[Self, str]:
     if key is None:
         return await call.write(create), password_hash
     answer = await call.write(
-        idempotency.once,
+        idempotency.run_once,
         caller=f"sign-up:{hashlib.sha256(email.encode()).hexdigest()[:32]}",
         key=key,
         digest=_digest(call.body),
         act=partial(create, now=call.now),
     )
-    made = msgspec.json.decode(answer, type=Self)
+    made = msgspec.json.decode(answer, type=Me)
     return made, password_hash if made.id == user_id else await _proven(call, made)
 
 
-async def _proven(call: Call[SignUp, None], made: Self) -> str:
+async def _proven(call: Call[SignUp, None], made: Me) -> str:
     """The kept hash, for somebody who repeats a sign-up with the same password.
 
     What was asked is kept without the password (a plain digest of it would be easy to guess at), so that the
     password itself must prove that it is the same request. Raises IdempotencyKeyReused.
     """
-    account = await call.read(users.by_id, user_id=made.id)
+    account = await call.read(users.find_by_id, user_id=made.id)
     kept = None if account is None or account.disabled else account.password_hash
     if not await _is_password(call, call.body.email.lower(), kept, call.body.password) or kept is None:
         raise IdempotencyKeyReused
@@ -190,7 +190,7 @@ async def _twice(act: Callable[[Call[B, None]], Awaitable[T]], call: Call[B, Non
 
     Most likely it is the same password still: another log-in has hashed it anew at today's cost.
     """
-    with suppress(PasswordReplaced):
+    with suppress(PasswordChanged):
         return await act(call)
     return await act(call)
 
@@ -212,30 +212,30 @@ async def _is_password(call: Call[Any, Any], counted_as: str, kept: str | None, 
 
 async def _renewed(call: Call[LogIn, None], user: User, kept: str) -> str:
     """The kept hash, made anew if the cost of hashing was changed since."""
-    if not call.hub.passwords.is_stale(kept):
+    if not call.hub.passwords.needs_rehash(kept):
         return kept
     renewed = await call.hub.passwords.hash(call.body.password)
-    await call.write(access.rehash, user_id=user.id, seen_hash=kept, password_hash=renewed)
+    await call.write(access.upgrade_hash, user_id=user.id, seen_hash=kept, password_hash=renewed)
     return renewed
 
 
-async def _sign_in(call: Call[Any, Any], user: Self, seen_hash: str, *, status: int) -> Response:
+async def _sign_in(call: Call[Any, Any], user: Me, seen_hash: str, *, status: int) -> Response:
     """Start a login and answer with its token, in the body and as the cookie."""
     login_id = await call.write(
-        logins.start,
+        logins.create,
         user_id=user.id,
         seen_hash=seen_hash,
         user_agent=call.request.headers.get("user-agent"),
         address=_address(call),
     )
-    token = call.hub.tokens.for_login(login_id)
+    token = call.hub.tokens.sign_session(login_id)
     response = Response(
-        msgspec.json.encode(SignIn(user=user, token=token)),
+        msgspec.json.encode(SignInResult(user=user, token=token)),
         status,
         headers={"cache-control": "no-store"},
         media_type="application/json",
     )
-    call.hub.identities.cookie.put(response, token)
+    call.hub.identities.cookie.set(response, token)
     return response
 
 

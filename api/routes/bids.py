@@ -2,11 +2,11 @@
 
 from sqlalchemy import Connection
 
-from api.http.bodies import Amount, Body, Nothing, PageQuery, Text5000
+from api.http.bodies import Amount, Body, EmptyBody, PageQuery, Text5000
 from api.operations.call import Call
 from services.errors import InvalidField
 from services.jobs import bidding, bids, hiring
-from services.jobs.hiring import Hire, Hired
+from services.jobs.hiring import Hired, HireResult
 from services.jobs.schemas import Bid
 from services.pagination import Page
 from services.schemas import Person
@@ -27,7 +27,7 @@ class OwnBids(PageQuery, frozen=True, kw_only=True):
 
 async def place(call: Call[NewBid, None]) -> Bid | bytes:
     """Bid on an open job; its owner hears of it."""
-    return await call.create(
+    return await call.write_idempotent(
         bidding.place,
         job_id=call.path("id"),
         freelancer=Person(id=call.user.id, name=call.user.name),
@@ -39,7 +39,7 @@ async def place(call: Call[NewBid, None]) -> Bid | bytes:
 async def page_of_job(call: Call[None, PageQuery]) -> Page[Bid]:
     """List a job's bids: all for its owner, for others their own."""
     return await call.read(
-        bids.page_of_job,
+        bids.list_for_job,
         job_id=call.path("id"),
         reader_id=call.user.id,
         limit=call.query.limit,
@@ -52,7 +52,7 @@ async def page_of_mine(call: Call[None, OwnBids]) -> Page[Bid]:
     if not call.query.mine:
         raise InvalidField("mine", "range", "Only your own bids can be listed here: mine=true.")
     return await call.read(
-        bids.page_of_freelancer, freelancer_id=call.user.id, limit=call.query.limit, after=call.query.after
+        bids.list_for_freelancer, freelancer_id=call.user.id, limit=call.query.limit, after=call.query.after
     )
 
 
@@ -61,23 +61,23 @@ async def withdraw(call: Call[None, None]) -> None:
     await call.write(bidding.withdraw, bid_id=call.path("id"), freelancer_id=call.user.id)
 
 
-async def hire(call: Call[Nothing | None, None]) -> Hired | bytes:
+async def hire(call: Call[EmptyBody | None, None]) -> Hired | bytes:
     """Hire the freelancer who made this bid; all others who bid on the job are told that it is gone."""
-    began, made = call.hub.monotonic(), list[Hire]()
-    answer = await call.create(_hire, bid_id=call.path("bidId"), owner_id=call.user.id, made=made)
+    began, made = call.hub.monotonic(), list[HireResult]()
+    answer = await call.write_idempotent(_hire, bid_id=call.path("bidId"), owner_id=call.user.id, made=made)
     # Empty when the key was answered before: nobody was hired just now.
     for one in made:
         _log(call, one, call.hub.monotonic() - began)
     return answer
 
 
-def _hire(tx: Connection, *, bid_id: str, owner_id: str, made: list[Hire], now: int) -> Hired:
+def _hire(tx: Connection, *, bid_id: str, owner_id: str, made: list[HireResult], now: int) -> Hired:
     """The unit, and for the log what it did: should it run again, that is replaced."""
     made[:] = [hiring.hire(tx, bid_id=bid_id, owner_id=owner_id, now=now)]
     return made[0].answer
 
 
-def _log(call: Call[Nothing | None, None], made: Hire, seconds: float) -> None:
+def _log(call: Call[EmptyBody | None, None], made: HireResult, seconds: float) -> None:
     """Who hired whom for what, how long it took, and whether the winner saw it or will on coming back."""
     winner = made.answer.freelancer_id
     call.log.info(

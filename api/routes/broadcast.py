@@ -6,7 +6,7 @@ from api.http.bodies import Body, Line200
 from api.operations.call import Call
 from services.event_log import channels
 from services.notifications import broadcasts
-from services.notifications.broadcasts import Accepted
+from services.notifications.broadcasts import BroadcastAccepted
 
 
 class Broadcast(Body, frozen=True):
@@ -17,7 +17,9 @@ class Broadcast(Body, frozen=True):
     channel: Line200 = channels.JOBS
 
 
-async def send(call: Call[Broadcast, None]) -> Accepted | bytes:
+async def send(call: Call[Broadcast, None]) -> BroadcastAccepted | bytes:
     """Tell a channel; on disk when this is answered."""
     body = call.body
-    return await call.create(broadcasts.send, caller=call.caller, type=body.type, data=body.data, channel=body.channel)
+    return await call.write_idempotent(
+        broadcasts.send, caller=call.caller, type=body.type, data=body.data, channel=body.channel
+    )

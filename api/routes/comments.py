@@ -17,9 +17,11 @@ class NewComment(Body, frozen=True):
 async def add(call: Call[NewComment, None]) -> Comment | bytes:
     """Comment on a job; its owner and those who commented before hear of it."""
     author = Person(id=call.user.id, name=call.user.name)
-    return await call.create(comments.add, job_id=call.path("id"), author=author, text=call.body.text)
+    return await call.write_idempotent(comments.create, job_id=call.path("id"), author=author, text=call.body.text)
 
 
 async def page(call: Call[None, PageQuery]) -> Page[Comment]:
     """List a job's comments, the newest first."""
-    return await call.read(comments.page, job_id=call.path("id"), limit=call.query.limit, after=call.query.after)
+    return await call.read(
+        comments.list_comments, job_id=call.path("id"), limit=call.query.limit, after=call.query.after
+    )

@@ -11,12 +11,12 @@ import msgspec
 
 from api.operations.call import Call
 from services.errors import NotFound
-from services.schemas import Role, Shape
+from services.schemas import Role, Schema
 
 FILE_NAME: Final = "demo-users.json"
 
 
-class DemoUser(Shape, frozen=True):
+class DemoUser(Schema, frozen=True):
     """A user to sign in as with one click."""
 
     name: str
@@ -25,7 +25,7 @@ class DemoUser(Shape, frozen=True):
     password: str
 
 
-class DemoUsers(Shape, frozen=True):
+class DemoUsers(Schema, frozen=True):
     """All of them; none where there is no demo."""
 
     items: list[DemoUser]

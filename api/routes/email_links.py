@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 from api.http import bodies
 from api.http.bodies import Body, Query
-from api.http.client_address import group
+from api.http.client_address import rate_limit_group
 from api.operations.call import Call
 from api.routes.auth import Email, Password
 from services.accounts import account_access as access
 from services.accounts import email_verification as confirming
 from services.accounts import users
 from services.accounts.tokens import Purpose
-from services.errors import InvalidField, NotFound, PasswordReplaced, RateLimited, Unauthenticated
+from services.errors import InvalidField, NotFound, PasswordChanged, RateLimited, Unauthenticated
 from services.notifications import preferences
 
 # For how long a link is good; what ends e-mails is good for ever.
@@ -49,24 +49,24 @@ async def ask_to_confirm(call: Call[None, None]) -> None:
     _must_be_on(call)
     if call.user.email is None:
         raise NotFound("There is no e-mail address in this account.")
-    call.hub.paces.mail.count(call.user.id)
-    call.hub.mail_post.ask_to_confirm(user_id=call.user.id, email=call.user.email, name=call.user.name, now=call.now)
+    call.hub.paces.mail.hit(call.user.id)
+    call.hub.email.send_confirmation(user_id=call.user.id, email=call.user.email, name=call.user.name, now=call.now)
 
 
 async def forgot(call: Call[Forgotten, None]) -> None:
     """Have a link sent to one's address with which to choose a new password; the answer is the same for anybody."""
     _must_be_on(call)
     email = call.body.email.lower()
-    call.hub.paces.mail_address.count(group(str(call.request.scope["hub.address"])))
-    account = await call.read(users.by_email, email=email)
+    call.hub.paces.mail_address.hit(rate_limit_group(str(call.request.scope["hub.address"])))
+    account = await call.read(users.find_by_email, email=email)
     if account is None or account.disabled or account.password_hash is None:
         return
     try:
-        call.hub.paces.mail.count(account.user.id)
+        call.hub.paces.mail.hit(account.user.id)
     except RateLimited:
         return  # or it would say that there is such an account
-    mark = confirming.fingerprint(account.password_hash, account.user.email)
-    call.hub.mail_post.offer_reset(
+    mark = confirming.reset_fingerprint(account.password_hash, account.user.email)
+    call.hub.email.send_password_reset(
         user_id=account.user.id, mark=mark, email=email, name=account.user.name, now=call.now
     )
 
@@ -98,14 +98,14 @@ async def unsubscribe_page(call: Call[None, Link]) -> Response:
 async def unsubscribe(call: Call[None, Link]) -> Response:
     """Send no more e-mails (RFC 8058: by the mail program itself, without a session)."""
     (user_id,) = _claims(call, "unsubscribe", call.query.token, None, 1)
-    await call.write(preferences.no_more_email, user_id=user_id)
+    await call.write(preferences.disable_email, user_id=user_id)
     return _page("You will get no more e-mails about what happens here. In the settings you can turn them on again.")
 
 
 async def reset_page(call: Call[None, Link]) -> Response:
     """Ask for a new password."""
     user_id, _ = _claims(call, "reset", call.query.token, RESET_SECONDS, 2)
-    account = await call.read(users.by_id, user_id=user_id)
+    account = await call.read(users.find_by_id, user_id=user_id)
     email = "" if account is None else account.user.email or ""
     # Whose it is, for the browser's own list of passwords.
     name = f'<input type=text name=username value="{escape(email)}" autocomplete=username hidden>'
@@ -131,14 +131,14 @@ async def reset_by_form(call: Call[None, Link]) -> Response:
 
 async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
     user_id, mark = _claims(call, "reset", token, RESET_SECONDS, 2)
-    account = await call.read(users.by_id, user_id=user_id)
+    account = await call.read(users.find_by_id, user_id=user_id)
     kept = None if account is None or account.disabled else account.password_hash
-    if account is None or kept is None or confirming.fingerprint(kept, account.user.email) != mark:
+    if account is None or kept is None or confirming.reset_fingerprint(kept, account.user.email) != mark:
         raise _expired()
     hashed = await call.hub.passwords.hash(password)
     try:
         await call.write(access.change_password, user_id=user_id, seen_hash=kept, password_hash=hashed, keep_login=None)
-    except PasswordReplaced:
+    except PasswordChanged:
         raise _expired() from None
     if account.user.email is not None:
         # Whoever reads what is sent there has shown that, too.
@@ -147,7 +147,7 @@ async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
 
 def _claims(call: Call[Any, Any], purpose: Purpose, token: str, seconds: int | None, count: int) -> list[str]:
     try:
-        claims = call.hub.tokens.of_link(purpose, token, seconds=seconds)
+        claims = call.hub.tokens.read_link(purpose, token, seconds=seconds)
     except Unauthenticated:
         raise _expired() from None
     if len(claims) != count:
@@ -160,7 +160,7 @@ def _expired() -> InvalidField:
 
 
 def _must_be_on(call: Call[Any, Any]) -> None:
-    if not call.hub.mail_post.is_on:
+    if not call.hub.email.enabled:
         raise NotFound("This hub sends no e-mail.")
 
 

@@ -9,12 +9,12 @@ from starlette.responses import Response
 from api.metrics import CONTENT_TYPE
 from api.operations.call import Call
 from services.errors import StorageUnavailable, Unauthenticated
-from services.schemas import Shape
+from services.schemas import Schema
 
 _ASK = text("SELECT position FROM counter")
 
 
-class Health(Shape, frozen=True):
+class Health(Schema, frozen=True):
     """A sign of life."""
 
     status: Literal["ok"] = "ok"
@@ -27,7 +27,7 @@ async def health(call: Call[None, None]) -> Health:
 
 async def ready(call: Call[None, None]) -> Health:
     """Whether the store answers and may be written to."""
-    if call.hub.database.in_doubt:
+    if call.hub.database.storage_failed:
         raise StorageUnavailable
     await call.read(_position)
     return Health()

@@ -12,7 +12,7 @@ from services.notifications import changes as inbox_changes
 from services.notifications import listing as inbox
 from services.notifications import undo as inbox_undo
 from services.notifications.change_rules import Verb
-from services.notifications.change_steps import Changes, Step
+from services.notifications.change_steps import ChangeResult, StepResult
 from services.notifications.schemas import Notification
 
 # Rows that one call may name.
@@ -26,7 +26,7 @@ class InboxPage(PageQuery, frozen=True):
     category: str | None = None
 
 
-class Which(Body, frozen=True):
+class InboxSelection(Body, frozen=True):
     """Some notifications by their ids, or all up to one of them, inclusive."""
 
     ids: Annotated[list[Id], Meta(min_length=1, max_length=IDS)] | None = None
@@ -40,12 +40,12 @@ class Undo(Body, frozen=True):
     undo: Id
 
 
-async def page(call: Call[None, InboxPage]) -> inbox.Page:
+async def page(call: Call[None, InboxPage]) -> inbox.InboxPage:
     """One's notifications, newest first, with counts and the cursor to open the stream from."""
     query = call.query
     categories = query.category.split(",") if query.category else ()
     return await call.read(
-        inbox.page,
+        inbox.list_page,
         user_id=call.user.id,
         filter=query.filter,
         categories=categories,
@@ -54,42 +54,42 @@ async def page(call: Call[None, InboxPage]) -> inbox.Page:
     )
 
 
-def change(verb: Verb, summary: str) -> Callable[[Call[Which, None]], Awaitable[Changes]]:
+def change(verb: Verb, summary: str) -> Callable[[Call[InboxSelection, None]], Awaitable[ChangeResult]]:
     """The handler of one verb."""
 
-    async def handler(call: Call[Which, None]) -> Changes:
-        call.hub.paces.inbox.count(call.user.id)
+    async def handler(call: Call[InboxSelection, None]) -> ChangeResult:
+        call.hub.paces.inbox.hit(call.user.id)
         body = call.body
         if body.ids is not None and not body.all and body.before is None:
-            return await call.write(inbox_changes.change, user_id=call.user.id, verb=verb, ids=body.ids)
+            return await call.write(inbox_changes.change_ids, user_id=call.user.id, verb=verb, ids=body.ids)
         if body.ids is None and body.all and body.before is not None:
-            begun = await call.write(inbox_changes.change_all, user_id=call.user.id, verb=verb, before=body.before)
-            return await _to_the_end(call, begun, inbox_changes.go_on)
+            begun = await call.write(inbox_changes.change_up_to, user_id=call.user.id, verb=verb, before=body.before)
+            return await _to_the_end(call, begun, inbox_changes.continue_change)
         raise InvalidField("/ids", "type", "Give ids, or all: true with before.")
 
     handler.__name__, handler.__doc__ = verb, summary
     return handler
 
 
-async def undo(call: Call[Undo, None]) -> Changes:
+async def undo(call: Call[Undo, None]) -> ChangeResult:
     """Put back what a change did, within 30 seconds of it."""
-    call.hub.paces.inbox.count(call.user.id)
+    call.hub.paces.inbox.hit(call.user.id)
     begun = await call.write(inbox_undo.undo, user_id=call.user.id, undo=call.body.undo)
-    return await _to_the_end(call, begun, inbox_undo.go_back)
+    return await _to_the_end(call, begun, inbox_undo.continue_undo)
 
 
 async def do_action(call: Call[None, None]) -> Notification:
     """Keep that an action of a notification was done."""
-    call.hub.paces.inbox.count(call.user.id)
+    call.hub.paces.inbox.hit(call.user.id)
     return await call.write(
-        inbox.do_action,
+        inbox.record_action,
         user_id=call.user.id,
         notification_id=call.path("id"),
         action_id=call.path("actionId"),
     )
 
 
-async def _to_the_end(call: Call[Any, None], step: Step, go_on: Callable[..., Step]) -> Changes:
+async def _to_the_end(call: Call[Any, None], step: StepResult, go_on: Callable[..., StepResult]) -> ChangeResult:
     """A change of a large inbox is done in steps, each a unit of work, so that it stalls nobody."""
     while step.rest is not None:
         step = await call.write(go_on, rest=step.rest)

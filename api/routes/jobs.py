@@ -27,12 +27,12 @@ from services.jobs import listing as job_lists
 from services.jobs import log_lines as job_log
 from services.jobs import posting as jobs
 from services.jobs import status_change as moving
-from services.jobs.editing import Edit
-from services.jobs.lifecycle import Terms
+from services.jobs.editing import JobEdit
+from services.jobs.lifecycle import Deadlines
 from services.jobs.listing import Suggestions
 from services.jobs.schemas import Job, JobStatus
-from services.jobs.search_query import Wanted
-from services.jobs.transitions import Moved
+from services.jobs.search_query import JobFilter
+from services.jobs.transitions import TransitionResult
 from services.pagination import Page
 from services.schemas import Person, Role
 
@@ -61,7 +61,7 @@ class JobChanges(Body, frozen=True):
     instant_accept: bool | UnsetType = UNSET
 
 
-class NextStatus(Body, frozen=True):
+class StatusChange(Body, frozen=True):
     """The state that a job is to go to; with a `note` where the owner asks for changes."""
 
     status: JobStatus
@@ -94,7 +94,7 @@ class JobSearch(Query, frozen=True):
 async def post(call: Call[NewJob, None]) -> Job | bytes:
     """Post a job; everybody hears of it."""
     owner = Person(id=call.user.id, name=call.user.name)
-    return await call.create(
+    return await call.write_idempotent(
         jobs.post,
         owner=owner,
         title=call.body.title,
@@ -108,10 +108,10 @@ async def post(call: Call[NewJob, None]) -> Job | bytes:
     )
 
 
-async def page(call: Call[None, JobList]) -> Page[Job]:
+async def list_jobs(call: Call[None, JobList]) -> Page[Job]:
     """List jobs, the newest first."""
     asked = call.query
-    wanted = Wanted(
+    wanted = JobFilter(
         status=asked.status or None,
         category=asked.category or None,
         owner_id=call.user.id if asked.mine else None,
@@ -120,7 +120,7 @@ async def page(call: Call[None, JobList]) -> Page[Job]:
         max_budget=None if asked.max_budget is UNSET else asked.max_budget,
         text=asked.q or None,
     )
-    return await call.read(job_lists.page, wanted=wanted, limit=asked.limit, after=asked.after)
+    return await call.read(job_lists.list_jobs, wanted=wanted, limit=asked.limit, after=asked.after)
 
 
 async def suggest(call: Call[None, JobSearch]) -> Suggestions:
@@ -135,9 +135,9 @@ async def show(call: Call[None, None]) -> Job:
 
 async def edit(call: Call[JobChanges, None]) -> Job:
     """Change one's own open job; the budget moves what is held for it."""
-    call.hub.paces.market.count(call.user.id)
+    call.hub.paces.market.hit(call.user.id)
     body = call.body
-    changes = Edit(
+    changes = JobEdit(
         title=body.title,
         description=body.description,
         budget=body.budget,
@@ -156,11 +156,11 @@ async def delete(call: Call[None, None]) -> None:
     _log(call, moved, began)
 
 
-async def move(call: Call[NextStatus, None]) -> Job | bytes:
+async def change_status(call: Call[StatusChange, None]) -> Job | bytes:
     """Bring a job to its next state: accept, submit, complete, ask for changes, cancel."""
-    call.hub.paces.market.count(call.user.id)
-    began, made = call.hub.monotonic(), list[Moved]()
-    answer = await call.create(
+    call.hub.paces.market.hit(call.user.id)
+    began, made = call.hub.monotonic(), list[TransitionResult]()
+    answer = await call.write_idempotent(
         _move,
         job_id=call.path("id"),
         user=Person(id=call.user.id, name=call.user.name),
@@ -184,22 +184,24 @@ def _move(
     role: Role,
     target: JobStatus,
     note: str | None,
-    terms: Terms,
-    made: list[Moved],
+    terms: Deadlines,
+    made: list[TransitionResult],
     now: int,
 ) -> Job:
     """The unit, and for the log what it did: should it run again, that is replaced."""
-    made[:] = [moving.move(tx, job_id=job_id, user=user, role=role, target=target, note=note, terms=terms, now=now)]
+    made[:] = [
+        moving.change_status(tx, job_id=job_id, user=user, role=role, target=target, note=note, terms=terms, now=now)
+    ]
     return made[0].answer
 
 
-def _log(call: Call[Any, None], moved: Moved, began: float) -> None:
+def _log(call: Call[Any, None], moved: TransitionResult, began: float) -> None:
     milliseconds = round((call.hub.monotonic() - began) * 1_000, 1)
-    job_log.say(call.log, moved, by=call.user.id, milliseconds=milliseconds)
+    job_log.log_transition(call.log, moved, by=call.user.id, milliseconds=milliseconds)
 
 
 def _time(text: str | None) -> int | None:
-    return None if text is None else times.parse(text, "/expiresAt")
+    return None if text is None else times.parse_rfc3339(text, "/expiresAt")
 
 
 def _split(text: str) -> list[str]:

@@ -16,12 +16,12 @@ from services.messages import history as messages
 from services.messages import membership as standing
 from services.messages import receipts
 from services.messages import sending as messaging
-from services.messages.draft import CONTENT, FILES, To, Words
-from services.messages.schemas import Message, Messages, MessageType, Read
+from services.messages.draft import MAX_CONTENT, MAX_FILES, MessageDraft, Recipient
+from services.messages.schemas import Message, Messages, MessageType, ReadReceipt
 from services.schemas import Person
 
 # What it may hold is said where words are checked, in `Words`.
-Content = Annotated[str, Meta(max_length=CONTENT)]
+Content = Annotated[str, Meta(max_length=MAX_CONTENT)]
 
 
 class NewMessage(Body, frozen=True):
@@ -31,19 +31,19 @@ class NewMessage(Body, frozen=True):
     conversation_id: Id | None = None
     content: Content = ""
     type: MessageType = "text"
-    attachment_ids: Annotated[list[Id], Meta(max_length=FILES)] = msgspec.field(default_factory=list)
+    attachment_ids: Annotated[list[Id], Meta(max_length=MAX_FILES)] = msgspec.field(default_factory=list)
     reply_to: Id | None = None
     client_message_id: Line64 | None = None
 
 
-class Reading(Body, frozen=True):
+class ReadPosition(Body, frozen=True):
     """The last message that was read."""
 
     conversation_id: Id
     up_to: Id
 
 
-class NewWords(Body, frozen=True):
+class MessageEdit(Body, frozen=True):
     """What a message says from now on."""
 
     content: Content
@@ -54,7 +54,7 @@ class History(Query, frozen=True):
 
     before: Id | None = None
     after: Id | None = None
-    limit: PageLimit = pages.USUAL
+    limit: PageLimit = pages.DEFAULT_LIMIT
 
 
 async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
@@ -62,7 +62,7 @@ async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
     body = call.body
     if (body.recipient_id is None) == (body.conversation_id is None):
         raise InvalidField("/recipientId", "type", "Give either recipientId or conversationId.")
-    words = Words(
+    words = MessageDraft(
         type=body.type,
         content=body.content,
         attachment_ids=body.attachment_ids,
@@ -71,10 +71,10 @@ async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
     )
     await _count(call)
     again = list[bool]()
-    answer = await call.create(
+    answer = await call.write_idempotent(
         _send,
         sender=Person(id=call.user.id, name=call.user.name),
-        to=To(recipient_id=body.recipient_id, conversation_id=body.conversation_id),
+        to=Recipient(recipient_id=body.recipient_id, conversation_id=body.conversation_id),
         words=words,
         again=again,
     )
@@ -95,23 +95,25 @@ async def _count(call: Call[NewMessage, None]) -> None:
     """One person may not flood another. Raises RateLimited."""
     me, recipient = call.user.id, call.body.recipient_id
     if recipient is None:
-        pair = await call.read(standing.pairs, conversation_id=str(call.body.conversation_id))
+        pair = await call.read(standing.direct_users, conversation_id=str(call.body.conversation_id))
         if me not in pair:
             return
         recipient = pair[pair[0] == me]
-    call.hub.paces.pair.count(f"{me}:{recipient}")
+    call.hub.paces.pair.hit(f"{me}:{recipient}")
 
 
-async def read(call: Call[Reading, None]) -> Read:
+async def read(call: Call[ReadPosition, None]) -> ReadReceipt:
     """Say up to where one has read; one's other devices follow."""
     body = call.body
-    call.hub.paces.read.count(f"{call.user.id}:{body.conversation_id}")
-    return await call.write(receipts.read, conversation_id=body.conversation_id, user_id=call.user.id, up_to=body.up_to)
+    call.hub.paces.read.hit(f"{call.user.id}:{body.conversation_id}")
+    return await call.write(
+        receipts.mark_read, conversation_id=body.conversation_id, user_id=call.user.id, up_to=body.up_to
+    )
 
 
-async def edit(call: Call[NewWords, None]) -> Message:
+async def edit(call: Call[MessageEdit, None]) -> Message:
     """Give one's own message other words; the others see that it was edited."""
-    call.hub.paces.change.count(call.user.id)
+    call.hub.paces.change.hit(call.user.id)
     return await call.write(
         message_changes.edit, message_id=call.path("id"), user_id=call.user.id, content=call.body.content
     )
@@ -119,15 +121,15 @@ async def edit(call: Call[NewWords, None]) -> Message:
 
 async def remove(call: Call[None, None]) -> None:
     """Delete one's own message: its words and files are gone, its place stays."""
-    call.hub.paces.change.count(call.user.id)
-    await call.write(message_changes.remove, message_id=call.path("id"), user_id=call.user.id)
+    call.hub.paces.change.hit(call.user.id)
+    await call.write(message_changes.delete_message, message_id=call.path("id"), user_id=call.user.id)
 
 
 async def history(call: Call[None, History]) -> Messages:
     """Part of a conversation, the newest first; `next` goes on in the same direction."""
     query = call.query
     return await call.read(
-        messages.page,
+        messages.list_messages,
         conversation_id=call.path("id"),
         user_id=call.user.id,
         before=query.before,

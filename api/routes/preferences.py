@@ -3,10 +3,10 @@
 from api.http.bodies import Body
 from api.operations.call import Call
 from services.delivery import report as delivery
-from services.delivery.report import Delivery
+from services.delivery.report import DeliveryReport
 from services.notifications import preferences
 from services.notifications.preferences import CATEGORIES, DEFAULTS, Choice, Preferences
-from services.notifications.quiet_hours import Quiet
+from services.notifications.quiet_hours import QuietHours
 
 
 class Chosen(Body, frozen=True):
@@ -29,11 +29,11 @@ class ByCategory(Body, frozen=True):
     system: Chosen | None = None
 
 
-class Wishes(Body, frozen=True):
+class PreferencesUpdate(Body, frozen=True):
     """All preferences; quiet hours that are left out are none."""
 
     categories: ByCategory | None = None
-    quiet_hours: Quiet | None = None
+    quiet_hours: QuietHours | None = None
 
 
 async def show(call: Call[None, None]) -> Preferences:
@@ -41,17 +41,19 @@ async def show(call: Call[None, None]) -> Preferences:
     return await call.read(preferences.get, user_id=call.user.id)
 
 
-async def put(call: Call[Wishes, None]) -> Preferences:
+async def put(call: Call[PreferencesUpdate, None]) -> Preferences:
     """Set what one is told of by which way, and one's quiet hours."""
-    call.hub.paces.change.count(call.user.id)
+    call.hub.paces.change.hit(call.user.id)
     given = call.body.categories or ByCategory()
     chosen = {category: _over(DEFAULTS[category], getattr(given, category) or Chosen()) for category in CATEGORIES}
-    return await call.write(preferences.put, user_id=call.user.id, categories=chosen, quiet_hours=call.body.quiet_hours)
+    return await call.write(
+        preferences.save, user_id=call.user.id, categories=chosen, quiet_hours=call.body.quiet_hours
+    )
 
 
-async def why(call: Call[None, None]) -> Delivery:
+async def delivery_report(call: Call[None, None]) -> DeliveryReport:
     """Why one of one's notifications did or did not go out, by each way."""
-    return await call.read(delivery.of, notification_id=call.path("id"), user_id=call.user.id)
+    return await call.read(delivery.get_report, notification_id=call.path("id"), user_id=call.user.id)
 
 
 def _over(usual: Choice, chosen: Chosen) -> Choice:

@@ -12,8 +12,8 @@ from services.errors import InvalidField
 from services.event_log import channels
 from services.messages import membership as standing
 from services.presence import visibility as presences
-from services.presence.schemas import Presences
-from services.schemas import Shape
+from services.presence.schemas import PresenceList
+from services.schemas import Schema
 
 # Somebody stops typing this many seconds after they were last said to.
 TYPING_SECONDS: Final = 8
@@ -46,7 +46,7 @@ class Who(Query, frozen=True):
     user_ids: str
 
 
-class Typed(Shape, frozen=True):
+class Typed(Schema, frozen=True):
     """The `typing` event; it is over by itself after `expires_in` seconds."""
 
     conversation_id: str
@@ -58,40 +58,40 @@ class Typed(Shape, frozen=True):
 async def report(call: Call[Report, None]) -> None:
     """Say whether one is active, and what this browser has stored: the proof of delivery."""
     hub, user_id = call.hub, call.user.id
-    hub.paces.presence.count(user_id)
+    hub.paces.presence.hit(user_id)
     if call.body.active:
-        hub.manager.presence.active(user_id, hub.monotonic())
+        hub.manager.presence.input_received(user_id, hub.monotonic())
     if call.body.cursor is not None:
-        hub.deliveries.report(user_id, _cursor(call.body.cursor), hub.manager.head)
+        hub.acknowledgements.acknowledge(user_id, _cursor(call.body.cursor), hub.manager.head)
 
 
 async def set_visibility(call: Call[Visibility, None]) -> None:
     """Be seen by nobody, or again by those one shares a conversation or a hire with."""
-    call.hub.paces.change.count(call.user.id)
-    await call.write(presences.hide, user_id=call.user.id, invisible=call.body.invisible)
-    await call.hub.presence_teller.tell_now(call.user.id)
+    call.hub.paces.change.hit(call.user.id)
+    await call.write(presences.set_invisible, user_id=call.user.id, invisible=call.body.invisible)
+    await call.hub.presence.publish_now(call.user.id)
 
 
-async def show(call: Call[None, Who]) -> Presences:
+async def show(call: Call[None, Who]) -> PresenceList:
     """Who of these users is there; those one shares neither a conversation nor a hire with are left out."""
     asked = list(dict.fromkeys(call.query.user_ids.split(",")))
     if len(asked) > ASKED:
         raise InvalidField("userIds", "length", f"Ask about {ASKED} users at most.")
-    found = await call.read(presences.visible, ids=asked, user_id=call.user.id)
-    teller = call.hub.presence_teller
-    return Presences(items=[teller.show(each, found[each]) for each in asked if each in found])
+    found = await call.read(presences.load_visible, ids=asked, user_id=call.user.id)
+    teller = call.hub.presence
+    return PresenceList(items=[teller.get_presence(each, found[each]) for each in asked if each in found])
 
 
 async def typing(call: Call[Typing, None]) -> None:
     """Say that one is typing; told at most once in 3 seconds, and kept nowhere."""
     hub, user_id, place = call.hub, call.user.id, call.body.conversation_id
     pace = hub.paces.typing if call.body.typing else hub.paces.stopped
-    if not pace.allows(f"{user_id}:{place}"):
+    if not pace.try_hit(f"{user_id}:{place}"):
         return
-    others = await call.read(standing.others_in, conversation_id=place, user_id=user_id)
+    others = await call.read(standing.visible_members, conversation_id=place, user_id=user_id)
     event = Typed(conversation_id=place, user_id=user_id, typing=call.body.typing, expires_in=TYPING_SECONDS)
     data = msgspec.json.encode(event)
-    hub.manager.publish([Event.ephemeral(channels.of_user(each), "typing", data) for each in others])
+    hub.manager.publish([Event.ephemeral(channels.user_channel(each), "typing", data) for each in others])
 
 
 def _cursor(text: str) -> Cursor:

@@ -5,10 +5,10 @@ from api.operations.call import Call
 from services.delivery import push_subscriptions as subscriptions
 from services.delivery import queue as pushes
 from services.delivery.base64url import decode, encode
-from services.delivery.push_subscriptions import Subscribed
-from services.delivery.queue import Tested
+from services.delivery.push_subscriptions import SubscriptionSaved
+from services.delivery.queue import TestResult
 from services.errors import InvalidField, Unauthenticated
-from services.schemas import Shape
+from services.schemas import Schema
 
 
 class Keys(Body, frozen=True):
@@ -32,7 +32,7 @@ class Which(Body, frozen=True):
     endpoint: Line1000
 
 
-class Key(Shape, frozen=True):
+class Key(Schema, frozen=True):
     """The hub's public key, for `applicationServerKey`."""
 
     key: str
@@ -40,22 +40,22 @@ class Key(Shape, frozen=True):
 
 async def key(call: Call[None, None]) -> Key:
     """The key that a browser subscribes to."""
-    return Key(key=await call.hub.push_service.public_key())
+    return Key(key=await call.hub.push.public_key())
 
 
-async def subscribe(call: Call[Subscription, None]) -> Subscribed:
+async def subscribe(call: Call[Subscription, None]) -> SubscriptionSaved:
     """Take push in this browser, or renew it; it ends with the session it was asked for in."""
     hub, body = call.hub, call.body
-    hub.paces.push.count(call.user.id)
+    hub.paces.push.hit(call.user.id)
     login = call.caller.login
     if login is None:
         raise Unauthenticated
     p256dh, auth = _key(body.keys.p256dh, "p256dh", 65), _key(body.keys.auth, "auth", 16)
-    if not await hub.push_service.check_keys(p256dh):
+    if not await hub.push.check_keys(p256dh):
         raise InvalidField("/keys/p256dh", "range", "That is not a point of the curve P-256.")
     await hub.endpoints.check(body.endpoint, call.user.id)
     return await call.write(
-        subscriptions.put,
+        subscriptions.save,
         user_id=call.user.id,
         login_id=login,
         endpoint=body.endpoint,
@@ -69,10 +69,10 @@ async def unsubscribe(call: Call[Which, None]) -> None:
     await call.write(subscriptions.remove, user_id=call.user.id, endpoint=call.body.endpoint)
 
 
-async def test(call: Call[None, None]) -> Tested:
+async def test(call: Call[None, None]) -> TestResult:
     """Send a test to each of one's browsers."""
-    call.hub.paces.push.count(call.user.id)
-    return await call.write(pushes.order_test, user_id=call.user.id)
+    call.hub.paces.push.hit(call.user.id)
+    return await call.write(pushes.queue_test, user_id=call.user.id)
 
 
 def _key(text: str, name: str, length: int) -> bytes:

@@ -8,13 +8,13 @@ from api.operations.call import Call
 from api.operations.policy import ADMIN, Policy
 from api.version import VERSION
 from services import times
-from services.schemas import Shape
+from services.schemas import Schema
 
 # Of ten thousand sessions the first thousand: a list of all takes longer than anybody else should wait.
 SESSIONS_SHOWN = 1_000
 
 
-class Status(Shape, frozen=True):
+class Status(Schema, frozen=True):
     """Counts anybody may see; `channels` and `sessions` (the first thousand) are for admins and services."""
 
     status: Literal["ok"]
@@ -57,10 +57,10 @@ def _inside(call: Call[None, None]) -> tuple[dict[str, int], list[dict[str, Any]
     snapshot = manager.snapshot()
     sessions = [
         {
-            "id": manager.id_of(session),
+            "id": manager.stream_id(session),
             "userId": session.user_id,
             "channels": list(session.channels),
-            "openedAt": times.render(manager.opened_at(session)),
+            "openedAt": times.to_rfc3339(manager.opened_at(session)),
         }
         for session in snapshot.sessions[:SESSIONS_SHOWN]
     ]

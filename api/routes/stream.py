@@ -4,20 +4,20 @@ import msgspec
 from starlette.types import ASGIApp
 
 from api.http.bodies import Query
-from api.http.client_address import group
+from api.http.client_address import rate_limit_group
 from api.hub import Hub
 from api.operations.call import Call
-from api.streams.responses import Opening, Stream, TakenStream, farewell
+from api.streams.responses import AsgiStreamResponse, DirectStreamResponse, StreamOpening, bye_response
 from realtime import event
 from realtime.cursor import Cursor
 from realtime.ports import Sink
-from realtime.resume import Verdict
-from realtime.stream import Session
+from realtime.resume import ResumeDecision
+from realtime.stream import Stream
 from services import times
 from services.errors import Forbidden, Overloaded, StorageUnavailable
 from services.event_log import channels
 from services.notifications.events import Counts
-from services.schemas import Shape
+from services.schemas import Schema
 
 # A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
 COUNT_TRIES = 3
@@ -34,7 +34,7 @@ class Connect(Query, frozen=True):
     last_event_id: str | None = None
 
 
-class Confirmed(Shape, frozen=True):
+class Confirmed(Schema, frozen=True):
     """What the first frame of a stream says."""
 
     session_id: str
@@ -54,43 +54,47 @@ async def connect(call: Call[None, Connect]) -> ASGIApp:
     if call.query.user_id not in (None, user.id):
         raise Forbidden("A stream can only be opened for yourself.")
     asked = None if call.query.channels is None else call.query.channels.split(",")
-    heard, own = channels.readable(user.id, user.role, asked), channels.of_user(user.id)
+    heard, own = channels.resolve_channels(user.id, user.role, asked), channels.user_channel(user.id)
     cursor, malformed = _cursor(call)
     if cursor is not None and own in heard:
-        hub.deliveries.report(user.id, cursor, hub.manager.head)
+        hub.acknowledgements.acknowledge(user.id, cursor, hub.manager.head)
     try:
-        verdict = await hub.manager.judge(cursor, malformed, heard, own)
+        verdict = await hub.manager.decide_resume(cursor, malformed, heard, own)
         counts = await _counts(hub, user.id, own)
     except (Overloaded, StorageUnavailable):
-        return farewell(hub.manager, "overloaded")
-    address = group(scope["hub.address"])
+        return bye_response(hub.manager, "overloaded")
+    address = rate_limit_group(scope["hub.address"])
 
-    def begin(sink: Sink) -> Session:
-        return hub.manager.open(
+    def begin(sink: Sink) -> Stream:
+        return hub.manager.open_stream(
             sink,
             user_id=user.id,
             channels=heard,
             own_channel=own,
             verdict=verdict,
-            login=call.caller.ends_with,
+            login=call.caller.session_key,
             address=address,
             confirm=lambda session, at: _confirmation(hub, session, at, verdict, counts),
         )
 
     def still() -> bool:
-        return hub.identities.still(call.request, call.caller)
+        return hub.identities.is_still_valid(call.request, call.caller)
 
-    opening = Opening(hub.manager, user.id, address, still=still, begin=begin)
-    line = hub.takeover.line(scope)
-    return Stream(opening) if line is None or scope["method"] == "HEAD" else TakenStream(opening, line)
+    opening = StreamOpening(hub.manager, user.id, address, still=still, open=begin)
+    line = hub.takeover.connection_of(scope)
+    return (
+        AsgiStreamResponse(opening)
+        if line is None or scope["method"] == "HEAD"
+        else DirectStreamResponse(opening, line)
+    )
 
 
 async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
     """What is unread and unseen, not older than what the stream will show: read again if something came meanwhile."""
     for _ in range(COUNT_TRIES):
-        before = hub.manager.newest(own)
-        counts = await hub.counts.get(user_id) or Counts(0, 0)
-        if hub.manager.newest(own) == before:
+        before = hub.manager.last_position(own)
+        counts = await hub.inbox_counts.load(user_id) or Counts(0, 0)
+        if hub.manager.last_position(own) == before:
             break
     return counts
 
@@ -106,18 +110,20 @@ def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
         return None, True
 
 
-def _confirmation(hub: Hub, session: Session, at: Cursor | None, verdict: Verdict, counts: Counts) -> bytes:
+def _confirmation(hub: Hub, session: Stream, at: Cursor | None, verdict: ResumeDecision, counts: Counts) -> bytes:
     manager = hub.manager
     here = str(at or Cursor(manager.options.epoch, manager.head))
     confirmed = Confirmed(
-        session_id=manager.id_of(session),
+        session_id=manager.stream_id(session),
         user_id=session.user_id,
         channels=session.channels,
         cursor=here,
         recovered=verdict.recovered,
         heartbeat_seconds=manager.options.heartbeat_seconds,
-        server_time=times.render(hub.clock()),
+        server_time=times.to_rfc3339(hub.clock()),
         unread=counts.unread,
         unseen=counts.unseen,
     )
-    return event.confirmed(_encoder.encode(confirmed), manager.broken_retry(), None if at is None else here)
+    return event.confirmation_frame(
+        _encoder.encode(confirmed), manager.reconnect_delay_ms(), None if at is None else here
+    )

@@ -12,15 +12,15 @@ from api.routes import stream as connect
 from api.routes import table_market as market
 from api.routes import table_talk as talk
 from api.routes import table_ways as ways
-from services.accounts.schemas import Logins, Self, SignIn, Ticket
+from services.accounts.schemas import Me, SessionList, SignInResult, Ticket
 from services.event_log.channels import ROLES
 from services.notifications import listing as inboxes
-from services.notifications.broadcasts import Accepted
+from services.notifications.broadcasts import BroadcastAccepted
 from services.notifications.change_rules import Verb
-from services.notifications.change_steps import Changes
+from services.notifications.change_steps import ChangeResult
 from services.notifications.removal import Retracted
 from services.notifications.schemas import Announcement, Notification
-from services.notifications.sending import Sent
+from services.notifications.sending import SendResult
 from services.pagination import Page
 
 _CHANGES: Sequence[tuple[Verb, str]] = (
@@ -37,7 +37,7 @@ _OPERATIONS: Sequence[Operation] = (
         method="GET",
         path="/api/realtime/connect",
         handler=connect.connect,
-        who=USER,
+        policy=USER,
         query=connect.Connect,
         media_type="text/event-stream",
     ),
@@ -45,34 +45,34 @@ _OPERATIONS: Sequence[Operation] = (
         method="GET",
         path="/api/realtime/status",
         handler=realtime.status,
-        who=ANYBODY,
-        answer=realtime.Status,
+        policy=ANYBODY,
+        response=realtime.Status,
     ),
     Operation(
         method="POST",
         path="/api/realtime/tickets",
         handler=tickets.take,
-        who=service("tickets", roles=frozenset(ROLES)),
+        policy=service("tickets", roles=frozenset(ROLES)),
         body=tickets.TicketFor,
         body_optional=True,
-        answer=Ticket,
+        response=Ticket,
     ),
     Operation(
         method="POST",
         path="/api/realtime/notifications/send",
         handler=notifications.send,
-        who=service("notify", roles=frozenset({"admin"})),
-        body=notifications.Send,
-        answer=Sent,
+        policy=service("notify", roles=frozenset({"admin"})),
+        body=notifications.SendNotification,
+        response=SendResult,
         status=201,
     ),
     Operation(
         method="POST",
         path="/api/realtime/notifications/send/batch",
         handler=notifications.send_batch,
-        who=service("notify", roles=frozenset({"admin"})),
+        policy=service("notify", roles=frozenset({"admin"})),
         body=notifications.Batch,
-        answer=list[Sent],
+        response=list[SendResult],
         status=201,
         body_bytes=notifications.BATCH_BYTES,
     ),
@@ -80,51 +80,51 @@ _OPERATIONS: Sequence[Operation] = (
         method="POST",
         path="/api/realtime/notifications/retract",
         handler=notifications.retract,
-        who=service("notify", roles=frozenset({"admin"})),
+        policy=service("notify", roles=frozenset({"admin"})),
         body=notifications.Retract,
-        answer=Retracted,
+        response=Retracted,
     ),
     Operation(
         method="POST",
         path="/api/realtime/broadcast",
         handler=broadcast.send,
-        who=service("broadcast", "jobs", roles=frozenset({"admin"})),
+        policy=service("broadcast", "jobs", roles=frozenset({"admin"})),
         body=broadcast.Broadcast,
-        answer=Accepted,
+        response=BroadcastAccepted,
         status=202,
     ),
     Operation(
         method="POST",
         path="/api/announcements",
         handler=announcements.post,
-        who=ADMIN,
+        policy=ADMIN,
         body=announcements.NewAnnouncement,
-        answer=Announcement,
+        response=Announcement,
         status=201,
     ),
     Operation(
         method="GET",
         path="/api/announcements",
         handler=announcements.page,
-        who=USER,
+        policy=USER,
         query=PageQuery,
-        answer=Page[Announcement],
+        response=Page[Announcement],
     ),
     Operation(
         method="POST",
         path="/api/notifications/{id}/actions/{actionId}",
         handler=inbox.do_action,
-        who=USER,
-        answer=Notification,
+        policy=USER,
+        response=Notification,
     ),
     *(
         Operation(
             method="POST",
             path=f"/api/realtime/notifications/{verb}",
             handler=inbox.change(verb, summary),
-            who=USER,
-            body=inbox.Which,
-            answer=Changes,
+            policy=USER,
+            body=inbox.InboxSelection,
+            response=ChangeResult,
         )
         for verb, summary in _CHANGES
     ),
@@ -132,51 +132,62 @@ _OPERATIONS: Sequence[Operation] = (
         method="POST",
         path="/api/realtime/notifications/undo",
         handler=inbox.undo,
-        who=USER,
+        policy=USER,
         body=inbox.Undo,
-        answer=Changes,
+        response=ChangeResult,
     ),
-    Operation(method="GET", path="/api/demo/users", handler=demo.users, who=ANYBODY, answer=demo.DemoUsers),
+    Operation(method="GET", path="/api/demo/users", handler=demo.users, policy=ANYBODY, response=demo.DemoUsers),
     Operation(
         method="GET",
         path="/api/notifications",
         handler=inbox.page,
-        who=USER,
+        policy=USER,
         query=inbox.InboxPage,
-        answer=inboxes.Page,
+        response=inboxes.InboxPage,
     ),
     # Who is asking
     Operation(
         method="POST",
         path="/api/auth/signup",
         handler=auth.sign_up,
-        who=ANYBODY,
+        policy=ANYBODY,
         body=auth.SignUp,
-        answer=SignIn,
+        response=SignInResult,
         status=201,
     ),
-    Operation(method="POST", path="/api/auth/login", handler=auth.log_in, who=ANYBODY, body=auth.LogIn, answer=SignIn),
-    Operation(method="POST", path="/api/auth/logout", handler=auth.log_out, who=USER),
-    Operation(method="GET", path="/api/auth/me", handler=auth.me, who=USER, answer=Self),
-    Operation(method="PATCH", path="/api/auth/me", handler=auth.patch_me, who=USER, body=auth.MyChanges, answer=Self),
-    Operation(method="POST", path="/api/auth/password", handler=auth.change_password, who=USER, body=auth.NewPassword),
+    Operation(
+        method="POST",
+        path="/api/auth/login",
+        handler=auth.log_in,
+        policy=ANYBODY,
+        body=auth.LogIn,
+        response=SignInResult,
+    ),
+    Operation(method="POST", path="/api/auth/logout", handler=auth.log_out, policy=USER),
+    Operation(method="GET", path="/api/auth/me", handler=auth.me, policy=USER, response=Me),
+    Operation(
+        method="PATCH", path="/api/auth/me", handler=auth.patch_me, policy=USER, body=auth.MyChanges, response=Me
+    ),
+    Operation(
+        method="POST", path="/api/auth/password", handler=auth.change_password, policy=USER, body=auth.NewPassword
+    ),
     Operation(
         method="GET",
         path="/api/auth/sessions",
         handler=auth.sessions,
-        who=USER,
+        policy=USER,
         query=PageQuery,
-        answer=Logins,
+        response=SessionList,
     ),
-    Operation(method="DELETE", path="/api/auth/sessions/{id}", handler=auth.end_session, who=USER),
+    Operation(method="DELETE", path="/api/auth/sessions/{id}", handler=auth.end_session, policy=USER),
     Operation(
         method="PUT",
         path="/api/users/by-external-id/{externalId}",
         handler=users.put_by_external_id,
-        who=service("users"),
+        policy=service("users"),
         body=users.ExternalUser,
-        answer=Self,
-        slashes=True,
+        response=Me,
+        path_suffix=True,
     ),
     # Conversations
     *talk.OPERATIONS,
@@ -185,16 +196,20 @@ _OPERATIONS: Sequence[Operation] = (
     # The marketplace
     *market.OPERATIONS,
     # Operations
-    Operation(method="GET", path="/api/health", handler=health.health, who=ANYBODY, answer=health.Health),
-    Operation(method="GET", path="/api/ready", handler=health.ready, who=ANYBODY, answer=health.Health),
+    Operation(method="GET", path="/api/health", handler=health.health, policy=ANYBODY, response=health.Health),
+    Operation(method="GET", path="/api/ready", handler=health.ready, policy=ANYBODY, response=health.Health),
     Operation(
-        method="GET", path="/metrics", handler=health.metrics, who=ANYBODY, anonymous=True, media_type="text/plain"
+        method="GET", path="/metrics", handler=health.metrics, policy=ANYBODY, anonymous=True, media_type="text/plain"
     ),
 )
 
 OPERATIONS: Sequence[Operation] = (
     *_OPERATIONS,
     Operation(
-        method="GET", path="/openapi.json", handler=openapi.handler(_OPERATIONS), who=ANYBODY, answer=dict[str, Any]
+        method="GET",
+        path="/openapi.json",
+        handler=openapi.handler(_OPERATIONS),
+        policy=ANYBODY,
+        response=dict[str, Any],
     ),
 )

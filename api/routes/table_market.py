@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from api.http.bodies import Nothing, PageQuery
+from api.http.bodies import EmptyBody, PageQuery
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY, CLIENT, FREELANCER, USER, service
 from api.routes import bids, comments, jobs, users, wallet
@@ -12,117 +12,126 @@ from services.accounts.schemas import Profile
 from services.jobs.hiring import Hired
 from services.jobs.listing import Suggestions
 from services.jobs.schemas import Bid, Comment, Job
-from services.jobs.statistics import Stats
+from services.jobs.statistics import Statistics
 from services.pagination import Page
-from services.payments.schemas import Entry, Wallet
+from services.payments.schemas import Wallet, WalletEntry
 
 OPERATIONS: Final[Sequence[Operation]] = (
     Operation(
         method="POST",
         path="/api/jobs",
         handler=jobs.post,
-        who=CLIENT,
+        policy=CLIENT,
         body=jobs.NewJob,
-        answer=Job,
+        response=Job,
         status=201,
-        sends=True,
+        counts_as_send=True,
     ),
-    Operation(method="GET", path="/api/jobs", handler=jobs.page, who=ANYBODY, query=jobs.JobList, answer=Page[Job]),
+    Operation(
+        method="GET", path="/api/jobs", handler=jobs.list_jobs, policy=ANYBODY, query=jobs.JobList, response=Page[Job]
+    ),
     Operation(
         method="GET",
         path="/api/jobs/suggest",
         handler=jobs.suggest,
-        who=ANYBODY,
+        policy=ANYBODY,
         query=jobs.JobSearch,
-        answer=Suggestions,
+        response=Suggestions,
     ),
-    Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, who=ANYBODY, answer=Job),
-    Operation(method="PATCH", path="/api/jobs/{id}", handler=jobs.edit, who=USER, body=jobs.JobChanges, answer=Job),
-    Operation(method="DELETE", path="/api/jobs/{id}", handler=jobs.delete, who=USER),
+    Operation(method="GET", path="/api/jobs/{id}", handler=jobs.show, policy=ANYBODY, response=Job),
+    Operation(
+        method="PATCH", path="/api/jobs/{id}", handler=jobs.edit, policy=USER, body=jobs.JobChanges, response=Job
+    ),
+    Operation(method="DELETE", path="/api/jobs/{id}", handler=jobs.delete, policy=USER),
     Operation(
         method="PATCH",
         path="/api/jobs/{id}/status",
-        handler=jobs.move,
-        who=USER,
-        body=jobs.NextStatus,
-        answer=Job,
+        handler=jobs.change_status,
+        policy=USER,
+        body=jobs.StatusChange,
+        response=Job,
     ),
     Operation(
         method="POST",
         path="/api/jobs/{id}/bids",
         handler=bids.place,
-        who=FREELANCER,
+        policy=FREELANCER,
         body=bids.NewBid,
-        answer=Bid,
+        response=Bid,
         status=201,
-        sends=True,
+        counts_as_send=True,
     ),
     Operation(
         method="GET",
         path="/api/jobs/{id}/bids",
         handler=bids.page_of_job,
-        who=USER,
+        policy=USER,
         query=PageQuery,
-        answer=Page[Bid],
+        response=Page[Bid],
     ),
     Operation(
-        method="GET", path="/api/bids", handler=bids.page_of_mine, who=FREELANCER, query=bids.OwnBids, answer=Page[Bid]
+        method="GET",
+        path="/api/bids",
+        handler=bids.page_of_mine,
+        policy=FREELANCER,
+        query=bids.OwnBids,
+        response=Page[Bid],
     ),
-    Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, who=FREELANCER),
+    Operation(method="DELETE", path="/api/bids/{id}", handler=bids.withdraw, policy=FREELANCER),
     Operation(
         method="PATCH",
         path="/api/bids/{bidId}/hire",
         handler=bids.hire,
-        who=USER,
-        body=Nothing,
+        policy=USER,
+        body=EmptyBody,
         body_optional=True,
-        answer=Hired,
+        response=Hired,
     ),
     Operation(
         method="POST",
         path="/api/jobs/{id}/comments",
         handler=comments.add,
-        who=USER,
+        policy=USER,
         body=comments.NewComment,
-        answer=Comment,
+        response=Comment,
         status=201,
-        sends=True,
+        counts_as_send=True,
     ),
     Operation(
         method="GET",
         path="/api/jobs/{id}/comments",
         handler=comments.page,
-        who=ANYBODY,
+        policy=ANYBODY,
         query=PageQuery,
-        answer=Page[Comment],
+        response=Page[Comment],
     ),
-    Operation(method="GET", path="/api/stats", handler=stats.show, who=ANYBODY, answer=Stats),
-    Operation(method="GET", path="/api/users/{id}", handler=users.show, who=ANYBODY, answer=Profile),
-    Operation(method="GET", path="/api/wallet", handler=wallet.show, who=USER, answer=Wallet),
+    Operation(method="GET", path="/api/stats", handler=stats.show, policy=ANYBODY, response=Statistics),
+    Operation(method="GET", path="/api/users/{id}", handler=users.show, policy=ANYBODY, response=Profile),
+    Operation(method="GET", path="/api/wallet", handler=wallet.show, policy=USER, response=Wallet),
     Operation(
         method="GET",
         path="/api/wallet/entries",
         handler=wallet.entries,
-        who=USER,
+        policy=USER,
         query=PageQuery,
-        answer=Page[Entry],
+        response=Page[WalletEntry],
     ),
     Operation(
         method="POST",
         path="/api/wallet/deposits",
         handler=wallet.deposit,
-        who=service("deposit"),
+        policy=service("deposit"),
         body=wallet.Deposit,
-        answer=Entry,
+        response=WalletEntry,
         status=201,
     ),
     Operation(
         method="POST",
         path="/api/wallet/withdrawals",
         handler=wallet.withdraw,
-        who=USER,
+        policy=USER,
         body=wallet.Withdrawal,
-        answer=Entry,
+        response=WalletEntry,
         status=201,
     ),
 )

@@ -29,5 +29,5 @@ async def _whose(call: Call[TicketFor | None, None], asked: TicketFor) -> str:
     if (asked.user_id is None) == (asked.external_id is None):
         raise InvalidField("/userId", "type", "Name the user, by userId or by externalId.")
     pointer = "/externalId" if asked.user_id is None else "/userId"
-    ref = users.Ref(pointer, asked.user_id, asked.external_id)
-    return (await call.read(users.resolve, refs=[ref]))[0]
+    ref = users.UserRef(pointer, asked.user_id, asked.external_id)
+    return (await call.read(users.resolve_refs, refs=[ref]))[0]

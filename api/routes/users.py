@@ -7,7 +7,7 @@ from api.operations.call import Call
 from api.routes.auth import Email
 from services import text as texts
 from services.accounts import profiles
-from services.accounts.schemas import Profile, Self
+from services.accounts.schemas import Me, Profile
 from services.errors import InvalidField
 from services.payments import registration as joining
 
@@ -24,14 +24,14 @@ class ExternalUser(Body, frozen=True):
     email: Email | None = None
 
 
-async def put_by_external_id(call: Call[ExternalUser, None]) -> Self:
+async def put_by_external_id(call: Call[ExternalUser, None]) -> Me:
     """Make a user of another system, or bring them up to date."""
     external_id = call.path("externalId")
-    texts.line(external_id, "externalId", EXTERNAL_ID_LENGTH)
+    texts.check_line(external_id, "externalId", EXTERNAL_ID_LENGTH)
     if UNREADABLE in external_id:
         raise InvalidField("externalId", "type", "The id in the path is not UTF-8.")
     return await call.write(
-        joining.put,
+        joining.upsert_external_user,
         external_id=external_id,
         name=call.body.name,
         role=call.body.role,
@@ -42,4 +42,4 @@ async def put_by_external_id(call: Call[ExternalUser, None]) -> Self:
 
 async def show(call: Call[None, None]) -> Profile:
     """Show what everybody may know of a user."""
-    return await call.read(profiles.one, user_id=call.path("id"))
+    return await call.read(profiles.get_profile, user_id=call.path("id"))

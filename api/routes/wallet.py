@@ -2,12 +2,12 @@
 
 from api.http.bodies import Amount, Body, Id, PageQuery
 from api.operations.call import Call
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.errors import InvalidField
 from services.pagination import Page
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import wallet
-from services.payments.schemas import Entry, Wallet
+from services.payments.schemas import Wallet, WalletEntry
 
 
 class Deposit(Body, frozen=True):
@@ -27,21 +27,21 @@ class Withdrawal(Body, frozen=True):
 
 async def show(call: Call[None, None]) -> Wallet:
     """Show one's wallet: what can be spent, and what is held for one's jobs."""
-    return await call.read(wallet.one, user_id=call.user.id, currency=call.hub.settings.currency)
+    return await call.read(wallet.get_wallet, user_id=call.user.id, currency=call.hub.settings.currency)
 
 
-async def entries(call: Call[None, PageQuery]) -> Page[Entry]:
+async def entries(call: Call[None, PageQuery]) -> Page[WalletEntry]:
     """List what came into and left what one can spend, the newest first."""
-    return await call.read(wallet.entries, user_id=call.user.id, limit=call.query.limit, after=call.query.after)
+    return await call.read(wallet.list_entries, user_id=call.user.id, limit=call.query.limit, after=call.query.after)
 
 
-async def deposit(call: Call[Deposit, None]) -> Entry | bytes:
+async def deposit(call: Call[Deposit, None]) -> WalletEntry | bytes:
     """Put a payment into a user's wallet; the same paymentId again is the first deposit again."""
     body = call.body
     if (body.user_id is None) == (body.external_id is None):
         raise InvalidField("/userId", "type", "Name the user by userId or by externalId.")
-    user = Ref("/externalId" if body.user_id is None else "/userId", body.user_id, body.external_id)
-    return await call.create(
+    user = UserRef("/externalId" if body.user_id is None else "/userId", body.user_id, body.external_id)
+    return await call.write_idempotent(
         banking.deposit,
         user=user,
         amount=body.amount,
@@ -50,9 +50,9 @@ async def deposit(call: Call[Deposit, None]) -> Entry | bytes:
     )
 
 
-async def withdraw(call: Call[Withdrawal, None]) -> Entry | bytes:
+async def withdraw(call: Call[Withdrawal, None]) -> WalletEntry | bytes:
     """Take money out of one's wallet."""
-    call.hub.paces.market.count(call.user.id)
-    return await call.create(
+    call.hub.paces.market.hit(call.user.id)
+    return await call.write_idempotent(
         banking.withdraw, user_id=call.user.id, amount=call.body.amount, currency=call.hub.settings.currency
     )

@@ -45,10 +45,10 @@ def configure(level: str) -> None:
             encode,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=partial(Lines, Unbreakable(sys.stderr.buffer)),
+        logger_factory=partial(JsonLineLogger, SafeStream(sys.stderr.buffer)),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(handlers=[Bridge()], level=max(least, logging.INFO), force=True)
+    logging.basicConfig(handlers=[StdlibBridge()], level=max(least, logging.INFO), force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -124,15 +124,15 @@ def _plain(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
-class Lines(structlog.BytesLogger):
+class JsonLineLogger(structlog.BytesLogger):
     """Writes lines, and knows its name."""
 
-    def __init__(self, stream: "Unbreakable", name: str = "") -> None:
+    def __init__(self, stream: "SafeStream", name: str = "") -> None:
         super().__init__(stream)  # type: ignore[arg-type]  # write and flush are all it uses
         self.name = name
 
 
-class Bridge(logging.Handler):
+class StdlibBridge(logging.Handler):
     """Hands the standard library's records to structlog, so that there is one kind of line."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -144,7 +144,7 @@ class Bridge(logging.Handler):
         structlog.get_logger(record.name).log(record.levelno, message, exc_info=record.exc_info)
 
 
-class Unbreakable:
+class SafeStream:
     """A stream whose loss (a closed pipe, a full disk) costs lines and nothing else."""
 
     def __init__(self, stream: BinaryIO) -> None:

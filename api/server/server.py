@@ -21,10 +21,10 @@ from api.app import GRACE_SECONDS, App, build
 from api.config.settings import Settings
 from api.control.socket import ControlSocket
 from api.http.protocol import BoundedProtocol
-from api.streams.responses import take_over_shutdown
+from api.streams.responses import disable_sse_starlette_shutdown
 from services.payments import currency as ledger
-from services.store.lock import DataLock
-from services.store.position_writer import Watch
+from services.store.lock import DataDirLock
+from services.store.position_writer import PositionWriter
 from services.store.preparation import prepare
 
 # A command that writes while nobody serves holds the lock for a moment; a second hub is refused after this long.
@@ -36,14 +36,14 @@ SEND_BUFFER: Final = 128 * 1024
 # Longer than the minute for which proxies keep a connection, so that it is they who close it.
 KEEP_ALIVE_SECONDS: Final = 75
 # Farewells in a row; between them the requests that still run have their turn.
-FAREWELLS: Final = 256
+BYES_PER_STEP: Final = 256
 # After this long a stop has failed: the process ends as if killed, which loses nothing that was answered.
 STOP_SECONDS: Final = 60.0
 # One for each stream; more streams than that want more than one process.
 OPEN_FILES: Final = 65_536
 # New objects between two looks for rings of garbage: 256 requests in flight hold thousands that are none, and at
 # Python's 700 looking them through, again and again, is a tenth of all work.
-YOUNG_OBJECTS: Final = 20_000
+GC_THRESHOLD: Final = 20_000
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -63,7 +63,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
     path = settings.database_file
     for folder in (settings.data_dir, path.parent):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = DataLock(path.parent)
+    lock = DataDirLock(path.parent)
     lock.acquire(timeout=LOCK_SECONDS)
     stack.callback(lock.release)
     if prepare(path):
@@ -72,7 +72,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
     listener = stack.enter_context(_bind(settings.host, settings.port))
     settings = replace(settings, port=listener.getsockname()[1])
     _allow_open_files()
-    take_over_shutdown()
+    disable_sse_starlette_shutdown()
     server = HubServer(build(settings), settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(server.run_until_stopped(listener))
@@ -88,7 +88,7 @@ class HubServer(uvicorn.Server):
         self._log = structlog.get_logger("serve")
         self._stop = asyncio.Event()
         self._control = ControlSocket(settings, app.hub)
-        self._watch = Watch(settings.database_file, app.hub.manager)
+        self._watch = PositionWriter(settings.database_file, app.hub.manager)
 
     async def run_until_stopped(self, listener: socket.socket) -> int:
         """Serve on a bound socket; 0 when it was told to stop, 1 when something failed."""
@@ -117,7 +117,7 @@ class HubServer(uvicorn.Server):
         # What has been made until now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+        gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
         # Whatever the log level: whoever started the hub waits for this line.
         always = structlog.make_filtering_bound_logger(logging.INFO)
         log = structlog.wrap_logger(None, wrapper_class=always, logger_factory_args=("serve",))
@@ -141,16 +141,16 @@ class HubServer(uvicorn.Server):
         _end_anyway_after(STOP_SECONDS)
         for server in self.servers:
             server.close()
-        farewell = asyncio.create_task(self._keep_saying_goodbye())
+        farewell = asyncio.create_task(self._close_streams())
         await self._control.stop()
         await super().shutdown(sockets)
         farewell.cancel()
 
-    async def _keep_saying_goodbye(self) -> None:
+    async def _close_streams(self) -> None:
         """A request that was on its way to a stream still opens it; that one must not keep the others waiting."""
         manager = self._app.hub.manager
         while True:
-            manager.shutdown(FAREWELLS)
+            manager.shutdown(BYES_PER_STEP)
             await asyncio.sleep(0 if manager.connections else 0.05)
 
     @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from starlette.types import Send
 
 
-class PortableSink:
+class AsgiSink:
     """A realtime.ports.Sink over the `send` of any ASGI server.
 
     `transport` is the connection where the server lets us reach it; elsewhere (None) it is `writer` that is cancelled
@@ -49,11 +49,11 @@ class PortableSink:
             self._wake()
 
     @property
-    def clear(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether the server has taken everything."""
         return self._size == 0
 
-    def pressure(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes that the server has not taken yet."""
         return self._size
 
@@ -63,7 +63,7 @@ class PortableSink:
         self._ended = True
         self._wake()
 
-    def give_up(self) -> None:
+    def client_gone(self) -> None:
         """The client has gone: the response ends, and nobody gets what waits."""
         self._chunks.clear()
         self.end()
@@ -71,7 +71,7 @@ class PortableSink:
     def abort(self) -> None:
         """The response ends now."""
         self.aborted = True
-        self.give_up()
+        self.client_gone()
         if self._transport is not None:
             self._transport.abort()
         elif self._writer is not None:
@@ -83,7 +83,7 @@ class PortableSink:
         if self._size == 0:
             self._tell_drained()
 
-    async def pour(self, send: Send) -> None:
+    async def drain_to(self, send: Send) -> None:
         """Send the body: everything that waits, joined, whenever the server has taken the last of it; then its end."""
         while True:
             if self._chunks:

@@ -9,13 +9,13 @@ from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.http.request_context import WRITER
-from api.streams.portable_sink import PortableSink
-from api.streams.takeover import Header, Line
+from api.http.request_context import HEAD_WRITER
+from api.streams.portable_sink import AsgiSink
+from api.streams.takeover import Header, TakeoverConnection
 from realtime.event import Bye
 from realtime.manager import RealtimeManager
 from realtime.ports import Sink
-from realtime.stream import Session
+from realtime.stream import Stream
 
 HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
 # With what an EventSourceResponse adds to them; a connection that was taken serves no second request.
@@ -28,10 +28,10 @@ _TAKEN_HEADERS: Final[Sequence[Header]] = (
 BODY: Final = "hub.body"
 
 
-class Opening:
+class StreamOpening:
     """A stream that somebody wants: whether they may have it now, and what opens it."""
 
-    __slots__ = ("_address", "_still", "_user_id", "begin", "manager")
+    __slots__ = ("_address", "_still", "_user_id", "manager", "open")
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Opening:
         address: str,
         *,
         still: Callable[[], bool],
-        begin: Callable[[Sink], Session],
+        open: Callable[[Sink], Stream],
     ) -> None:
         """`still`: whether its caller may still be answered. Await nothing between `refusal` and `begin`."""
         self.manager, self._user_id, self._address = manager, user_id, address
-        self._still, self.begin = still, begin
+        self._still, self.open = still, open
 
-    def refusal(self) -> Bye | None:
+    def rejection(self) -> Bye | None:
         """Why there is no stream; None counts as one that is opened."""
         if not self._still():
             # What the caller rests on ended since they were identified: coming back, they are judged anew.
@@ -54,17 +54,19 @@ class Opening:
         return self.manager.admit(self._user_id, self._address)
 
 
-class TakenStream:
+class DirectStreamResponse:
     """ASGI: a stream on a connection that the hub takes. With the head, in one write, this request is over."""
 
     __slots__ = ("_line", "_opening")
 
-    def __init__(self, opening: Opening, line: Line) -> None:
+    def __init__(self, opening: StreamOpening, line: TakeoverConnection) -> None:
         self._opening, self._line = opening, line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All layers add their headers on the way; the outermost gives them to `_take` and sends nothing."""
-        await send({"type": "http.response.start", "status": 200, "headers": [*_TAKEN_HEADERS], WRITER: self._take})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [*_TAKEN_HEADERS], HEAD_WRITER: self._take}
+        )
 
     def _take(self, headers: Sequence[Header]) -> None:
         opening, sink = self._opening, self._line.take(headers)
@@ -72,20 +74,20 @@ class TakenStream:
             return
         # No await from here on: whoever is let in is counted before the next one asks.
         try:
-            if reason := opening.refusal():
-                opening.manager.turn_away(sink, reason)
+            if reason := opening.rejection():
+                opening.manager.reject(sink, reason)
             else:
-                sink.carry(opening.begin(sink))
+                sink.attach(opening.open(sink))
         except Exception:
             # Nobody else would ever close it.
             sink.abort()
             raise
 
 
-class Stream(EventSourceResponse):
+class AsgiStreamResponse(EventSourceResponse):
     """A stream on any ASGI server, from its first byte to its last; the session is closed however it ends."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: StreamOpening) -> None:
         self._opening = opening
         super().__init__(_nothing(), headers=HEADERS, ping=0, sep="\n")
 
@@ -93,16 +95,16 @@ class Stream(EventSourceResponse):
         """Admit, open the session, stream until either side ends it, close the session."""
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
-        elif reason := self._opening.refusal():
-            await farewell(self._opening.manager, reason)(scope, receive, send)
+        elif reason := self._opening.rejection():
+            await bye_response(self._opening.manager, reason)(scope, receive, send)
         else:
             await self._begin_body(scope, send)
 
     async def _begin_body(self, scope: Scope, send: Send) -> None:
         """The headers here, the body when all layers have returned."""
-        sink = PortableSink(asyncio.get_running_loop(), scope.get("hub.transport"), asyncio.current_task())
-        session = self._opening.begin(sink)
-        close = partial(self._opening.manager.close, session)
+        sink = AsgiSink(asyncio.get_running_loop(), scope.get("hub.transport"), asyncio.current_task())
+        session = self._opening.open(sink)
+        close = partial(self._opening.manager.stream_closed, session)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         except BaseException:
@@ -111,22 +113,22 @@ class Stream(EventSourceResponse):
         scope[BODY] = partial(_write_body, sink, close)
 
 
-def farewell(manager: RealtimeManager, reason: Bye) -> Response:
+def bye_response(manager: RealtimeManager, reason: Bye) -> Response:
     """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
-    said = manager.farewell(reason)
+    said = manager.bye_frame(reason)
     return Response(said, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
 
 
-def take_over_shutdown() -> None:
+def disable_sse_starlette_shutdown() -> None:
     """Tell sse-starlette that the hub ends its streams itself, with a farewell."""
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
 
 
-async def _write_body(sink: PortableSink, close: Callable[[], None], receive: Receive, send: Send) -> None:
+async def _write_body(sink: AsgiSink, close: Callable[[], None], receive: Receive, send: Send) -> None:
     """This task writes, one more waits for the client to go."""
     listening = asyncio.get_running_loop().create_task(_until_gone(receive, sink))
     try:
-        await sink.pour(send)
+        await sink.drain_to(send)
     except OSError:
         # ASGI's way to say that the client has gone.
         pass
@@ -138,11 +140,11 @@ async def _write_body(sink: PortableSink, close: Callable[[], None], receive: Re
         close()
 
 
-async def _until_gone(receive: Receive, sink: PortableSink) -> None:
+async def _until_gone(receive: Receive, sink: AsgiSink) -> None:
     """Wait until the client has gone, or has its whole answer."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    sink.give_up()
+    sink.client_gone()
 
 
 async def _nothing() -> AsyncIterator[bytes]:

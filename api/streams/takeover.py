@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.http.protocol import BoundedProtocol
 from api.streams.uvicorn_internals import missing_names
-from realtime.stream import Session
+from realtime.stream import Stream
 
 Header = tuple[bytes, bytes]
 
@@ -18,7 +18,7 @@ Header = tuple[bytes, bytes]
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-class Framing:
+class ChunkEncoder:
     """Chunks of HTTP/1.1 (RFC 9112, 7.1), made once for all who are given the same bytes one after the other."""
 
     __slots__ = ("chunk", "framed")
@@ -38,20 +38,20 @@ class Framing:
 class DirectSink(asyncio.Protocol):
     """A realtime.ports.Sink that is the connection's protocol itself: no task, no queue, one system call a chunk."""
 
-    __slots__ = ("_drained", "_framing", "_open", "_session", "_takeover", "_transport", "clear")
+    __slots__ = ("_drained", "_framing", "_open", "_session", "_takeover", "_transport", "is_drained")
 
-    def __init__(self, takeover: "Takeover", framing: Framing | None) -> None:
+    def __init__(self, takeover: "Takeover", framing: ChunkEncoder | None) -> None:
         """Without `framing` the body is as it is, and ends with the connection (HTTP/1.0)."""
         self._takeover = takeover
         self._framing = framing
         self._transport: asyncio.Transport | None = None
         self._open = True
         # Whether the kernel has taken everything, as the transport last told us.
-        self.clear = True
-        self._session: Session | None = None
+        self.is_drained = True
+        self._session: Stream | None = None
         self._drained: Callable[[], None] | None = None
 
-    def carry(self, session: Session) -> None:
+    def attach(self, session: Stream) -> None:
         """The session that is closed when the connection is lost."""
         self._session = session
 
@@ -66,7 +66,7 @@ class DirectSink(asyncio.Protocol):
                 chunk = framing.framed if chunk is framing.chunk else framing.of(chunk)
             self._transport.write(chunk)  # type: ignore[union-attr]  # open
 
-    def pressure(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
@@ -86,7 +86,7 @@ class DirectSink(asyncio.Protocol):
     def on_drain(self, callback: Callable[[], None]) -> None:
         """Call `callback` once when everything has been taken."""
         self._drained = callback
-        if self.clear:
+        if self.is_drained:
             self._takeover.loop.call_soon(self.resume_writing)
 
     # asyncio.Protocol
@@ -97,16 +97,16 @@ class DirectSink(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # uvloop's transports are not asyncio's subclasses
         # So that they are told of the first byte that waits, and of the last that was taken.
         self._transport.set_write_buffer_limits(high=0)  # type: ignore[union-attr]  # as above
-        self.clear = not self.pressure()
+        self.is_drained = not self.buffered_bytes()
 
     def pause_writing(self) -> None:
         """The kernel does not take everything."""
-        self.clear = False
+        self.is_drained = False
 
     def resume_writing(self) -> None:
         """Everything has been taken."""
-        self.clear = not self.pressure()
-        if self._drained is not None and self.clear:
+        self.is_drained = not self.buffered_bytes()
+        if self._drained is not None and self.is_drained:
             drained, self._drained = self._drained, None
             drained()
 
@@ -117,11 +117,11 @@ class DirectSink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or has everything; nothing must keep the rest of us alive."""
         session, self._session = self._session, None
-        self._open, self._transport, self._drained, self.clear = False, None, None, True
-        self._takeover.gone(session)
+        self._open, self._transport, self._drained, self.is_drained = False, None, None, True
+        self._takeover.connection_lost(session)
 
 
-class Line:
+class TakeoverConnection:
     """One connection that can be taken."""
 
     __slots__ = ("_cycle", "_protocol", "_takeover")
@@ -146,7 +146,7 @@ class Line:
 class Takeover:
     """Which streams can be taken, and how many have been: uvicorn does not know of them any more."""
 
-    def __init__(self, path: str, close: Callable[[Session], None]) -> None:
+    def __init__(self, path: str, close: Callable[[Stream], None]) -> None:
         """`close` is called for a session whose connection is lost.
 
         Raises LookupError for `takeover` when this uvicorn is not the one we know; `auto` then says so in the log.
@@ -154,7 +154,7 @@ class Takeover:
         self.streams = 0
         self.loop: asyncio.AbstractEventLoop
         self._close = close
-        self.framing = Framing()
+        self.framing = ChunkEncoder()
         missing = [] if path == "portable" else missing_names()
         if missing and path == "takeover":
             raise LookupError(f"uvicorn has no {', '.join(missing)}")
@@ -163,7 +163,7 @@ class Takeover:
         self._wanted = path != "portable" and not missing
         self._nobody: asyncio.Event | None = None
 
-    def line(self, scope: Scope) -> Line | None:
+    def connection_of(self, scope: Scope) -> TakeoverConnection | None:
         """The connection of this request, if it is one that can be taken."""
         transport = scope.get("hub.transport")
         if not self._wanted or transport is None:
@@ -174,7 +174,7 @@ class Takeover:
         cycle = protocol.running
         if type(cycle) is not RequestResponseCycle or cycle.scope is not scope:
             return None
-        return Line(self, protocol, cycle)
+        return TakeoverConnection(self, protocol, cycle)
 
     def take(self, protocol: BoundedProtocol, *, framed: bool) -> DirectSink:
         """Make a sink that is the connection's protocol from now on."""
@@ -184,7 +184,7 @@ class Takeover:
         self.streams += 1
         return sink
 
-    def gone(self, session: Session | None) -> None:
+    def connection_lost(self, session: Stream | None) -> None:
         """A connection is lost."""
         self.streams -= 1
         if session is not None:
@@ -192,7 +192,7 @@ class Takeover:
         if self._nobody is not None and not self.streams:
             self._nobody.set()
 
-    async def nobody(self, seconds: float) -> None:
+    async def wait_closed(self, seconds: float) -> None:
         """Wait until the last connection is gone, so many seconds at most."""
         if self.streams:
             self._nobody = asyncio.Event()

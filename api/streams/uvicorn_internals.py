@@ -6,7 +6,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # By the class that has them.
-INSIDES: Final[dict[type, frozenset[str]]] = {
+REQUIRED_NAMES: Final[dict[type, frozenset[str]]] = {
     HttpToolsProtocol: frozenset(
         {
             "_start_asgi_task",
@@ -32,7 +32,7 @@ def missing_names() -> list[str]:
     """What this uvicorn does not have of `INSIDES`: as attributes, or as what its constructors set."""
     return [
         f"{owner.__name__}.{name}"
-        for owner, names in INSIDES.items()
+        for owner, names in REQUIRED_NAMES.items()
         for name in sorted(names)
         if not hasattr(owner, name) and name not in owner.__init__.__code__.co_names  # type: ignore[misc]  # read only
     ]

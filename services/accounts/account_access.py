@@ -3,17 +3,17 @@
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from services.database import outbox
-from services.errors import NotFound, PasswordReplaced
+from services.errors import NotFound, PasswordChanged
 from services.event_log import channels
-from services.tables import logins, users
+from services.tables import sessions, users
 
 _HASH = select(users.c.password_hash).where(users.c.id == bindparam("who"))
 _BY_EMAIL = select(users.c.id).where(users.c.email == bindparam("which"))
-_END_ALL = delete(logins).where(logins.c.user_id == bindparam("owner"))
+_END_ALL = delete(sessions).where(sessions.c.user_id == bindparam("owner"))
 _END_OTHERS = (
-    delete(logins)
-    .where(logins.c.user_id == bindparam("owner"), logins.c.id != bindparam("kept"))
-    .returning(logins.c.id)
+    delete(sessions)
+    .where(sessions.c.user_id == bindparam("owner"), sessions.c.id != bindparam("kept"))
+    .returning(sessions.c.id)
 )
 
 
@@ -25,7 +25,7 @@ def change_password(
     Raises PasswordReplaced when it is another hash now.
     """
     if tx.execute(_HASH, {"who": user_id}).scalar_one_or_none() != seen_hash:
-        raise PasswordReplaced("The current password is wrong.")
+        raise PasswordChanged("The current password is wrong.")
     tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
     for login_id in tx.execute(_END_OTHERS, {"owner": user_id, "kept": keep_login or ""}).scalars():
         data = {"loginId": login_id, "userId": user_id, "reason": "revoked"}
@@ -39,7 +39,7 @@ def set_password(tx: Connection, *, email: str, password_hash: str, now: int) ->
     _end_all(tx, user_id, now)
 
 
-def rehash(tx: Connection, *, user_id: str, seen_hash: str, password_hash: str, now: int) -> None:
+def upgrade_hash(tx: Connection, *, user_id: str, seen_hash: str, password_hash: str, now: int) -> None:
     """Keep the same password under another cost, unless it was changed in between."""
     same = (users.c.id == user_id) & (users.c.password_hash == seen_hash)
     tx.execute(update(users).where(same).values(password_hash=password_hash))

@@ -13,7 +13,7 @@ from services.errors import Conflict, InvalidField, NotFound
 from services.event_log import channels
 from services.ids import new_id
 from services.tables import api_keys
-from services.times import render, render_optional
+from services.times import to_rfc3339, to_rfc3339_or_none
 
 SCOPES = ("notify", "broadcast", "jobs", "deposit", "users", "tickets")
 # What every key begins with, so that people and secret scanners know one when they see it.
@@ -57,17 +57,17 @@ def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now
         "created_at": now,
     }
     tx.execute(insert(api_keys), row)
-    return account_schemas.ApiKey(name=name, scopes=wanted, created_at=render(now), revoked_at=None)
+    return account_schemas.ApiKey(name=name, scopes=wanted, created_at=to_rfc3339(now), revoked_at=None)
 
 
-def all_of_them(tx: Connection) -> list[account_schemas.ApiKey]:
+def list_keys(tx: Connection) -> list[account_schemas.ApiKey]:
     """Every key, oldest first, the revoked ones too."""
     return [
         account_schemas.ApiKey(
             name=row.name,
             scopes=msgspec.json.decode(row.scopes),
-            created_at=render(row.created_at),
-            revoked_at=render_optional(row.revoked_at),
+            created_at=to_rfc3339(row.created_at),
+            revoked_at=to_rfc3339_or_none(row.revoked_at),
         )
         for row in tx.execute(_ALL)
     ]
@@ -81,7 +81,7 @@ def revoke(tx: Connection, *, name: str, now: int) -> None:
     outbox.append(tx, channels.CONTROL, "key_revoked", {"name": name}, now=now)
 
 
-def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, Key]:
+def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, Key]:
     """The live keys with these hashes (hexadecimal)."""
     rows = tx.execute(_FIND, {"hashes": [bytes.fromhex(text) for text in ids]})
     return {bytes(row.hash).hex(): Key(row.name, frozenset(msgspec.json.decode(row.scopes))) for row in rows}

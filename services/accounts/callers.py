@@ -48,7 +48,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         return "anonymous" if self.service is None else f"service:{self.service}"
 
     @property
-    def ends_with(self) -> str | None:
+    def session_key(self) -> str | None:
         """What this caller's streams end with: the login's id, or `key:<name>` for a ticket that a service took."""
         return self.login if self.service is None else f"key:{self.service}"
 

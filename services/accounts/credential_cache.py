@@ -5,19 +5,19 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from realtime.multimap import Several, all_of, put, take_out
+from realtime.multimap import Many, add, discard, values
 from services.accounts import api_keys as keys
 from services.accounts import sessions as logins
 from services.accounts import users
 from services.accounts.callers import Caller, User
-from services.database.batch_loader import Lookup
+from services.database.batch_loader import BatchLoader
 from services.database.database import Database
 from services.errors import DomainError
 
 # Logins and keys kept at hand: about half a KB each.
-KEPT = 20_000
+MAX_CACHED = 20_000
 # Ends that can still be told apart from one another; whoever is further behind asks again.
-ENDS = 1_000
+MAX_INVALIDATIONS = 1_000
 # Touches written at once.
 TOUCHES = 500
 
@@ -27,31 +27,31 @@ class _Held(msgspec.Struct, gc=False):
     used_at: int
 
 
-class Credentials:
+class CredentialCache:
     """Finds callers by login or key, with one query a turn of the loop for those who are not at hand.
 
     `apply` must be called with every event of the control channel, on the loop, before those who waited for that
     commit go on. `clock` gives wall time in ms.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], int], kept: int = KEPT) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], int], kept: int = MAX_CACHED) -> None:
         self._database = database
         self._clock = clock
         self._kept = kept
-        self._logins: Lookup[logins.Login] = Lookup(database, logins.find)
-        self._keys: Lookup[keys.Key] = Lookup(database, keys.find)
-        self._users: Lookup[User] = Lookup(database, users.find)
+        self._logins: BatchLoader[logins.SessionRecord] = BatchLoader(database, logins.load_many)
+        self._keys: BatchLoader[keys.Key] = BatchLoader(database, keys.load_many)
+        self._users: BatchLoader[User] = BatchLoader(database, users.load_many)
         # By the id of a login or the hash of a key, the least used first; the id is the one string, shared with the
         # stream of that login.
         self._held: dict[str, _Held] = {}
         # What `_held` knows of a user (by id) or a service (`key:<name>`), so that it can be dropped without a search.
-        self._owned: dict[str, str | Several[str]] = {}
+        self._owned: dict[str, str | Many[str]] = {}
         self._touched: set[str] = set()
         self._mark = 0
-        self._ends: deque[str] = deque(maxlen=ENDS)
+        self._ends: deque[str] = deque(maxlen=MAX_INVALIDATIONS)
 
     @property
-    def mark(self) -> int:
+    def version(self) -> int:
         """How many ends and changes have been heard of."""
         return self._mark
 
@@ -62,37 +62,37 @@ class Credentials:
             return False
         if missed > len(self._ends):
             return True
-        rests_on = {caller.ends_with, f"user:{caller.user_id}"}
+        rests_on = {caller.session_key, f"user:{caller.user_id}"}
         return any(self._ends[-back] in rests_on for back in range(1, missed + 1))
 
-    async def of_login(self, login_id: str) -> Caller | None:
+    async def by_session(self, login_id: str) -> Caller | None:
         """The user behind a login; None when it has ended, was idle too long or its user is disabled."""
         held = self._at_hand(login_id)
         if held is None:
-            mark, found = self._mark, await self._logins.get(login_id)
+            mark, found = self._mark, await self._logins.load(login_id)
             if found is None:
                 return None
             held = _Held(Caller("user", user=found.user, login=login_id), found.used_at)
             self._hold(login_id, held, found.user.id, mark)
         return self._used(login_id, held)
 
-    async def of_key(self, text: str) -> Caller | None:
+    async def by_api_key(self, text: str) -> Caller | None:
         """The service behind an API key; None when there is none or it was revoked."""
         digest = keys.hash_of(text).hex()
         held = self._at_hand(digest)
         if held is None:
-            mark, found = self._mark, await self._keys.get(digest)
+            mark, found = self._mark, await self._keys.load(digest)
             if found is None:
                 return None
             held = _Held(Caller("service", scopes=found.scopes, service=found.name), 0)
             self._hold(digest, held, f"key:{found.name}", mark)
         return held.caller
 
-    async def of_user(self, user_id: str) -> User | None:
+    async def by_user(self, user_id: str) -> User | None:
         """A user who is there and not disabled."""
-        return await self._users.get(user_id)
+        return await self._users.load(user_id)
 
-    def apply(self, type: str, data: Mapping[str, str]) -> None:
+    def invalidate(self, type: str, data: Mapping[str, str]) -> None:
         """Hear that a login, a user or a key ended, or that a user changed."""
         if type == "login_ended":
             self._drop(data["loginId"])
@@ -114,7 +114,7 @@ class Credentials:
             ids = list(self._touched)[:TOUCHES]
             self._touched.difference_update(ids)
             try:
-                await self._database.write(logins.touch, ids=ids, now=self._clock())
+                await self._database.write(logins.record_use, ids=ids, now=self._clock())
             except DomainError:
                 self._touched.update(ids)
                 raise
@@ -139,7 +139,7 @@ class Credentials:
         if self.changed_since(mark, held.caller):
             return
         if name not in self._held:
-            put(self._owned, owner, name)
+            add(self._owned, owner, name)
         self._held[name] = held
         while len(self._held) > self._kept:
             self._drop(next(iter(self._held)))
@@ -149,7 +149,7 @@ class Credentials:
         self._ends.append(what)
 
     def _drop_owned(self, owner: str) -> None:
-        for name in tuple(all_of(self._owned, owner)):
+        for name in tuple(values(self._owned, owner)):
             self._drop(name)
 
     def _drop(self, name: str) -> None:
@@ -157,4 +157,4 @@ class Credentials:
         if held is None:
             return
         user_id, service = held.caller.user_id, held.caller.service
-        take_out(self._owned, f"key:{service}" if user_id is None else user_id, name)
+        discard(self._owned, f"key:{service}" if user_id is None else user_id, name)

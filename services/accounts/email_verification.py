@@ -6,12 +6,12 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from services.errors import NotFound
-from services.tables import addresses, users
+from services.tables import users, verified_emails
 
 _ADDRESS = select(users.c.email).where(users.c.id == bindparam("who"), users.c.disabled_at.is_(None))
-_put = insert(addresses)
+_put = insert(verified_emails)
 _PUT = _put.on_conflict_do_update(
-    index_elements=[addresses.c.user_id],
+    index_elements=[verified_emails.c.user_id],
     set_={"email": _put.excluded.email, "confirmed_at": _put.excluded.confirmed_at},
 )
 
@@ -23,6 +23,6 @@ def confirm(tx: Connection, *, user_id: str, email: str, now: int) -> None:
     tx.execute(_PUT, {"user_id": user_id, "email": email, "confirmed_at": now})
 
 
-def fingerprint(password_hash: str, email: str | None) -> str:
+def reset_fingerprint(password_hash: str, email: str | None) -> str:
     """What a link for a new password carries of the old one and of where it went: void once either has changed."""
     return hashlib.sha256(f"{password_hash} {email}".encode()).hexdigest()[:32]

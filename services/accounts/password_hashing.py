@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import TypeVar
 
+import argon2
 from anyio import CapacityLimiter, to_thread
-from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from services.errors import Overloaded
@@ -20,11 +20,11 @@ WAITING = 128
 PASSES = 3
 
 
-class Passwords:
+class PasswordHasher:
     """Makes and checks password hashes, each of which takes `memory_mib` MiB."""
 
     def __init__(self, memory_mib: int, *, waiting: int = WAITING) -> None:
-        self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=memory_mib * 1_024, parallelism=1)
+        self._hasher = argon2.PasswordHasher(time_cost=PASSES, memory_cost=memory_mib * 1_024, parallelism=1)
         self._threads = CapacityLimiter(THREADS)
         self._most = THREADS + waiting
         self._inside = 0
@@ -44,7 +44,7 @@ class Passwords:
         same = await self._run(lambda: self._same(kept or self._nobody, password), before)
         return same and kept is not None
 
-    def is_stale(self, kept: str) -> bool:
+    def needs_rehash(self, kept: str) -> bool:
         """Whether the hash was made at another cost than today's."""
         return self._hasher.check_needs_rehash(kept)
 

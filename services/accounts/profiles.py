@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, select
 from services.accounts.schemas import Profile
 from services.errors import NotFound
 from services.tables import users
-from services.times import render
+from services.times import to_rfc3339
 
 _u = users.c
 
@@ -15,7 +15,7 @@ _ONE = select(_u.id, _u.name, _u.role, _u.skills, _u.jobs_done, _u.created_at).w
 )
 
 
-def one(tx: Connection, *, user_id: str) -> Profile:
+def get_profile(tx: Connection, *, user_id: str) -> Profile:
     """A user's public profile; `jobs_done` are completed jobs that they did or posted.
 
     Raises NotFound: those who are shut out have none, though what they wrote still bears their names.
@@ -29,5 +29,5 @@ def one(tx: Connection, *, user_id: str) -> Profile:
         role=row.role,
         skills=msgspec.json.decode(row.skills),
         jobs_done=row.jobs_done,
-        member_since=render(row.created_at),
+        member_since=to_rfc3339(row.created_at),
     )

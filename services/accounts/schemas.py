@@ -1,9 +1,9 @@
 """JSON objects of accounts."""
 
-from services.schemas import Role, Shape
+from services.schemas import Role, Schema
 
 
-class Self(Shape, frozen=True):
+class Me(Schema, frozen=True):
     """A user as they see themselves."""
 
     id: str
@@ -14,7 +14,7 @@ class Self(Shape, frozen=True):
     created_at: str
 
 
-class Profile(Shape, frozen=True):
+class Profile(Schema, frozen=True):
     """A user as others see them."""
 
     id: str
@@ -25,7 +25,7 @@ class Profile(Shape, frozen=True):
     member_since: str
 
 
-class ListedUser(Shape, frozen=True):
+class ListedUser(Schema, frozen=True):
     """A user as an operator sees them; `external_id` is what another system calls them."""
 
     id: str
@@ -37,14 +37,14 @@ class ListedUser(Shape, frozen=True):
     disabled_at: str | None
 
 
-class SignIn(Shape, frozen=True):
+class SignInResult(Schema, frozen=True):
     """What signing up or in gives: who one is, and a token for programs (browsers get it as a cookie too)."""
 
-    user: Self
+    user: Me
     token: str
 
 
-class Login(Shape, frozen=True):
+class Session(Schema, frozen=True):
     """A signed-in browser or program; `current` is the one that asks."""
 
     id: str
@@ -55,14 +55,14 @@ class Login(Shape, frozen=True):
     current: bool
 
 
-class Logins(Shape, frozen=True):
+class SessionList(Schema, frozen=True):
     """A page of logins; `next` goes into `after`."""
 
-    items: list[Login]
+    items: list[Session]
     next: str | None
 
 
-class ApiKey(Shape, frozen=True):
+class ApiKey(Schema, frozen=True):
     """A service's key; what it is nobody can tell any more."""
 
     name: str
@@ -71,7 +71,7 @@ class ApiKey(Shape, frozen=True):
     revoked_at: str | None
 
 
-class Ticket(Shape, frozen=True):
+class Ticket(Schema, frozen=True):
     """What opens one stream, once, within `expires_in` seconds."""
 
     ticket: str

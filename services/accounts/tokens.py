@@ -21,7 +21,7 @@ TICKET_SECONDS = 30
 # Longer texts are no tokens of ours; nobody makes us sign megabytes.
 TOKEN_LENGTH = 2_048
 # Tickets used up within their 30 seconds: 3,000 a second, and 20 MB at most.
-BURNED = 100_000
+MAX_REDEEMED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +49,27 @@ class Tokens:
         self._tickets = _Serializer(keys, "gigwire.ticket")
         self._links = {purpose: _Serializer(keys, f"gigwire.{purpose}") for purpose in get_args(Purpose)}
 
-    def for_login(self, login_id: str) -> str:
+    def sign_session(self, login_id: str) -> str:
         """The token of a login. Whether the login still lives is not in it: its row says so."""
         return str(self._logins.dumps(login_id))
 
-    def login_of(self, token: str) -> str:
+    def read_session(self, token: str) -> str:
         """The login id in a token. Raises Unauthenticated when it is not one that we signed."""
         return _checked(self._logins.payload_of, token, str)
 
-    def for_ticket(self, ticket: Ticket) -> str:
+    def sign_ticket(self, ticket: Ticket) -> str:
         """A ticket as text."""
         return str(self._tickets.dumps(msgspec.to_builtins(ticket)))
 
-    def ticket_of(self, text: str) -> Ticket:
+    def read_ticket(self, text: str) -> Ticket:
         """The ticket in a text, still to be redeemed. Raises Unauthenticated when it is not one that we signed."""
         return _checked(self._tickets.payload_of, text, Ticket)
 
-    def for_link(self, purpose: Purpose, claims: Sequence[str]) -> str:
+    def sign_link(self, purpose: Purpose, claims: Sequence[str]) -> str:
         """What stands in a link that is sent to somebody by e-mail."""
         return str(self._links[purpose].dumps(list(claims)))
 
-    def of_link(self, purpose: Purpose, text: str, *, seconds: int | None) -> list[str]:
+    def read_link(self, purpose: Purpose, text: str, *, seconds: int | None) -> list[str]:
         """The claims in a link that is at most so old. Raises Unauthenticated when it is not one that we signed."""
         return _checked(partial(self._links[purpose].loads, max_age=seconds), text, list[str])
 
@@ -81,7 +81,7 @@ class Tickets:
     been used then. `clock` gives milliseconds and must not go back.
     """
 
-    def __init__(self, tokens: Tokens, clock: Callable[[], int], *, burned: int = BURNED) -> None:
+    def __init__(self, tokens: Tokens, clock: Callable[[], int], *, burned: int = MAX_REDEEMED) -> None:
         self._tokens = tokens
         self._clock = clock
         self._process = new_id()
@@ -92,9 +92,9 @@ class Tickets:
     def issue(self, *, user_id: str, login: str | None, service: str | None, mark: int) -> str:
         """A new ticket for a user, asked for by one of their logins or by a service."""
         expires_at = self._clock() + TICKET_SECONDS * 1_000
-        return self._tokens.for_ticket(Ticket(user_id, login, service, mark, expires_at, new_id(), self._process))
+        return self._tokens.sign_ticket(Ticket(user_id, login, service, mark, expires_at, new_id(), self._process))
 
-    def look(self, text: str) -> Ticket:
+    def peek(self, text: str) -> Ticket:
         """A ticket that could be redeemed now, and still can be. Raises Unauthenticated."""
         return self._good(text, self._clock())
 
@@ -109,7 +109,7 @@ class Tickets:
         return ticket
 
     def _good(self, text: str, now: int) -> Ticket:
-        ticket = self._tokens.ticket_of(text)
+        ticket = self._tokens.read_ticket(text)
         if ticket.process != self._process or ticket.expires_at <= now or ticket.id in self._burned:
             raise Unauthenticated("This ticket has expired or was used; take a new one.")
         return ticket

@@ -10,15 +10,15 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from services import text as texts
 from services.accounts.callers import User
-from services.accounts.schemas import ListedUser, Self
+from services.accounts.schemas import ListedUser, Me
 from services.database import outbox
-from services.database.statements import Prepared, as_list, each_of
+from services.database.statements import Statement, json_values, to_json_list
 from services.errors import Conflict, InvalidField, NotFound
 from services.event_log import channels
 from services.ids import new_id
 from services.schemas import Role
 from services.tables import inboxes, users
-from services.times import render, render_optional
+from services.times import to_rfc3339, to_rfc3339_or_none
 
 EMAIL_LENGTH = 254
 # What a browser's <input type=email> lets through (HTML, 4.10.5.1.5), so that no form accepts what we refuse.
@@ -38,9 +38,9 @@ _AFTER = (
     .limit(bindparam("most"))
 )
 _NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
-_asked = each_of("asked")
-_BY_IDS = Prepared(select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.id == _asked.c.value))
-_BY_EXTERNAL_IDS = Prepared(
+_asked = json_values("asked")
+_BY_IDS = Statement(select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.id == _asked.c.value))
+_BY_EXTERNAL_IDS = Statement(
     select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.external_id == _asked.c.value)
 )
 
@@ -55,7 +55,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
+class UserRef:
     """Somebody named in a body, at `pointer`, by our id or by another system's."""
 
     pointer: str
@@ -63,15 +63,15 @@ class Ref:
     external_id: str | None = None
 
 
-def as_self(user: User) -> Self:
+def to_schema(user: User) -> Me:
     """What a user is told about themselves."""
-    return Self(
+    return Me(
         id=user.id,
         email=user.email,
         name=user.name,
         role=user.role,
         skills=list(user.skills),
-        created_at=render(user.created_at),
+        created_at=to_rfc3339(user.created_at),
     )
 
 
@@ -95,7 +95,7 @@ def create(
     user_id: str | None = None,
     external_id: str | None = None,
     now: int,
-) -> Self:
+) -> Me:
     """A new user, with an empty inbox. Raises InvalidField, and Conflict when the e-mail is taken."""
     email = None if email is None else _free(tx, checked_email(email))
     user = User(user_id or new_id(), email, name, role, tuple(texts.skills(skills)), now)
@@ -111,25 +111,25 @@ def create(
     }
     tx.execute(insert(users), row)
     tx.execute(insert(inboxes), {"user_id": user.id, "seq": 0, "unread": 0, "unseen": 0})
-    return as_self(user)
+    return to_schema(user)
 
 
-def by_email(tx: Connection, *, email: str) -> Account | None:
+def find_by_email(tx: Connection, *, email: str) -> Account | None:
     """The account behind an e-mail address, however it was typed; disabled ones too."""
     return _account(tx.execute(_BY_EMAIL, {"which": email.lower()}).one_or_none())
 
 
-def by_id(tx: Connection, *, user_id: str) -> Account | None:
+def find_by_id(tx: Connection, *, user_id: str) -> Account | None:
     """The account with this id; disabled ones too."""
     return _account(tx.execute(_BY_ID, {"which": user_id}).one_or_none())
 
 
-def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
+def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
     """Those of these users who are there and not disabled."""
     return {row.id: User.of_row(row) for row in tx.execute(_ABLE, {"ids": list(ids)})}
 
 
-def listed(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
+def list_users(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
     """At most so many users, disabled ones too, oldest first, from those after this id on (empty: from the first)."""
     return [
         ListedUser(
@@ -138,51 +138,51 @@ def listed(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
             external_id=row.external_id,
             name=row.name,
             role=row.role,
-            created_at=render(row.created_at),
-            disabled_at=render_optional(row.disabled_at),
+            created_at=to_rfc3339(row.created_at),
+            disabled_at=to_rfc3339_or_none(row.disabled_at),
         )
         for row in tx.execute(_AFTER, {"after": after, "most": most})
     ]
 
 
-def names(tx: Connection, *, ids: Sequence[str]) -> dict[str, str]:
+def load_names(tx: Connection, *, ids: Sequence[str]) -> dict[str, str]:
     """The names of those of these users who exist."""
     return {row.id: row.name for row in tx.execute(_NAMES, {"ids": list(ids)})}
 
 
-def resolve(tx: Connection, *, refs: Sequence[Ref]) -> list[str]:
+def resolve_refs(tx: Connection, *, refs: Sequence[UserRef]) -> list[str]:
     """The user ids behind what a body names, in its order.
 
     Raises InvalidField (unknown user) at the pointer of the first that is nobody.
     """
     found = []
-    for ref, user_id in zip(refs, known(tx, refs=refs), strict=True):
+    for ref, user_id in zip(refs, find_refs(tx, refs=refs), strict=True):
         if user_id is None:
-            raise unknown(ref)
+            raise unknown_user_error(ref)
         found.append(user_id)
     return found
 
 
-def known(tx: Connection, *, refs: Sequence[Ref]) -> list[str | None]:
+def find_refs(tx: Connection, *, refs: Sequence[UserRef]) -> list[str | None]:
     """Like `resolve`, with None for nobody."""
     ours = _found(tx, _BY_IDS, {ref.user_id for ref in refs if ref.user_id is not None})
     theirs = _found(tx, _BY_EXTERNAL_IDS, {ref.external_id for ref in refs if ref.external_id is not None})
     return [ours.get(ref.user_id) or theirs.get(ref.external_id) for ref in refs]
 
 
-def unknown(ref: Ref) -> InvalidField:
+def unknown_user_error(ref: UserRef) -> InvalidField:
     """What to raise for somebody who is nobody."""
     return InvalidField(ref.pointer, "unknown user", "There is no such user.")
 
 
-def knows(tx: Connection, *, external_id: str) -> bool:
+def exists_external(tx: Connection, *, external_id: str) -> bool:
     """Whether another system's id is somebody's here."""
     return tx.execute(_BY_EXTERNAL_ID, {"which": external_id}).one_or_none() is not None
 
 
-def patch_me(
+def update_profile(
     tx: Connection, *, user_id: str, name: str | None = None, skills: Iterable[str] | None = None, now: int
-) -> Self:
+) -> Me:
     """Change one's own name or skills; None leaves them. Raises NotFound and InvalidField."""
     row = tx.execute(_BY_ID, {"which": user_id}).one_or_none()
     if row is None:
@@ -192,12 +192,12 @@ def patch_me(
         changed["name"] = name
     if skills is not None:
         changed["skills"] = _json(texts.skills(skills))
-    return as_self(_change(tx, User.of_row(row), changed, now))
+    return to_schema(_change(tx, User.of_row(row), changed, now))
 
 
-def put_by_external_id(
+def upsert_external(
     tx: Connection, *, external_id: str, name: str, role: Role | None = None, email: str | None = None, now: int
-) -> Self:
+) -> Me:
     """The user another system knows by this id, made (a client unless `role` says otherwise) or brought up to date.
 
     Raises InvalidField, and Conflict when the e-mail belongs to somebody else.
@@ -210,7 +210,7 @@ def put_by_external_id(
     changed = {"name": name} | ({} if role is None else {"role": role})
     if email is not None and checked_email(email) != user.email:
         changed["email"] = _free(tx, checked_email(email))
-    return as_self(_change(tx, user, changed, now))
+    return to_schema(_change(tx, user, changed, now))
 
 
 def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
@@ -235,8 +235,8 @@ def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) ->
     return User.of_row(row)
 
 
-def _found(tx: Connection, by: Prepared, names: Collection[str]) -> Mapping[str | None, str]:
-    return dict(by.rows(tx, {"asked": as_list(names)})) if names else {}
+def _found(tx: Connection, by: Statement, names: Collection[str]) -> Mapping[str | None, str]:
+    return dict(by.all(tx, {"asked": to_json_list(names)})) if names else {}
 
 
 def _json(skills: Sequence[str]) -> str:

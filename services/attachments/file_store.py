@@ -23,7 +23,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class Draft:
+class TemporaryFile:
     """A file that is being written. Everything blocks: call it in a thread."""
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class Draft:
         self.path.unlink(missing_ok=True)
 
 
-class AttachmentFiles:
+class FileStore:
     """The folder of the files. Everything blocks: call it in a thread. One process at a time uses it."""
 
     def __init__(self, folder: Path) -> None:
@@ -74,11 +74,11 @@ class AttachmentFiles:
         for left in self._drafts.iterdir():
             left.unlink(missing_ok=True)
 
-    def draft(self) -> Draft:
+    def draft(self) -> TemporaryFile:
         """A new file that nobody can fetch yet. Raises StorageFull."""
-        return Draft(self._drafts / secrets.token_hex(16))
+        return TemporaryFile(self._drafts / secrets.token_hex(16))
 
-    def again(self, draft: Draft, pieces: Iterable[bytes]) -> Draft:
+    def rewrite(self, draft: TemporaryFile, pieces: Iterable[bytes]) -> TemporaryFile:
         """A finished draft of these pieces in the place of another one, which is gone then. Raises StorageFull."""
         made = self.draft()
         try:
@@ -97,7 +97,7 @@ class AttachmentFiles:
             raise ValueError("not a SHA-256 in hexadecimal")
         return self.folder / hash[:2] / (f"{hash}.thumb" if thumbnail else hash)
 
-    def keep(self, draft: Draft, thumbnail: bytes | None) -> None:
+    def commit(self, draft: TemporaryFile, thumbnail: bytes | None) -> None:
         """Put a finished draft in its place; on disk when this returns, and before its row is written.
 
         Raises StorageFull. In place of the same file as before, too, so that it counts as new.
@@ -114,13 +114,13 @@ class AttachmentFiles:
                 os.replace(draft.path, target)
             _sync(target.parent)
 
-    def old(self, shelf: int) -> list[str]:
+    def list_shard(self, shelf: int) -> list[str]:
         """The hashes on one of 256 shelves of files that have been there for longer than a row takes."""
         before = time.time() - GRACE_SECONDS
         found = {path.name.removesuffix(".thumb") for path in self._on(shelf) if path.stat().st_mtime < before}
         return [name for name in found if _HASH.fullmatch(name)]
 
-    def drop(self, hashes: Iterable[str]) -> int:
+    def delete(self, hashes: Iterable[str]) -> int:
         """Remove files that no row names, if they are still as old as they were; returns how many."""
         before, dropped = time.time() - GRACE_SECONDS, 0
         for hash in hashes:

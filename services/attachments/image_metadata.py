@@ -38,11 +38,11 @@ _WEBP_KEPT = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
 
 
-class NotUnderstood(Exception):
+class UnsupportedImage(Exception):
     """Its parts cannot be told from one another."""
 
 
-def pieces(path: Path, type: str, orientation: int | None) -> Iterator[bytes]:
+def strip(path: Path, type: str, orientation: int | None) -> Iterator[bytes]:
     """The image file without what is not the picture, in small pieces; `type` is one of `CLEANED`.
 
     `orientation` is what its Exif data says, and goes on. Raises NotUnderstood, possibly after some pieces.
@@ -52,13 +52,13 @@ def pieces(path: Path, type: str, orientation: int | None) -> Iterator[bytes]:
         try:
             yield from _CLEANERS[type](data, turned)
         except (struct.error, IndexError) as error:
-            raise NotUnderstood from error
+            raise UnsupportedImage from error
 
 
 def _jpeg(data: mmap.mmap, turned: int | None) -> Iterator[bytes]:
     """ITU-T T.81, annex B: segments, and the picture's data after each start of scan."""
     if data[:2] != b"\xff\xd8":
-        raise NotUnderstood
+        raise UnsupportedImage
     yield b"\xff\xd8"
     if turned is not None:
         exif = b"Exif\0\0" + _exif(turned)
@@ -77,7 +77,7 @@ def _jpeg(data: mmap.mmap, turned: int | None) -> Iterator[bytes]:
             yield from _steps(data, at, end)
         at = end
     else:
-        raise NotUnderstood
+        raise UnsupportedImage
     # Whatever comes after the end is another file: a film, or a second photo with data of its own.
     yield b"\xff\xd9"
 
@@ -89,7 +89,7 @@ def _says_how_to_show(marker: int, data: mmap.mmap, at: int) -> bool:
 def _png(data: mmap.mmap, turned: int | None) -> Iterator[bytes]:
     """PNG, third edition, 5: chunks of a length, a name, data and a checksum."""
     if data[:8] != _PNG_SIGNATURE:
-        raise NotUnderstood
+        raise UnsupportedImage
     yield _PNG_SIGNATURE
     at = 8
     for _ in range(PARTS):
@@ -102,13 +102,13 @@ def _png(data: mmap.mmap, turned: int | None) -> Iterator[bytes]:
         if name == b"IEND":
             return
         at += 12 + size
-    raise NotUnderstood
+    raise UnsupportedImage
 
 
 def _webp(data: mmap.mmap, turned: int | None) -> Iterator[bytes]:
     """RFC 9649, 2: chunks of a name, a length and data, padded to an even length, in one that says how long it is."""
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        raise NotUnderstood
+        raise UnsupportedImage
     size = sum(len(piece) for piece in _webp_chunks(data, turned))
     yield b"RIFF" + struct.pack("<I", 4 + size) + b"WEBP"
     yield from _webp_chunks(data, turned)
@@ -129,7 +129,7 @@ def _webp_chunks(data: mmap.mmap, turned: int | None) -> Iterator[bytes]:
             yield from _steps(data, at, after)
         at = after
     else:
-        raise NotUnderstood
+        raise UnsupportedImage
     if turned is not None and extended:
         exif = _exif(turned)
         yield b"EXIF" + struct.pack("<I", len(exif)) + exif
@@ -142,7 +142,7 @@ def _exif(orientation: int) -> bytes:
 
 def _steps(data: mmap.mmap, start: int, end: int) -> Iterator[bytes]:
     if end > len(data):
-        raise NotUnderstood
+        raise UnsupportedImage
     for at in range(start, end, STEP):
         yield data[at : min(at + STEP, end)]
 
@@ -152,4 +152,4 @@ _CLEANERS: Final[dict[str, Callable[[mmap.mmap, int | None], Iterator[bytes]]]] 
     "image/png": _png,
     "image/webp": _webp,
 }
-CLEANED: Final = frozenset(_CLEANERS)
+SUPPORTED: Final = frozenset(_CLEANERS)

@@ -41,7 +41,7 @@ _NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066
 _NOT_IN_A_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
-def sniff(head: bytes) -> str | None:
+def detect(head: bytes) -> str | None:
     """The type of the file that begins with these bytes, if it is one that may be sent."""
     # Not before the first file: 0.3 MB.
     import filetype  # type: ignore[import-untyped]  # it has no stubs
@@ -52,7 +52,7 @@ def sniff(head: bytes) -> str | None:
     return kind if kind in ALLOWED else None
 
 
-def label(name: str) -> str:
+def safe_name(name: str) -> str:
     """A file's name as it is shown: the last part of a path, without what could not be seen or would mislead."""
     last = re.split(r"[/\\]", _NOT_IN_A_NAME.sub("", name))[-1].strip()
     return last[:NAME_LENGTH] if last.strip(".") else "file"

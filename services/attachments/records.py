@@ -10,14 +10,14 @@ from services.errors import NotFound, QuotaExceeded
 from services.ids import new_id
 from services.messages import history as messages
 from services.messages.schemas import Attachment
-from services.tables import attachments, members
+from services.tables import attachments, conversation_members
 from services.tables import messages as message_rows
 from services.times import DAY
 
 # What was uploaded and not sent by then never will be.
 UNSENT_MS = DAY
 
-_a, _m, _s = attachments.c, members.c, message_rows.c
+_a, _m, _s = attachments.c, conversation_members.c, message_rows.c
 
 _ADD = insert(attachments).returning(_a.id, _a.name, _a.type, _a.size, _a.width, _a.height, _a.thumbnail)
 _USED = select(func.coalesce(func.sum(_a.size), 0)).where(_a.owner_id == bindparam("who"))
@@ -25,7 +25,7 @@ _USED = select(func.coalesce(func.sum(_a.size), 0)).where(_a.owner_id == bindpar
 _FETCHABLE = (
     select(_a.hash, _a.name, _a.type, _a.size, _a.thumbnail)
     .outerjoin(message_rows, _s.id == _a.message_id)
-    .outerjoin(members, and_(_m.conversation_id == _s.conversation_id, _m.user_id == bindparam("who")))
+    .outerjoin(conversation_members, and_(_m.conversation_id == _s.conversation_id, _m.user_id == bindparam("who")))
     .where(
         _a.id == bindparam("which"),
         or_(and_(_a.message_id.is_(None), _a.owner_id == bindparam("who")), _s.seq > _m.from_seq),
@@ -42,7 +42,7 @@ _DROP = delete(attachments).where(_a.id.in_(bindparam("ids", expanding=True)), _
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class StoredFile:
     """A file that is in its place on disk. `name` is only ever shown."""
 
     hash: str
@@ -54,12 +54,12 @@ class File:
     thumbnail: bool = False
 
 
-def add(tx: Connection, *, owner_id: str, file: File, quota: int, now: int) -> Attachment:
+def create(tx: Connection, *, owner_id: str, file: StoredFile, quota: int, now: int) -> Attachment:
     """Note a file that somebody has uploaded; `quota` is what theirs may come to in bytes, 0 for no such bound.
 
     Raises QuotaExceeded.
     """
-    require_room(tx, owner_id=owner_id, size=file.size, quota=quota)
+    require_quota(tx, owner_id=owner_id, size=file.size, quota=quota)
     row = {
         "id": new_id(),
         "owner_id": owner_id,
@@ -74,16 +74,16 @@ def add(tx: Connection, *, owner_id: str, file: File, quota: int, now: int) -> A
         "place": 0,
         "created_at": now,
     }
-    return messages.show_file(tx.execute(_ADD, row).one())
+    return messages.attachment_to_schema(tx.execute(_ADD, row).one())
 
 
-def require_room(tx: Connection, *, owner_id: str, size: int, quota: int) -> None:
+def require_quota(tx: Connection, *, owner_id: str, size: int, quota: int) -> None:
     """See that somebody may upload so many bytes more. Raises QuotaExceeded."""
     if quota and int(tx.execute(_USED, {"who": owner_id}).scalar_one()) + size > quota:
         raise QuotaExceeded(quota)
 
 
-def fetchable(tx: Connection, *, attachment_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
+def get_downloadable(tx: Connection, *, attachment_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
     """What is needed to give a file to somebody who may have it: asked every time. Raises NotFound."""
     row = tx.execute(_FETCHABLE, {"which": attachment_id, "who": user_id}).one_or_none()
     if row is None:
@@ -91,16 +91,16 @@ def fetchable(tx: Connection, *, attachment_id: str, user_id: str) -> Row[*tuple
     return row
 
 
-def known(tx: Connection, *, hashes: Sequence[str]) -> set[str]:
+def find_referenced(tx: Connection, *, hashes: Sequence[str]) -> set[str]:
     """Those of these files that a row names."""
     return set(tx.execute(_KNOWN, {"hashes": list(hashes)}).scalars())
 
 
-def unsent(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+def find_unsent(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
     """At most `limit` files that were uploaded and not sent within a day."""
     return tx.execute(_UNSENT, {"before": now - UNSENT_MS, "most": limit}).scalars().all()
 
 
-def drop_unsent(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+def delete_unsent(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
     """Forget these, unless they were sent after all; the files follow."""
     tx.execute(_DROP, {"ids": list(found)})

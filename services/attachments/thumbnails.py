@@ -26,7 +26,7 @@ class NotAnImage(Exception):
     """It is damaged, no such image, or larger than anybody looks at."""
 
 
-class Looked(NamedTuple):
+class ImageInfo(NamedTuple):
     """An image's size in pixels as it is shown, the same image small, as WebP, and which side its file says is up."""
 
     width: int
@@ -42,18 +42,18 @@ class Thumbnails:
         self._threads = CapacityLimiter(THREADS)
         self._inside = 0
 
-    async def look(self, path: Path, type: str) -> Looked:
+    async def look(self, path: Path, type: str) -> ImageInfo:
         """Look at an image file. Raises NotAnImage, and Overloaded when too many wait."""
         if self._inside >= THREADS + WAITING:
             raise Overloaded
         self._inside += 1
         try:
-            return await to_thread.run_sync(look, path, type, limiter=self._threads)
+            return await to_thread.run_sync(inspect, path, type, limiter=self._threads)
         finally:
             self._inside -= 1
 
 
-def look(path: Path, type: str) -> Looked:
+def inspect(path: Path, type: str) -> ImageInfo:
     """The same here and now. Blocks."""
     try:
         return _look(path, FORMATS[type])
@@ -62,7 +62,7 @@ def look(path: Path, type: str) -> Looked:
         raise NotAnImage from error
 
 
-def _look(path: Path, form: str) -> Looked:
+def _look(path: Path, form: str) -> ImageInfo:
     # Not before the first image: 2 MB.
     from PIL import Image, ImageOps
 
@@ -84,4 +84,4 @@ def _look(path: Path, form: str) -> Looked:
         # A new image of pixels alone: nothing that came along in the file goes on.
         made = io.BytesIO()
         plain.save(made, "WEBP", quality=75, exif=b"", icc_profile=b"", xmp=b"")
-        return Looked(width, height, made.getvalue(), orientation)
+        return ImageInfo(width, height, made.getvalue(), orientation)

@@ -13,7 +13,7 @@ V = TypeVar("V")
 BATCH = 500
 
 
-class Lookup(Generic[V]):
+class BatchLoader(Generic[V]):
     """Finds values by key; `query(tx, ids=…)` answers those that are there.
 
     Whoever asks joins the query that has not begun, never one that has: its snapshot could be older than what the
@@ -27,7 +27,7 @@ class Lookup(Generic[V]):
         self._next: dict[str, list[asyncio.Future[V | None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def get(self, key: str) -> V | None:
+    async def load(self, key: str) -> V | None:
         """The value, None where there is none. Raises what the query raises."""
         loop = asyncio.get_running_loop()
         if not self._next and self._task is None:

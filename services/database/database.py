@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from services.database.sqlite import engine as sqlite
-from services.database.sqlite.readers import Readers
-from services.database.sqlite.writer import Batch, Joint, Work, Writer
+from services.database.sqlite.readers import ReaderPool
+from services.database.sqlite.writer import Batch, CoalescedUnit, QueuedUnit, Writer
 from services.errors import DomainError, Overloaded, StorageUnavailable
 
 P = ParamSpec("P")
@@ -37,14 +37,14 @@ class Database:
         *,
         wal_bytes: int = 64 * 1024 * 1024,
         on_commit: Callable[[Batch], None] = lambda batch: None,
-        on_doubt: Callable[[], None] = lambda: None,
+        on_storage_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_commit = on_commit
-        self._on_doubt = on_doubt
+        self._on_doubt = on_storage_failure
         self._told_doubt = False
         self._open = False
         self._reads: set[asyncio.Task[Any]] = set()
-        self._readers = Readers(path)
+        self._readers = ReaderPool(path)
         self._writer = Writer(path, wal_bytes=wal_bytes, settle=self._settle)
 
     async def start(self) -> None:
@@ -67,12 +67,12 @@ class Database:
         await self._loop.run_in_executor(None, self._writer.close)
 
     @property
-    def waiting(self) -> int:
+    def queued_writes(self) -> int:
         """Units of work that wait for the writer."""
         return self._writer.waiting
 
     @property
-    def in_doubt(self) -> bool:
+    def storage_failed(self) -> bool:
         """Whether a failed disk has ended writing."""
         return self._writer.in_doubt
 
@@ -85,17 +85,17 @@ class Database:
         """
         return await self._submit(lambda tx: unit(tx, *args, **kwargs))
 
-    async def write_joint(
+    async def write_coalesced(
         self, each: Callable[[Connection, Sequence[Item]], Sequence[T | DomainError]], item: Item
     ) -> T:
         """Like `write`, for a unit that runs in one call with those of its kind that wait beside it: see `Joint`."""
-        return await self._submit(Joint(each, item))
+        return await self._submit(CoalescedUnit(each, item))
 
     def _submit(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
         if not self._open:
             raise Overloaded
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.submit(Work(unit, future))
+        self._writer.submit(QueuedUnit(unit, future))
         return future
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -121,7 +121,7 @@ class Database:
         try:
             return await self._readers.run(query)
         except (DBAPIError, sqlite3.Error) as error:
-            if sqlite.is_unreadable(error):
+            if sqlite.is_read_error(error):
                 raise StorageUnavailable from error
             raise
 

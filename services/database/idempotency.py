@@ -6,43 +6,47 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from services.database.statements import Prepared
+from services.database.statements import Statement
 from services.errors import IdempotencyKeyReused
-from services.tables import answers
+from services.tables import idempotent_responses
 
 _encoder = msgspec.json.Encoder()
 
-_FIND = Prepared(
-    select(answers.c.digest, answers.c.body).where(
-        answers.c.caller == bindparam("who"), answers.c.key == bindparam("which")
+_FIND = Statement(
+    select(idempotent_responses.c.digest, idempotent_responses.c.body).where(
+        idempotent_responses.c.caller == bindparam("who"), idempotent_responses.c.key == bindparam("which")
     )
 )
-_KEEP = Prepared(insert(answers))
+_KEEP = Statement(insert(idempotent_responses))
 _OLD = (
-    select(answers.c.caller, answers.c.key)
-    .where(answers.c.created_at < bindparam("before"))
-    .order_by(answers.c.created_at)
+    select(idempotent_responses.c.caller, idempotent_responses.c.key)
+    .where(idempotent_responses.c.created_at < bindparam("before"))
+    .order_by(idempotent_responses.c.created_at)
     .limit(bindparam("most"))
 )
-_DROP = delete(answers).where(answers.c.caller == bindparam("who"), answers.c.key == bindparam("which"))
+_DROP = delete(idempotent_responses).where(
+    idempotent_responses.c.caller == bindparam("who"), idempotent_responses.c.key == bindparam("which")
+)
 
 
-def once(tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act: Callable[[Connection], Any]) -> bytes:
+def run_once(
+    tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act: Callable[[Connection], Any]
+) -> bytes:
     """Run `act` unless this caller's key was answered before; the answer as JSON bytes, first or kept.
 
     `digest` is the SHA-256 of what was asked (method, path, body). Raises IdempotencyKeyReused when the key came
     with another digest, and whatever `act` raises, of which nothing is kept.
     """
-    for kept_digest, kept in _FIND.rows(tx, {"who": caller, "which": key}):
+    for kept_digest, kept in _FIND.all(tx, {"who": caller, "which": key}):
         if kept_digest != digest:
             raise IdempotencyKeyReused
         return bytes(kept)
     body = _encoder.encode(act(tx))
-    _KEEP.run(tx, [{"caller": caller, "key": key, "digest": digest, "body": body, "created_at": now}])
+    _KEEP.execute_many(tx, [{"caller": caller, "key": key, "digest": digest, "body": body, "created_at": now}])
     return body
 
 
-def sweep(tx: Connection, *, before: int, limit: int) -> int:
+def delete_expired(tx: Connection, *, before: int, limit: int) -> int:
     """Forget at most `limit` answers made before `before` (ms). Returns how many."""
     rows = tx.execute(_OLD, {"before": before, "most": limit}).all()
     if rows:

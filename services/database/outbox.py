@@ -12,27 +12,27 @@ import msgspec
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, literal, select, union_all, update
 
 from realtime.event import Event
-from realtime.ports import Missed, Page
-from services.database.statements import Prepared
-from services.tables import counter, events, trims
+from realtime.ports import EventPage, MissedCounts
+from services.database.statements import Statement
+from services.tables import event_counter, events, trim_marks
 
 _encoder = msgspec.json.Encoder()
 
-_ADVANCE = Prepared(
-    update(counter)
-    .values(position=counter.c.position + bindparam("count"))
-    .returning(counter.c.position, counter.c.epoch)
+_ADVANCE = Statement(
+    update(event_counter)
+    .values(position=event_counter.c.position + bindparam("count"))
+    .returning(event_counter.c.position, event_counter.c.epoch)
 )
-_APPEND = Prepared(insert(events))
+_APPEND = Statement(insert(events))
 
-_HEAD = select(counter.c.position, counter.c.epoch)
+_HEAD = select(event_counter.c.position, event_counter.c.epoch)
 _FORGET = delete(events).where(events.c.subject.in_(bindparam("about", expanding=True))).returning(events.c.position)
 # Subjects one statement takes; SQLite knows 32,766 parameters, and each length is compiled once.
 _FORGET_AT_ONCE = 500
 _COLUMNS = (events.c.position, events.c.channel, events.c.type, events.c.data)
 _NEWEST = select(*_COLUMNS).order_by(events.c.position.desc()).limit(bindparam("most"))
-_CUT = select(func.coalesce(func.max(trims.c.position), 0))
-_CUT_OF = _CUT.where(trims.c.channel.in_(bindparam("channels", expanding=True)))
+_CUT = select(func.coalesce(func.max(trim_marks.c.position), 0))
+_CUT_OF = _CUT.where(trim_marks.c.channel.in_(bindparam("channels", expanding=True)))
 _BEHIND = select(func.count()).select_from(
     select(literal(1))
     .select_from(events)
@@ -66,7 +66,7 @@ _NEXT_OF = tuple(_next_of(n) for n in range(1, 9))
 
 
 @dataclass
-class Draft:
+class PendingEvent:
     """An event that waits for its position; the other columns of its row."""
 
     channel: str
@@ -77,10 +77,10 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Outbox:
+class PendingEvents:
     """What one transaction has to tell when it has committed: kept in the connection's `info`."""
 
-    drafts: list[Draft] = field(default_factory=list)
+    drafts: list[PendingEvent] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     # (subject, or channel and subject; how many drafts there were): those are not to be told if they are about it.
     cuts: list[tuple[str | tuple[str, str], int]] = field(default_factory=list)
@@ -89,11 +89,11 @@ class Outbox:
         """Where the next unit of work begins."""
         return len(self.drafts), len(self.forgotten), len(self.cuts)
 
-    def back_to(self, mark: tuple[int, int, int]) -> None:
+    def rollback_to(self, mark: tuple[int, int, int]) -> None:
         """Drop what a failed unit has added since `mark`."""
         del self.drafts[mark[0] :], self.forgotten[mark[1] :], self.cuts[mark[2] :]
 
-    def told(self) -> list[tuple[int, Draft]]:
+    def to_publish(self) -> list[tuple[int, PendingEvent]]:
         """The drafts, numbered, without those forgotten again in the same transaction."""
         until = dict(self.cuts)
         return [
@@ -104,9 +104,9 @@ class Outbox:
         ]
 
 
-def begin(tx: Connection) -> Outbox:
+def begin(tx: Connection) -> PendingEvents:
     """Start collecting for a new transaction."""
-    outbox = Outbox()
+    outbox = PendingEvents()
     tx.info["outbox"] = outbox
     return outbox
 
@@ -116,17 +116,17 @@ def append(tx: Connection, channel: str, type: str, data: Any, *, now: int, subj
 
     `data` is a struct or dict that becomes one JSON object; `subject` names what it is about, for `forget`.
     """
-    collected: Outbox = tx.info["outbox"]
-    collected.drafts.append(Draft(channel, type, _encoder.encode(data), subject, now))
+    collected: PendingEvents = tx.info["outbox"]
+    collected.drafts.append(PendingEvent(channel, type, _encoder.encode(data), subject, now))
 
 
-def cursor(tx: Connection) -> str:
+def next_cursor(tx: Connection) -> str:
     """The cursor that the event just appended will have.
 
     Sure before `seal`, because nobody else moves the counter during a transaction, and a draft keeps its place even
     when one before it is forgotten; so a unit can put it into an answer that is kept.
     """
-    collected: Outbox = tx.info["outbox"]
+    collected: PendingEvents = tx.info["outbox"]
     position, epoch = head(tx)
     return f"{epoch}.{position + len(collected.drafts)}"
 
@@ -138,27 +138,27 @@ def forget(tx: Connection, subject: str) -> None:
 
 def forget_all(tx: Connection, subjects: Sequence[str]) -> None:
     """`forget` for many subjects, in few statements."""
-    collected: Outbox = tx.info["outbox"]
+    collected: PendingEvents = tx.info["outbox"]
     collected.cuts.extend((subject, len(collected.drafts)) for subject in subjects)
     for start in range(0, len(subjects), _FORGET_AT_ONCE):
         part = subjects[start : start + _FORGET_AT_ONCE]
         collected.forgotten.extend(tx.execute(_FORGET, {"about": part}).scalars())
 
 
-def seal(tx: Connection) -> list[Event]:
+def assign_positions(tx: Connection) -> list[Event]:
     """Hand out the positions and write the rows: the last statements of a transaction.
 
     A draft's position is its place in the transaction. One that was forgotten again leaves a gap, also at the end:
     its position may be in an answer by now (`cursor`) and must not become another event's.
     """
-    collected: Outbox = tx.info["outbox"]
+    collected: PendingEvents = tx.info["outbox"]
     count = len(collected.drafts)
     if not count:
         return []
-    drafts = collected.told()
-    ((last, epoch),) = _ADVANCE.rows(tx, {"count": count})
+    drafts = collected.to_publish()
+    ((last, epoch),) = _ADVANCE.all(tx, {"count": count})
     first = last - count + 1
-    _APPEND.run(tx, [{"position": first + at, **vars(draft)} for at, draft in drafts])
+    _APPEND.execute_many(tx, [{"position": first + at, **vars(draft)} for at, draft in drafts])
     return [Event.durable(d.channel, d.type, d.data, first + at, epoch) for at, d in drafts]
 
 
@@ -168,28 +168,28 @@ def head(tx: Connection) -> tuple[int, str]:
     return position, epoch
 
 
-def after(tx: Connection, *, channels: Sequence[str], position: int, limit: int) -> Page:
+def read_after(tx: Connection, *, channels: Sequence[str], position: int, limit: int) -> EventPage:
     """The next events of these channels, in order, at most `limit` (1 or more)."""
     newest, epoch = head(tx)
     # Once each: a channel named twice would fill the page with repeats, and what follows would be skipped.
     channels = tuple(dict.fromkeys(channels))
     if not channels:
-        return Page([], max(newest, position))
+        return EventPage([], max(newest, position))
     statement = _NEXT_OF[len(channels) - 1] if len(channels) <= len(_NEXT_OF) else _next_of(len(channels))
     names = {f"channel_{n}": channel for n, channel in enumerate(channels)}
     rows = tx.execute(statement, {**names, "past": position, "most": limit})
     found = [Event.durable(row.channel, row.type, row.data, row.position, epoch) for row in rows]
     upto = found[-1].position if len(found) == limit else None
-    return Page(found, max(newest, position) if upto is None else upto)
+    return EventPage(found, max(newest, position) if upto is None else upto)
 
 
-def missed(
+def count_missed(
     tx: Connection, *, channels: Sequence[str], own: str, position: int, own_limit: int, shared_limit: int
-) -> Missed:
+) -> MissedCounts:
     """How much a reader at `position` has missed; counting stops one past each limit."""
     newest, _ = head(tx)
     shared = [channel for channel in channels if channel != own]
-    return Missed(
+    return MissedCounts(
         own=_count(tx, [own] if own in channels else [], position, own_limit + 1),
         shared=_count(tx, shared, position, shared_limit + 1),
         trimmed=tx.execute(_CUT_OF, {"channels": list(channels)}).scalar_one() > position,
@@ -197,7 +197,7 @@ def missed(
     )
 
 
-def recent(tx: Connection, *, limit: int) -> tuple[list[Event], int, int]:
+def read_recent(tx: Connection, *, limit: int) -> tuple[list[Event], int, int]:
     """All events past a floor, in order, the newest `limit` at most; the floor; and the head."""
     newest, epoch = head(tx)
     rows = tx.execute(_NEWEST, {"most": limit}).all()

@@ -2,31 +2,31 @@
 
 from sqlalchemy import Connection, inspect, text
 
-from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.engine import CannotOpenStore
 
 # The last file in services/migrations/versions.
 REVISION = "0008"
 
 
-def stored(tx: Connection) -> str | None:
+def stored_revision(tx: Connection) -> str | None:
     """The revision of a store, None for an empty one."""
     if not inspect(tx).has_table("alembic_version"):
         return None
     return tx.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def check(tx: Connection) -> None:
+def require_current(tx: Connection) -> None:
     """Raises CannotOpen unless the store has exactly the form that this code needs."""
     with tx.begin():
-        found = stored(tx)
+        found = stored_revision(tx)
     if found is None:
-        raise CannotOpen("The store is empty: it must be migrated first.")
+        raise CannotOpenStore("The store is empty: it must be migrated first.")
     if found > REVISION:
-        raise CannotOpen(newer(found))
+        raise CannotOpenStore(newer_message(found))
     if found < REVISION:
-        raise CannotOpen(f"The store has an older form (revision {found}, needed {REVISION}): migrate it first.")
+        raise CannotOpenStore(f"The store has an older form (revision {found}, needed {REVISION}): migrate it first.")
 
 
-def newer(found: str) -> str:
+def newer_message(found: str) -> str:
     """What to say about a store of a later revision than this code knows."""
     return f"The store was written by a newer version (revision {found}; this one knows {REVISION})."

@@ -35,17 +35,17 @@ class _Dialect(SQLiteDialect):
 _SQLITE = _Dialect(paramstyle="qmark")
 
 
-def each_of(name: str) -> TableValuedAlias:
+def json_values(name: str) -> TableValuedAlias:
     """Any number of values for one statement: a parameter made by `as_list`, each value a row of one column."""
     return func.json_each(bindparam(name)).table_valued("value")
 
 
-def as_list(values: Iterable[str]) -> str:
+def to_json_list(values: Iterable[str]) -> str:
     """Values as the one parameter of `each_of`: JSON."""
     return msgspec.json.encode(list(values)).decode()
 
 
-class Prepared:
+class Statement:
     """A Core statement whose parameters are the binds it has no value for; none of them may expand to a list.
 
     SQLAlchemy asks four to ten times what SQLite asks for a small statement. What it would convert is not converted:
@@ -62,7 +62,7 @@ class Prepared:
         self._names = tuple(compiled.positiontup or ())
         self._named: Any = None
 
-    def rows(self, tx: Connection, parameters: Mapping[str, Any]) -> list[Any]:
+    def all(self, tx: Connection, parameters: Mapping[str, Any]) -> list[Any]:
         """Run it once; all rows, as tuples whose fields are named as their columns."""
         cursor = _cursor(tx)
         try:
@@ -79,10 +79,10 @@ class Prepared:
 
     def one_or_none(self, tx: Connection, parameters: Mapping[str, Any]) -> Any:
         """Like `rows`, for a statement that finds one row at most."""
-        found = self.rows(tx, parameters)
+        found = self.all(tx, parameters)
         return found[0] if found else None
 
-    def run(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    def execute_many(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run it once for each of these; it returns no rows, and this how many it changed."""
         cursor = _cursor(tx)
         try:

@@ -18,11 +18,11 @@ class NoSuchHost(Exception):
     """The name leads nowhere, or whoever knows does not answer."""
 
 
-class Busy(Exception):
+class ResolverBusy(Exception):
     """Too many names are being looked up; nothing is known about this one."""
 
 
-class Resolver:
+class DnsResolver:
     """At most `threads` names at once. `clock` gives seconds that do not go back."""
 
     def __init__(self, threads: int, resolve: Resolve, clock: Callable[[], float]) -> None:
@@ -56,7 +56,7 @@ class Resolver:
 
     def _begin(self, host: str, port: int, asker: str | None) -> asyncio.Future[Sequence[str]]:
         if len(self._under_way) >= self._threads or asker in self._askers:
-            raise Busy(host)
+            raise ResolverBusy(host)
         future = asyncio.get_running_loop().run_in_executor(self._pool, self._resolve, host, port)
         self._under_way[host, port] = future
         if asker is not None:

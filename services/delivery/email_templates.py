@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Final
 
-from services.delivery.queue import Order
+from services.delivery.queue import Delivery
 from services.ids import new_id
 
 # Longer than any link of ours: a link in a header that is folded is none.
@@ -15,14 +15,14 @@ _LINE_LENGTH: Final = 990
 
 
 @dataclass(frozen=True, slots=True)
-class Letterhead:
+class EmailIdentity:
     """Who writes, and the origin that links lead to."""
 
     sender: str
     origin: str
 
 
-def notification(head: Letterhead, order: Order, *, unsubscribe: str, now: int) -> EmailMessage:
+def notification(head: EmailIdentity, order: Delivery, *, unsubscribe: str, now: int) -> EmailMessage:
     """A notification, with the link that ends such e-mails in one click (RFC 8058)."""
     url = order.url or "/"
     link = f"{head.origin}{url}" if url.startswith("/") else url
@@ -39,7 +39,7 @@ def notification(head: Letterhead, order: Order, *, unsubscribe: str, now: int) 
     return _message(head, to=order.email or "", subject=order.title, text=text, id=order.id, now=now, headers=headers)
 
 
-def confirmation(head: Letterhead, *, to: str, name: str, link: str, now: int) -> EmailMessage:
+def confirmation(head: EmailIdentity, *, to: str, name: str, link: str, now: int) -> EmailMessage:
     """Ask whether an address is somebody's."""
     text = (
         f"Hello {name},\n\nis this your address? Then open this link within a day, and you can be told by e-mail "
@@ -48,7 +48,7 @@ def confirmation(head: Letterhead, *, to: str, name: str, link: str, now: int) -
     return _message(head, to=to, subject="Is this your e-mail address?", text=text, id=new_id(), now=now)
 
 
-def reset(head: Letterhead, *, to: str, name: str, link: str, now: int) -> EmailMessage:
+def reset(head: EmailIdentity, *, to: str, name: str, link: str, now: int) -> EmailMessage:
     """Let somebody choose a new password."""
     text = (
         f"Hello {name},\n\nyou, or somebody else, asked for a new password. Open this link within an hour to choose "
@@ -58,7 +58,14 @@ def reset(head: Letterhead, *, to: str, name: str, link: str, now: int) -> Email
 
 
 def _message(
-    head: Letterhead, *, to: str, subject: str, text: str, id: str, now: int, headers: Mapping[str, str] | None = None
+    head: EmailIdentity,
+    *,
+    to: str,
+    subject: str,
+    text: str,
+    id: str,
+    now: int,
+    headers: Mapping[str, str] | None = None,
 ) -> EmailMessage:
     # Not before the first mail: 0.7 MB.
     from email.policy import SMTP

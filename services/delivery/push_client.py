@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.delivery.base64url import decode
 from services.delivery.dns_resolver import NoSuchHost
-from services.delivery.push_endpoints import Endpoint, Endpoints, NotPublic
-from services.store.secret_file import kept_key
+from services.delivery.push_endpoints import Endpoint, NotPublic, PushEndpoints
+from services.store.secret_file import load_or_create
 
 if TYPE_CHECKING:
     from services.delivery.push_connections import PushConnections
@@ -30,7 +30,7 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PushMessage:
     """What is handed over: `ttl` in seconds, `urgency` and `topic` as RFC 8030 has them."""
 
     plain: bytes
@@ -40,17 +40,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PushResponse:
     """What a push service said: its status, and for how many seconds not to ask again, where it said that."""
 
     status: int
     retry_after: float | None
 
 
-class PushService:
+class PushClient:
     """One for the hub. The key is made when it is first asked for; `contact` is whom push services may write to."""
 
-    def __init__(self, endpoints: Endpoints, data_dir: Path, contact: str) -> None:
+    def __init__(self, endpoints: PushEndpoints, data_dir: Path, contact: str) -> None:
         self._endpoints, self._data_dir, self._contact = endpoints, data_dir, contact
         # Encryption and its library, which takes its time to load, stay off the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="push")
@@ -66,7 +66,7 @@ class PushService:
         """Whether this is a key that can be encrypted for."""
         return bool(await self._off_loop(partial(_is_point, p256dh)))
 
-    async def send(self, url: str, *, p256dh: str, auth: str, message: Message, now: int) -> Answer:
+    async def send(self, url: str, *, p256dh: str, auth: str, message: PushMessage, now: int) -> PushResponse:
         """Hand one message over; `now` in ms. Raises Unreachable, and Busy before anything was tried."""
         endpoint = self._endpoints.parse(url)
         try:
@@ -91,17 +91,17 @@ class PushService:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._endpoints.close()
 
-    async def _post(self, endpoint: Endpoint, body: bytes, headers: list[tuple[str, str]], now: int) -> Answer:
+    async def _post(self, endpoint: Endpoint, body: bytes, headers: list[tuple[str, str]], now: int) -> PushResponse:
         if self._connections is None:
             made = await self._off_loop(partial(_connect, self._endpoints))
             self._connections = self._connections or made
         status, answered = await self._connections.post(endpoint, headers, body)
-        return Answer(status, _retry_after(answered, now))
+        return PushResponse(status, _retry_after(answered, now))
 
     def _sealed(self, endpoint: Endpoint, p256dh: str, auth: str, plain: bytes, now: int) -> tuple[bytes, str]:
         from services.delivery import push_encryption as sealing
 
-        body = sealing.seal(plain, p256dh=decode(p256dh), auth=decode(auth))
+        body = sealing.encrypt(plain, p256dh=decode(p256dh), auth=decode(auth))
         signer = self._signed_by()
         subject, expires = self._contact, now + SIGNED_SECONDS
         return body, signer.authorization(audience=endpoint.origin, subject=subject, expires_at=expires)
@@ -110,14 +110,14 @@ class PushService:
         from services.delivery import push_encryption as sealing
 
         if self._signer is None:
-            self._signer = sealing.Signer(kept_key(self._data_dir / FILE_NAME, sealing.new_key))
+            self._signer = sealing.VapidSigner(load_or_create(self._data_dir / FILE_NAME, sealing.new_key))
         return self._signer
 
     async def _off_loop(self, work: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _connect(endpoints: Endpoints) -> "PushConnections":
+def _connect(endpoints: PushEndpoints) -> "PushConnections":
     from services.delivery.push_connections import PushConnections
 
     return PushConnections(endpoints)
@@ -127,13 +127,13 @@ def _is_point(p256dh: bytes) -> bool:
     from services.delivery import push_encryption as sealing
 
     try:
-        sealing.check(p256dh)
+        sealing.check_public_key(p256dh)
     except ValueError:
         return False
     return True
 
 
-def _headers(endpoint: Endpoint, authorization: str, message: Message) -> list[tuple[str, str]]:
+def _headers(endpoint: Endpoint, authorization: str, message: PushMessage) -> list[tuple[str, str]]:
     usual = endpoint.origin.rpartition("://")[2]
     headers = [
         ("Host", usual),

@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpcore2
 import httpx2
 
-from services.delivery.push_endpoints import Endpoint, Endpoints
+from services.delivery.push_endpoints import Endpoint, PushEndpoints
 
 # Seconds for each step of one request.
 CONNECT_SECONDS: Final = 5.0
@@ -20,12 +20,12 @@ ANSWER_BYTES: Final = 16 * 1024
 class PushConnections:
     """A pool of connections. Making one reads the certificates of those whom to trust, which blocks."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: PushEndpoints) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(trust_env=False),
             max_connections=CONNECTIONS,
             keepalive_expiry=30.0,
-            network_backend=_Checked(endpoints),
+            network_backend=_VerifiedBackend(endpoints),
         )
 
     async def post(
@@ -68,10 +68,10 @@ async def _plain_errors() -> AsyncIterator[None]:
         raise ConnectionError from error
 
 
-class _Checked(httpcore2.AsyncNetworkBackend):
+class _VerifiedBackend(httpcore2.AsyncNetworkBackend):
     """Connects to the very addresses that were checked: a name may lead elsewhere a moment later."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: PushEndpoints) -> None:
         self._endpoints = endpoints
         self._inner = httpcore2.AnyIOBackend()
 

@@ -21,7 +21,7 @@ RECORD_BYTES: Final = 4_096
 _CURVE = ec.SECP256R1()
 
 
-def seal(plain: bytes, *, p256dh: bytes, auth: bytes, salt: bytes | None = None, key: int | None = None) -> bytes:
+def encrypt(plain: bytes, *, p256dh: bytes, auth: bytes, salt: bytes | None = None, key: int | None = None) -> bytes:
     """One aes128gcm record (RFC 8188) for the browser with these keys; `salt` and `key` are random but in tests.
 
     Raises ValueError where `p256dh` is no point of the curve.
@@ -39,7 +39,7 @@ def seal(plain: bytes, *, p256dh: bytes, auth: bytes, salt: bytes | None = None,
     return header + AESGCM(content_key).encrypt(nonce, plain + b"\2", None)
 
 
-def check(p256dh: bytes) -> None:
+def check_public_key(p256dh: bytes) -> None:
     """Raises ValueError where this is no point of the curve."""
     _point(p256dh)
 
@@ -49,7 +49,7 @@ def new_key() -> str:
     return encode(ec.generate_private_key(_CURVE).private_numbers().private_value.to_bytes(32, "big"))
 
 
-class Signer:
+class VapidSigner:
     """Says who sends, by a key that was made once: a browser subscribes to that key. Raises ValueError for no key."""
 
     def __init__(self, key: str) -> None:

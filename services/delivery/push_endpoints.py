@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from services.delivery.dns_resolver import Busy, NoSuchHost, Resolve, Resolver
+from services.delivery.dns_resolver import DnsResolver, NoSuchHost, Resolve, ResolverBusy
 from services.delivery.public_addresses import is_public
 from services.delivery.push_subscriptions import ENDPOINT_LENGTH
 from services.errors import InvalidField, Overloaded
@@ -40,13 +40,13 @@ class Endpoint:
         return f"{self.scheme}://{self.host}" + ("" if self.port == usual else f":{self.port}")
 
 
-class Endpoints:
+class PushEndpoints:
     """Reads and checks them. `exempt` is the one origin that may be on this machine: a push service of a test."""
 
     def __init__(self, exempt: str | None, resolve: Resolve | None = None) -> None:
         self._exempt = exempt
-        self._checks = Resolver(CHECKS, resolve or _resolve, time.monotonic)
-        self._sends = Resolver(SENDS, resolve or _resolve, time.monotonic)
+        self._checks = DnsResolver(CHECKS, resolve or _resolve, time.monotonic)
+        self._sends = DnsResolver(SENDS, resolve or _resolve, time.monotonic)
 
     def parse(self, url: str) -> Endpoint:
         """The parts of an address as a browser gives it: https on its usual port, without a user.
@@ -89,7 +89,7 @@ class Endpoints:
             self._check_public(host, port, await self._checks.addresses(host.strip("[]"), port, user_id))
         except (NotPublic, NoSuchHost):
             raise _unsafe() from None
-        except Busy:
+        except ResolverBusy:
             raise Overloaded("Too many push services are being looked up; try again in a moment.") from None
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.delivery.queue import Order
+from services.delivery.queue import Delivery
 from services.notifications.schemas import Priority
 from services.times import DAY, HOUR
 
@@ -23,7 +23,7 @@ PLAIN_BYTES: Final = 4_096 - 86 - 16 - 1
 _encoder = msgspec.json.Encoder()
 
 
-def gone_at(order: Order) -> int:
+def expires_at(order: Delivery) -> int:
     """When it is of no use any more (ms)."""
     late = order.created_at + TTL_MS[order.priority]
     return late if order.expires_at is None else min(late, order.expires_at)
@@ -36,7 +36,7 @@ def topic(collapse_key: str | None) -> str | None:
     return base64.urlsafe_b64encode(hashlib.sha256(collapse_key.encode()).digest())[:32].decode()
 
 
-def payload(order: Order, *, origin: str, most: int = PLAIN_BYTES) -> bytes:
+def payload(order: Delivery, *, origin: str, most: int = PLAIN_BYTES) -> bytes:
     """A declarative push message in at most `most` bytes; the body is what is cut."""
     made = _payload(order, order.body, origin)
     if len(made) <= most:
@@ -50,7 +50,7 @@ def payload(order: Order, *, origin: str, most: int = PLAIN_BYTES) -> bytes:
     return _payload(order, order.body[:fits].rstrip() + "…", origin)
 
 
-def _payload(order: Order, body: str, origin: str) -> bytes:
+def _payload(order: Delivery, body: str, origin: str) -> bytes:
     def absolute(url: str | None) -> str:
         return f"{origin}{url or '/'}" if url is None or url.startswith("/") else url
 

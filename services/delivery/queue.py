@@ -11,14 +11,14 @@ from services.delivery import push_subscriptions as subscriptions
 from services.errors import Conflict
 from services.ids import new_id
 from services.notifications import quiet_hours as quiet
-from services.notifications.preferences import of_row
+from services.notifications.preferences import from_row
 from services.notifications.schemas import Category, Priority
-from services.schemas import Shape
-from services.tables import addresses, events, inboxes, notifications, preferences, pushes, users
-from services.tables import subscriptions as browsers
+from services.schemas import Schema
+from services.tables import deliveries, events, inboxes, notifications, preferences, users, verified_emails
+from services.tables import push_subscriptions as browsers
 from services.times import MINUTE, SECOND
 
-Ended = Literal["sent", "skipped", "failed"]
+Outcome = Literal["sent", "skipped", "failed"]
 
 # Whoever is looking gets no push; it is looked again after this time, in which a page tells what it has stored.
 LOOK_MS: Final = 35 * SECOND
@@ -26,8 +26,8 @@ LOOKS: Final = 3
 # An e-mail waits for a push that is still under way.
 AFTER_PUSH_MS: Final = MINUTE
 
-_p, _n, _s, _u = pushes.c, notifications.c, browsers.c, users.c
-_other = pushes.alias("other")
+_p, _n, _s, _u = deliveries.c, notifications.c, browsers.c, users.c
+_other = deliveries.alias("other")
 
 
 def _pushed(fate: str) -> Any:
@@ -46,7 +46,7 @@ _DUE = (
         *(_n.expires_at, _n.seen_at, _n.read_at, _n.archived_at, _n.hidden),
         *(_s.endpoint, _s.p256dh, _s.auth, _s.resume_at),
         *(preferences.c.choices, preferences.c.quiet),
-        *(_u.email, _u.name, _u.disabled_at, addresses.c.confirmed_at, inboxes.c.unread),
+        *(_u.email, _u.name, _u.disabled_at, verified_emails.c.confirmed_at, inboxes.c.unread),
         select(func.max(events.c.position)).where(events.c.subject == _p.notification_id).scalar_subquery().label("at"),
         _pushed("sent").label("sent"),
         _pushed("waiting").label("waiting"),
@@ -56,7 +56,7 @@ _DUE = (
     # Whoever has signed in on that browser since gets nothing of who was there before.
     .outerjoin(browsers, and_(_s.id == _p.subscription_id, _s.user_id == _p.user_id))
     .outerjoin(preferences, preferences.c.user_id == _p.user_id)
-    .outerjoin(addresses, and_(addresses.c.user_id == _p.user_id, addresses.c.email == _u.email))
+    .outerjoin(verified_emails, and_(verified_emails.c.user_id == _p.user_id, verified_emails.c.email == _u.email))
     .outerjoin(inboxes, inboxes.c.user_id == _p.user_id)
     .where(_p.due_at <= bindparam("now"), _p.user_id.not_in(bindparam("busy", expanding=True)))
     .order_by(_p.due_at)
@@ -64,13 +64,13 @@ _DUE = (
 )
 _waits = and_(_p.id == bindparam("which"), _p.due_at.is_not(None))
 _SETTLE = (
-    update(pushes)
+    update(deliveries)
     .where(_waits)
     .values(fate=bindparam("became"), reason=bindparam("why"), due_at=None, done_at=bindparam("at"))
 )
-_COUNT = update(pushes).where(_p.id == bindparam("which")).values(tries=_p.tries + 1)
+_COUNT = update(deliveries).where(_p.id == bindparam("which")).values(tries=_p.tries + 1)
 _LATER = (
-    update(pushes)
+    update(deliveries)
     .where(_waits)
     .values(
         due_at=bindparam("until"),
@@ -79,17 +79,17 @@ _LATER = (
         looks=_p.looks + bindparam("more_looks"),
     )
 )
-_TEST = insert(pushes)
+_TEST = insert(deliveries)
 _OLD_TESTS = (
     select(_p.id)
     .where(_p.notification_id.is_(None), _p.created_at < bindparam("before"), _p.due_at.is_(None))
     .limit(bindparam("most"))
 )
-_REMOVE = delete(pushes).where(_p.id.in_(bindparam("ids", expanding=True)))
+_REMOVE = delete(deliveries).where(_p.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Delivery:
     """One thing to send to one place, with all that says whether and how; a test has no notification.
 
     `position` is that of the event that told it to pages, if the log still has it; times are milliseconds.
@@ -139,7 +139,7 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Postpone:
     """It is not to be sent before `until` (ms), and why; `looked` when its reader was looking."""
 
     until: int
@@ -147,18 +147,18 @@ class Later:
     looked: bool = False
 
 
-class Tested(Shape, frozen=True):
+class TestResult(Schema, frozen=True):
     """How many browsers a test was sent to."""
 
     subscriptions: int
 
 
-def due(tx: Connection, *, now: int, busy: Sequence[str], limit: int) -> list[Order]:
+def load_due(tx: Connection, *, now: int, busy: Sequence[str], limit: int) -> list[Delivery]:
     """At most `limit` things that are due, the longest due first, none of these busy users."""
     return [_order(row, now) for row in tx.execute(_DUE, {"now": now, "busy": list(busy), "most": limit}).mappings()]
 
 
-def judge(order: Order, *, now: int, looking: bool, stored: int) -> Skip | Later | None:
+def decide(order: Delivery, *, now: int, looking: bool, stored: int) -> Skip | Postpone | None:
     """Why something is not sent, or not yet; None: send it now.
 
     `looking` says that its reader has touched something within the last minute; `stored` is the position up to which
@@ -174,23 +174,23 @@ def judge(order: Order, *, now: int, looking: bool, stored: int) -> Skip | Later
         if not order.wanted:
             return Skip("off")
         if order.quiet_until is not None and order.priority != "urgent":
-            return Later(order.quiet_until, "quiet hours")
+            return Postpone(order.quiet_until, "quiet hours")
     return _no_place(order, now) or _watched(order, now, looking, stored)
 
 
-def _no_place(order: Order, now: int) -> Skip | Later | None:
+def _no_place(order: Delivery, now: int) -> Skip | Postpone | None:
     if order.way == "push":
         if order.endpoint is None:
             return Skip("gone")
-        return Later(order.resume_at, "push service") if order.resume_at > now else None
+        return Postpone(order.resume_at, "push service") if order.resume_at > now else None
     if not order.confirmed:
         return Skip("nowhere")
     if order.pushed:
         return Skip("pushed")
-    return Later(now + AFTER_PUSH_MS, "push first") if order.pushing else None
+    return Postpone(now + AFTER_PUSH_MS, "push first") if order.pushing else None
 
 
-def _watched(order: Order, now: int, looking: bool, stored: int) -> Skip | Later | None:
+def _watched(order: Delivery, now: int, looking: bool, stored: int) -> Skip | Postpone | None:
     """Whoever was looking when it came is not disturbed, unless their stream died before it was theirs."""
     if order.notification_id is None or order.hidden:
         return None
@@ -198,26 +198,26 @@ def _watched(order: Order, now: int, looking: bool, stored: int) -> Skip | Later
         return Skip("looking")
     if not looking:
         return None
-    return Skip("looking") if order.looks >= LOOKS else Later(now + LOOK_MS, "looking", looked=True)
+    return Skip("looking") if order.looks >= LOOKS else Postpone(now + LOOK_MS, "looking", looked=True)
 
 
-def settle(tx: Connection, *, id: str, fate: Ended, reason: str | None, now: int) -> None:
+def record_outcome(tx: Connection, *, id: str, fate: Outcome, reason: str | None, now: int) -> None:
     """Note what became of it; of what was taken back in the meantime nothing."""
     tx.execute(_SETTLE, {"which": id, "became": fate, "why": reason, "at": now})
     if fate != "skipped":
         tx.execute(_COUNT, {"which": id})
 
 
-def later(tx: Connection, *, id: str, until: int, reason: str, tried: bool, looked: bool, now: int) -> None:
+def postpone(tx: Connection, *, id: str, until: int, reason: str, tried: bool, looked: bool, now: int) -> None:
     """Put it off until then (ms)."""
     tx.execute(
         _LATER, {"which": id, "until": until, "why": reason, "more_tries": int(tried), "more_looks": int(looked)}
     )
 
 
-def order_test(tx: Connection, *, user_id: str, now: int) -> Tested:
+def queue_test(tx: Connection, *, user_id: str, now: int) -> TestResult:
     """Send a test to each of a user's browsers. Raises Conflict where there is none."""
-    found = subscriptions.of_user(tx, user_id=user_id)
+    found = subscriptions.list_ids(tx, user_id=user_id)
     if not found:
         raise Conflict("No browser of yours takes push yet: turn it on in one first.")
     rows = [
@@ -233,10 +233,10 @@ def order_test(tx: Connection, *, user_id: str, now: int) -> Tested:
         for each in found
     ]
     tx.execute(_TEST, rows)
-    return Tested(subscriptions=len(found))
+    return TestResult(subscriptions=len(found))
 
 
-def old_tests(tx: Connection, *, before: int, limit: int) -> list[str]:
+def find_old_tests(tx: Connection, *, before: int, limit: int) -> list[str]:
     """At most `limit` tests that were over before `before` (ms); all else goes with its notification."""
     return list(tx.execute(_OLD_TESTS, {"before": before, "most": limit}).scalars())
 
@@ -246,7 +246,7 @@ def remove(tx: Connection, *, ids: Sequence[str]) -> None:
     tx.execute(_REMOVE, {"ids": list(ids)})
 
 
-def _order(row: Any, now: int) -> Order:
+def _order(row: Any, now: int) -> Delivery:
     place = {
         "id": row["id"],
         "user_id": row["user_id"],
@@ -267,11 +267,11 @@ def _order(row: Any, now: int) -> Order:
         "unread": row["unread"] or 0,
     }
     if row["notification_id"] is None:
-        return Order(**place)
-    wishes = of_row(row["choices"], row["quiet"])
+        return Delivery(**place)
+    wishes = from_row(row["choices"], row["quiet"])
     choice = wishes.categories[row["category"]]
     said = ("type", "category", "priority", "title", "body", "url", "icon", "collapse_key", "expires_at")
-    return Order(
+    return Delivery(
         **place,
         **{name: row[name] for name in said},
         actions=msgspec.json.decode(row["actions"]),

@@ -15,16 +15,16 @@ AT_ONCE: Final = 4
 WAITING: Final = 200
 
 
-class Refused(Exception):
+class PermanentFailure(Exception):
     """The mail server will not have this e-mail, now or later."""
 
 
-class Unsent(Exception):
+class TemporaryFailure(Exception):
     """The mail server could not be asked, or says: later."""
 
 
 @dataclass(frozen=True, slots=True)
-class MailServer:
+class SmtpSettings:
     """`smtp://` is upgraded to TLS where the server offers it, and must be before a password is sent elsewhere."""
 
     host: str
@@ -34,7 +34,7 @@ class MailServer:
     password: str | None
 
     @classmethod
-    def of(cls, url: str) -> "MailServer":
+    def of(cls, url: str) -> "SmtpSettings":
         """From `smtp[s]://[user:password@]host[:port]`."""
         parts = urlsplit(url)
         tls = parts.scheme == "smtps"
@@ -53,10 +53,10 @@ class MailServer:
         return False if self.tls else True if self.user is not None and not here else None
 
 
-class Mailer:
+class SmtpClient:
     """One for the hub; `server` is None where e-mail is off."""
 
-    def __init__(self, server: MailServer | None) -> None:
+    def __init__(self, server: SmtpSettings | None) -> None:
         self._server = server
         self._posted: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -73,7 +73,7 @@ class Mailer:
 
         server = self._server
         if server is None:
-            raise Refused("off")
+            raise PermanentFailure("off")
         try:
             await aiosmtplib.send(
                 message,
@@ -89,13 +89,13 @@ class Mailer:
             raise _failure(max(one.code for one in error.recipients)) from None
         except aiosmtplib.SMTPAuthenticationError as error:
             # The operator can put that right.
-            raise Unsent(f"status {error.code}") from None
+            raise TemporaryFailure(f"status {error.code}") from None
         except aiosmtplib.SMTPResponseException as error:
             raise _failure(error.code) from None
         except (aiosmtplib.SMTPException, OSError):  # a timeout is one
-            raise Unsent("mail server") from None
+            raise TemporaryFailure("mail server") from None
 
-    def post(self, message: EmailMessage) -> None:
+    def send_in_background(self, message: EmailMessage) -> None:
         """Send one that nobody waits for, once; dropped where too many are waiting already."""
         if len(self._posted) >= WAITING:
             self._log.warning("mail_dropped", waiting=len(self._posted))
@@ -115,10 +115,10 @@ class Mailer:
         async with self._room:
             try:
                 await self.send(message)
-            except (Refused, Unsent) as error:
+            except (PermanentFailure, TemporaryFailure) as error:
                 self._log.warning("mail_not_sent", error=str(error))
 
 
 def _failure(code: int) -> Exception:
     """RFC 5321, 4.2.1: what begins with a 5 is for good."""
-    return Refused(f"status {code}") if code >= 500 else Unsent(f"status {code}")
+    return PermanentFailure(f"status {code}") if code >= 500 else TemporaryFailure(f"status {code}")

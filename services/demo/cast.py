@@ -7,7 +7,7 @@ from services.schemas import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Someone:
+class DemoPerson:
     """A demo user."""
 
     name: str
@@ -22,7 +22,7 @@ class Someone:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class DemoBid:
     """A bid on a demo job; `price` in cents."""
 
     by: str
@@ -32,7 +32,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DemoJob:
     """A demo job; `owner`, `by` and `hired` are first names, `budget` in cents."""
 
     owner: str
@@ -42,30 +42,30 @@ class Work:
     budget: int
     category: str
     skills: tuple[str, ...]
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[DemoBid, ...] = ()
     hired: str | None = None
 
 
 PEOPLE = (
-    Someone("Maya Lindqvist", "client"),
-    Someone("Tomás Herrera", "client"),
-    Someone("Priya Raman", "client"),
-    Someone("Jonas Weber", "client"),
-    Someone("Amara Okafor", "freelancer", ("python", "postgresql", "api design")),
-    Someone("Luca Ferri", "freelancer", ("javascript", "css", "accessibility")),
-    Someone("Hana Sato", "freelancer", ("illustration", "branding", "figma")),
-    Someone("Dmitri Volkov", "freelancer", ("devops", "linux", "postgresql")),
-    Someone("Chloé Martin", "freelancer", ("copywriting", "translation", "french")),
-    Someone("Kwame Mensah", "freelancer", ("photography", "video editing")),
-    Someone("Sofia Novak", "freelancer", ("data analysis", "python", "excel")),
-    Someone("Robin Ekström", "admin"),
+    DemoPerson("Maya Lindqvist", "client"),
+    DemoPerson("Tomás Herrera", "client"),
+    DemoPerson("Priya Raman", "client"),
+    DemoPerson("Jonas Weber", "client"),
+    DemoPerson("Amara Okafor", "freelancer", ("python", "postgresql", "api design")),
+    DemoPerson("Luca Ferri", "freelancer", ("javascript", "css", "accessibility")),
+    DemoPerson("Hana Sato", "freelancer", ("illustration", "branding", "figma")),
+    DemoPerson("Dmitri Volkov", "freelancer", ("devops", "linux", "postgresql")),
+    DemoPerson("Chloé Martin", "freelancer", ("copywriting", "translation", "french")),
+    DemoPerson("Kwame Mensah", "freelancer", ("photography", "video editing")),
+    DemoPerson("Sofia Novak", "freelancer", ("data analysis", "python", "excel")),
+    DemoPerson("Robin Ekström", "admin"),
 )
 
 # Who talks: an owner, whom they hired, and somebody who asks; by first name.
 TALKERS = ("Tomás", "Hana", "Luca")
 
 WORKS = (
-    Work(
+    DemoJob(
         "Tomás",
         46,
         "Logo and colours for a neighbourhood bakery",
@@ -74,12 +74,14 @@ WORKS = (
         "Design",
         ("branding", "illustration"),
         (
-            Offer("Hana", 44, 58_000, "I have drawn for two cafés in town; sketches on Thursday, files a week later."),
-            Offer("Luca", 43, 45_000, "Happy to do a simple word mark that also works on the web."),
+            DemoBid(
+                "Hana", 44, 58_000, "I have drawn for two cafés in town; sketches on Thursday, files a week later."
+            ),
+            DemoBid("Luca", 43, 45_000, "Happy to do a simple word mark that also works on the web."),
         ),
         hired="Hana",
     ),
-    Work(
+    DemoJob(
         "Maya",
         40,
         "Move our shop's orders from spreadsheets to a database",
@@ -88,12 +90,14 @@ WORKS = (
         "Software",
         ("python", "postgresql"),
         (
-            Offer("Amara", 38, 230_000, "I would import them in a day, agree on the odd rows with you, then build it."),
-            Offer("Dmitri", 37.5, 250_000, "Database, backups and a small server included; I have done this before."),
-            Offer("Sofia", 30, 190_000, "The cleaning is the work here, and cleaning data is what I do all week."),
+            DemoBid(
+                "Amara", 38, 230_000, "I would import them in a day, agree on the odd rows with you, then build it."
+            ),
+            DemoBid("Dmitri", 37.5, 250_000, "Database, backups and a small server included; I have done this before."),
+            DemoBid("Sofia", 30, 190_000, "The cleaning is the work here, and cleaning data is what I do all week."),
         ),
     ),
-    Work(
+    DemoJob(
         "Priya",
         33,
         "Product photos of 40 ceramic pieces",
@@ -101,9 +105,9 @@ WORKS = (
         85_000,
         "Photography",
         ("photography",),
-        (Offer("Kwame", 31, 80_000, "Two days in my studio, retouched files the week after."),),
+        (DemoBid("Kwame", 31, 80_000, "Two days in my studio, retouched files the week after."),),
     ),
-    Work(
+    DemoJob(
         "Jonas",
         28,
         "Translate our handbook into French",
@@ -111,9 +115,9 @@ WORKS = (
         140_000,
         "Writing",
         ("translation", "french"),
-        (Offer("Chloé", 27, 135_000, "Native speaker; a chapter a day, and I will keep your glossary up to date."),),
+        (DemoBid("Chloé", 27, 135_000, "Native speaker; a chapter a day, and I will keep your glossary up to date."),),
     ),
-    Work(
+    DemoJob(
         "Maya",
         22,
         "Make our booking page usable with a keyboard",
@@ -122,11 +126,11 @@ WORKS = (
         "Software",
         ("javascript", "accessibility"),
         (
-            Offer("Luca", 21, 70_000, "I test with a screen reader as well and hand over a short report."),
-            Offer("Amara", 20, 75_000, "I can do this next week, with tests that keep it that way."),
+            DemoBid("Luca", 21, 70_000, "I test with a screen reader as well and hand over a short report."),
+            DemoBid("Amara", 20, 75_000, "I can do this next week, with tests that keep it that way."),
         ),
     ),
-    Work(
+    DemoJob(
         "Priya",
         17,
         "A dashboard of last year's sales",
@@ -134,9 +138,9 @@ WORKS = (
         90_000,
         "Data",
         ("data analysis", "excel"),
-        (Offer("Sofia", 15, 88_000, "A workbook with pivots, and the script that refreshes it."),),
+        (DemoBid("Sofia", 15, 88_000, "A workbook with pivots, and the script that refreshes it."),),
     ),
-    Work(
+    DemoJob(
         "Tomás",
         11,
         "Two-minute film about our bakery",
@@ -144,9 +148,9 @@ WORKS = (
         120_000,
         "Video",
         ("video editing",),
-        (Offer("Kwame", 9, 115_000, "One morning of filming and two rounds of changes."),),
+        (DemoBid("Kwame", 9, 115_000, "One morning of filming and two rounds of changes."),),
     ),
-    Work(
+    DemoJob(
         "Jonas",
         6,
         "Backups and monitoring for three small servers",
@@ -154,9 +158,9 @@ WORKS = (
         110_000,
         "Operations",
         ("linux", "devops"),
-        (Offer("Dmitri", 5, 105_000, "Daily backups with a restore that is tested every week, and alerts by mail."),),
+        (DemoBid("Dmitri", 5, 105_000, "Daily backups with a restore that is tested every week, and alerts by mail."),),
     ),
-    Work(
+    DemoJob(
         "Maya",
         3,
         "Rewrite our terms so that people understand them",
@@ -165,7 +169,7 @@ WORKS = (
         "Writing",
         ("copywriting",),
     ),
-    Work(
+    DemoJob(
         "Priya",
         1,
         "Icons for our app, 24 of them",

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, bindparam, select
 
 from services import tables as t
 from services.attachments import records as attachments
-from services.attachments.file_store import AttachmentFiles
-from services.attachments.records import File
-from services.attachments.thumbnails import look
+from services.attachments.file_store import FileStore
+from services.attachments.records import StoredFile
+from services.attachments.thumbnails import inspect
 from services.messages import groups as membership
 from services.messages import membership as standing
 from services.messages import receipts
 from services.messages import sending as messaging
-from services.messages.draft import To, Words
+from services.messages.draft import MessageDraft, Recipient
 from services.schemas import Person
 from services.times import DAY, HOUR, MINUTE
 
@@ -71,23 +71,23 @@ GROUP: Final = (
 )
 
 
-def make_files(files: AttachmentFiles) -> dict[str, File]:
+def make_files(files: FileStore) -> dict[str, StoredFile]:
     """Put the files that go along on disk, for `fill`. Blocks."""
     files.prepare()
     notes, sketch = files.draft(), files.draft()
     try:
         notes.write(_NOTES.encode())
         notes.finish()
-        files.keep(notes, None)
+        files.commit(notes, None)
         sketch.write(_sketch())
         sketch.finish()
-        looked = look(sketch.path, "image/png")
-        files.keep(sketch, looked.thumbnail)
+        looked = inspect(sketch.path, "image/png")
+        files.commit(sketch, looked.thumbnail)
     finally:
         notes.discard()
         sketch.discard()
-    text = File(hash=notes.hash, name=NOTES, type="text/plain", size=notes.size)
-    image = File(
+    text = StoredFile(hash=notes.hash, name=NOTES, type="text/plain", size=notes.size)
+    image = StoredFile(
         hash=sketch.hash,
         name=SKETCH,
         type="image/png",
@@ -99,21 +99,23 @@ def make_files(files: AttachmentFiles) -> dict[str, File]:
     return {NOTES: text, SKETCH: image}
 
 
-def fill(tx: Connection, *, owner: Person, hired: Person, asking: Person, files: Mapping[str, File], now: int) -> int:
+def fill(
+    tx: Connection, *, owner: Person, hired: Person, asking: Person, files: Mapping[str, StoredFile], now: int
+) -> int:
     """Let an owner talk with whom they hired, with somebody who asks, and with both; returns how many were made.
 
     What is there already stays as it is. `files` are those of `make_files`; without them nothing goes along.
     """
     made = 0
     for other, lines in ((hired, HIRED), (asking, ASKING)):
-        pair = standing.pair_of(owner.id, other.id)
+        pair = standing.direct_key(owner.id, other.id)
         if tx.execute(_TALKED, {"pair": pair}).first() is None:
             _talk(tx, (owner, other), lines, None, files, now)
             made += 1
     if tx.execute(_GROUP, {"maker": owner.id, "called": TEAM}).first() is None:
         began = now - DAY - HOUR
         ids = [hired.id, asking.id]
-        group = membership.make(tx, maker_id=owner.id, member_ids=ids, title=TEAM, now=began)
+        group = membership.create(tx, maker_id=owner.id, member_ids=ids, title=TEAM, now=began)
         _talk(tx, (owner, hired, asking), GROUP, group.id, files, now)
         made += 1
     return made
@@ -124,7 +126,7 @@ def _talk(
     people: Sequence[Person],
     lines: Sequence[Line],
     place: str | None,
-    files: Mapping[str, File],
+    files: Mapping[str, StoredFile],
     now: int,
 ) -> None:
     """All of it; whoever hears a line reads it before the next, so that only what was said last is unread."""
@@ -133,18 +135,18 @@ def _talk(
         at, sender = now - line.ago, people[line.who]
         if last is not None:
             for other in people:
-                receipts.read(tx, conversation_id=str(place), user_id=other.id, up_to=last, now=at - MINUTE)
-        to = To(recipient_id=people[1 - line.who].id) if place is None else To(conversation_id=place)
+                receipts.mark_read(tx, conversation_id=str(place), user_id=other.id, up_to=last, now=at - MINUTE)
+        to = Recipient(recipient_id=people[1 - line.who].id) if place is None else Recipient(conversation_id=place)
         sent = messaging.send(tx, sender=sender, to=to, words=_words(tx, sender, line, files, at), now=at).message
         place, last = sent.conversation_id, sent.id
 
 
-def _words(tx: Connection, sender: Person, line: Line, files: Mapping[str, File], at: int) -> Words:
+def _words(tx: Connection, sender: Person, line: Line, files: Mapping[str, StoredFile], at: int) -> MessageDraft:
     file = files.get(line.file or "")
     if file is None:
-        return Words(content=line.words)
-    added = attachments.add(tx, owner_id=sender.id, file=file, quota=0, now=at)
-    return Words(content=line.words, type="image" if file.thumbnail else "file", attachment_ids=[added.id])
+        return MessageDraft(content=line.words)
+    added = attachments.create(tx, owner_id=sender.id, file=file, quota=0, now=at)
+    return MessageDraft(content=line.words, type="image" if file.thumbnail else "file", attachment_ids=[added.id])
 
 
 def _sketch() -> bytes:

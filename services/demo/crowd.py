@@ -37,7 +37,7 @@ _KINDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Person:
     """A user of the crowd, by the key that later steps name them with."""
 
     key: str
@@ -48,7 +48,7 @@ class Made:
     since: int
 
 
-class Words:
+class TextGenerator:
     """Fills the gaps of the words, from a generator of its own."""
 
     def __init__(self, dice: random.Random) -> None:
@@ -92,7 +92,7 @@ class Words:
 def steps(*, now: int, currency: str, seed: int = 1) -> list[Step]:
     """The whole crowd's doings before `now` (ms), the oldest first."""
     dice = random.Random(seed)  # noqa: S311  # no secret
-    words = Words(dice)
+    words = TextGenerator(dice)
     clients = [_someone(dice, words, "client", number, now) for number in range(CLIENTS)]
     freelancers = [_someone(dice, words, "freelancer", number, now) for number in range(FREELANCERS)]
     lives: list[Step] = []
@@ -108,21 +108,27 @@ def steps(*, now: int, currency: str, seed: int = 1) -> list[Step]:
     return sorted((step for step in (*joins, *lives) if step.at < now - SILENCE), key=lambda step: step.at)
 
 
-def _someone(dice: random.Random, words: Words, role: Role, number: int, now: int) -> Made:
+def _someone(dice: random.Random, words: TextGenerator, role: Role, number: int, now: int) -> Person:
     trade = dice.choice(TRADES)
     skills = dice.sample(trade.skills, dice.randint(2, 4)) if role == "freelancer" else []
     since = now - REACH + round(REACH * 0.7 * dice.random() ** 2)
-    return Made(f"{role}-{number}", words.name(), role, trade, skills, since)
+    return Person(f"{role}-{number}", words.name(), role, trade, skills, since)
 
 
-def _join(one: Made, money: int) -> Step:
+def _join(one: Person, money: int) -> Step:
     # A little more than all their jobs will cost.
     about = {"name": one.name, "role": one.role, "skills": one.skills, "money": money + money // 4}
     return Step(at=one.since, act="join", by=one.key, makes=one.key, about=about)
 
 
 def _life(
-    dice: random.Random, words: Words, job: str, owner: Made, freelancers: Sequence[Made], at: int, currency: str
+    dice: random.Random,
+    words: TextGenerator,
+    job: str,
+    owner: Person,
+    freelancers: Sequence[Person],
+    at: int,
+    currency: str,
 ) -> Iterator[Step]:
     """One job from its posting to its end, or to where it still is."""
     trade = dice.choice((owner.trade, *TRADES))
@@ -148,7 +154,9 @@ def _life(
     yield from _work(dice, words, job, owner, bidders[winner], hired)
 
 
-def _work(dice: random.Random, words: Words, job: str, owner: Made, worker: Made, hired: int) -> Iterator[Step]:
+def _work(
+    dice: random.Random, words: TextGenerator, job: str, owner: Person, worker: Person, hired: int
+) -> Iterator[Step]:
     at = hired + dice.randrange(20 * MINUTE, DAY)
     if dice.random() < 0.05:
         yield _move(at, worker, job, "cancelled")
@@ -164,7 +172,9 @@ def _work(dice: random.Random, words: Words, job: str, owner: Made, worker: Made
     yield _move(at + dice.randrange(HOUR, 4 * DAY), owner, job, "completed")
 
 
-def _talk(dice: random.Random, words: Words, job: str, owner: Made, bidders: Sequence[Made], at: int) -> Iterator[Step]:
+def _talk(
+    dice: random.Random, words: TextGenerator, job: str, owner: Person, bidders: Sequence[Person], at: int
+) -> Iterator[Step]:
     for one in bidders[: dice.randrange(3)]:
         at += dice.randrange(20 * MINUTE, 8 * HOUR)
         yield Step(at=at, act="comment", by=one.key, on=job, about={"text": words.fill(dice.choice(COMMENTS))})
@@ -173,5 +183,5 @@ def _talk(dice: random.Random, words: Words, job: str, owner: Made, bidders: Seq
             yield Step(at=at, act="comment", by=owner.key, on=job, about={"text": words.fill(dice.choice(REPLIES))})
 
 
-def _move(at: int, by: Made, job: str, target: JobStatus, **more: str) -> Step:
+def _move(at: int, by: Person, job: str, target: JobStatus, **more: str) -> Step:
     return Step(at=at, act="move", by=by.key, on=job, about={"target": target, **more})

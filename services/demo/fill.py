@@ -8,9 +8,9 @@ from sqlalchemy import Connection, bindparam, select
 from services import tables as t
 from services.accounts import account_access as access
 from services.accounts import users
-from services.attachments.records import File
+from services.attachments.records import StoredFile
 from services.demo import conversations as demo_talk
-from services.demo.cast import PEOPLE, TALKERS, WORKS, Someone, Work
+from services.demo.cast import PEOPLE, TALKERS, WORKS, DemoJob, DemoPerson
 from services.jobs import bidding, hiring
 from services.jobs import posting as jobs
 from services.payments import wallet
@@ -31,7 +31,7 @@ def fill(
     password_hashes: Mapping[str, str],
     renew: bool,
     currency: str,
-    files: Mapping[str, File],
+    files: Mapping[str, StoredFile],
     now: int,
 ) -> int:
     """Make what is missing of the demo; what is there already stays as it is. Returns how many jobs were posted.
@@ -53,12 +53,12 @@ def fill(
 
 def is_filled(tx: Connection) -> bool:
     """Whether all demo users exist."""
-    return all(users.by_email(tx, email=someone.email) is not None for someone in PEOPLE)
+    return all(users.find_by_email(tx, email=someone.email) is not None for someone in PEOPLE)
 
 
-def _person(tx: Connection, someone: Someone, hashes: Mapping[str, str], renew: bool, now: int) -> Person:
+def _person(tx: Connection, someone: DemoPerson, hashes: Mapping[str, str], renew: bool, now: int) -> Person:
     kept = hashes[someone.email]
-    account = users.by_email(tx, email=someone.email)
+    account = users.find_by_email(tx, email=someone.email)
     if account is None:
         made = users.create(
             tx,
@@ -76,7 +76,7 @@ def _person(tx: Connection, someone: Someone, hashes: Mapping[str, str], renew: 
     return Person(id=account.user.id, name=account.user.name)
 
 
-def _post(tx: Connection, work: Work, known: Mapping[str, Person], currency: str, now: int) -> None:
+def _post(tx: Connection, work: DemoJob, known: Mapping[str, Person], currency: str, now: int) -> None:
     job = jobs.post(
         tx,
         owner=known[work.owner],

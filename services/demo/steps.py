@@ -11,7 +11,7 @@ from services.accounts import users
 from services.jobs import bidding, comments, hiring
 from services.jobs import posting as jobs
 from services.jobs import status_change as moving
-from services.jobs.lifecycle import Terms
+from services.jobs.lifecycle import Deadlines
 from services.payments import wallet
 from services.schemas import Person
 from services.times import DAY
@@ -36,14 +36,14 @@ class Step(msgspec.Struct, frozen=True):
     about: dict[str, Any] = {}
 
 
-def play(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str], now: int) -> dict[str, str]:
+def replay(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str], now: int) -> dict[str, str]:
     """Play steps in their order; `known` are the ids of earlier ones by key. Returns the ids of what they made.
 
     Every review begins `now`, or the hub would at once complete what was handed in long ago, before its owner does.
     """
     made: dict[str, str] = {}
     ids = {**known}
-    names = users.names(tx, ids=list({ids[step.by] for step in steps if step.by in ids}))
+    names = users.load_names(tx, ids=list({ids[step.by] for step in steps if step.by in ids}))
     for step in steps:
         if step.act == "join":
             new = _join(tx, step)
@@ -56,7 +56,7 @@ def play(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str], now
     return made
 
 
-def is_there(tx: Connection) -> bool:
+def has_crowd(tx: Connection) -> bool:
     """Whether there is a crowd already."""
     return tx.execute(_CROWD, {"which": f"client-0@{DOMAIN}"}).first() is not None
 
@@ -86,11 +86,11 @@ def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
         case "bid":
             return bidding.place(tx, job_id=on, freelancer=by, **about, now=at).id
         case "comment":
-            return comments.add(tx, job_id=on, author=by, **about, now=at).id
+            return comments.create(tx, job_id=on, author=by, **about, now=at).id
         case "hire":
             hiring.hire(tx, bid_id=on, owner_id=by.id, now=at)
         case _:
-            terms = Terms(review_ms=now - at + REVIEW_MS, delivery_ms=DELIVERY_MS)
+            terms = Deadlines(review_ms=now - at + REVIEW_MS, delivery_ms=DELIVERY_MS)
             # Whose move it is follows from who owns the job and who is hired.
-            moving.move(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
+            moving.change_status(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
     return on

@@ -12,33 +12,33 @@ ROLES = ("client", "freelancer", "admin")
 _ROLE_CHANNELS = ("role:client", "role:freelancer")
 
 
-def of_user(user_id: str) -> str:
+def user_channel(user_id: str) -> str:
     """The private channel of one user."""
     return f"user:{user_id}"
 
 
-def of_role(role: str) -> str:
+def role_channel(role: str) -> str:
     """The channel that everybody of a role hears."""
     return f"role:{role}"
 
 
-def user_of(channel: str) -> str | None:
+def user_of_channel(channel: str) -> str | None:
     """The user a private channel belongs to, None for a shared one."""
     return channel.removeprefix("user:") if channel.startswith("user:") else None
 
 
-def audible(user_id: str, role: str) -> tuple[str, ...]:
+def allowed_channels(user_id: str, role: str) -> tuple[str, ...]:
     """Every channel this user may hear, their own first."""
-    own, shared = of_user(user_id), (JOBS, ANNOUNCEMENTS)
-    return (own, *shared, of_role(role)) if of_role(role) in _ROLE_CHANNELS else (own, *shared)
+    own, shared = user_channel(user_id), (JOBS, ANNOUNCEMENTS)
+    return (own, *shared, role_channel(role)) if role_channel(role) in _ROLE_CHANNELS else (own, *shared)
 
 
-def readable(user_id: str, role: str, asked: Sequence[str] | None) -> tuple[str, ...]:
+def resolve_channels(user_id: str, role: str, asked: Sequence[str] | None) -> tuple[str, ...]:
     """The channels a stream listens to: all the user may hear, or those of them that were asked for.
 
     Raises InvalidField (unknown channel) and Forbidden.
     """
-    allowed = audible(user_id, role)
+    allowed = allowed_channels(user_id, role)
     if asked is None:
         return allowed
     for name in asked:
@@ -54,5 +54,5 @@ def is_channel(name: str) -> bool:
     """Whether a name has the form of a channel that streams can listen to."""
     if name in (JOBS, ANNOUNCEMENTS) or name in _ROLE_CHANNELS:
         return True
-    user_id = user_of(name)
+    user_id = user_of_channel(name)
     return user_id is not None and 1 <= len(user_id) <= 64 and user_id.replace("-", "").isalnum()

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, bindparam, delete, func, literal, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services.database import outbox
-from services.database.statements import Prepared, as_list, each_of
-from services.tables import events, trims
+from services.database.statements import Statement, json_values, to_json_list
+from services.tables import events, trim_marks
 
 # Looks within one read; each is at so many channels, or so many new events: some 10 ms, mostly less than 1.
 _LOOKS: Final = 10
@@ -16,22 +16,22 @@ _LOOK_CHANNELS: Final = 20
 _LOOK_EVENTS: Final = 1_000
 _NO_LIMIT: Final = 2**62
 
-_TOO_OLD = Prepared(
+_TOO_OLD = Statement(
     select(events.c.channel, events.c.position)
     .where(events.c.created_at < bindparam("before"))
     .order_by(events.c.created_at)
     .limit(bindparam("most"))
 )
 # Along the index, past all events of the channels between.
-_NEXT_CHANNEL = Prepared(
+_NEXT_CHANNEL = Statement(
     select(func.min(events.c.channel).label("channel")).where(events.c.channel > bindparam("past"))
 )
-_WRITTEN_TO = Prepared(
+_WRITTEN_TO = Statement(
     select(events.c.channel)
     .where(events.c.position > bindparam("past"), events.c.position <= bindparam("upto"))
     .distinct()
 )
-_asked = each_of("channels")
+_asked = json_values("channels")
 _cut = (
     select(events.c.position)
     .where(events.c.channel == _asked.c.value)
@@ -40,28 +40,28 @@ _cut = (
     .offset(bindparam("keep"))
     .scalar_subquery()
 )
-_CUTS = Prepared(select(_asked.c.value.label("channel"), _cut.label("cut")))
-_OLDEST_OF = Prepared(
+_CUTS = Statement(select(_asked.c.value.label("channel"), _cut.label("cut")))
+_OLDEST_OF = Statement(
     select(events.c.position)
     .where(events.c.channel == bindparam("one"), events.c.position <= bindparam("cut"))
     .order_by(events.c.position)
     .limit(bindparam("most"))
 )
-_NTH_NEXT = Prepared(
+_NTH_NEXT = Statement(
     select(events.c.position)
     .where(events.c.position > bindparam("past"))
     .order_by(events.c.position)
     .limit(literal(1))
     .offset(bindparam("earlier"))
 )
-_mark = upsert(trims)
+_mark = upsert(trim_marks)
 _RAISE_MARK = _mark.on_conflict_do_update(
-    index_elements=[trims.c.channel], set_={"position": func.max(trims.c.position, _mark.excluded.position)}
+    index_elements=[trim_marks.c.channel], set_={"position": func.max(trim_marks.c.position, _mark.excluded.position)}
 )
 _REMOVE = delete(events).where(events.c.position == bindparam("at"))
 
 
-class LogTrim:
+class LogRetention:
     """Finds it. After a start each channel is looked at once, from then on those that something was written to.
 
     A look costs what a channel keeps, so one channel is not looked at again for each of its events.
@@ -76,15 +76,15 @@ class LogTrim:
         # What was written up to here has been looked at, or will be with its channel; None before the first look.
         self._past: int | None = None
 
-    def find(self, tx: Connection, /, *, now: int, limit: int) -> list[tuple[str, int]]:
+    def find_due(self, tx: Connection, /, *, now: int, limit: int) -> list[tuple[str, int]]:
         """At most `limit` (channel, position) that are due."""
-        if self._age and (old := too_old(tx, before=now - self._age, limit=limit)):
+        if self._age and (old := find_expired(tx, before=now - self._age, limit=limit)):
             return old
         if self._past is None:
             self._past = outbox.head(tx)[0]
         for _ in range(_LOOKS):
             channels, upto = self._next(tx)
-            if found := crowded(tx, channels=channels, keep=self._keep, limit=limit):
+            if found := find_over_limit(tx, channels=channels, keep=self._keep, limit=limit):
                 # What goes now lets the rest of them be found next time.
                 return found
             if not channels:
@@ -103,18 +103,18 @@ class LogTrim:
         return written_to(tx, past=past, upto=upto), upto
 
 
-def too_old(tx: Connection, *, before: int, limit: int) -> list[tuple[str, int]]:
+def find_expired(tx: Connection, *, before: int, limit: int) -> list[tuple[str, int]]:
     """At most `limit` (channel, position) from before `before` (ms), the oldest first."""
-    return [(row.channel, row.position) for row in _TOO_OLD.rows(tx, {"before": before, "most": limit})]
+    return [(row.channel, row.position) for row in _TOO_OLD.all(tx, {"before": before, "most": limit})]
 
 
-def crowded(tx: Connection, *, channels: Sequence[str], keep: int, limit: int) -> list[tuple[str, int]]:
+def find_over_limit(tx: Connection, *, channels: Sequence[str], keep: int, limit: int) -> list[tuple[str, int]]:
     """At most `limit` (channel, position) of these channels beyond the newest `keep` of each."""
     found: list[tuple[str, int]] = []
-    for channel, cut in _CUTS.rows(tx, {"channels": as_list(channels), "keep": keep}) if channels else ():
+    for channel, cut in _CUTS.all(tx, {"channels": to_json_list(channels), "keep": keep}) if channels else ():
         if cut is not None and len(found) < limit:
             oldest = {"one": channel, "cut": cut, "most": limit - len(found)}
-            found += [(channel, row.position) for row in _OLDEST_OF.rows(tx, oldest)]
+            found += [(channel, row.position) for row in _OLDEST_OF.all(tx, oldest)]
     return found
 
 
@@ -131,10 +131,10 @@ def channels_after(tx: Connection, *, channel: str, most: int) -> list[str]:
 
 def written_to(tx: Connection, *, past: int, upto: int) -> list[str]:
     """The channels of the events past `past` and not past `upto`."""
-    return [row.channel for row in _WRITTEN_TO.rows(tx, {"past": past, "upto": upto})]
+    return [row.channel for row in _WRITTEN_TO.all(tx, {"past": past, "upto": upto})]
 
 
-def trim(tx: Connection, *, rows: Sequence[tuple[str, int]]) -> None:
+def delete_and_mark(tx: Connection, *, rows: Sequence[tuple[str, int]]) -> None:
     """Remove these events, and raise their channels' trim marks in the same transaction."""
     if not rows:
         return

@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.database.statements import Prepared
+from services.database.statements import Statement
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
 from services.jobs import events as job_events
@@ -15,10 +15,10 @@ from services.notifications import inbox as notifications
 from services.payments import amounts as money
 from services.schemas import Person
 from services.tables import bids, jobs, users
-from services.times import render
+from services.times import to_rfc3339
 
 # Those who are not hired are all told in the transaction of the hire, which everybody else waits for.
-MOST_BIDS: Final = 1_000
+MAX_BIDS: Final = 1_000
 # What a bid says that was made by taking a job at once.
 AT_ONCE: Final = "Accepted at the budget."
 
@@ -40,7 +40,7 @@ _OWN_BID = (
     .join(users, users.c.id == _j.owner_id)
     .where(_b.id == bindparam("which"), _b.freelancer_id == bindparam("who"), _j.status != "deleted")
 )
-_REJECT_PENDING = Prepared(
+_REJECT_PENDING = Statement(
     update(bids)
     .where(_b.job_id == bindparam("job"), _IS_PENDING)
     .values(status="rejected", rejected_at=bindparam("at"))
@@ -81,17 +81,17 @@ def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, pric
         status="pending",
         hired_at=None,
         rejected_at=None,
-        created_at=render(now),
+        created_at=to_rfc3339(now),
     )
 
 
-def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int, now: int) -> str:
+def place_at_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int, now: int) -> str:
     """A pending bid at the job's budget, in place of one they may have; its id. Nobody is told: a hire comes next.
 
     Raises GigNotOpen, and Conflict where the budget is another: somebody was faster.
     """
     if not tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": 1}).rowcount:
-        raise job_moves.too_late(tx, job_id=job_id)
+        raise job_moves.conflict_error(tx, job_id=job_id)
     if tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount:
         tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": -1})
     return _add(tx, job_id, freelancer_id, AT_ONCE, budget, now)
@@ -99,7 +99,7 @@ def offer_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: int
 
 def reject_pending(tx: Connection, *, job_id: str, now: int) -> list[str]:
     """Reject the bids that are still pending; who made them. They are to be told by whoever calls."""
-    return [freelancer_id for (freelancer_id,) in _REJECT_PENDING.rows(tx, {"job": job_id, "at": now})]
+    return [freelancer_id for (freelancer_id,) in _REJECT_PENDING.all(tx, {"job": job_id, "at": now})]
 
 
 def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> None:
@@ -139,8 +139,8 @@ def _biddable(job: Row[*tuple[Any, ...]] | None, freelancer: Person) -> Row[*tup
         raise Conflict("This job takes no more bids.", status=job.status)
     if job.own_bid_id is not None:
         raise _second()
-    if job.bid_count >= MOST_BIDS:
-        raise Conflict(f"This job has {MOST_BIDS:,} bids and can take no more.", status=job.status)
+    if job.bid_count >= MAX_BIDS:
+        raise Conflict(f"This job has {MAX_BIDS:,} bids and can take no more.", status=job.status)
     return job
 
 
@@ -151,13 +151,13 @@ def _second() -> Conflict:
 def _tell_owner(
     tx: Connection, job: Row[*tuple[Any, ...]], job_id: str, bid_id: str, freelancer: Person, price: int, now: int
 ) -> None:
-    notifications.add(
+    notifications.deliver_fields(
         tx,
         user_id=job.owner_id,
         type="bid_received",
         category="bid",
         title=f"New bid on {job.title}",
-        body=f"{freelancer.name} offers to do it for {money.render(price, job.currency)}.",
+        body=f"{freelancer.name} offers to do it for {money.format_amount(price, job.currency)}.",
         data={
             "jobId": job_id,
             "bidId": bid_id,
@@ -166,8 +166,8 @@ def _tell_owner(
             "price": price,
             "currency": job.currency,
         },
-        url=job_events.url_of(job_id),
+        url=job_events.job_url(job_id),
         icon="📝",
-        invalidates=[job_events.key_of(job_id)],
+        invalidates=[job_events.cache_key(job_id)],
         now=now,
     )

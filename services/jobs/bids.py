@@ -10,7 +10,7 @@ from services.jobs.schemas import Bid
 from services.pagination import Page
 from services.schemas import Person
 from services.tables import bids, jobs, users
-from services.times import render, render_optional
+from services.times import to_rfc3339, to_rfc3339_or_none
 
 _b = bids.c
 
@@ -44,7 +44,7 @@ _OWN_OF_JOB = _list(_b.job_id == bindparam("which"), _b.freelancer_id == bindpar
 _OWN = _list(_b.freelancer_id == bindparam("who")).join(jobs, and_(jobs.c.id == _b.job_id, jobs.c.status != "deleted"))
 
 
-def show(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
+def to_schema(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
     """A row with `COLUMNS` as its freelancer and the job's owner see it."""
     return Bid(
         id=row.id,
@@ -53,14 +53,14 @@ def show(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
         message=row.message,
         price=row.price,
         status=row.status,
-        hired_at=render_optional(row.hired_at),
-        rejected_at=render_optional(row.rejected_at),
-        created_at=render(row.created_at),
+        hired_at=to_rfc3339_or_none(row.hired_at),
+        rejected_at=to_rfc3339_or_none(row.rejected_at),
+        created_at=to_rfc3339(row.created_at),
     )
 
 
-def page_of_job(
-    tx: Connection, *, job_id: str, reader_id: str, limit: int = pages.USUAL, after: str | None = None
+def list_for_job(
+    tx: Connection, *, job_id: str, reader_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Bid]:
     """A page of a job's bids, the newest first: all for its owner, for anybody else their own.
 
@@ -69,20 +69,20 @@ def page_of_job(
     owner_id = tx.execute(_OWNER, {"which": job_id}).scalar_one_or_none()
     if owner_id is None:
         raise NotFound
-    asked = {"which": job_id, "below": pages.seq_before(after), "most": limit + 1}
+    asked = {"which": job_id, "below": pages.seq_from_token(after), "most": limit + 1}
     if owner_id == reader_id:
         return _page(tx, _OF_JOB, asked, limit)
     return _page(tx, _OWN_OF_JOB, {**asked, "who": reader_id}, limit)
 
 
-def page_of_freelancer(
-    tx: Connection, *, freelancer_id: str, limit: int = pages.USUAL, after: str | None = None
+def list_for_freelancer(
+    tx: Connection, *, freelancer_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Bid]:
     """A page of a freelancer's bids on all jobs but deleted ones, the newest first. Raises InvalidField."""
-    asked = {"who": freelancer_id, "below": pages.seq_before(after), "most": limit + 1}
+    asked = {"who": freelancer_id, "below": pages.seq_from_token(after), "most": limit + 1}
     return _page(tx, _OWN, asked, limit)
 
 
 def _page(tx: Connection, statement: Select[*tuple[Any, ...]], asked: dict[str, Any], limit: int) -> Page[Bid]:
     rows = tx.execute(statement, asked).all()
-    return pages.page(rows, limit=limit, show=lambda row: show(row, row.freelancer_name), key=lambda row: row.seq)
+    return pages.page(rows, limit=limit, show=lambda row: to_schema(row, row.freelancer_name), key=lambda row: row.seq)

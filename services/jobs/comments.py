@@ -10,15 +10,15 @@ from services.ids import new_id
 from services.jobs import events as job_events
 from services.jobs.schemas import Comment
 from services.notifications import inbox as notifications
-from services.notifications.draft import Letter
+from services.notifications.draft import NotificationDraft
 from services.pagination import Page
 from services.schemas import Person
 from services.tables import comments, jobs, users
-from services.times import render
+from services.times import to_rfc3339
 
 # Of those who commented before, so many are told, the latest first, looked for in so many comments: the transaction
 # that tells them is one that everybody else waits for.
-MOST_TOLD: Final = 100
+MAX_NOTIFIED: Final = 100
 _LOOKED_AT: Final = 1_000
 # What a notification quotes of a comment.
 _QUOTED: Final = 200
@@ -37,7 +37,7 @@ _PAGE = (
 )
 
 
-def add(tx: Connection, *, job_id: str, author: Person, text: str, now: int) -> Comment:
+def create(tx: Connection, *, job_id: str, author: Person, text: str, now: int) -> Comment:
     """Comment on a job, whatever has become of it, and tell its owner and the latest who commented before.
 
     Raises NotFound.
@@ -48,15 +48,17 @@ def add(tx: Connection, *, job_id: str, author: Person, text: str, now: int) -> 
     told = _to_tell(tx, job_id, job.owner_id, author.id)
     row = {"id": new_id(), "job_id": job_id, "author_id": author.id, "text": text, "created_at": now}
     tx.execute(_ADD, row)
-    comment = Comment(id=str(row["id"]), job_id=job_id, author=author, text=text, created_at=render(now))
+    comment = Comment(id=str(row["id"]), job_id=job_id, author=author, text=text, created_at=to_rfc3339(now))
     if told:
-        notifications.add_many(tx, user_ids=told, letter=_letter(job.title, comment), now=now)
+        notifications.deliver_to_all(tx, user_ids=told, letter=_letter(job.title, comment), now=now)
     return comment
 
 
-def page(tx: Connection, *, job_id: str, limit: int = pages.USUAL, after: str | None = None) -> Page[Comment]:
+def list_comments(
+    tx: Connection, *, job_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+) -> Page[Comment]:
     """A page of a job's comments, the newest first. Raises NotFound when there is no such job, and InvalidField."""
-    asked = {"which": job_id, "below": pages.seq_before(after), "most": limit + 1}
+    asked = {"which": job_id, "below": pages.seq_from_token(after), "most": limit + 1}
     if tx.execute(_JOB, {"which": job_id}).one_or_none() is None:
         raise NotFound
     return pages.page(tx.execute(_PAGE, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
@@ -65,7 +67,7 @@ def page(tx: Connection, *, job_id: str, limit: int = pages.USUAL, after: str | 
 def _to_tell(tx: Connection, job_id: str, owner_id: str, author_id: str) -> list[str]:
     """Each once and the author not; in the order of users in which everybody locks inboxes."""
     latest = tx.execute(_LATEST, {"which": job_id, "most": _LOOKED_AT}).scalars()
-    others = [user_id for user_id in dict.fromkeys(latest) if user_id not in (owner_id, author_id)][:MOST_TOLD]
+    others = [user_id for user_id in dict.fromkeys(latest) if user_id not in (owner_id, author_id)][:MAX_NOTIFIED]
     return sorted(others if owner_id == author_id else [owner_id, *others])
 
 
@@ -75,12 +77,12 @@ def _show(row: Row[*tuple[Any, ...]]) -> Comment:
         job_id=row.job_id,
         author=Person(id=row.author_id, name=row.author_name),
         text=row.text,
-        created_at=render(row.created_at),
+        created_at=to_rfc3339(row.created_at),
     )
 
 
-def _letter(title: str, comment: Comment) -> Letter:
-    return Letter(
+def _letter(title: str, comment: Comment) -> NotificationDraft:
+    return NotificationDraft(
         type="comment",
         category="comment",
         title=f"New comment on {title}",
@@ -91,9 +93,9 @@ def _letter(title: str, comment: Comment) -> Letter:
             "title": title,
             "author": {"id": comment.author.id, "name": comment.author.name},
         },
-        url=job_events.url_of(comment.job_id),
+        url=job_events.job_url(comment.job_id),
         icon="💬",
-        invalidates=[job_events.key_of(comment.job_id)],
+        invalidates=[job_events.cache_key(comment.job_id)],
     )
 
 

@@ -10,7 +10,7 @@ from services.errors import Conflict, NotFound
 from services.jobs import closing
 from services.jobs import lifecycle as life
 from services.jobs import transitions as job_moves
-from services.jobs.transitions import Moved
+from services.jobs.transitions import TransitionResult
 from services.tables import freezes, jobs
 from services.times import HOUR
 
@@ -37,13 +37,13 @@ _DUE = (
 )
 
 
-class DueJobs:
+class DeadlineFinder:
     """Finds the jobs that are due, and leaves those alone for a while that could not be settled."""
 
     def __init__(self) -> None:
         self._put_off: dict[str, int] = {}
 
-    def find(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+    def find_due(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
         """Jobs that are due, the longest due first: as many as make about `limit` rows, one at least."""
         # Not a time that a clock set back has made far away, either.
         self._put_off = {job_id: at for job_id, at in self._put_off.items() if now < at <= now + RETRY_MS}
@@ -56,26 +56,26 @@ class DueJobs:
             found.append(job_id)
         return found
 
-    def put_off(self, job_id: str, now: int) -> None:
+    def postpone(self, job_id: str, now: int) -> None:
         """This one failed: the others must not wait for it."""
         self._put_off[job_id] = now + RETRY_MS
         if len(self._put_off) > MOST_PUT_OFF:
             del self._put_off[next(iter(self._put_off))]
 
 
-def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[Moved]:
+def process_due(tx: Connection, /, *, found: Sequence[str], now: int) -> list[TransitionResult]:
     """Bring these jobs to where they are due; one that somebody else has moved or changed since stays as it is."""
     return [moved for job_id in found if (moved := _settle(tx, job_id, now)) is not None]
 
 
-def _settle(tx: Connection, job_id: str, now: int) -> Moved | None:
+def _settle(tx: Connection, job_id: str, now: int) -> TransitionResult | None:
     try:
-        job = job_moves.standing(tx, job_id=job_id)
-        move = life.due(job, now=now)
+        job = job_moves.load_state(tx, job_id=job_id)
+        move = life.due_transition(job, now=now)
         if move is None:
             return None
         if move.act == "complete":
-            return Moved(closing.complete(tx, job, now=now), move.act, job, job.worker)
-        return Moved(closing.end(tx, job, "expired", now=now), move.act, job)
+            return TransitionResult(closing.complete(tx, job, now=now), move.act, job, job.hired_freelancer)
+        return TransitionResult(closing.close_with_refund(tx, job, "expired", now=now), move.act, job)
     except (NotFound, Conflict):
         return None

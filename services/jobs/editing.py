@@ -30,12 +30,12 @@ _EDIT = (
     update(rows)
     .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("old_budget"))
     .values({column: bindparam(f"new_{column.name}") for column in _EDITABLE})
-    .values(held=bindparam("new_budget"), due_at=bindparam("new_expires_at"), **job_events.CHANGED)
+    .values(held=bindparam("new_budget"), due_at=bindparam("new_expires_at"), **job_events.DEBOUNCE_VALUES)
     .returning(*job_events.CHANGED_COLUMNS)
 )
 
 
-class Edit(Struct, frozen=True, kw_only=True):
+class JobEdit(Struct, frozen=True, kw_only=True):
     """What to change of a job; the rest stays. `budget` is in minor units, `expires_at` in ms."""
 
     title: str | UnsetType = UNSET
@@ -50,10 +50,10 @@ class Edit(Struct, frozen=True, kw_only=True):
         """The new values of a row's columns. Raises InvalidField: an expiry that has passed, a text too long."""
         given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
         jobs.check_expiry(given.get("expires_at"), now)
-        return given | jobs.words(given)
+        return given | jobs.normalize_text(given)
 
 
-def edit(tx: Connection, *, job_id: str, owner_id: str, edit: Edit, now: int) -> Job:
+def edit(tx: Connection, *, job_id: str, owner_id: str, edit: JobEdit, now: int) -> Job:
     """Change one's own open job. The hold follows the budget; bids stay as they are.
 
     Raises NotFound, Forbidden, Conflict (not open), InvalidField, InsufficientFunds and BooksFrozen.
@@ -69,12 +69,12 @@ def edit(tx: Connection, *, job_id: str, owner_id: str, edit: Edit, now: int) ->
     new = {**tx.execute(_AS_IT_IS, {"which": job_id}).mappings().one(), **given}
     more = new["budget"] - job.budget
     if more:
-        wallet.require(tx, user_id=owner_id, amount=more)
+        wallet.require_funds(tx, user_id=owner_id, amount=more)
     asked = {f"new_{name}": value for name, value in new.items()}
     row = tx.execute(
         _EDIT, {"which": job_id, "old_budget": job.budget, **asked, **job_events.changed_at(now)}
     ).one_or_none()
     if row is None:
-        raise Conflict("This job has changed just now.", status=job_moves.status(tx, job_id=job_id))
-    wallet.hold_instead(tx, owner_id=owner_id, job_id=job_id, old=job.budget, new=new["budget"], now=now)
-    return job_events.changed(tx, row, job.owner.name, now=now)
+        raise Conflict("This job has changed just now.", status=job_moves.load_status(tx, job_id=job_id))
+    wallet.change_hold(tx, owner_id=owner_id, job_id=job_id, old=job.budget, new=new["budget"], now=now)
+    return job_events.publish_changed(tx, row, job.owner.name, now=now)

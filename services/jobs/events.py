@@ -12,10 +12,10 @@ from services.event_log import channels
 from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import jobs, users
-from services.times import SECOND, render, render_optional
+from services.times import SECOND, to_rfc3339, to_rfc3339_or_none
 
 # Bids that come and go, and edits, within this time after a telling are told together, at its end.
-QUIET_MS: Final = SECOND
+DEBOUNCE_MS: Final = SECOND
 
 _j = jobs.c
 
@@ -41,7 +41,7 @@ COLUMNS: Final = (
 # Told long enough ago; or, where the clock was set back, in a future that must not silence a job for hours.
 _LOUD = or_(_j.quiet_until <= bindparam("at"), _j.quiet_until > bindparam("until"))
 # What an UPDATE of an open job sets beside what it is for, and returns, so that `changed` can tell it.
-CHANGED: Final[Mapping[str, Any]] = {
+DEBOUNCE_VALUES: Final[Mapping[str, Any]] = {
     "updated_at": bindparam("at"),
     "quiet_until": case((_LOUD, bindparam("until")), else_=_j.quiet_until),
     "untold": case((_LOUD, 0), else_=1),
@@ -50,7 +50,7 @@ CHANGED_COLUMNS: Final = (*COLUMNS, _j.untold)
 _COUNT_BIDS = (
     update(jobs)
     .where(_j.id == bindparam("which"), _j.status == "open")
-    .values(bid_count=_j.bid_count + bindparam("by"), **CHANGED)
+    .values(bid_count=_j.bid_count + bindparam("by"), **DEBOUNCE_VALUES)
     .returning(*CHANGED_COLUMNS)
 )
 # As text, because the index on what is untold is used for exactly this condition.
@@ -63,26 +63,26 @@ _UNTOLD = (
 _TOLD = update(jobs).where(_j.id.in_(bindparam("ids", expanding=True))).values(quiet_until=bindparam("until"), untold=0)
 
 
-class JobTold(Job, frozen=True, kw_only=True):
+class JobEvent(Job, frozen=True, kw_only=True):
     """The `job_…` events: the public job, where its page is, and the cache keys a page should drop."""
 
     url: str
     invalidates: Sequence[str]
 
 
-def url_of(job_id: str) -> str:
+def job_url(job_id: str) -> str:
     """Where a job's page is."""
     return f"/jobs/{job_id}"
 
 
-def key_of(job_id: str) -> str:
+def cache_key(job_id: str) -> str:
     """The cache key of one job."""
     return f"job/{job_id}"
 
 
 def keys_of_work(job_id: str) -> list[str]:
     """The cache keys that somebody's beginning to work on a job makes stale."""
-    return [key_of(job_id), "my-jobs", "stats"]
+    return [cache_key(job_id), "my-jobs", "stats"]
 
 
 def keys_of_end(job_id: str) -> list[str]:
@@ -90,7 +90,7 @@ def keys_of_end(job_id: str) -> list[str]:
     return [*keys_of_work(job_id), "wallet"]
 
 
-def show(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
+def to_schema(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
     """A row with `COLUMNS` as everybody sees it."""
     return Job(
         id=row.id,
@@ -104,11 +104,11 @@ def show(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
         owner=Person(id=row.owner_id, name=owner_name),
         bid_count=row.bid_count,
         hired_bid_id=row.hired_bid_id,
-        hired_at=render_optional(row.hired_at),
-        expires_at=render_optional(row.expires_at),
+        hired_at=to_rfc3339_or_none(row.hired_at),
+        expires_at=to_rfc3339_or_none(row.expires_at),
         instant_accept=bool(row.instant_accept),
-        created_at=render(row.created_at),
-        updated_at=render(row.updated_at),
+        created_at=to_rfc3339(row.created_at),
+        updated_at=to_rfc3339(row.updated_at),
     )
 
 
@@ -119,7 +119,7 @@ def created(tx: Connection, job: Job, *, now: int) -> None:
 
 def updated(tx: Connection, job: Job, *, now: int) -> None:
     """Tell everybody what a job is now. Whoever calls has set `untold` to 0: nothing older is left to tell."""
-    _tell(tx, "job_updated", job, ("jobs", key_of(job.id)), now)
+    _tell(tx, "job_updated", job, ("jobs", cache_key(job.id)), now)
 
 
 def accepted(tx: Connection, job: Job, *, now: int) -> None:
@@ -137,7 +137,7 @@ def refunded(tx: Connection, job: Job, *, now: int) -> None:
     _tell(tx, "job_refunded", job, keys_of_end(job.id), now)
 
 
-def deleted(tx: Connection, job: Job, *, now: int) -> None:
+def publish_created(tx: Connection, job: Job, *, now: int) -> None:
     """Tell everybody that a job is gone."""
     _tell(tx, "job_deleted", job, keys_of_end(job.id), now)
 
@@ -150,37 +150,37 @@ def count_bids(tx: Connection, *, job_id: str, owner_name: str, by: int, now: in
     row = tx.execute(_COUNT_BIDS, {"which": job_id, "by": by, **changed_at(now)}).one_or_none()
     if row is None:
         raise Conflict("This job is no longer open.")
-    changed(tx, row, owner_name, now=now)
+    publish_changed(tx, row, owner_name, now=now)
 
 
 def changed_at(now: int) -> dict[str, int]:
     """The parameters of `CHANGED`."""
-    return {"at": now, "until": now + QUIET_MS}
+    return {"at": now, "until": now + DEBOUNCE_MS}
 
 
-def changed(tx: Connection, row: Row[*tuple[Any, ...]], owner_name: str, *, now: int) -> Job:
+def publish_changed(tx: Connection, row: Row[*tuple[Any, ...]], owner_name: str, *, now: int) -> Job:
     """An open job after an UPDATE with `CHANGED`; told to everybody, now or within a second of the last telling."""
-    job = show(row, owner_name)
+    job = to_schema(row, owner_name)
     if not row.untold:
         updated(tx, job, now=now)
     return job
 
 
-def due(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
+def find_unpublished(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
     """At most `limit` jobs whose bids changed in a quiet second that is over."""
-    return tx.execute(_DUE, {"at": now, "until": now + QUIET_MS, "most": limit}).scalars().all()
+    return tx.execute(_DUE, {"at": now, "until": now + DEBOUNCE_MS, "most": limit}).scalars().all()
 
 
-def tell(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
+def publish_pending(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
     """Tell what is still untold of these jobs, each as it is now: the last change is never lost, only late."""
     rows = tx.execute(_UNTOLD, {"ids": found}).all()
     if not rows:
         return
-    tx.execute(_TOLD, {"ids": [row.id for row in rows], "until": now + QUIET_MS})
+    tx.execute(_TOLD, {"ids": [row.id for row in rows], "until": now + DEBOUNCE_MS})
     for row in rows:
-        updated(tx, show(row, row.owner_name), now=now)
+        updated(tx, to_schema(row, row.owner_name), now=now)
 
 
 def _tell(tx: Connection, type: str, job: Job, invalidates: Sequence[str], now: int) -> None:
-    event = JobTold(**msgspec.structs.asdict(job), url=url_of(job.id), invalidates=invalidates)
+    event = JobEvent(**msgspec.structs.asdict(job), url=job_url(job.id), invalidates=invalidates)
     outbox.append(tx, channels.JOBS, type, event, now=now, subject=job.id)

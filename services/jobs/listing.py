@@ -9,9 +9,9 @@ from services import text as texts
 from services.jobs import events as job_events
 from services.jobs import search_query as job_search
 from services.jobs.schemas import Job
-from services.jobs.search_query import Wanted
+from services.jobs.search_query import JobFilter
 from services.pagination import Page
-from services.schemas import Shape
+from services.schemas import Schema
 from services.tables import job_index, jobs, skills, users
 
 # Suggestions of each kind; how many new jobs are looked at for different titles, and how many skills for popular ones.
@@ -19,7 +19,7 @@ SUGGESTED: Final = 5
 _TITLES: Final = 50
 _SKILLS: Final = 500
 
-_EVERY = Wanted()
+_EVERY = JobFilter()
 _j, _found = jobs.c, job_index.c
 
 _MATCH = _found.job_index.op("MATCH")(bindparam("expression"))
@@ -49,34 +49,38 @@ _BEGINNING = (
 _POPULAR = select(_BEGINNING.c.name).order_by(_BEGINNING.c.jobs.desc(), _BEGINNING.c.name).limit(SUGGESTED)
 
 
-class Suggestions(Shape, frozen=True):
+class Suggestions(Schema, frozen=True):
     """Titles of open jobs and names of skills that begin like what was typed, at most five of each."""
 
     titles: list[str]
     skills: list[str]
 
 
-def page(tx: Connection, *, wanted: Wanted = _EVERY, limit: int = pages.USUAL, after: str | None = None) -> Page[Job]:
+def list_jobs(
+    tx: Connection, *, wanted: JobFilter = _EVERY, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+) -> Page[Job]:
     """A page of the jobs wanted, in the order in which they came, the newest first. Raises InvalidField."""
-    below = pages.seq_before(after)
-    expression = job_search.expression(tx, wanted)
+    below = pages.seq_from_token(after)
+    expression = job_search.build_expression(tx, wanted)
     if expression is None:
         return Page(items=[], next=None)
     rows = tx.execute(_PAGE, {"expression": expression, "below": below, "most": limit + 1}).all()
-    return pages.page(rows, limit=limit, show=lambda row: job_events.show(row, row.owner_name), key=lambda row: row.seq)
+    return pages.page(
+        rows, limit=limit, show=lambda row: job_events.to_schema(row, row.owner_name), key=lambda row: row.seq
+    )
 
 
 def suggest(tx: Connection, *, text: str) -> Suggestions:
     """What the person who has typed `text` so far may be looking for."""
-    typed = texts.composed(" ".join(text.split()))
+    typed = texts.normalize_nfc(" ".join(text.split()))
     return Suggestions(titles=_titles(tx, typed), skills=_popular(tx, typed))
 
 
 def _titles(tx: Connection, typed: str) -> list[str]:
-    words = job_search.in_words(tx, typed)
+    words = job_search.words_expression(tx, typed)
     if words is None:
         return []
-    found = tx.execute(_NEWEST_TITLES, {"expression": job_search.open_and(words, "title")}).scalars()
+    found = tx.execute(_NEWEST_TITLES, {"expression": job_search.prefix_expression(words, "title")}).scalars()
     return list(dict.fromkeys(found))[:SUGGESTED]
 
 

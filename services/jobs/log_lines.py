@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from services.jobs.lifecycle import Act
-from services.jobs.transitions import Moved
+from services.jobs.lifecycle import JobAction
+from services.jobs.transitions import TransitionResult
 
-_EVENTS: Final[Mapping[Act, str]] = {
+_EVENTS: Final[Mapping[JobAction, str]] = {
     "take": "accepted",
     "accept": "accepted",
     "submit": "submitted",
@@ -18,9 +18,9 @@ _EVENTS: Final[Mapping[Act, str]] = {
 }
 
 
-def say(log: Any, moved: Moved, *, by: str, **more: object) -> None:
+def log_transition(log: Any, moved: TransitionResult, *, by: str, **more: object) -> None:
     """Who (`by`: a user's id, or hub) brought which job where; `amount` is what was held for it, in minor units."""
-    job, freelancer = moved.before, moved.freelancer
+    job, freelancer = moved.previous, moved.freelancer
     log.info(
         _EVENTS[moved.act],
         by=by,

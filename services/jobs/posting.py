@@ -50,12 +50,12 @@ def post(
     Raises InvalidField (it would have expired already, a text is too long), BooksFrozen and InsufficientFunds.
     """
     check_expiry(expires_at, now)
-    wallet.require(tx, user_id=owner.id, amount=budget)
+    wallet.require_funds(tx, user_id=owner.id, amount=budget)
     job_id = new_id()
     row = {
         "id": job_id,
         "owner_id": owner.id,
-        **words({"title": title, "description": description, "category": category, "skills": skills}),
+        **normalize_text({"title": title, "description": description, "category": category, "skills": skills}),
         "budget": budget,
         "currency": currency,
         "status": "open",
@@ -81,7 +81,7 @@ def one(tx: Connection, *, job_id: str) -> Job:
     row = tx.execute(_ONE, {"which": job_id}).one_or_none()
     if row is None:
         raise NotFound
-    return job_events.show(row, row.owner_name)
+    return job_events.to_schema(row, row.owner_name)
 
 
 def check_expiry(expires_at: int | None, now: int) -> None:
@@ -90,13 +90,13 @@ def check_expiry(expires_at: int | None, now: int) -> None:
         raise InvalidField("/expiresAt", "range", "A job expires in the future.")
 
 
-def words(given: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_text(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a job's texts that are given, by their columns, as a row keeps them and as they are searched.
 
     Raises InvalidField (length).
     """
     kept: dict[str, Any] = {
-        name: text if text is None else texts.searchable(text, f"/{name}", most)
+        name: text if text is None else texts.check_searchable(text, f"/{name}", most)
         for name, most in _LONGEST.items()
         if (text := given.get(name, UNSET)) is not UNSET
     }

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from services.schemas import Person, Shape
+from services.schemas import Person, Schema
 
 JobStatus = Literal["open", "assigned", "in_progress", "submitted", "completed", "cancelled", "expired"]
 
@@ -10,7 +10,7 @@ JobStatus = Literal["open", "assigned", "in_progress", "submitted", "completed",
 BidStatus = Literal["pending", "hired", "rejected", "withdrawn"]
 
 
-class Job(Shape, frozen=True):
+class Job(Schema, frozen=True):
     """A job as everybody sees it."""
 
     id: str
@@ -31,7 +31,7 @@ class Job(Shape, frozen=True):
     updated_at: str
 
 
-class Bid(Shape, frozen=True):
+class Bid(Schema, frozen=True):
     """A freelancer's offer on a job; only they and the job's owner see it."""
 
     id: str
@@ -45,7 +45,7 @@ class Bid(Shape, frozen=True):
     created_at: str
 
 
-class Comment(Shape, frozen=True):
+class Comment(Schema, frozen=True):
     """What somebody says about a job."""
 
     id: str

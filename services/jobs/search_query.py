@@ -41,7 +41,7 @@ _TERMS = select(_step.c.term).where(_step.c.term.is_not(None)).limit(_FEW + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class JobFilter:
     """What a list is narrowed by: a job has any of `skills`, every word of `text`; budgets are in minor units."""
 
     status: JobStatus | None = None
@@ -53,18 +53,18 @@ class Wanted:
     text: str | None = None
 
 
-def expression(tx: Connection, wanted: Wanted) -> str | None:
+def build_expression(tx: Connection, wanted: JobFilter) -> str | None:
     """The FTS5 expression that finds the jobs wanted, deleted ones never; None where nothing can be found."""
     facets = [_quoted("all")]
     if wanted.status is not None:
         facets.append(_quoted(STATUS + wanted.status.replace("_", "")))
     if wanted.category is not None:
-        facets.append(_quoted("c" + _hex(texts.composed(wanted.category))))
+        facets.append(_quoted("c" + _hex(texts.normalize_nfc(wanted.category))))
     if wanted.owner_id is not None:
         facets.append(_quoted("o" + wanted.owner_id.replace("-", "")))
     if wanted.skills:
         facets.append(
-            _any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(texts.composed(skill)))
+            _any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(texts.normalize_nfc(skill)))
         )
     if wanted.min_budget is not None or wanted.max_budget is not None:
         most = limits.AMOUNT if wanted.max_budget is None else wanted.max_budget
@@ -75,19 +75,19 @@ def expression(tx: Connection, wanted: Wanted) -> str | None:
     found = f"facets : ({' AND '.join(facets)})"
     if wanted.text is None:
         return found
-    words = in_words(tx, wanted.text)
+    words = words_expression(tx, wanted.text)
     return None if words is None else f"{{title description skills}} : ({words}) AND {found}"
 
 
-def in_words(tx: Connection, text: str) -> str | None:
+def words_expression(tx: Connection, text: str) -> str | None:
     """Every word of `text`, the last one as a beginning too; None where there is no word in it."""
-    words = _WORD.findall(texts.composed(text))
+    words = _WORD.findall(texts.normalize_nfc(text))
     if not words:
         return None
     return " AND ".join([*(_quoted(word) for word in words[:-1]), _beginning(tx, words[-1])])
 
 
-def open_and(words: str, column: Literal["title"]) -> str:
+def prefix_expression(words: str, column: Literal["title"]) -> str:
     """The open jobs that have these words in a column."""
     return f'{column} : ({words}) AND facets : "{STATUS}open"'
 

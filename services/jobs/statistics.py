@@ -2,15 +2,15 @@
 
 from sqlalchemy import Connection, select
 
-from services.schemas import Shape
-from services.tables import totals
+from services.schemas import Schema
+from services.tables import statistics
 
-_t = totals.c
+_t = statistics.c
 
 _TOTALS = select(_t.open_jobs, _t.hires, _t.completed, _t.paid_out)
 
 
-class Stats(Shape, frozen=True):
+class Statistics(Schema, frozen=True):
     """The market in numbers; `paid_out` is what freelancers were paid, in minor units."""
 
     open_jobs: int
@@ -19,7 +19,7 @@ class Stats(Shape, frozen=True):
     paid_out: int
 
 
-def read(tx: Connection) -> Stats:
+def get_statistics(tx: Connection) -> Statistics:
     """How many jobs are open, were given to somebody, were completed, and what was paid for these."""
     row = tx.execute(_TOTALS).one()
-    return Stats(open_jobs=row.open_jobs, hires=row.hires, completed=row.completed, paid_out=row.paid_out)
+    return Statistics(open_jobs=row.open_jobs, hires=row.hires, completed=row.completed, paid_out=row.paid_out)

@@ -8,14 +8,14 @@ from services.errors import InvalidField
 from services.jobs import closing, working
 from services.jobs import lifecycle as life
 from services.jobs import transitions as job_moves
-from services.jobs.lifecycle import Act, Standing, Terms
+from services.jobs.lifecycle import Deadlines, JobAction, JobState
 from services.jobs.schemas import Job, JobStatus
-from services.jobs.transitions import Moved
+from services.jobs.transitions import TransitionResult
 from services.payments import wallet
 from services.schemas import Person, Role
 
 
-def move(
+def change_status(
     tx: Connection,
     *,
     job_id: str,
@@ -23,43 +23,45 @@ def move(
     role: Role,
     target: JobStatus,
     note: str | None = None,
-    terms: Terms,
+    terms: Deadlines,
     now: int,
-) -> Moved:
+) -> TransitionResult:
     """Bring a job to `target`, where `services.jobs.lifecycle` lets this user do so.
 
     Raises NotFound, GigNotOpen (too late for a job that is had at once), Conflict, BooksFrozen (money would move), and
     InvalidField for a note where no changes are asked for.
     """
-    job = job_moves.standing(tx, job_id=job_id)
-    by = life.party(job, user_id=user.id, role=role)
-    act = life.asked(job, target=target, by=by, terms=terms, now=now).act
+    job = job_moves.load_state(tx, job_id=job_id)
+    by = life.actor_of(job, user_id=user.id, role=role)
+    act = life.requested_transition(job, target=target, by=by, terms=terms, now=now).act
     if note is not None and act != "ask for changes":
         raise InvalidField("/note", "range", "A note is for asking for changes.")
     freelancer = user if act == "take" else job.freelancer
-    return Moved(_do(tx, job, act, user, note, terms, now), act, job, freelancer)
+    return TransitionResult(_do(tx, job, act, user, note, terms, now), act, job, freelancer)
 
 
-def _do(tx: Connection, job: Standing, act: Act, user: Person, note: str | None, terms: Terms, now: int) -> Job:
+def _do(
+    tx: Connection, job: JobState, act: JobAction, user: Person, note: str | None, terms: Deadlines, now: int
+) -> Job:
     match act:
         case "take":
-            return working.take(tx, job, user, now=now)
+            return working.accept_instantly(tx, job, user, now=now)
         case "accept":
             return working.accept(tx, job, now=now)
         case "submit":
             return _submit(tx, job, terms, now)
         case "ask for changes":
-            return working.ask_for_changes(tx, job, note=note, now=now)
+            return working.request_changes(tx, job, note=note, now=now)
         case "complete":
             return closing.complete(tx, job, now=now)
         case _:
-            return closing.end(tx, job, "cancelled", now=now)
+            return closing.close_with_refund(tx, job, "cancelled", now=now)
 
 
-def _submit(tx: Connection, job: Standing, terms: Terms, now: int) -> Job:
+def _submit(tx: Connection, job: JobState, terms: Deadlines, now: int) -> Job:
     """Where there is no time for a review, the job is completed at once."""
     if terms.review_ms:
         return working.submit(tx, job, review_ms=terms.review_ms, now=now)
-    wallet.require_moving(tx)
+    wallet.require_not_frozen(tx)
     working.submit(tx, job, review_ms=0, now=now)
     return closing.complete(tx, replace(job, status="submitted"), now=now)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from services.errors import Conflict, DomainError, NotFound
 from services.jobs import events as job_events
 from services.jobs import lifecycle as life
-from services.jobs.lifecycle import Act, Standing, Status
+from services.jobs.lifecycle import JobAction, JobState, Status
 from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import bids, jobs, users
@@ -59,16 +59,16 @@ _STATUS = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class TransitionResult:
     """What happened to a job: the answer, and for a log line what it was, where the job stood, and who is hired."""
 
     answer: Job
-    act: Act
-    before: Standing
+    act: JobAction
+    previous: JobState
     freelancer: Person | None = None
 
 
-def standing(tx: Connection, *, job_id: str) -> Standing:
+def load_state(tx: Connection, *, job_id: str) -> JobState:
     """Where a job stands. Raises NotFound, also for a deleted one."""
     row = tx.execute(_JOB, {"which": job_id}).one_or_none()
     if row is None or row.status == "deleted":
@@ -76,20 +76,20 @@ def standing(tx: Connection, *, job_id: str) -> Standing:
     return _standing(row)
 
 
-def status(tx: Connection, *, job_id: str) -> Status:
+def load_status(tx: Connection, *, job_id: str) -> Status:
     """The status of a job that there is; deleted ones have one, too."""
     found: Status = tx.execute(_STATUS, {"which": job_id}).one().status
     return found
 
 
-def too_late(tx: Connection, *, job_id: str) -> DomainError:
+def conflict_error(tx: Connection, *, job_id: str) -> DomainError:
     """Why an open job could not be had or changed after all: somebody was faster."""
     return life.too_late(*tx.execute(_STATUS, {"which": job_id}).one())
 
 
-def move(
+def apply(
     tx: Connection,
-    job: Standing,
+    job: JobState,
     target: Status,
     *,
     held: int,
@@ -110,13 +110,13 @@ def move(
     }
     row = tx.execute(_MOVE, asked).one_or_none()
     if row is None:
-        raise Conflict(status=status(tx, job_id=job.id))
-    return job_events.show(row, job.owner.name)
+        raise Conflict(status=load_status(tx, job_id=job.id))
+    return job_events.to_schema(row, job.owner.name)
 
 
-def _standing(row: Row[*tuple[Any, ...]]) -> Standing:
+def _standing(row: Row[*tuple[Any, ...]]) -> JobState:
     freelancer = None if row.freelancer_id is None else Person(id=row.freelancer_id, name=row.freelancer_name)
-    return Standing(
+    return JobState(
         id=row.id,
         title=row.title,
         budget=row.budget,

@@ -8,46 +8,46 @@ from services.jobs import bidding, hiring
 from services.jobs import events as job_events
 from services.jobs import notification_drafts as job_letters
 from services.jobs import transitions as job_moves
-from services.jobs.lifecycle import Standing
+from services.jobs.lifecycle import JobState
 from services.jobs.schemas import Job
 from services.notifications import inbox as notifications
 from services.payments import wallet
 from services.schemas import Person
 
 
-def accept(tx: Connection, job: Standing, *, now: int) -> Job:
+def accept(tx: Connection, job: JobState, *, now: int) -> Job:
     """The hired freelancer begins. Raises Conflict."""
-    shown = job_moves.move(tx, job, "in_progress", held=job.held, accepted_at=now, now=now)
-    notifications.deliver(tx, mail=[(job.owner.id, job_letters.accepted(job))], now=now)
+    shown = job_moves.apply(tx, job, "in_progress", held=job.held, accepted_at=now, now=now)
+    notifications.deliver(tx, items=[(job.owner.id, job_letters.accepted(job))], now=now)
     job_events.accepted(tx, shown, now=now)
     return shown
 
 
-def take(tx: Connection, job: Standing, freelancer: Person, *, now: int) -> Job:
+def accept_instantly(tx: Connection, job: JobState, freelancer: Person, *, now: int) -> Job:
     """A freelancer has an open job at its budget, and begins: a bid, the hire, the acceptance.
 
     Raises BooksFrozen; and GigNotOpen, or Conflict where the budget has changed just now: somebody was faster.
     """
     # Later the hire would say so, but the bid would be written by then.
-    wallet.require_moving(tx)
-    bid_id = bidding.offer_budget(tx, job_id=job.id, freelancer_id=freelancer.id, budget=job.budget, now=now)
+    wallet.require_not_frozen(tx)
+    bid_id = bidding.place_at_budget(tx, job_id=job.id, freelancer_id=freelancer.id, budget=job.budget, now=now)
     hiring.hire(tx, bid_id=bid_id, owner_id=job.owner.id, now=now)
     assigned = replace(job, status="assigned", freelancer=freelancer, hired_bid_id=bid_id)
     return accept(tx, assigned, now=now)
 
 
-def submit(tx: Connection, job: Standing, *, review_ms: int, now: int) -> Job:
+def submit(tx: Connection, job: JobState, *, review_ms: int, now: int) -> Job:
     """The hired freelancer hands the work in; the owner has `review_ms` to look at it. Raises Conflict."""
     due_at = now + review_ms
-    shown = job_moves.move(tx, job, "submitted", held=job.held, accepted_at=job.accepted_at, due_at=due_at, now=now)
-    notifications.deliver(tx, mail=[(job.owner.id, job_letters.submitted(job, due_at))], now=now)
+    shown = job_moves.apply(tx, job, "submitted", held=job.held, accepted_at=job.accepted_at, due_at=due_at, now=now)
+    notifications.deliver(tx, items=[(job.owner.id, job_letters.submitted(job, due_at))], now=now)
     job_events.updated(tx, shown, now=now)
     return shown
 
 
-def ask_for_changes(tx: Connection, job: Standing, *, note: str | None, now: int) -> Job:
+def request_changes(tx: Connection, job: JobState, *, note: str | None, now: int) -> Job:
     """The owner sends the work back. Raises Conflict."""
-    shown = job_moves.move(tx, job, "in_progress", held=job.held, accepted_at=job.accepted_at, now=now)
-    notifications.deliver(tx, mail=[(job.worker.id, job_letters.changes_requested(job, note))], now=now)
+    shown = job_moves.apply(tx, job, "in_progress", held=job.held, accepted_at=job.accepted_at, now=now)
+    notifications.deliver(tx, items=[(job.hired_freelancer.id, job_letters.changes_requested(job, note))], now=now)
     job_events.updated(tx, shown, now=now)
     return shown

@@ -6,23 +6,23 @@ import structlog
 from anyio import to_thread
 
 from services.attachments import records as attachments
-from services.attachments.file_store import AttachmentFiles
+from services.attachments.file_store import FileStore
 from services.database.database import Database
-from services.scheduling.background import Background
+from services.scheduling.background import BackgroundTask
 
 # Between two rounds over all shelves, and between two shelves, so that nobody notices.
 ROUND_SECONDS = 3_600.0
 SHELF_SECONDS = 0.2
-SHELVES = 256
+SHARDS = 256
 AT_ONCE = 500
 
 
-class FileCollector:
+class FileCleanup:
     """One round at the start, for what a crash has left, then one every hour."""
 
-    def __init__(self, files: AttachmentFiles, database: Database) -> None:
+    def __init__(self, files: FileStore, database: Database) -> None:
         self._files, self._database = files, database
-        self._background = Background("file-collector", self._run)
+        self._background = BackgroundTask("file-collector", self._run)
         self._log = structlog.get_logger("files")
 
     async def start(self) -> None:
@@ -36,16 +36,16 @@ class FileCollector:
 
     async def collect(self, shelf: int) -> int:
         """Remove what nobody needs on one shelf; returns how many. Raises DomainError and OSError."""
-        old, dropped = await to_thread.run_sync(self._files.old, shelf), 0
+        old, dropped = await to_thread.run_sync(self._files.list_shard, shelf), 0
         for start in range(0, len(old), AT_ONCE):
             part = old[start : start + AT_ONCE]
-            known = await self._database.read(attachments.known, hashes=part)
-            dropped += await to_thread.run_sync(self._files.drop, [each for each in part if each not in known])
+            known = await self._database.read(attachments.find_referenced, hashes=part)
+            dropped += await to_thread.run_sync(self._files.delete, [each for each in part if each not in known])
         return dropped
 
     async def _run(self) -> None:
         while True:
-            for shelf in range(SHELVES):
+            for shelf in range(SHARDS):
                 try:
                     await self.collect(shelf)
                 except Exception as error:

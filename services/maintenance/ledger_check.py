@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from services.payments import reconciliation as books
-from services.payments.reconciliation import Look
-from services.scheduling.scheduler import Chore
+from services.payments.reconciliation import ReconciliationRun
+from services.scheduling.scheduler import PeriodicTask
 from services.times import DAY
 
 # A look begins this long after the one before it began.
@@ -17,37 +17,37 @@ STEPS: Final = 10
 TURN_SECONDS: Final = 1.0
 
 
-class Audit:
+class LedgerCheck:
     """A chore. `tell(faults)` hears of what does not add up, on the thread of a reader."""
 
     def __init__(self, tell: Callable[[Sequence[str]], None]) -> None:
         self._tell = tell
-        self._look: Look | None = None
+        self._look: ReconciliationRun | None = None
         self._next = 0
 
-    def find(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[Look]:
+    def find(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[ReconciliationRun]:
         """Go on with the look that is due; it is returned when it is over and there is something to settle."""
         if self._look is None:
             # Due, or begun in a future that a clock set back has made far away.
             if self._next - EVERY_MS <= now < self._next:
                 return []
-            self._look, self._next = Look(began=now), now + EVERY_MS
+            self._look, self._next = ReconciliationRun(began=now), now + EVERY_MS
         for _ in range(STEPS):
-            self._look.go_on(tx)
+            self._look.run_step(tx)
         if self._look.place is not None:
             return []
         look, self._look = self._look, None
         if look.faults:
             self._tell(look.faults)
-        return [look] if look.faults or books.why_frozen(tx) else []
+        return [look] if look.faults or books.freeze_reason(tx) else []
 
-    def settle(self, tx: Connection, /, *, found: Sequence[Look], now: int) -> None:
+    def settle(self, tx: Connection, /, *, found: Sequence[ReconciliationRun], now: int) -> None:
         """Freeze money, or lift the freeze."""
         for look in found:
-            books.settle(tx, began=look.began, faults=look.faults, now=now)
+            books.record_result(tx, began=look.began, faults=look.faults, now=now)
 
 
-def chore(tell: Callable[[Sequence[str]], None]) -> Chore:
+def task(tell: Callable[[Sequence[str]], None]) -> PeriodicTask:
     """The chore; `tell(faults)` hears of what does not add up, on the thread of a reader."""
-    audit = Audit(tell)
-    return Chore("books", TURN_SECONDS, audit.find, audit.settle)
+    audit = LedgerCheck(tell)
+    return PeriodicTask("books", TURN_SECONDS, audit.find, audit.settle)

@@ -16,9 +16,9 @@ from services.jobs import events as job_events
 from services.messages import notifications as message_notices
 from services.notifications import removal as inbox_removals
 from services.notifications import undo as inbox_undo
-from services.scheduling.scheduler import STEP_ROWS, Chore, Find
-from services.tables import answers
-from services.tables import logins as login_rows
+from services.scheduling.scheduler import STEP_ROWS, FindDue, PeriodicTask
+from services.tables import idempotent_responses
+from services.tables import sessions as login_rows
 from services.times import DAY
 
 # The answers to idempotency keys are kept for at least 7 days.
@@ -37,7 +37,7 @@ SWEEP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class RetentionPolicy:
     """How much is kept: events a channel, and milliseconds of log and inbox; 0 is no such bound."""
 
     log_events: int
@@ -45,32 +45,36 @@ class Keep:
     inbox_ms: int
 
 
-def all_chores(keep: Keep) -> list[Chore]:
+def all_tasks(keep: RetentionPolicy) -> list[PeriodicTask]:
     """Every chore of the hub."""
-    jobs = due.DueJobs()
+    jobs = due.DeadlineFinder()
     return [
-        Chore("due jobs", DUE_SECONDS, jobs.find, due.settle, rows=due.STEP_ROWS, put_off=jobs.put_off),
-        Chore("job updates", TELL_SECONDS, job_events.due, job_events.tell),
-        Chore("message notices", NOTICE_SECONDS, message_notices.due, message_notices.tell),
-        Chore("log", LOG_SECONDS, log_trim.LogTrim(keep=keep.log_events, age=keep.log_ms).find, _trim),
-        Chore("expiry", EXPIRY_SECONDS, inbox_removals.expired, _expire),
-        Chore("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
-        Chore("unsent attachments", SWEEP_SECONDS, attachments.unsent, attachments.drop_unsent),
-        Chore("undos", UNDO_SECONDS, inbox_undo.due, _drop_undos),
-        Chore("push tests", SWEEP_SECONDS, _old_tests, _drop_tests),
-        Chore("answers", SWEEP_SECONDS, _any_before(answers.c.created_at, ANSWERS_MS), _sweep_answers),
-        Chore("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),
+        PeriodicTask(
+            "due jobs", DUE_SECONDS, jobs.find_due, due.process_due, rows=due.STEP_ROWS, postpone=jobs.postpone
+        ),
+        PeriodicTask("job updates", TELL_SECONDS, job_events.find_unpublished, job_events.publish_pending),
+        PeriodicTask("message notices", NOTICE_SECONDS, message_notices.find_due, message_notices.notify_due),
+        PeriodicTask("log", LOG_SECONDS, log_trim.LogRetention(keep=keep.log_events, age=keep.log_ms).find_due, _trim),
+        PeriodicTask("expiry", EXPIRY_SECONDS, inbox_removals.find_expired, _expire),
+        PeriodicTask("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
+        PeriodicTask("unsent attachments", SWEEP_SECONDS, attachments.find_unsent, attachments.delete_unsent),
+        PeriodicTask("undos", UNDO_SECONDS, inbox_undo.find_expired, _drop_undos),
+        PeriodicTask("push tests", SWEEP_SECONDS, _old_tests, _drop_tests),
+        PeriodicTask(
+            "answers", SWEEP_SECONDS, _any_before(idempotent_responses.c.created_at, ANSWERS_MS), _sweep_answers
+        ),
+        PeriodicTask("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),
     ]
 
 
-def _old_rows(kept_ms: int) -> Find:
+def _old_rows(kept_ms: int) -> FindDue:
     def find(tx: Connection, /, *, now: int, limit: int) -> list[str]:
-        return inbox_removals.old(tx, before=now - kept_ms, limit=limit) if kept_ms else []
+        return inbox_removals.find_old(tx, before=now - kept_ms, limit=limit) if kept_ms else []
 
     return find
 
 
-def _any_before(column: Column[int], kept_ms: int) -> Find:
+def _any_before(column: Column[int], kept_ms: int) -> FindDue:
     """Whether there is anything to sweep, so that the writer is asked only then."""
     statement = select(literal(1)).where(column < bindparam("before")).limit(1)
 
@@ -81,7 +85,7 @@ def _any_before(column: Column[int], kept_ms: int) -> Find:
 
 
 def _trim(tx: Connection, /, *, found: Sequence[tuple[str, int]], now: int) -> None:
-    log_trim.trim(tx, rows=found)
+    log_trim.delete_and_mark(tx, rows=found)
 
 
 def _expire(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
@@ -93,11 +97,11 @@ def _purge(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
 
 
 def _drop_undos(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
-    inbox_undo.drop(tx, ids=found)
+    inbox_undo.delete_undos(tx, ids=found)
 
 
 def _old_tests(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
-    return pushes.old_tests(tx, before=now - DAY, limit=limit)
+    return pushes.find_old_tests(tx, before=now - DAY, limit=limit)
 
 
 def _drop_tests(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
@@ -105,8 +109,8 @@ def _drop_tests(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
 
 
 def _sweep_answers(tx: Connection, /, *, found: object, now: int) -> None:
-    idempotency.sweep(tx, before=now - ANSWERS_MS, limit=STEP_ROWS)
+    idempotency.delete_expired(tx, before=now - ANSWERS_MS, limit=STEP_ROWS)
 
 
 def _sweep_logins(tx: Connection, /, *, found: object, now: int) -> None:
-    logins.sweep(tx, limit=STEP_ROWS, now=now)
+    logins.delete_idle(tx, limit=STEP_ROWS, now=now)

@@ -6,11 +6,11 @@ from sqlalchemy.dialects.sqlite import insert
 from services import pagination as pages
 from services.accounts import users
 from services.errors import InvalidField, NotFound
-from services.messages.schemas import Blocked
+from services.messages.schemas import BlockedUser
 from services.pagination import Page
 from services.tables import blocks
 from services.tables import users as accounts
-from services.times import render
+from services.times import to_rfc3339
 
 _b = blocks.c
 
@@ -29,7 +29,7 @@ def block(tx: Connection, *, user_id: str, other_id: str, now: int) -> None:
     """Hear nothing of somebody any more, nor let them hear; no harm if it is so already. Raises NotFound."""
     if other_id == user_id:
         raise InvalidField("userId", "range", "Nobody can block themselves.")
-    if other_id not in users.names(tx, ids=[other_id]):
+    if other_id not in users.load_names(tx, ids=[other_id]):
         raise NotFound
     tx.execute(_BLOCK, {"user_id": user_id, "blocked_id": other_id, "created_at": now})
 
@@ -39,12 +39,14 @@ def unblock(tx: Connection, *, user_id: str, other_id: str, now: int) -> None:
     tx.execute(_UNBLOCK, {"who": user_id, "whom": other_id})
 
 
-def page(tx: Connection, *, user_id: str, limit: int = pages.USUAL, after: str | None = None) -> Page[Blocked]:
+def list_blocks(
+    tx: Connection, *, user_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+) -> Page[BlockedUser]:
     """Those whom a user has blocked. Raises InvalidField for a bad `after`."""
-    rows = tx.execute(_PAGE, {"who": user_id, "below": pages.id_before(after), "most": limit + 1}).all()
+    rows = tx.execute(_PAGE, {"who": user_id, "below": pages.id_from_token(after), "most": limit + 1}).all()
     return pages.page(
         rows,
         limit=limit,
-        show=lambda row: Blocked(id=row.blocked_id, name=row.name, created_at=render(row.created_at)),
+        show=lambda row: BlockedUser(id=row.blocked_id, name=row.name, created_at=to_rfc3339(row.created_at)),
         key=lambda row: row.blocked_id,
     )

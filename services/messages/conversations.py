@@ -14,15 +14,15 @@ from services.errors import NotFound
 from services.messages import history as messages
 from services.messages import membership as standing
 from services.messages.schemas import Conversation, Conversations, Member, Message
-from services.tables import conversations, members, users
+from services.tables import conversation_members, conversations, users
 from services.tables import messages as message_rows
-from services.times import render
+from services.times import to_rfc3339
 
 # Members that a page shows together, unless its first conversation alone has more: a hundred groups of a hundred would
 # be a megabyte, and nobody else would have the loop while it is made.
 PAGE_MEMBERS: Final = 1_000
 
-_c, _m, _s = conversations.c, members.c, message_rows.c
+_c, _m, _s = conversations.c, conversation_members.c, message_rows.c
 _read, _given = message_rows.alias("read_ones"), message_rows.alias("given_ones")
 
 _MINE = (
@@ -38,7 +38,7 @@ _MINE = (
         _m.muted,
         _m.activity,
     )
-    .join(members, _m.conversation_id == _c.id)
+    .join(conversation_members, _m.conversation_id == _c.id)
     .where(_m.user_id == bindparam("who"))
 )
 _ONE = _MINE.where(_c.id == bindparam("which"))
@@ -70,23 +70,25 @@ _LAST = select(_s.id, _s.conversation_id).where(
 )
 
 
-def page(tx: Connection, *, user_id: str, limit: int = pages.USUAL, after: str | None = None) -> Conversations:
+def list_conversations(
+    tx: Connection, *, user_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+) -> Conversations:
     """The next conversations of a user, the last active first: `limit` of them, or fewer where they are large ones.
 
     Raises InvalidField for a bad `after`.
     """
-    rows = tx.execute(_PAGE, {"who": user_id, "below": pages.seq_before(after), "most": limit + 1}).all()
+    rows = tx.execute(_PAGE, {"who": user_id, "below": pages.seq_from_token(after), "most": limit + 1}).all()
     shown = _fitting(tx, rows[:limit])
     position, epoch = outbox.head(tx)
     return Conversations(
         items=_shown(tx, shown, user_id),
-        next=pages.mark(shown[-1].activity) if len(rows) > len(shown) else None,
+        next=pages.page_token(shown[-1].activity) if len(rows) > len(shown) else None,
         unread=standing.total(tx, user_id),
         cursor=f"{epoch}.{position}",
     )
 
 
-def one(tx: Connection, *, conversation_id: str, user_id: str) -> Conversation:
+def get_conversation(tx: Connection, *, conversation_id: str, user_id: str) -> Conversation:
     """One of a user's conversations. Raises NotFound."""
     row = tx.execute(_ONE, {"which": conversation_id, "who": user_id}).one_or_none()
     if row is None:
@@ -94,7 +96,7 @@ def one(tx: Connection, *, conversation_id: str, user_id: str) -> Conversation:
     return _shown(tx, [row], user_id)[0]
 
 
-def some_members(tx: Connection, *, conversation_id: str, user_ids: Sequence[str]) -> list[Member]:
+def load_members(tx: Connection, *, conversation_id: str, user_ids: Sequence[str]) -> list[Member]:
     """Those of these users who are in a conversation, as its members see them."""
     rows = tx.execute(_SOME_MEMBERS, {"which": conversation_id, "who": list(user_ids)})
     return [_member(row) for row in rows]
@@ -121,8 +123,8 @@ def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], user_id: str) 
             last_message=last.get(row.id),
             unread=row.unread,
             muted=bool(row.muted),
-            created_at=render(row.created_at),
-            updated_at=render(row.updated_at),
+            created_at=to_rfc3339(row.created_at),
+            updated_at=to_rfc3339(row.updated_at),
         )
         for row in rows
     ]
@@ -149,7 +151,7 @@ def _last(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> Mapping[str,
     if not seen:
         return {}
     asked = {"ids": [row.id for row in seen], "seqs": [row.last_seq for row in seen]}
-    shown = messages.find(tx, ids=[row.id for row in tx.execute(_LAST, asked)])
+    shown = messages.load_many(tx, ids=[row.id for row in tx.execute(_LAST, asked)])
     return {message.conversation_id: message for message in shown.values()}
 
 

@@ -9,12 +9,12 @@ from services.errors import InvalidField
 from services.messages.schemas import MessageType
 
 # Characters of a message. They are at most 20,000 bytes of UTF-8, which is its limit in bytes.
-CONTENT: Final = 5_000
-FILES: Final = 10
+MAX_CONTENT: Final = 5_000
+MAX_FILES: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class To:
+class Recipient:
     """Where a message goes: to somebody, or into a conversation; exactly one of them."""
 
     recipient_id: str | None = None
@@ -22,7 +22,7 @@ class To:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class MessageDraft:
     """What is said. Raises InvalidField."""
 
     type: MessageType = "text"
@@ -34,11 +34,11 @@ class Words:
     def __post_init__(self) -> None:
         """Check what can be checked without the store."""
         if self.content or self.type == "text":
-            texts.long(self.content, "/content", CONTENT)
+            texts.check_multiline(self.content, "/content", MAX_CONTENT)
         if self.client_message_id is not None:
-            texts.line(self.client_message_id, "/clientMessageId", 64)
+            texts.check_line(self.client_message_id, "/clientMessageId", 64)
         if (self.type == "text") == bool(self.attachment_ids):
             why = "A text has no attachments." if self.attachment_ids else "Without an attachment it is a text."
             raise InvalidField("/attachmentIds", "length", why)
-        if len(set(self.attachment_ids)) < len(self.attachment_ids) or len(self.attachment_ids) > FILES:
-            raise InvalidField("/attachmentIds", "length", f"A message has at most {FILES} attachments, each once.")
+        if len(set(self.attachment_ids)) < len(self.attachment_ids) or len(self.attachment_ids) > MAX_FILES:
+            raise InvalidField("/attachmentIds", "length", f"A message has at most {MAX_FILES} attachments, each once.")

@@ -12,14 +12,14 @@ from services.messages import events as message_events
 from services.messages import history as messages
 from services.messages import membership as standing
 from services.messages import notifications as message_notices
-from services.messages.draft import CONTENT
-from services.messages.events import Changed
+from services.messages.draft import MAX_CONTENT
+from services.messages.events import MessageStateEvent
 from services.messages.membership import Unread
 from services.messages.schemas import Message
-from services.tables import attachments, members
+from services.tables import attachments, conversation_members
 from services.tables import messages as rows
 
-_s, _m = rows.c, members.c
+_s, _m = rows.c, conversation_members.c
 
 _EDIT = (
     update(rows)
@@ -37,7 +37,7 @@ _DROP_FILES = delete(attachments).where(attachments.c.message_id == bindparam("w
 _SEE_IT = _m.conversation_id == bindparam("place"), _m.from_seq < bindparam("seq")
 _READERS = select(_m.user_id, _m.unread).where(*_SEE_IT)
 _ONE_LESS = (
-    update(members)
+    update(conversation_members)
     .where(*_SEE_IT, _m.read_seq < bindparam("seq"), _m.user_id != bindparam("sender"))
     .values(unread=_m.unread - 1)
     .returning(_m.user_id, _m.unread)
@@ -50,26 +50,26 @@ def edit(tx: Connection, *, message_id: str, user_id: str, content: str, now: in
     Raises NotFound, Forbidden, Conflict (it was deleted) and InvalidField.
     """
     if content:
-        texts.long(content, "/content", CONTENT)
+        texts.check_multiline(content, "/content", MAX_CONTENT)
     row = _own(tx, message_id, user_id)
     if not content and row.type == "text":
         raise InvalidField("/content", "length", "A text cannot be empty; it can be deleted.")
     if row.deleted_at is not None:
         raise Conflict("This message was deleted.")
-    pair = standing.pair_in(tx, conversation_id=row.conversation_id)
+    pair = standing.find_direct_key(tx, conversation_id=row.conversation_id)
     if pair is not None:
-        standing.refuse_blocked(tx, user_id=user_id, pair=pair)
+        standing.require_not_blocked(tx, user_id=user_id, pair=pair)
     changed = row
     if row.content != content:
         changed = tx.execute(_EDIT, {"which": message_id, "words": content, "now": now}).one()
-    files = messages.files_of(tx, ids=[message_id]).get(message_id, [])
-    message = messages.show(changed, row.sender_name, files)
+    files = messages.load_attachments(tx, ids=[message_id]).get(message_id, [])
+    message = messages.to_schema(changed, row.sender_name, files)
     if changed is not row:
         _tell(tx, row, message, "edited", now)
     return message
 
 
-def remove(tx: Connection, *, message_id: str, user_id: str, now: int) -> None:
+def delete_message(tx: Connection, *, message_id: str, user_id: str, now: int) -> None:
     """Delete one's own message: words, files and events of it; its place stays. Raises NotFound and Forbidden."""
     row = _own(tx, message_id, user_id)
     if row.deleted_at is not None:
@@ -78,14 +78,14 @@ def remove(tx: Connection, *, message_id: str, user_id: str, now: int) -> None:
     tx.execute(_DROP_FILES, {"which": message_id})
     fewer = tx.execute(_ONE_LESS, {"place": row.conversation_id, "seq": row.seq, "sender": user_id}).all()
     outbox.forget(tx, message_id)
-    _tell(tx, row, messages.show(gone, row.sender_name), "deleted", now)
+    _tell(tx, row, messages.to_schema(gone, row.sender_name), "deleted", now)
     for reader in fewer:
         if not reader.unread:
-            message_notices.read(tx, user_id=reader.user_id, conversation_id=row.conversation_id, now=now)
+            message_notices.retract_for_reader(tx, user_id=reader.user_id, conversation_id=row.conversation_id, now=now)
 
 
 def _own(tx: Connection, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
-    row = messages.visible(tx, message_id=message_id, user_id=user_id)
+    row = messages.get_visible(tx, message_id=message_id, user_id=user_id)
     if row.sender_id != user_id:
         raise Forbidden("Only who wrote a message can change it.")
     return row
@@ -93,9 +93,9 @@ def _own(tx: Connection, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]
 
 def _tell(tx: Connection, row: Row[*tuple[Any, ...]], message: Message, kind: Any, now: int) -> None:
     readers = _readers(tx, row)
-    event = Changed(conversation_id=message.conversation_id, kind=kind, message=message)
-    message_events.changed(tx, event, readers, now=now)
-    message_notices.withdraw(
+    event = MessageStateEvent(conversation_id=message.conversation_id, kind=kind, message=message)
+    message_events.publish_changed(tx, event, readers, now=now)
+    message_notices.retract_for_message(
         tx, conversation_id=message.conversation_id, message_id=message.id, user_ids=list(readers), now=now
     )
 

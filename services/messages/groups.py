@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.errors import Conflict, Forbidden, InvalidField
 from services.ids import new_id
 from services.messages import conversations
@@ -14,16 +14,16 @@ from services.messages import events as message_events
 from services.messages import log_redaction as log_removals
 from services.messages import membership as standing
 from services.messages import notifications as message_notices
-from services.messages.events import Changed
-from services.messages.membership import MOST_MEMBERS, Unread
+from services.messages.events import MessageStateEvent
+from services.messages.membership import MAX_MEMBERS, Unread
 from services.messages.schemas import Conversation
+from services.tables import conversation_members
 from services.tables import conversations as conversation_rows
-from services.tables import members
 
-_c, _m = conversation_rows.c, members.c
+_c, _m = conversation_rows.c, conversation_members.c
 
-_MAKE, _JOIN = insert(conversation_rows), insert(members)
-_LEAVE = delete(members).where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
+_MAKE, _JOIN = insert(conversation_rows), insert(conversation_members)
+_LEAVE = delete(conversation_members).where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
 _OLDEST = select(_m.user_id).where(_m.conversation_id == bindparam("which")).order_by(_m.joined_at, _m.user_id).limit(1)
 _HAND_OVER = update(conversation_rows).where(_c.id == bindparam("which")).values(maker_id=bindparam("to"))
 _RENAME = (
@@ -33,13 +33,13 @@ _RENAME = (
 )
 _TOUCH = update(conversation_rows).where(_c.id == bindparam("which")).values(updated_at=bindparam("now"))
 _MUTE = (
-    update(members)
+    update(conversation_members)
     .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
     .values(muted=bindparam("silent"), notify_at=None)
 )
 
 
-def make(
+def create(
     tx: Connection, *, maker_id: str, member_ids: Sequence[str], title: str | None = None, now: int
 ) -> Conversation:
     """Make a group of its maker and these users, in which nothing was said yet. Raises InvalidField and Forbidden."""
@@ -47,10 +47,10 @@ def make(
     others = [user_id for user_id in found if user_id != maker_id]
     if not others:
         raise InvalidField("/memberIds", "length", "A group is for more than oneself.")
-    if len(others) >= MOST_MEMBERS:
+    if len(others) >= MAX_MEMBERS:
         raise _too_many("/memberIds")
     _refuse_blocked(tx, maker_id, others)
-    conversation_id, activity = new_id(), standing.next_seq(tx)
+    conversation_id, activity = new_id(), standing.next_position(tx)
     row = {
         "id": conversation_id,
         "kind": "group",
@@ -63,56 +63,56 @@ def make(
     }
     tx.execute(_MAKE, row)
     everybody = [maker_id, *others]
-    tx.execute(_JOIN, [new_member(conversation_id, user_id, now=now, activity=activity) for user_id in everybody])
+    tx.execute(_JOIN, [member_row(conversation_id, user_id, now=now, activity=activity) for user_id in everybody])
     _tell_joined(tx, conversation_id, title, everybody, everybody, now)
-    return conversations.one(tx, conversation_id=conversation_id, user_id=maker_id)
+    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=maker_id)
 
 
-def add(
+def add_members(
     tx: Connection, *, conversation_id: str, by: str, user_ids: Sequence[str], history: bool, now: int
 ) -> Conversation:
     """Take users into a group; with `history` they see what was said before. Those who are in it already stay so.
 
     Raises NotFound, Conflict (no group), Forbidden (not its maker; blocked) and InvalidField.
     """
-    group = standing.as_maker(tx, conversation_id=conversation_id, user_id=by)
+    group = standing.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
     present = standing.member_ids(tx, conversation_id)
     here = set(present)
     joining = [user_id for user_id in _resolve(tx, "/userIds", user_ids) if user_id not in here]
-    if len(present) + len(joining) > MOST_MEMBERS:
+    if len(present) + len(joining) > MAX_MEMBERS:
         raise _too_many("/userIds")
     _refuse_blocked(tx, by, joining)
     if joining:
         past, read = (0, group.last_seq) if history else (group.last_seq, 0)
-        activity = standing.next_seq(tx)
+        activity = standing.next_position(tx)
         rows = [
-            new_member(conversation_id, user_id, now=now, past=past, read=read, activity=activity)
+            member_row(conversation_id, user_id, now=now, past=past, read=read, activity=activity)
             for user_id in joining
         ]
         tx.execute(_JOIN, rows)
         tx.execute(_TOUCH, {"which": conversation_id, "now": now})
         _tell_joined(tx, conversation_id, group.title, joining, [*present, *joining], now)
-    return conversations.one(tx, conversation_id=conversation_id, user_id=by)
+    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=by)
 
 
-def remove(tx: Connection, *, conversation_id: str, by: str, user_id: str, now: int) -> None:
+def remove_member(tx: Connection, *, conversation_id: str, by: str, user_id: str, now: int) -> None:
     """Take a user out of a group, or leave it; out of their log and their inbox, too, in the same transaction.
 
     A group whose maker leaves is from then on that of its oldest member. Raises NotFound, Conflict and Forbidden.
     """
-    group = standing.of(tx, conversation_id=conversation_id, user_id=by)
+    group = standing.get_membership(tx, conversation_id=conversation_id, user_id=by)
     if group.kind != "group":
         raise Conflict("A conversation of two cannot be left; it can be muted, and the other one blocked.")
     if user_id != by:
-        standing.as_maker(tx, conversation_id=conversation_id, user_id=by)
-        standing.of(tx, conversation_id=conversation_id, user_id=user_id)
+        standing.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
+        standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     tx.execute(_LEAVE, {"which": conversation_id, "who": user_id})
-    message_notices.read(tx, user_id=user_id, conversation_id=conversation_id, now=now)
-    log_removals.forget_conversation(tx, user_id=user_id, conversation_id=conversation_id)
+    message_notices.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
+    log_removals.redact_conversation(tx, user_id=user_id, conversation_id=conversation_id)
     _go_on_without(tx, group, user_id, now)
 
 
-def change(
+def update_group(
     tx: Connection,
     *,
     conversation_id: str,
@@ -126,22 +126,22 @@ def change(
 
     Raises NotFound, Conflict and Forbidden.
     """
-    row = standing.of(tx, conversation_id=conversation_id, user_id=user_id)
+    row = standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     if rename:
-        row = standing.as_maker(tx, conversation_id=conversation_id, user_id=user_id)
+        row = standing.get_as_creator(tx, conversation_id=conversation_id, user_id=user_id)
     if rename and row.title != title:
         tx.execute(_RENAME, {"which": conversation_id, "called": title, "now": now})
-        event = Changed(conversation_id=conversation_id, kind="members", members=[], removed=[], title=title)
-        message_events.changed_for_others(tx, event, standing.member_ids(tx, conversation_id), now=now)
+        event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=[], removed=[], title=title)
+        message_events.publish_to_others(tx, event, standing.member_ids(tx, conversation_id), now=now)
     if muted is not None and bool(row.muted) != muted:
         tx.execute(_MUTE, {"which": conversation_id, "who": user_id, "silent": int(muted)})
-        silent = Changed(conversation_id=conversation_id, kind="muted", muted=muted)
+        silent = MessageStateEvent(conversation_id=conversation_id, kind="muted", muted=muted)
         counts = Unread(row.unread, standing.total(tx, user_id))
-        message_events.changed(tx, silent, {user_id: counts}, now=now)
-    return conversations.one(tx, conversation_id=conversation_id, user_id=user_id)
+        message_events.publish_changed(tx, silent, {user_id: counts}, now=now)
+    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=user_id)
 
 
-def new_member(
+def member_row(
     conversation_id: str, user_id: str, *, now: int, past: int = 0, read: int = 0, activity: int = 0
 ) -> dict[str, Any]:
     """The row of somebody who joins: sees what comes after `past`, and is taken to have read up to `read`."""
@@ -161,7 +161,7 @@ def new_member(
 
 
 def _resolve(tx: Connection, pointer: str, user_ids: Sequence[str]) -> list[str]:
-    found = users.resolve(tx, refs=[Ref(f"{pointer}/{at}", user_id) for at, user_id in enumerate(user_ids)])
+    found = users.resolve_refs(tx, refs=[UserRef(f"{pointer}/{at}", user_id) for at, user_id in enumerate(user_ids)])
     return list(dict.fromkeys(found))
 
 
@@ -171,7 +171,7 @@ def _refuse_blocked(tx: Connection, by: str, user_ids: Sequence[str]) -> None:
 
 
 def _too_many(pointer: str) -> InvalidField:
-    return InvalidField(pointer, "length", f"A conversation has at most {MOST_MEMBERS} members.")
+    return InvalidField(pointer, "length", f"A conversation has at most {MAX_MEMBERS} members.")
 
 
 def _tell_joined(
@@ -182,9 +182,9 @@ def _tell_joined(
     everybody: Sequence[str],
     now: int,
 ) -> None:
-    shown = conversations.some_members(tx, conversation_id=conversation_id, user_ids=joined)
-    event = Changed(conversation_id=conversation_id, kind="members", members=shown, removed=[], title=title)
-    message_events.changed_for_others(tx, event, everybody, now=now)
+    shown = conversations.load_members(tx, conversation_id=conversation_id, user_ids=joined)
+    event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=shown, removed=[], title=title)
+    message_events.publish_to_others(tx, event, everybody, now=now)
 
 
 def _go_on_without(tx: Connection, group: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
@@ -192,8 +192,10 @@ def _go_on_without(tx: Connection, group: Row[*tuple[Any, ...]], user_id: str, n
     if group.maker_id == user_id and heir is not None:
         tx.execute(_HAND_OVER, {"which": group.id, "to": heir})
     tx.execute(_TOUCH, {"which": group.id, "now": now})
-    event = Changed(conversation_id=group.id, kind="members", members=[], removed=[user_id], title=group.title)
-    message_events.changed_for_others(tx, event, standing.member_ids(tx, group.id), now=now)
+    event = MessageStateEvent(
+        conversation_id=group.id, kind="members", members=[], removed=[user_id], title=group.title
+    )
+    message_events.publish_to_others(tx, event, standing.member_ids(tx, group.id), now=now)
     # The last that they hear of it: that it is gone.
-    gone = Changed(conversation_id=group.id, kind="members", members=[], removed=[user_id])
-    message_events.changed(tx, gone, {user_id: Unread(0, standing.total(tx, user_id))}, now=now)
+    gone = MessageStateEvent(conversation_id=group.id, kind="members", members=[], removed=[user_id])
+    message_events.publish_changed(tx, gone, {user_id: Unread(0, standing.total(tx, user_id))}, now=now)

@@ -10,8 +10,8 @@ from services.errors import InvalidField, NotFound
 from services.messages import membership as standing
 from services.messages.schemas import Attachment, Message, Messages
 from services.schemas import Person
-from services.tables import attachments, members, messages, users
-from services.times import render, render_optional
+from services.tables import attachments, conversation_members, messages, users
+from services.times import to_rfc3339, to_rfc3339_or_none
 
 _m, _a = messages.c, attachments.c
 
@@ -35,9 +35,13 @@ _PLACE = select(_m.seq).where(
     _m.id == bindparam("which"), _m.conversation_id == bindparam("place"), _m.seq > bindparam("past")
 )
 _VISIBLE = (
-    _ANY.add_columns(members.c.from_seq)
-    .join(members, (members.c.conversation_id == _m.conversation_id) & (members.c.user_id == bindparam("who")))
-    .where(_m.id == bindparam("which"), _m.seq > members.c.from_seq)
+    _ANY.add_columns(conversation_members.c.from_seq)
+    .join(
+        conversation_members,
+        (conversation_members.c.conversation_id == _m.conversation_id)
+        & (conversation_members.c.user_id == bindparam("who")),
+    )
+    .where(_m.id == bindparam("which"), _m.seq > conversation_members.c.from_seq)
 )
 _PART = _ANY.where(
     _m.conversation_id == bindparam("place"), _m.seq > bindparam("past"), _m.seq < bindparam("below")
@@ -50,7 +54,7 @@ _FILES = (
 )
 
 
-def show(row: Row[*tuple[Any, ...]], sender_name: str, files: Sequence[Attachment] = ()) -> Message:
+def to_schema(row: Row[*tuple[Any, ...]], sender_name: str, files: Sequence[Attachment] = ()) -> Message:
     """A row with `COLUMNS` as members see it."""
     return Message(
         id=row.id,
@@ -61,13 +65,13 @@ def show(row: Row[*tuple[Any, ...]], sender_name: str, files: Sequence[Attachmen
         attachments=list(files),
         reply_to=row.reply_to,
         client_message_id=row.client_message_id,
-        created_at=render(row.created_at),
-        edited_at=render_optional(row.edited_at),
-        deleted_at=render_optional(row.deleted_at),
+        created_at=to_rfc3339(row.created_at),
+        edited_at=to_rfc3339_or_none(row.edited_at),
+        deleted_at=to_rfc3339_or_none(row.deleted_at),
     )
 
 
-def show_file(row: Row[*tuple[Any, ...]]) -> Attachment:
+def attachment_to_schema(row: Row[*tuple[Any, ...]]) -> Attachment:
     """A row of `attachments` as members see it."""
     return Attachment(
         id=row.id,
@@ -80,12 +84,12 @@ def show_file(row: Row[*tuple[Any, ...]]) -> Attachment:
     )
 
 
-def find(tx: Connection, *, ids: Sequence[str]) -> dict[str, Message]:
+def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, Message]:
     """These messages, by id, for those who may see them."""
     return {message.id: message for message in _shown(tx, tx.execute(_BY_ID, {"ids": list(ids)}).all())}
 
 
-def visible(tx: Connection, *, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
+def get_visible(tx: Connection, *, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
     """A message's row (with `sender_name`), for a member who may see it. Raises NotFound."""
     row = tx.execute(_VISIBLE, {"which": message_id, "who": user_id}).one_or_none()
     if row is None:
@@ -93,7 +97,7 @@ def visible(tx: Connection, *, message_id: str, user_id: str) -> Row[*tuple[Any,
     return row
 
 
-def place_of(tx: Connection, *, message_id: str, conversation_id: str, past: int, pointer: str) -> int:
+def position_of(tx: Connection, *, message_id: str, conversation_id: str, past: int, pointer: str) -> int:
     """A message's place in its conversation; it must come after `past`. Raises InvalidField at `pointer`."""
     asked = {"which": message_id, "place": conversation_id, "past": past}
     seq = tx.execute(_PLACE, asked).scalar_one_or_none()
@@ -102,14 +106,14 @@ def place_of(tx: Connection, *, message_id: str, conversation_id: str, past: int
     return int(seq)
 
 
-def page(
+def list_messages(
     tx: Connection,
     *,
     conversation_id: str,
     user_id: str,
     before: str | None = None,
     after: str | None = None,
-    limit: int = pages.USUAL,
+    limit: int = pages.DEFAULT_LIMIT,
 ) -> Messages:
     """The `limit` messages next to one of them, before or after it, or else the last ones; always the newest first.
 
@@ -120,10 +124,10 @@ def page(
     named, pointer = (after, "after") if after is not None else (before, "before")
     if named is not None:
         pages.check_id(named, pointer)
-    member = standing.of(tx, conversation_id=conversation_id, user_id=user_id)
+    member = standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     asked = {"place": conversation_id, "past": member.from_seq, "below": pages.LAST_SEQ, "most": limit + 1}
     if named is not None:
-        seq = place_of(tx, message_id=named, conversation_id=conversation_id, past=member.from_seq, pointer=pointer)
+        seq = position_of(tx, message_id=named, conversation_id=conversation_id, past=member.from_seq, pointer=pointer)
         asked |= {"past": seq} if after is not None else {"below": seq}
     rows = tx.execute(_NEWEST if after is None else _OLDEST, asked).all()
     more = rows[limit - 1].id if len(rows) > limit else None
@@ -131,15 +135,15 @@ def page(
     return Messages(items=shown if after is None else shown[::-1], next=more)
 
 
-def files_of(tx: Connection, *, ids: Sequence[str]) -> Mapping[str, list[Attachment]]:
+def load_attachments(tx: Connection, *, ids: Sequence[str]) -> Mapping[str, list[Attachment]]:
     """What was sent with these messages, in order."""
     found: dict[str, list[Attachment]] = {}
     for row in tx.execute(_FILES, {"ids": list(ids)}):
-        found.setdefault(row.message_id, []).append(show_file(row))
+        found.setdefault(row.message_id, []).append(attachment_to_schema(row))
     return found
 
 
 def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Message]:
     with_files = [row.id for row in rows if row.type != "text"]
-    files = files_of(tx, ids=with_files) if with_files else {}
-    return [show(row, row.sender_name, files.get(row.id, ())) for row in rows]
+    files = load_attachments(tx, ids=with_files) if with_files else {}
+    return [to_schema(row, row.sender_name, files.get(row.id, ())) for row in rows]

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, exists, or_, select
 
-from services.database.outbox import Outbox
+from services.database.outbox import PendingEvents
 from services.event_log import channels
 from services.tables import events, messages
 
@@ -26,10 +26,10 @@ _FORGET = (
 _SAID_AMONG = _SAID.where(messages.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def forget_conversation(tx: Connection, *, user_id: str, conversation_id: str) -> None:
+def redact_conversation(tx: Connection, *, user_id: str, conversation_id: str) -> None:
     """Take every event about this conversation out of a user's log, and out of what this transaction was to tell."""
-    collected: Outbox = tx.info["outbox"]
-    channel = channels.of_user(user_id)
+    collected: PendingEvents = tx.info["outbox"]
+    channel = channels.user_channel(user_id)
     waiting = {draft.subject for draft in collected.drafts if draft.channel == channel and draft.type in _TYPES}
     about = [subject for subject in waiting if subject is not None]
     if about:

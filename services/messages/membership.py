@@ -8,12 +8,12 @@ from sqlalchemy.sql.expression import literal_column
 
 from services.database import outbox
 from services.errors import Conflict, Forbidden, NotFound
-from services.tables import blocks, conversations, members
+from services.tables import blocks, conversation_members, conversations
 
 # A conversation's members, at most; a message is a row and an event for each of them.
-MOST_MEMBERS: Final = 100
+MAX_MEMBERS: Final = 100
 
-_c, _m = conversations.c, members.c
+_c, _m = conversations.c, conversation_members.c
 
 _STANDING = (
     select(
@@ -30,7 +30,7 @@ _STANDING = (
         _m.unread,
         _m.muted,
     )
-    .join(members, _m.conversation_id == _c.id)
+    .join(conversation_members, _m.conversation_id == _c.id)
     .where(_c.id == bindparam("which"), _m.user_id == bindparam("who"))
 )
 _MEMBER_IDS = select(_m.user_id).where(_m.conversation_id == bindparam("which")).order_by(_m.user_id)
@@ -60,7 +60,7 @@ class Unread(NamedTuple):
     total: int
 
 
-def of(tx: Connection, *, conversation_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
+def get_membership(tx: Connection, *, conversation_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
     """The conversation, and where this member stands in it. Raises NotFound for one they are not in."""
     row = tx.execute(_STANDING, {"which": conversation_id, "who": user_id}).one_or_none()
     if row is None:
@@ -68,9 +68,9 @@ def of(tx: Connection, *, conversation_id: str, user_id: str) -> Row[*tuple[Any,
     return row
 
 
-def as_maker(tx: Connection, *, conversation_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
+def get_as_creator(tx: Connection, *, conversation_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
     """Like `of`, for what only the maker of a group may do. Raises NotFound, Conflict (no group) and Forbidden."""
-    row = of(tx, conversation_id=conversation_id, user_id=user_id)
+    row = get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     if row.kind != "group":
         raise Conflict("A conversation of two stays as it is; make a group for more.")
     if row.maker_id != user_id:
@@ -93,33 +93,33 @@ def total(tx: Connection, user_id: str) -> int:
     return totals(tx, ids=[user_id]).get(user_id, 0)
 
 
-def others_in(tx: Connection, *, conversation_id: str, user_id: str) -> list[str]:
+def visible_members(tx: Connection, *, conversation_id: str, user_id: str) -> list[str]:
     """The other members who may see what this one is about: not those apart by a block. Raises NotFound."""
-    of(tx, conversation_id=conversation_id, user_id=user_id)
+    get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     others = [each for each in member_ids(tx, conversation_id) if each != user_id]
     apart = blocked_with(tx, user_id=user_id, ids=others)
     return [each for each in others if each not in apart]
 
 
-def pair_of(one: str, other: str) -> str:
+def direct_key(one: str, other: str) -> str:
     """The name of the direct conversation of two users."""
     return f"{min(one, other)}:{max(one, other)}"
 
 
-def peer_in(pair: str, user_id: str) -> str:
+def other_user(pair: str, user_id: str) -> str:
     """The other one of a pair."""
     one, _, other = pair.partition(":")
     return other if one == user_id else one
 
 
-def pair_in(tx: Connection, *, conversation_id: str) -> str | None:
+def find_direct_key(tx: Connection, *, conversation_id: str) -> str | None:
     """The pair of a direct conversation; None for a group or none."""
     return tx.execute(_PAIR, {"which": conversation_id}).scalar_one_or_none()
 
 
-def pairs(tx: Connection, *, conversation_id: str) -> tuple[str, ...]:
+def direct_users(tx: Connection, *, conversation_id: str) -> tuple[str, ...]:
     """The two users of a direct conversation; nobody for a group or none."""
-    pair = pair_in(tx, conversation_id=conversation_id)
+    pair = find_direct_key(tx, conversation_id=conversation_id)
     return () if pair is None else tuple(pair.split(":"))
 
 
@@ -129,12 +129,12 @@ def blocked_with(tx: Connection, *, user_id: str, ids: Sequence[str]) -> set[str
     return {row.blocked_id if row.user_id == user_id else row.user_id for row in rows}
 
 
-def refuse_blocked(tx: Connection, *, user_id: str, pair: str) -> None:
+def require_not_blocked(tx: Connection, *, user_id: str, pair: str) -> None:
     """Before anything is said in a direct conversation. Raises Forbidden where a block is between the two."""
-    if blocked_with(tx, user_id=user_id, ids=[peer_in(pair, user_id)]):
+    if blocked_with(tx, user_id=user_id, ids=[other_user(pair, user_id)]):
         raise Forbidden("You cannot write to this person.")
 
 
-def next_seq(tx: Connection) -> int:
+def next_position(tx: Connection) -> int:
     """The place that the event appended next will have: what is said now comes after all that was said."""
-    return int(outbox.cursor(tx).partition(".")[2]) + 1
+    return int(outbox.next_cursor(tx).partition(".")[2]) + 1

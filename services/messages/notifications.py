@@ -6,22 +6,22 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.messages.schemas import Message
 from services.notifications import inbox as notifications
 from services.notifications import removal as inbox_removals
-from services.notifications.draft import Letter
-from services.tables import conversations, members, messages, users
+from services.notifications.draft import NotificationDraft
+from services.tables import conversation_members, conversations, messages, users
 from services.tables import notifications as notices
 from services.times import SECOND
 
 # Who read or said something in a conversation this lately is taken to be looking at it. They are notified after this
 # time of what they have not read by then: nothing is swallowed, and nobody is buzzed for what is before their eyes.
-LOOKING_MS: Final = 30 * SECOND
+ACTIVE_MS: Final = 30 * SECOND
 # Of a message, so much stands in its notification.
 PREVIEW: Final = 140
 
-_m, _s, _c = members.c, messages.c, conversations.c
+_m, _s, _c = conversation_members.c, messages.c, conversations.c
 
 _DUE = (
     select(_m.conversation_id, _m.user_id)
@@ -32,7 +32,7 @@ _DUE = (
     .limit(bindparam("most"))
 )
 _SETTLE = (
-    update(members)
+    update(conversation_members)
     .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"), _m.notify_at.is_not(None))
     .values(notify_at=None)
     .returning(_m.unread, _m.muted)
@@ -49,7 +49,7 @@ _SHOWING = select(*(notices.c.id, notices.c.user_id, notices.c.data, notices.c.r
     notices.c.user_id.in_(bindparam("owners", expanding=True)), notices.c.collapse_key == bindparam("key")
 )
 _TELL_ANEW = (
-    update(members)
+    update(conversation_members)
     .where(
         _m.conversation_id == bindparam("which"),
         _m.user_id.in_(bindparam("who", expanding=True)),
@@ -61,12 +61,12 @@ _TELL_ANEW = (
 )
 
 
-def key_of(conversation_id: str) -> str:
+def collapse_key(conversation_id: str) -> str:
     """The collapse key of a conversation's notification."""
     return f"message/{conversation_id}"
 
 
-def letter(message: Message, *, kind: str, title: str | None, unread: int) -> Letter:
+def draft_for(message: Message, *, kind: str, title: str | None, unread: int) -> NotificationDraft:
     """The notification for somebody who has not read `unread` messages, this one the last of them."""
     return _letter(
         message.conversation_id,
@@ -78,17 +78,19 @@ def letter(message: Message, *, kind: str, title: str | None, unread: int) -> Le
     )
 
 
-def read(tx: Connection, *, user_id: str, conversation_id: str, now: int) -> None:
+def retract_for_reader(tx: Connection, *, user_id: str, conversation_id: str, now: int) -> None:
     """Take a user's notification of a conversation back: they have read it, on whatever device."""
-    inbox_removals.retract_key(tx, user=Ref("", user_id), collapse_key=key_of(conversation_id), now=now)
+    inbox_removals.retract_by_key(tx, user=UserRef("", user_id), collapse_key=collapse_key(conversation_id), now=now)
 
 
-def withdraw(tx: Connection, *, conversation_id: str, message_id: str, user_ids: Sequence[str], now: int) -> None:
+def retract_for_message(
+    tx: Connection, *, conversation_id: str, message_id: str, user_ids: Sequence[str], now: int
+) -> None:
     """Take back the notifications that show the words of a message that has others now, or none.
 
     Who had not read theirs, and has something to read, is told anew by the chore.
     """
-    rows = tx.execute(_SHOWING, {"owners": list(user_ids), "key": key_of(conversation_id)})
+    rows = tx.execute(_SHOWING, {"owners": list(user_ids), "key": collapse_key(conversation_id)})
     showing = [row for row in rows if msgspec.json.decode(row.data).get("messageId") == message_id]
     if not showing:
         return
@@ -97,15 +99,15 @@ def withdraw(tx: Connection, *, conversation_id: str, message_id: str, user_ids:
     tx.execute(_TELL_ANEW, {"which": conversation_id, "who": waiting, "now": now})
 
 
-def due(tx: Connection, /, *, now: int, limit: int) -> Sequence[tuple[str, str]]:
+def find_due(tx: Connection, /, *, now: int, limit: int) -> Sequence[tuple[str, str]]:
     """At most `limit` (conversation, member) who were looking and are not any more, or whose notification went."""
-    rows = tx.execute(_DUE, {"now": now, "until": now + LOOKING_MS, "most": limit})
+    rows = tx.execute(_DUE, {"now": now, "until": now + ACTIVE_MS, "most": limit})
     return [(conversation_id, user_id) for conversation_id, user_id in rows]
 
 
-def tell(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int) -> None:
+def notify_due(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int) -> None:
     """Notify these members of what they have still not read."""
-    mail: list[tuple[str, Letter]] = []
+    mail: list[tuple[str, NotificationDraft]] = []
     for conversation_id, user_id in found:
         asked = {"which": conversation_id, "who": user_id}
         member = tx.execute(_SETTLE, asked).one_or_none()
@@ -113,10 +115,10 @@ def tell(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int) -> No
         if member is not None and member.unread and not member.muted and last is not None:
             mail.append((user_id, _of_row(conversation_id, last, member.unread)))
     if mail:
-        notifications.deliver(tx, mail=mail, now=now)
+        notifications.deliver(tx, items=mail, now=now)
 
 
-def _of_row(conversation_id: str, row: Row[*tuple[Any, ...]], unread: int) -> Letter:
+def _of_row(conversation_id: str, row: Row[*tuple[Any, ...]], unread: int) -> NotificationDraft:
     return _letter(
         conversation_id,
         row.id,
@@ -134,12 +136,12 @@ def _letter(
     said: tuple[str, str],
     place: tuple[str, str | None],
     unread: int,
-) -> Letter:
+) -> NotificationDraft:
     kind, title = place
     what = "New message" if unread == 1 else f"{unread:,} new messages"
     where = f"in {title}" if title else f"from {sender[1]}" if kind == "direct" or unread == 1 else "in a group"
     words = _preview(*said)
-    return Letter(
+    return NotificationDraft(
         type="message",
         category="message",
         title=f"{what} {where}",
@@ -154,7 +156,7 @@ def _letter(
         },
         url=f"/messages/{conversation_id}",
         icon="✉️",
-        collapse_key=key_of(conversation_id),
+        collapse_key=collapse_key(conversation_id),
         invalidates=["conversations", f"conversation/{conversation_id}"],
     )
 

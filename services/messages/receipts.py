@@ -10,20 +10,20 @@ from services.messages import events as message_events
 from services.messages import history as messages
 from services.messages import membership as standing
 from services.messages import notifications as message_notices
-from services.messages.events import Changed
+from services.messages.events import MessageStateEvent
 from services.messages.membership import Unread
-from services.messages.schemas import Read
+from services.messages.schemas import ReadReceipt
+from services.tables import conversation_members
 from services.tables import conversations as conversation_rows
-from services.tables import members
 from services.tables import messages as rows
 
 # In larger conversations the others see how far somebody has read when they fetch it, or everybody's reading would be
 # an event for everybody.
-TOLD_MEMBERS: Final = 20
+MAX_NOTIFIED_MEMBERS: Final = 20
 # Of one report, so many conversations are looked at, the last active first; the others follow when they are read.
 LOOKED_AT: Final = 200
 
-_c, _m, _s = conversation_rows.c, members.c, rows.c
+_c, _m, _s = conversation_rows.c, conversation_members.c, rows.c
 
 _BETWEEN = select(func.count()).where(
     _s.conversation_id == bindparam("which"),
@@ -33,7 +33,7 @@ _BETWEEN = select(func.count()).where(
     _s.deleted_at.is_(None),
 )
 _READ = (
-    update(members)
+    update(conversation_members)
     .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
     .values(
         read_seq=bindparam("seq"),
@@ -44,14 +44,14 @@ _READ = (
     )
 )
 _LOOK = (
-    update(members)
+    update(conversation_members)
     .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
     .values(looked_at=bindparam("now"))
 )
 _UPTO = (
     select(func.max(_s.seq))
     .where(_s.conversation_id == _m.conversation_id, _s.seq <= bindparam("position"))
-    .correlate(members)
+    .correlate(conversation_members)
     .scalar_subquery()
 )
 _recent = (
@@ -73,31 +73,37 @@ _BEHIND = (
     )
 )
 _DELIVER = (
-    update(members)
+    update(conversation_members)
     .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
     .values(delivered_seq=bindparam("upto"))
 )
 
 
-def read(tx: Connection, *, conversation_id: str, user_id: str, up_to: str, now: int) -> Read:
+def mark_read(tx: Connection, *, conversation_id: str, user_id: str, up_to: str, now: int) -> ReadReceipt:
     """Somebody has read up to this message, on any of their devices; an earlier one than before changes nothing.
 
     Raises NotFound and InvalidField.
     """
-    member = standing.of(tx, conversation_id=conversation_id, user_id=user_id)
-    seq = messages.place_of(
+    member = standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
+    seq = messages.position_of(
         tx, message_id=up_to, conversation_id=conversation_id, past=member.from_seq, pointer="/upTo"
     )
     if seq <= member.read_seq:
         tx.execute(_LOOK, {"which": conversation_id, "who": user_id, "now": now})
-        return Read(unread=member.unread, unread_total=standing.total(tx, user_id))
+        return ReadReceipt(unread=member.unread, unread_total=standing.total(tx, user_id))
     left = _left(tx, member, seq)
     tx.execute(_READ, {"which": conversation_id, "who": user_id, "seq": seq, "left": left, "now": now})
     counts = Unread(left, standing.total(tx, user_id))
-    _tell(tx, member, Changed(conversation_id=conversation_id, kind="read", user_id=user_id, up_to=up_to), counts, now)
+    _tell(
+        tx,
+        member,
+        MessageStateEvent(conversation_id=conversation_id, kind="read", user_id=user_id, up_to=up_to),
+        counts,
+        now,
+    )
     if member.unread and not left:
-        message_notices.read(tx, user_id=user_id, conversation_id=conversation_id, now=now)
-    return Read(unread=left, unread_total=counts.total)
+        message_notices.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
+    return ReadReceipt(unread=left, unread_total=counts.total)
 
 
 def _left(tx: Connection, member: Row[*tuple[Any, ...]], seq: int) -> int:
@@ -109,12 +115,12 @@ def _left(tx: Connection, member: Row[*tuple[Any, ...]], seq: int) -> int:
     return int(member.unread - tx.execute(_BETWEEN, asked).scalar_one())
 
 
-def undelivered(tx: Connection, *, reports: Mapping[str, int]) -> list[str]:
+def find_undelivered(tx: Connection, *, reports: Mapping[str, int]) -> list[str]:
     """Those of these users (with the position that their browser has stored) for whom `deliver` has something to do."""
     return [user_id for user_id, position in reports.items() if _behind(tx, user_id, position)]
 
 
-def deliver(tx: Connection, *, reports: Mapping[str, int], now: int) -> None:
+def mark_delivered(tx: Connection, *, reports: Mapping[str, int], now: int) -> None:
     """Note what each of these users has been given: everything up to this position of the log."""
     for user_id, position in reports.items():
         for row in _behind(tx, user_id, position):
@@ -128,21 +134,23 @@ def _behind(tx: Connection, user_id: str, position: int) -> Sequence[Row[*tuple[
     return tx.execute(_BEHIND, {"who": user_id, "position": position}).all()
 
 
-def _tell(tx: Connection, member: Row[*tuple[Any, ...]], event: Changed, counts: Unread, now: int) -> None:
+def _tell(tx: Connection, member: Row[*tuple[Any, ...]], event: MessageStateEvent, counts: Unread, now: int) -> None:
     """The reader with their counts, the others without."""
-    message_events.changed(tx, event, {member.user_id: counts}, now=now)
+    message_events.publish_changed(tx, event, {member.user_id: counts}, now=now)
     others = [each for each in standing.member_ids(tx, member.id) if each != member.user_id]
-    if len(others) >= TOLD_MEMBERS:
+    if len(others) >= MAX_NOTIFIED_MEMBERS:
         return
     if member.pair is not None and standing.blocked_with(tx, user_id=member.user_id, ids=others):
         return
-    message_events.changed_for_others(tx, event, others, now=now)
+    message_events.publish_to_others(tx, event, others, now=now)
 
 
 def _tell_peer(tx: Connection, row: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
-    peer = standing.peer_in(row.pair, user_id)
+    peer = standing.other_user(row.pair, user_id)
     if standing.blocked_with(tx, user_id=user_id, ids=[peer]):
         return
-    shown = conversations.some_members(tx, conversation_id=row.conversation_id, user_ids=[user_id])
-    event = Changed(conversation_id=row.conversation_id, kind="members", members=shown, removed=[], title=None)
-    message_events.changed_for_others(tx, event, [peer], now=now)
+    shown = conversations.load_members(tx, conversation_id=row.conversation_id, user_ids=[user_id])
+    event = MessageStateEvent(
+        conversation_id=row.conversation_id, kind="members", members=shown, removed=[], title=None
+    )
+    message_events.publish_to_others(tx, event, [peer], now=now)

@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from services.schemas import Person, Shape
+from services.schemas import Person, Schema
 
 MessageType = Literal["text", "image", "file"]
 Kind = Literal["direct", "group"]
 
 
-class Attachment(Shape, frozen=True):
+class Attachment(Schema, frozen=True):
     """A file that was sent or is about to be."""
 
     id: str
@@ -20,7 +20,7 @@ class Attachment(Shape, frozen=True):
     thumbnail: bool
 
 
-class Message(Shape, frozen=True):
+class Message(Schema, frozen=True):
     """Something that was said; a deleted one has no words and no files any more."""
 
     id: str
@@ -36,7 +36,7 @@ class Message(Shape, frozen=True):
     deleted_at: str | None
 
 
-class Member(Shape, frozen=True):
+class Member(Schema, frozen=True):
     """Somebody in a conversation, and the last messages they have read and been given."""
 
     id: str
@@ -45,7 +45,7 @@ class Member(Shape, frozen=True):
     delivered_up_to: str | None
 
 
-class Conversation(Shape, frozen=True):
+class Conversation(Schema, frozen=True):
     """A conversation as one of its members sees it."""
 
     id: str
@@ -59,7 +59,7 @@ class Conversation(Shape, frozen=True):
     updated_at: str
 
 
-class Conversations(Shape, frozen=True):
+class Conversations(Schema, frozen=True):
     """A page of one's conversations, the last active first; `unread` is what is unread in all that are not muted.
 
     `cursor` is where to open the stream from: nothing falls between the page and the stream.
@@ -71,21 +71,21 @@ class Conversations(Shape, frozen=True):
     cursor: str
 
 
-class Messages(Shape, frozen=True):
+class Messages(Schema, frozen=True):
     """Part of a conversation, the newest first; `next` goes into the parameter (`before` or `after`) that was used."""
 
     items: list[Message]
     next: str | None
 
 
-class Read(Shape, frozen=True):
+class ReadReceipt(Schema, frozen=True):
     """What is unread after a reading: in this conversation, and in all that are not muted."""
 
     unread: int
     unread_total: int
 
 
-class Blocked(Shape, frozen=True):
+class BlockedUser(Schema, frozen=True):
     """Somebody one does not want to hear of."""
 
     id: str

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, case, insert, or_, select, update
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.errors import InvalidField
 from services.ids import new_id
 from services.messages import events as message_events
@@ -15,19 +15,19 @@ from services.messages import groups as membership
 from services.messages import history as messages
 from services.messages import membership as standing
 from services.messages import notifications as message_notices
-from services.messages.draft import To, Words
+from services.messages.draft import MessageDraft, Recipient
 from services.messages.membership import Unread
-from services.messages.notifications import LOOKING_MS
+from services.messages.notifications import ACTIVE_MS
 from services.messages.schemas import Attachment, Message
 from services.notifications import inbox as notifications
 from services.schemas import Person
-from services.tables import attachments, conversations, members
+from services.tables import attachments, conversation_members, conversations
 from services.tables import messages as rows
 
 # What a page shows in place, and what must be nothing else for a message of type image.
 IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
-_c, _m, _s, _a = conversations.c, members.c, rows.c, attachments.c
+_c, _m, _s, _a = conversations.c, conversation_members.c, rows.c, attachments.c
 
 _DIRECT = select(_c.id).where(_c.pair == bindparam("pair"))
 _SENT_BEFORE = select(_s.id).where(
@@ -38,7 +38,7 @@ _SENT_BEFORE = select(_s.id).where(
 _FILES = select(_a.id, _a.name, _a.type, _a.size, _a.width, _a.height, _a.thumbnail).where(
     _a.id.in_(bindparam("ids", expanding=True)), _a.owner_id == bindparam("who"), _a.message_id.is_(None)
 )
-_OPEN, _JOIN = insert(conversations), insert(members)
+_OPEN, _JOIN = insert(conversations), insert(conversation_members)
 _SAY = insert(rows).returning(*messages.COLUMNS)
 _ATTACH = (
     update(attachments).where(_a.id == bindparam("which")).values(message_id=bindparam("to"), place=bindparam("at"))
@@ -52,7 +52,7 @@ _BY_SENDER = _m.user_id == bindparam("sender")
 _IS_LOOKING = or_(_m.notify_at.is_not(None), _m.looked_at > bindparam("lately"))
 # What one says one has read, and all before it.
 _COUNT = (
-    update(members)
+    update(conversation_members)
     .where(_m.conversation_id == bindparam("which"))
     .values(
         activity=bindparam("seq"),
@@ -71,7 +71,7 @@ _COUNT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendMessageResult:
     """A message, and whether it is new or the one that was sent before under the same mark."""
 
     message: Message
@@ -79,7 +79,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Target:
     """The conversation as the sender sees it; a direct one may have to be made first (`peer` is then set)."""
 
     id: str
@@ -91,55 +91,55 @@ class _Place:
     peer: str | None = None
 
 
-def send(tx: Connection, *, sender: Person, to: To, words: Words, now: int) -> Sent:
+def send(tx: Connection, *, sender: Person, to: Recipient, words: MessageDraft, now: int) -> SendMessageResult:
     """Say something in a conversation, or to somebody, with whom a direct one is made if there is none yet.
 
     Raises NotFound for a conversation one is not in, Forbidden where one of the two has blocked the other, and
     InvalidField.
     """
     place = _place(tx, sender.id, to)
-    before = _sent_before(tx, place, sender.id, words.client_message_id)
+    before = _find_duplicate(tx, place, sender.id, words.client_message_id)
     if before is not None:
-        return Sent(before, new=False)
+        return SendMessageResult(before, new=False)
     if place.pair is not None:
-        standing.refuse_blocked(tx, user_id=sender.id, pair=place.pair)
+        standing.require_not_blocked(tx, user_id=sender.id, pair=place.pair)
     if words.reply_to is not None:
-        messages.place_of(
+        messages.position_of(
             tx, message_id=words.reply_to, conversation_id=place.id, past=place.from_seq, pointer="/replyTo"
         )
     files = _files(tx, sender.id, words)
     if place.peer is not None:
-        _open(tx, place, sender.id, now)
-    return Sent(_say(tx, place, sender, words, files, now), new=True)
+        _create_direct(tx, place, sender.id, now)
+    return SendMessageResult(_insert_message(tx, place, sender, words, files, now), new=True)
 
 
-def _place(tx: Connection, sender_id: str, to: To) -> _Place:
+def _place(tx: Connection, sender_id: str, to: Recipient) -> _Target:
     if to.conversation_id is not None:
-        return _known(tx, to.conversation_id, sender_id)
+        return _existing_target(tx, to.conversation_id, sender_id)
     assert to.recipient_id is not None
-    peer = users.resolve(tx, refs=[Ref("/recipientId", to.recipient_id)])[0]
+    peer = users.resolve_refs(tx, refs=[UserRef("/recipientId", to.recipient_id)])[0]
     if peer == sender_id:
         raise InvalidField("/recipientId", "range", "A message goes to somebody else.")
-    pair = standing.pair_of(sender_id, peer)
+    pair = standing.direct_key(sender_id, peer)
     found = tx.execute(_DIRECT, {"pair": pair}).scalar_one_or_none()
     if found is not None:
-        return _known(tx, found, sender_id)
-    return _Place(new_id(), "direct", None, pair, 0, 0, peer)
+        return _existing_target(tx, found, sender_id)
+    return _Target(new_id(), "direct", None, pair, 0, 0, peer)
 
 
-def _known(tx: Connection, conversation_id: str, sender_id: str) -> _Place:
-    row = standing.of(tx, conversation_id=conversation_id, user_id=sender_id)
-    return _Place(row.id, row.kind, row.title, row.pair, row.from_seq, row.unread)
+def _existing_target(tx: Connection, conversation_id: str, sender_id: str) -> _Target:
+    row = standing.get_membership(tx, conversation_id=conversation_id, user_id=sender_id)
+    return _Target(row.id, row.kind, row.title, row.pair, row.from_seq, row.unread)
 
 
-def _sent_before(tx: Connection, place: _Place, sender_id: str, mark: str | None) -> Message | None:
+def _find_duplicate(tx: Connection, place: _Target, sender_id: str, mark: str | None) -> Message | None:
     if mark is None or place.peer is not None:
         return None
     found = tx.execute(_SENT_BEFORE, {"place": place.id, "who": sender_id, "mark": mark}).scalar_one_or_none()
-    return None if found is None else messages.find(tx, ids=[found])[found]
+    return None if found is None else messages.load_many(tx, ids=[found])[found]
 
 
-def _files(tx: Connection, sender_id: str, words: Words) -> list[Attachment]:
+def _files(tx: Connection, sender_id: str, words: MessageDraft) -> list[Attachment]:
     """What goes along, in the order in which it was named."""
     if not words.attachment_ids:
         return []
@@ -149,10 +149,10 @@ def _files(tx: Connection, sender_id: str, words: Words) -> list[Attachment]:
             raise InvalidField(f"/attachmentIds/{at}", "range", "You have uploaded no such file, or sent it already.")
         if words.type == "image" and found[each].type not in IMAGES:
             raise InvalidField(f"/attachmentIds/{at}", "type", "That is no image: send it as a file.")
-    return [messages.show_file(found[each]) for each in words.attachment_ids]
+    return [messages.attachment_to_schema(found[each]) for each in words.attachment_ids]
 
 
-def _open(tx: Connection, place: _Place, maker_id: str, now: int) -> None:
+def _create_direct(tx: Connection, place: _Target, maker_id: str, now: int) -> None:
     row = {
         "id": place.id,
         "kind": place.kind,
@@ -164,11 +164,13 @@ def _open(tx: Connection, place: _Place, maker_id: str, now: int) -> None:
         "updated_at": now,
     }
     tx.execute(_OPEN, row)
-    tx.execute(_JOIN, [membership.new_member(place.id, user_id, now=now) for user_id in (maker_id, str(place.peer))])
+    tx.execute(_JOIN, [membership.member_row(place.id, user_id, now=now) for user_id in (maker_id, str(place.peer))])
 
 
-def _say(tx: Connection, place: _Place, sender: Person, words: Words, files: Sequence[Attachment], now: int) -> Message:
-    message_id, seq = new_id(), standing.next_seq(tx)
+def _insert_message(
+    tx: Connection, place: _Target, sender: Person, words: MessageDraft, files: Sequence[Attachment], now: int
+) -> Message:
+    message_id, seq = new_id(), standing.next_position(tx)
     row = {
         "id": message_id,
         "conversation_id": place.id,
@@ -187,10 +189,10 @@ def _say(tx: Connection, place: _Place, sender: Person, words: Words, files: Seq
         tx.execute(_ATTACH, [{"which": file.id, "to": message_id, "at": at} for at, file in enumerate(files)])
     tx.execute(_MOVE, {"which": place.id, "seq": seq, "now": now})
     readers = _count(tx, place.id, sender.id, seq, now)
-    message = messages.show(said, sender.name, files)
-    message_events.said(tx, message, _counts(tx, readers), now=now)
+    message = messages.to_schema(said, sender.name, files)
+    message_events.publish_created(tx, message, _counts(tx, readers), now=now)
     if place.unread:
-        message_notices.read(tx, user_id=sender.id, conversation_id=place.id, now=now)
+        message_notices.retract_for_reader(tx, user_id=sender.id, conversation_id=place.id, now=now)
     _notify(tx, place, message, readers, now)
     return message
 
@@ -201,8 +203,8 @@ def _count(tx: Connection, conversation_id: str, sender_id: str, seq: int, now: 
         "sender": sender_id,
         "seq": seq,
         "now": now,
-        "lately": now - LOOKING_MS,
-        "then": now + LOOKING_MS,
+        "lately": now - ACTIVE_MS,
+        "then": now + ACTIVE_MS,
     }
     return tx.execute(_COUNT, asked).all()
 
@@ -213,12 +215,12 @@ def _counts(tx: Connection, readers: Sequence[Row[*tuple[Any, ...]]]) -> Mapping
 
 
 def _notify(
-    tx: Connection, place: _Place, message: Message, readers: Sequence[Row[*tuple[Any, ...]]], now: int
+    tx: Connection, place: _Target, message: Message, readers: Sequence[Row[*tuple[Any, ...]]], now: int
 ) -> None:
     mail = [
-        (each.user_id, message_notices.letter(message, kind=place.kind, title=place.title, unread=each.unread))
+        (each.user_id, message_notices.draft_for(message, kind=place.kind, title=place.title, unread=each.unread))
         for each in readers
         if each.user_id != message.sender.id and not each.muted and each.notify_at is None
     ]
     if mail:
-        notifications.deliver(tx, mail=mail, now=now)
+        notifications.deliver(tx, items=mail, now=now)

@@ -12,7 +12,7 @@ from services.event_log import channels
 from services.ids import new_id
 from services.notifications.schemas import Announcement, Priority
 from services.tables import announcements
-from services.times import render, render_optional
+from services.times import to_rfc3339, to_rfc3339_or_none
 
 _a = announcements.c
 
@@ -25,7 +25,7 @@ _PAGE = (
 )
 
 
-def announce(
+def create(
     tx: Connection,
     *,
     title: str,
@@ -36,10 +36,10 @@ def announce(
     now: int,
 ) -> Announcement:
     """Say something to everybody, until `expires_at` (ms) if that is given. Raises InvalidField."""
-    texts.line(title, "/title", 200)
-    texts.long(body, "/body", 2_000)
+    texts.check_line(title, "/title", 200)
+    texts.check_multiline(body, "/body", 2_000)
     if url is not None:
-        texts.link(url, "/url")
+        texts.check_link(url, "/url")
     if expires_at is not None and expires_at <= now:
         raise InvalidField("/expiresAt", "range", "It would have expired before it was said.")
     row: dict[str, Any] = {
@@ -57,17 +57,17 @@ def announce(
     return made
 
 
-def in_force(
-    tx: Connection, *, limit: int = pages.USUAL, after: str | None = None, now: int
+def list_current(
+    tx: Connection, *, limit: int = pages.DEFAULT_LIMIT, after: str | None = None, now: int
 ) -> pages.Page[Announcement]:
     """The next `limit` announcements that have not expired, newest first; `after` is the `next` of the page before.
 
     Raises InvalidField for an `after` that is none.
     """
-    asked = {"below": pages.id_before(after), "now": now, "most": limit + 1}
+    asked = {"below": pages.id_from_token(after), "now": now, "most": limit + 1}
     rows = tx.execute(_PAGE, asked).mappings().all()
     return pages.page(rows, limit=limit, show=lambda row: _show(**row), key=lambda row: str(row["id"]))
 
 
 def _show(*, created_at: int, expires_at: int | None, **same: Any) -> Announcement:
-    return Announcement(created_at=render(created_at), expires_at=render_optional(expires_at), **same)
+    return Announcement(created_at=to_rfc3339(created_at), expires_at=to_rfc3339_or_none(expires_at), **same)

@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 from services import text as texts
 from services.accounts import users
 from services.accounts.callers import Caller
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.errors import Forbidden, InvalidField
 from services.event_log import channels
-from services.schemas import Shape
+from services.schemas import Schema
 
 DATA_BYTES = 16 * 1024
 
@@ -34,7 +34,7 @@ OWN_TYPES = JOB_TYPES | {
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-class Accepted(Shape, frozen=True):
+class BroadcastAccepted(Schema, frozen=True):
     """Where in the log the event stands: a stream that resumes from there has it behind it."""
 
     cursor: str
@@ -42,15 +42,15 @@ class Accepted(Shape, frozen=True):
 
 def send(
     tx: Connection, *, caller: Caller, type: str, data: dict[str, Any], channel: str = channels.JOBS, now: int
-) -> Accepted:
+) -> BroadcastAccepted:
     """Tell a channel; on disk with this transaction.
 
     Raises InvalidField (type, unknown channel, unknown user, length…) and Forbidden (a type that needs another scope).
     """
     _check_type(type, channel, caller)
-    texts.json_object(data, "/data", DATA_BYTES)
+    texts.check_json_object(data, "/data", DATA_BYTES)
     outbox.append(tx, _existing(tx, channel), type, data, now=now)
-    return Accepted(outbox.cursor(tx))
+    return BroadcastAccepted(outbox.next_cursor(tx))
 
 
 def _check_type(type: str, channel: str, caller: Caller) -> None:
@@ -65,9 +65,9 @@ def _check_type(type: str, channel: str, caller: Caller) -> None:
 
 def _existing(tx: Connection, channel: str) -> str:
     """The channel by our own ids. Raises InvalidField where there is none."""
-    named = channels.user_of(channel)
+    named = channels.user_of_channel(channel)
     if named is not None:
-        return channels.of_user(users.resolve(tx, refs=[Ref("/channel", named, named)])[0])
+        return channels.user_channel(users.resolve_refs(tx, refs=[UserRef("/channel", named, named)])[0])
     if not channels.is_channel(channel):
         raise InvalidField("/channel", "unknown channel", f"There is no channel called {channel[:80]!r}.")
     return channel

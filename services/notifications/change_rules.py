@@ -34,7 +34,7 @@ Values = Mapping[str, ColumnElement[Any]]
 
 
 @dataclass(frozen=True)
-class Act:
+class ChangeRule:
     """One way to change rows of an inbox, and the statements that do it.
 
     `measure…` gives `changing` (how many rows), `first` (the lowest seq) and the differences `unread` and `unseen`;
@@ -58,7 +58,9 @@ class Act:
         return {name: value for name, value in (("at", now), ("change", change)) if name in self.needs}
 
 
-def _act(told: State, fits: ColumnElement[bool], values: Values, fits_all: ColumnElement[bool] | None = None) -> Act:
+def _act(
+    told: State, fits: ColumnElement[bool], values: Values, fits_all: ColumnElement[bool] | None = None
+) -> ChangeRule:
     """An act on the rows that fit; without naming ids it may fit fewer."""
     mine = _n.user_id == bindparam("owner")
     named = and_(mine, _n.id.in_(bindparam("ids", expanding=True)), fits)
@@ -68,7 +70,7 @@ def _act(told: State, fits: ColumnElement[bool], values: Values, fits_all: Colum
         _n.seq <= bindparam("last"),
         fits if fits_all is None else fits_all,
     )
-    return Act(
+    return ChangeRule(
         told=told,
         measure_ids=_measure(values).where(named),
         apply_ids=_apply(values).where(named).returning(*_TOLD),
@@ -117,7 +119,7 @@ _BY_READ = and_(_KEPT, _n.read_change == _change)
 _BY_ARCHIVE = and_(_KEPT, _n.archive_change == _change)
 
 # Reading implies having seen. Without ids only what is in the list is read, or unread, or seen.
-ACTS: Mapping[Verb, Act] = {
+CHANGES: Mapping[Verb, ChangeRule] = {
     "read": _act(
         "read",
         and_(_KEPT, _n.read_at.is_(None)),
@@ -146,7 +148,7 @@ ACTS: Mapping[Verb, Act] = {
 }
 
 # What takes back what one change did, and nobody has changed since; only ranges are used of these.
-UNDOS: Mapping[str, Act] = {
+UNDOS: Mapping[str, ChangeRule] = {
     "read": _act("unread", _BY_READ, _READ_UNDO),
     "unread": _act("read", _BY_READ, _READ_UNDO),
     "archive": _act("unarchived", _BY_ARCHIVE, _ARCHIVE_UNDO),

@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from services.notifications.change_rules import Act, Verb
+from services.notifications.change_rules import ChangeRule, Verb
 from services.notifications.events import Counts
 from services.notifications.inbox import counts_of
-from services.schemas import Shape
+from services.schemas import Schema
 from services.tables import inboxes
 
 _SHIFT = (
@@ -25,7 +25,7 @@ _SHIFT = (
 _SEQ = select(inboxes.c.seq).where(inboxes.c.user_id == bindparam("owner"))
 
 
-class Changes(Shape, frozen=True):
+class ChangeResult(Schema, frozen=True):
     """The counts after a change, and what takes it back within 30 s (null: nothing was changed)."""
 
     unread: int
@@ -34,7 +34,7 @@ class Changes(Shape, frozen=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
+class Remaining:
     """What is still to be done of a change or undo of a user's rows, from `first` to `last` (seq, inclusive).
 
     `before` is the id that stands for `last` in events; `change` is the mark in the rows that are changed or put
@@ -53,26 +53,26 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepResult:
     """How far a change has come; there is more to do while `rest` is not None."""
 
-    changes: Changes
-    rest: Rest | None = None
+    changes: ChangeResult
+    rest: Remaining | None = None
 
 
-def next_part(tx: Connection, act: Act, rest: Rest, rows: int) -> Rest:
+def next_part(tx: Connection, act: ChangeRule, rest: Remaining, rows: int) -> Remaining:
     """The part of `rest` that holds its first `rows` rows (all of it, if there are no more)."""
     what = {"owner": rest.user_id, "first": rest.first, "last": rest.last, "change": rest.change}
     end = tx.execute(act.nth, what | {"earlier": rows - 1}).one_or_none()
     return rest if end is None else replace(rest, last=end.seq, before=end.id)
 
 
-def is_as_left(tx: Connection, rest: Rest) -> bool:
+def is_unchanged(tx: Connection, rest: Remaining) -> bool:
     """Whether nothing was added to the inbox or changed in it since the last part."""
     return rest.left_at == tx.execute(_SEQ, {"owner": rest.user_id}).scalar_one_or_none()
 
 
-def shift(tx: Connection, user_id: str, measured: Row[*tuple[Any, ...]]) -> tuple[int, Counts]:
+def update_counters(tx: Connection, user_id: str, measured: Row[*tuple[Any, ...]]) -> tuple[int, Counts]:
     """Change an inbox's counts by what was measured; a mark that no change of this inbox had before, and the counts."""
     more = {"owner": user_id, "unread_more": measured.unread, "unseen_more": measured.unseen}
     mark, unread, unseen = tx.execute(_SHIFT, more).one()

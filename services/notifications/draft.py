@@ -31,13 +31,13 @@ class Action:
     url: str | None = None
     style: Literal["primary", "secondary"] = "secondary"
 
-    def shown(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The action as JSON has it, and as a row keeps it."""
         shown: dict[str, Any] = {"id": self.id, "label": self.label, "style": self.style}
         return shown if self.url is None else shown | {"url": self.url}
 
 
-class Letter(Struct, frozen=True, kw_only=True):
+class NotificationDraft(Struct, frozen=True, kw_only=True):
     """A notification without its recipient. `expires_at` is milliseconds since 1970.
 
     `invalidates` are the cache keys a page should drop when it arrives; `at` is where the letter stands in what was
@@ -56,28 +56,28 @@ class Letter(Struct, frozen=True, kw_only=True):
     collapse_key: str | None = None
     expires_at: int | None = None
     invalidates: Sequence[str] = ()
-    at: str = ""
+    pointer: str = ""
 
     def __post_init__(self) -> None:
         """Check every word."""
-        texts.line(self.type, f"{self.at}/type", 64)
-        texts.line(self.title, f"{self.at}/title", 200)
-        texts.long(self.body, f"{self.at}/body", 2_000)
-        texts.json_object(self.data, f"{self.at}/data", DATA_BYTES)
+        texts.check_line(self.type, f"{self.pointer}/type", 64)
+        texts.check_line(self.title, f"{self.pointer}/title", 200)
+        texts.check_multiline(self.body, f"{self.pointer}/body", 2_000)
+        texts.check_json_object(self.data, f"{self.pointer}/data", DATA_BYTES)
         if self.url is not None:
-            texts.link(self.url, f"{self.at}/url")
+            texts.check_link(self.url, f"{self.pointer}/url")
         if self.icon is not None:
-            texts.line(self.icon, f"{self.at}/icon", 16)
+            texts.check_line(self.icon, f"{self.pointer}/icon", 16)
         if self.collapse_key is not None:
-            texts.line(self.collapse_key, f"{self.at}/collapseKey", 64)
-        _check_actions(self.actions, f"{self.at}/actions")
+            texts.check_line(self.collapse_key, f"{self.pointer}/collapseKey", 64)
+        _check_actions(self.actions, f"{self.pointer}/actions")
 
     def check_expiry(self, now: int) -> None:
         """Raises InvalidField for a letter that would have expired before it arrives."""
         if self.expires_at is not None and self.expires_at <= now:
-            raise InvalidField(f"{self.at}/expiresAt", "range", "It would have expired before it was sent.")
+            raise InvalidField(f"{self.pointer}/expiresAt", "range", "It would have expired before it was sent.")
 
-    def columns(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, Any]:
         """The values of a row of `notifications` that are the same for every recipient."""
         return {
             "type": self.type,
@@ -88,7 +88,7 @@ class Letter(Struct, frozen=True, kw_only=True):
             "data": _encoder.encode(self.data).decode(),
             "url": self.url,
             "icon": self.icon,
-            "actions": _encoder.encode([action.shown() for action in self.actions]).decode(),
+            "actions": _encoder.encode([action.to_json() for action in self.actions]).decode(),
             "collapse_key": self.collapse_key,
             "expires_at": self.expires_at,
         }
@@ -101,8 +101,8 @@ def _check_actions(actions: Sequence[Action], pointer: str) -> None:
         at = f"{pointer}/{index}"
         if not _ACTION_ID.fullmatch(action.id):
             raise InvalidField(f"{at}/id", "type", "An action's id is 1 to 40 letters, digits or any of . _ ~ -")
-        texts.line(action.label, f"{at}/label", 40)
+        texts.check_line(action.label, f"{at}/label", 40)
         if action.url is not None:
-            texts.link(action.url, f"{at}/url")
+            texts.check_link(action.url, f"{at}/url")
     if len({action.id for action in actions}) < len(actions):
         raise InvalidField(f"{pointer}/1/id", "type", "Each action needs an id of its own.")

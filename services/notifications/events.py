@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from services.database import outbox
 from services.event_log import channels
-from services.notifications.draft import Letter
+from services.notifications.draft import NotificationDraft
 from services.notifications.schemas import Notification
-from services.schemas import Shape
-from services.times import render, render_optional
+from services.schemas import Schema
+from services.times import to_rfc3339, to_rfc3339_or_none
 
 State = Literal["read", "unread", "seen", "archived", "unarchived", "retracted", "action"]
 
@@ -27,7 +27,7 @@ class Counts(NamedTuple):
     unseen: int
 
 
-class Arrived(Notification, frozen=True, kw_only=True):
+class NotificationEvent(Notification, frozen=True, kw_only=True):
     """The `notification` event: the row, the counts with it, and the cache keys a page should drop."""
 
     unread: int
@@ -35,7 +35,7 @@ class Arrived(Notification, frozen=True, kw_only=True):
     invalidates: Sequence[str]
 
 
-class Changed(Shape, frozen=True, kw_only=True):
+class NotificationStateEvent(Schema, frozen=True, kw_only=True):
     """The `notification_state` event: `ids`, or everything visible up to `before`, is now in `state`.
 
     `action` names the one that was done; `seen: false` says that an undo made the unread ones unseen, too.
@@ -51,16 +51,16 @@ class Changed(Shape, frozen=True, kw_only=True):
     unseen: int
 
 
-def show(row: Mapping[Any, Any]) -> Notification:
+def to_schema(row: Mapping[Any, Any]) -> Notification:
     """A row of `notifications` as its owner sees it."""
     return Notification(
         data=msgspec.json.decode(row["data"]), actions=msgspec.json.decode(row["actions"]), **_plain(row)
     )
 
 
-def arriving(letter: Letter, *, now: int) -> Arrived:
+def event_template(letter: NotificationDraft, *, now: int) -> NotificationEvent:
     """What of a letter's event is the same for everybody who gets it; `arrived` fills the rest in."""
-    return Arrived(
+    return NotificationEvent(
         id="",
         type=letter.type,
         category=letter.category,
@@ -70,11 +70,11 @@ def arriving(letter: Letter, *, now: int) -> Arrived:
         data=letter.data,
         url=letter.url,
         icon=letter.icon,
-        actions=[action.shown() for action in letter.actions],
+        actions=[action.to_json() for action in letter.actions],
         collapse_key=letter.collapse_key,
         count=1,
-        created_at=render(now),
-        expires_at=render_optional(letter.expires_at),
+        created_at=to_rfc3339(now),
+        expires_at=to_rfc3339_or_none(letter.expires_at),
         seen_at=None,
         read_at=None,
         archived_at=None,
@@ -84,15 +84,17 @@ def arriving(letter: Letter, *, now: int) -> Arrived:
     )
 
 
-def arrived(tx: Connection, row: Mapping[str, Any], arriving: Arrived, *, counts: Counts, now: int) -> None:
+def publish_created(
+    tx: Connection, row: Mapping[str, Any], arriving: NotificationEvent, *, counts: Counts, now: int
+) -> None:
     """Tell the owner's streams of a new row; `counts` are those with it."""
     event = msgspec.structs.replace(
         arriving, id=row["id"], count=row["count"], unread=counts.unread, unseen=counts.unseen
     )
-    outbox.append(tx, channels.of_user(row["user_id"]), "notification", event, now=now, subject=row["id"])
+    outbox.append(tx, channels.user_channel(row["user_id"]), "notification", event, now=now, subject=row["id"])
 
 
-def changed(
+def publish_changed(
     tx: Connection,
     user_id: str,
     *,
@@ -104,18 +106,20 @@ def changed(
     seen: bool | UnsetType = UNSET,
 ) -> None:
     """Tell the owner's streams that these rows, at most `IDS_AT_ONCE`, are now in `state`; `counts` are those after."""
-    event = Changed(ids=ids, state=state, action=action, seen=seen, unread=counts.unread, unseen=counts.unseen)
+    event = NotificationStateEvent(
+        ids=ids, state=state, action=action, seen=seen, unread=counts.unread, unseen=counts.unseen
+    )
     _append(tx, user_id, event, now)
 
 
-def changed_all(tx: Connection, user_id: str, *, before: str, state: State, counts: Counts, now: int) -> None:
+def publish_changed_up_to(tx: Connection, user_id: str, *, before: str, state: State, counts: Counts, now: int) -> None:
     """Tell the owner's streams that everything visible up to `before`, inclusive, is now in `state`."""
-    event = Changed(all=True, before=before, state=state, unread=counts.unread, unseen=counts.unseen)
+    event = NotificationStateEvent(all=True, before=before, state=state, unread=counts.unread, unseen=counts.unseen)
     _append(tx, user_id, event, now)
 
 
-def _append(tx: Connection, user_id: str, event: Changed, now: int) -> None:
-    outbox.append(tx, channels.of_user(user_id), "notification_state", event, now=now)
+def _append(tx: Connection, user_id: str, event: NotificationStateEvent, now: int) -> None:
+    outbox.append(tx, channels.user_channel(user_id), "notification_state", event, now=now)
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -131,9 +135,9 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
         "icon": row["icon"],
         "collapse_key": row["collapse_key"],
         "count": row["count"],
-        "created_at": render(row["created_at"]),
-        "expires_at": render_optional(row["expires_at"]),
-        "seen_at": render_optional(row["seen_at"]),
-        "read_at": render_optional(row["read_at"]),
-        "archived_at": render_optional(row["archived_at"]),
+        "created_at": to_rfc3339(row["created_at"]),
+        "expires_at": to_rfc3339_or_none(row["expires_at"]),
+        "seen_at": to_rfc3339_or_none(row["seen_at"]),
+        "read_at": to_rfc3339_or_none(row["read_at"]),
+        "archived_at": to_rfc3339_or_none(row["archived_at"]),
     }

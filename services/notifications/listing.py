@@ -13,7 +13,7 @@ from services.notifications import change_steps as inbox_steps
 from services.notifications import events as inbox_events
 from services.notifications.change_rules import VISIBLE
 from services.notifications.schemas import Notification
-from services.schemas import Shape
+from services.schemas import Schema
 from services.tables import notifications
 
 Filter = Literal["all", "unread", "archived"]
@@ -46,7 +46,7 @@ _ONE = select(notifications).where(
 _DONE = update(notifications).where(_n.id == bindparam("which")).values(actions=bindparam("done"))
 
 
-class Page(Shape, frozen=True):
+class InboxPage(Schema, frozen=True):
     """Notifications, newest first; the counts of the whole inbox; the cursor to open the stream from."""
 
     items: list[Notification]
@@ -56,15 +56,15 @@ class Page(Shape, frozen=True):
     cursor: str
 
 
-def page(
+def list_page(
     tx: Connection,
     *,
     user_id: str,
     filter: Filter = "all",
     categories: Sequence[str] = (),
-    limit: int = pages.USUAL,
+    limit: int = pages.DEFAULT_LIMIT,
     after: str | None = None,
-) -> Page:
+) -> InboxPage:
     """The next `limit` notifications of a user that fit; `after` is the `next` of the page before.
 
     Raises InvalidField for an `after` that is none, and for unknown categories.
@@ -72,21 +72,21 @@ def page(
     for category in categories:
         if category not in CATEGORIES:
             raise InvalidField("category", "range", f"There is no category called {category[:40]!r}.")
-    asked: dict[str, Any] = {"owner": user_id, "below": pages.seq_before(after), "most": limit + 1}
+    asked: dict[str, Any] = {"owner": user_id, "below": pages.seq_from_token(after), "most": limit + 1}
     statement = _PAGES_OF_CATEGORIES[filter] if categories else _PAGES[filter]
     rows = tx.execute(statement, asked | ({"categories": list(categories)} if categories else {})).mappings().all()
     position, epoch = outbox.head(tx)
     counts = inbox_steps.counts(tx, user_id)
-    return Page(
-        items=[inbox_events.show(row) for row in rows[:limit]],
-        next=pages.mark(rows[limit - 1]["seq"]) if len(rows) > limit else None,
+    return InboxPage(
+        items=[inbox_events.to_schema(row) for row in rows[:limit]],
+        next=pages.page_token(rows[limit - 1]["seq"]) if len(rows) > limit else None,
         unread=counts.unread,
         unseen=counts.unseen,
         cursor=f"{epoch}.{position}",
     )
 
 
-def do_action(tx: Connection, *, user_id: str, notification_id: str, action_id: str, now: int) -> Notification:
+def record_action(tx: Connection, *, user_id: str, notification_id: str, action_id: str, now: int) -> Notification:
     """Keep that one of a notification's actions was done, and tell the user's other tabs the first time.
 
     Raises NotFound when there is no such notification or action.
@@ -97,10 +97,12 @@ def do_action(tx: Connection, *, user_id: str, notification_id: str, action_id: 
     if row is None or action is None:
         raise NotFound
     if "done" in action:
-        return inbox_events.show(row)
+        return inbox_events.to_schema(row)
     action["done"] = True
     done = msgspec.json.encode(actions).decode()
     tx.execute(_DONE, {"which": notification_id, "done": done})
     counts = inbox_steps.counts(tx, user_id)
-    inbox_events.changed(tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now)
-    return inbox_events.show({**row, "actions": done})
+    inbox_events.publish_changed(
+        tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now
+    )
+    return inbox_events.to_schema({**row, "actions": done})

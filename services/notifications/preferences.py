@@ -8,10 +8,10 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
 from services.errors import InvalidField
-from services.notifications.quiet_hours import Quiet
+from services.notifications.quiet_hours import QuietHours
 from services.notifications.schemas import Category
-from services.schemas import Shape
-from services.tables import addresses, preferences, users
+from services.schemas import Schema
+from services.tables import preferences, users, verified_emails
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 
@@ -23,8 +23,10 @@ LOCKED: Final[Mapping[Category, str]] = {
 
 _p = preferences.c
 _FIND = select(_p.choices, _p.quiet).where(_p.user_id == bindparam("who"))
-_CONFIRMED = select(addresses.c.confirmed_at).where(
-    addresses.c.user_id == bindparam("who"), addresses.c.user_id == users.c.id, addresses.c.email == users.c.email
+_CONFIRMED = select(verified_emails.c.confirmed_at).where(
+    verified_emails.c.user_id == bindparam("who"),
+    verified_emails.c.user_id == users.c.id,
+    verified_emails.c.email == users.c.email,
 )
 _put = insert(preferences)
 _PUT = _put.on_conflict_do_update(
@@ -33,7 +35,7 @@ _PUT = _put.on_conflict_do_update(
 _encoder = msgspec.json.Encoder()
 
 
-class Choice(Shape, frozen=True, forbid_unknown_fields=True):
+class Choice(Schema, frozen=True, forbid_unknown_fields=True):
     """By which ways a category comes."""
 
     in_app: bool
@@ -48,20 +50,20 @@ DEFAULTS: Final[Choices] = {
     category: Choice(in_app=True, push=True, email=category in ("hire", "payment")) for category in CATEGORIES
 }  # fmt: skip
 _choices = msgspec.json.Decoder(dict[Category, Choice])
-_quiet = msgspec.json.Decoder(Quiet)
+_quiet = msgspec.json.Decoder(QuietHours)
 
 
-class Preferences(Shape, frozen=True):
+class Preferences(Schema, frozen=True):
     """Every category's ways, the quiet hours, and why some cannot be turned off in the app."""
 
     categories: Choices
-    quiet_hours: Quiet | None
+    quiet_hours: QuietHours | None
     locked: dict[str, dict[str, str]]
     # E-mail goes to an address only when its owner has shown that it is theirs.
     email_confirmed: bool
 
 
-def of_row(choices: str | None, quiet: str | None, *, confirmed: bool = False) -> Preferences:
+def from_row(choices: str | None, quiet: str | None, *, confirmed: bool = False) -> Preferences:
     """What two columns hold, or the defaults where there is no row."""
     chosen = {} if choices is None else _choices.decode(choices)
     return Preferences(
@@ -76,10 +78,10 @@ def get(tx: Connection, *, user_id: str) -> Preferences:
     """A user's preferences."""
     row = tx.execute(_FIND, {"who": user_id}).one_or_none()
     confirmed = tx.execute(_CONFIRMED, {"who": user_id}).one_or_none() is not None
-    return of_row(*((None, None) if row is None else (row.choices, row.quiet)), confirmed=confirmed)
+    return from_row(*((None, None) if row is None else (row.choices, row.quiet)), confirmed=confirmed)
 
 
-def put(tx: Connection, *, user_id: str, categories: Choices, quiet_hours: Quiet | None, now: int) -> Preferences:
+def save(tx: Connection, *, user_id: str, categories: Choices, quiet_hours: QuietHours | None, now: int) -> Preferences:
     """Set all of a user's preferences; a category that is left out gets its default.
 
     Raises InvalidField: what cannot be turned off, and says why; quiet hours that are none.
@@ -94,7 +96,7 @@ def put(tx: Connection, *, user_id: str, categories: Choices, quiet_hours: Quiet
     return get(tx, user_id=user_id)
 
 
-def no_more_email(tx: Connection, *, user_id: str, now: int) -> None:
+def disable_email(tx: Connection, *, user_id: str, now: int) -> None:
     """Send this user no e-mail for any category."""
     kept = get(tx, user_id=user_id)
     silent = {

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from services.errors import InvalidField
-from services.schemas import Shape
+from services.schemas import Schema
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -19,7 +19,7 @@ ZONE_LENGTH: Final = 64
 _TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
-class Quiet(Shape, frozen=True, forbid_unknown_fields=True):
+class QuietHours(Schema, frozen=True, forbid_unknown_fields=True):
     """From one time of day to another, over midnight if that comes first, beginning on each of these days."""
 
     from_: str = msgspec.field(name="from")
@@ -38,7 +38,7 @@ class Quiet(Shape, frozen=True, forbid_unknown_fields=True):
             raise InvalidField(f"{pointer}/to", "range", "Quiet hours must end at another time than they begin.")
 
 
-def ends_at(quiet: Quiet, *, now: int) -> int | None:
+def ends_at(quiet: QuietHours, *, now: int) -> int | None:
     """When the quiet hours that are now end (ms), None if there are none now.
 
     Where clocks are set back the later of two equal times ends them, where they are set forward a time that is left

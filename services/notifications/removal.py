@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.notifications import events as inbox_events
 from services.notifications.events import IDS_AT_ONCE, Counts
-from services.schemas import Shape
+from services.schemas import Schema
 from services.tables import inboxes, notifications
 
 _n = notifications.c
@@ -39,7 +39,7 @@ _SHRINK = (
 )
 
 
-class Retracted(Shape, frozen=True):
+class Retracted(Schema, frozen=True):
     """How many notifications were taken back; 1,000 at most, so that whoever got 1,000 asks again."""
 
     retracted: int
@@ -50,13 +50,13 @@ def retract(tx: Connection, *, ids: Sequence[str], now: int) -> Retracted:
     return Retracted(_remove(tx, tx.execute(_BY_ID, {"ids": list(dict.fromkeys(ids))}).all(), now))
 
 
-def retract_key(tx: Connection, *, user: Ref, collapse_key: str, now: int) -> Retracted:
+def retract_by_key(tx: Connection, *, user: UserRef, collapse_key: str, now: int) -> Retracted:
     """Take back what a user has with this collapse key, read or not. Raises InvalidField (unknown user)."""
-    asked = {"owner": users.resolve(tx, refs=[user])[0], "key": collapse_key, "most": IDS_AT_ONCE}
+    asked = {"owner": users.resolve_refs(tx, refs=[user])[0], "key": collapse_key, "most": IDS_AT_ONCE}
     return Retracted(_remove(tx, tx.execute(_BY_KEY, asked).all(), now))
 
 
-def expired(tx: Connection, *, now: int, limit: int) -> list[str]:
+def find_expired(tx: Connection, *, now: int, limit: int) -> list[str]:
     """At most `limit` notifications that have expired and are still counted and listed."""
     return list(tx.execute(_EXPIRED, {"now": now, "most": limit}).scalars())
 
@@ -69,7 +69,7 @@ def expire(tx: Connection, *, ids: Sequence[str], now: int) -> None:
         _tell(tx, rows, now)
 
 
-def old(tx: Connection, *, before: int, limit: int) -> list[str]:
+def find_old(tx: Connection, *, before: int, limit: int) -> list[str]:
     """At most `limit` notifications made before `before` (ms)."""
     return list(tx.execute(_OLD, {"before": before, "most": limit}).scalars())
 
@@ -97,7 +97,9 @@ def _tell(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], now: int) -> No
             "unseen_fewer": sum(row.seen_at is None for row in visible),
         }
         counts = Counts(*tx.execute(_SHRINK, fewer).one())
-        inbox_events.changed(tx, user_id, ids=[row.id for row in gone], state="retracted", counts=counts, now=now)
+        inbox_events.publish_changed(
+            tx, user_id, ids=[row.id for row in gone], state="retracted", counts=counts, now=now
+        )
 
 
 def _by_owner(rows: Iterable[Row[*tuple[Any, ...]]]) -> Mapping[str, list[Row[*tuple[Any, ...]]]]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from services.schemas import Shape
+from services.schemas import Schema
 
 Category = Literal["job", "bid", "hire", "message", "comment", "payment", "system"]
 
@@ -10,7 +10,7 @@ Category = Literal["job", "bid", "hire", "message", "comment", "payment", "syste
 Priority = Literal["low", "normal", "high", "urgent"]
 
 
-class Notification(Shape, frozen=True):
+class Notification(Schema, frozen=True):
     """One row of an inbox."""
 
     id: str
@@ -32,7 +32,7 @@ class Notification(Shape, frozen=True):
     archived_at: str | None
 
 
-class Announcement(Shape, frozen=True):
+class Announcement(Schema, frozen=True):
     """Something said to everybody."""
 
     id: str

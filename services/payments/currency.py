@@ -6,13 +6,13 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from services.database.sqlite import engine as sqlite
 from services.errors import Conflict
-from services.tables import ledger
+from services.tables import ledger_settings
 
-_CURRENCY = select(ledger.c.currency)
-_SETTLE = insert(ledger).values(id=1, currency=bindparam("code"))
+_CURRENCY = select(ledger_settings.c.currency)
+_SETTLE = insert(ledger_settings).values(id=1, currency=bindparam("code"))
 
 
-def settle(tx: Connection, *, currency: str, now: int = 0) -> None:
+def fix_currency(tx: Connection, *, currency: str, now: int = 0) -> None:
     """Keep the books in this currency from now on. Raises Conflict where they are in another one."""
     kept = tx.execute(_CURRENCY).scalar_one_or_none()
     if kept is None:
@@ -25,7 +25,7 @@ def settle_store(path: Path, currency: str) -> None:
     """The same for a migrated store that nobody serves yet. Raises Conflict and CannotOpen."""
     engine = sqlite.writer_engine(path)
     try:
-        with sqlite.opening(path), engine.connect() as connection, connection.begin():
-            settle(connection, currency=currency)
+        with sqlite.translate_open_errors(path), engine.connect() as connection, connection.begin():
+            fix_currency(connection, currency=currency)
     finally:
         engine.dispose()

@@ -5,22 +5,22 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.errors import IdempotencyKeyReused
 from services.notifications import inbox as notifications
 from services.payments import amounts as money
 from services.payments import wallet
-from services.payments.schemas import Entry
+from services.payments.schemas import WalletEntry
 
 
-def deposit(tx: Connection, *, user: Ref, amount: int, payment_id: str, currency: str, now: int) -> Entry:
+def deposit(tx: Connection, *, user: UserRef, amount: int, payment_id: str, currency: str, now: int) -> WalletEntry:
     """Put a payment of `amount` minor units of `currency` into a user's wallet and tell them; once, however often.
 
     A payment that came before is answered as it was then, also while the books are frozen. Raises InvalidField
     (unknown user), IdempotencyKeyReused (that payment was another's, or of another amount), BooksFrozen, Conflict.
     """
-    (user_id,) = users.resolve(tx, refs=[user])
-    before = wallet.deposited(tx, payment_id=payment_id)
+    (user_id,) = users.resolve_refs(tx, refs=[user])
+    before = wallet.find_deposit(tx, payment_id=payment_id)
     if before is not None:
         owner_id, entry = before
         if (owner_id, entry.amount) != (user_id, amount):
@@ -31,7 +31,7 @@ def deposit(tx: Connection, *, user: Ref, amount: int, payment_id: str, currency
     return entry
 
 
-def withdraw(tx: Connection, *, user_id: str, amount: int, currency: str, now: int) -> Entry:
+def withdraw(tx: Connection, *, user_id: str, amount: int, currency: str, now: int) -> WalletEntry:
     """Take `amount` minor units of `currency` out of a user's wallet and tell them.
 
     Raises BooksFrozen and InsufficientFunds.
@@ -42,11 +42,11 @@ def withdraw(tx: Connection, *, user_id: str, amount: int, currency: str, now: i
 
 
 def _tell(
-    tx: Connection, user_id: str, type: Literal["deposit", "withdrawal"], entry: Entry, currency: str, now: int
+    tx: Connection, user_id: str, type: Literal["deposit", "withdrawal"], entry: WalletEntry, currency: str, now: int
 ) -> None:
-    amount, balance = money.render(abs(entry.amount), currency), money.render(entry.balance, currency)
+    amount, balance = money.format_amount(abs(entry.amount), currency), money.format_amount(entry.balance, currency)
     came = type == "deposit"
-    notifications.add(
+    notifications.deliver_fields(
         tx,
         user_id=user_id,
         type=type,

@@ -131,7 +131,7 @@ _LIFT = delete(freezes).where(freezes.c.since < bindparam("before"))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Checkpoint:
     """How far a look through the books has come: the part, its last row, and the last transfer seen beside rows."""
 
     part: Part = "accounts"
@@ -140,18 +140,18 @@ class Place:
 
 
 @dataclass(slots=True)
-class Look:
+class ReconciliationRun:
     """One look through the books, begun at `began` (ms); over when `place` is None.
 
     `rows` are those it has seen of each part, `faults` sentences about what does not add up.
     """
 
     began: int
-    place: Place | None = field(default_factory=Place)
+    place: Checkpoint | None = field(default_factory=Checkpoint)
     rows: dict[Part, int] = field(default_factory=lambda: {"accounts": 0, "jobs": 0, "transfers": 0})
     faults: list[str] = field(default_factory=list)
 
-    def go_on(self, tx: Connection, *, most: int = STEP_ROWS) -> None:
+    def run_step(self, tx: Connection, *, most: int = STEP_ROWS) -> None:
         """Look at the next `most` rows; `tx` is a snapshot of this step's own."""
         place = self.place
         if place is None:
@@ -171,12 +171,12 @@ class Look:
             self.place = None if following is None else replace(following, upto=upto)
 
 
-def why_frozen(tx: Connection) -> str | None:
+def freeze_reason(tx: Connection) -> str | None:
     """What was wrong when money was frozen; None while it moves."""
     return tx.execute(_WHY).scalar_one_or_none()
 
 
-def settle(tx: Connection, *, began: int, faults: Sequence[str], now: int) -> None:
+def record_result(tx: Connection, *, began: int, faults: Sequence[str], now: int) -> None:
     """Freeze money for faults; without any, lift what was frozen before the look began (ms) that found none."""
     if faults:
         tx.execute(_FREEZE_AGAIN, {"id": 1, "since": now, "why": faults[0]})
@@ -218,8 +218,8 @@ def _transfer_faults(row: _Row) -> Iterator[str]:
         yield f"Transfer {row.id} does not go on where its accounts stood before it."
 
 
-_PARTS: Final[Mapping[Part, tuple[Select[*tuple[Any, ...]], Callable[[_Row], Iterator[str]], Place | None]]] = {
-    "accounts": (_ACCOUNTS, _account_faults, Place("jobs")),
-    "jobs": (_JOBS, _job_faults, Place("transfers", after=0)),
+_PARTS: Final[Mapping[Part, tuple[Select[*tuple[Any, ...]], Callable[[_Row], Iterator[str]], Checkpoint | None]]] = {
+    "accounts": (_ACCOUNTS, _account_faults, Checkpoint("jobs")),
+    "jobs": (_JOBS, _job_faults, Checkpoint("transfers", after=0)),
     "transfers": (_TRANSFERS, _transfer_faults, None),
 }

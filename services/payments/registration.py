@@ -5,19 +5,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts import users
-from services.accounts.schemas import Self
+from services.accounts.schemas import Me
 from services.payments import wallet
 from services.schemas import Role
 
 
-def join(tx: Connection, *, opening_balance: int, now: int, **account: Any) -> Self:
+def register(tx: Connection, *, opening_balance: int, now: int, **account: Any) -> Me:
     """A new user, made by `users.create` from `account`, with `opening_balance` minor units. Raises what it raises."""
     made = users.create(tx, **account, now=now)
     _open(tx, made.id, opening_balance, now)
     return made
 
 
-def put(
+def upsert_external_user(
     tx: Connection,
     *,
     external_id: str,
@@ -26,13 +26,13 @@ def put(
     email: str | None = None,
     opening_balance: int,
     now: int,
-) -> Self:
+) -> Me:
     """The user another system knows by this id, brought up to date, or made with `opening_balance` minor units.
 
     Raises InvalidField, and Conflict when the e-mail belongs to somebody else.
     """
-    known = users.knows(tx, external_id=external_id)
-    put = users.put_by_external_id(tx, external_id=external_id, name=name, role=role, email=email, now=now)
+    known = users.exists_external(tx, external_id=external_id)
+    put = users.upsert_external(tx, external_id=external_id, name=name, role=role, email=email, now=now)
     if not known:
         _open(tx, put.id, opening_balance, now)
     return put

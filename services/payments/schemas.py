@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from services.schemas import Shape
+from services.schemas import Schema
 
 EntryKind = Literal["deposit", "hold", "release", "payment", "refund", "withdrawal"]
 
 
-class Wallet(Shape, frozen=True):
+class Wallet(Schema, frozen=True):
     """A user's money in minor units: what can be spent, and what is held for their jobs."""
 
     available: int
@@ -15,7 +15,7 @@ class Wallet(Shape, frozen=True):
     currency: str
 
 
-class Entry(Shape, frozen=True):
+class WalletEntry(Schema, frozen=True):
     """A line of a user's statement; `balance` is what could be spent after it."""
 
     id: str

@@ -8,7 +8,7 @@ import structlog
 from realtime.cursor import Cursor
 from services.database.database import Database
 from services.messages import receipts
-from services.scheduling.background import Background
+from services.scheduling.background import BackgroundTask
 
 TURN_SECONDS = 0.5
 # Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.
@@ -16,7 +16,7 @@ TURN_USERS = 100
 WAITING_USERS = 100_000
 
 
-class Deliveries:
+class Acknowledgements:
     """A report is a hint that a browser repeats, so it is kept in memory until its turn. `clock` gives wall ms."""
 
     def __init__(self, database: Database, epoch: str, clock: Callable[[], int]) -> None:
@@ -24,10 +24,10 @@ class Deliveries:
         self._waiting: dict[str, int] = {}
         # The newest report of each; who reported first, and not since, is forgotten first.
         self._stored: dict[str, int] = {}
-        self._background = Background("deliveries", self._run)
+        self._background = BackgroundTask("deliveries", self._run)
         self._log = structlog.get_logger("deliveries")
 
-    def report(self, user_id: str, cursor: Cursor, head: int) -> None:
+    def acknowledge(self, user_id: str, cursor: Cursor, head: int) -> None:
         """A browser of this user has stored everything up to `cursor`; one that cannot be is no report."""
         if cursor.epoch != self._epoch or cursor.position > head or len(self._waiting) >= WAITING_USERS:
             return
@@ -36,7 +36,7 @@ class Deliveries:
             del self._stored[next(iter(self._stored))]
         self._waiting[user_id] = max(cursor.position, self._waiting.get(user_id, 0))
 
-    def stored(self, user_id: str) -> int:
+    def acknowledged_position(self, user_id: str) -> int:
         """The position up to which a browser of this user has said to have everything; 0 if none has."""
         return self._stored.get(user_id, 0)
 
@@ -53,21 +53,21 @@ class Deliveries:
         """Stop; what waits is reported again by who comes back."""
         await self._background.stop()
 
-    async def turn(self) -> None:
+    async def run_once(self) -> None:
         """Write down some of the reports. Raises DomainError."""
         reports = {each: self._waiting.pop(each) for each in list(self._waiting)[:TURN_USERS]}
         if not reports:
             return
-        behind = await self._database.read(receipts.undelivered, reports=reports)
+        behind = await self._database.read(receipts.find_undelivered, reports=reports)
         if behind:
             some = {each: reports[each] for each in behind}
-            await self._database.write(receipts.deliver, reports=some, now=self._clock())
+            await self._database.write(receipts.mark_delivered, reports=some, now=self._clock())
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(TURN_SECONDS)
             try:
-                await self.turn()
+                await self.run_once()
             except Exception as error:
                 # One bad turn must not end it.
                 self._log.warning("deliveries_not_noted", error=repr(error))

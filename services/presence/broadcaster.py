@@ -14,9 +14,9 @@ from services.errors import DomainError
 from services.event_log import channels
 from services.presence import visibility as presences
 from services.presence.schemas import Presence
-from services.presence.visibility import NOTHING, Watched
-from services.scheduling.background import Background
-from services.times import render_optional
+from services.presence.visibility import DEFAULT_SETTINGS, Watchers
+from services.scheduling.background import BackgroundTask
+from services.times import to_rfc3339_or_none
 
 # A change is told about this soon; whatever happened in between is told as it is then.
 TURN_SECONDS = 0.5
@@ -26,7 +26,7 @@ TURN_USERS = 50
 TURN_EVENTS = 1_000
 
 
-class PresenceTeller:
+class PresenceBroadcaster:
     """Runs beside the streams. `clock` gives wall time in ms, `monotonic` the seconds that presence is kept in."""
 
     def __init__(
@@ -39,7 +39,7 @@ class PresenceTeller:
     ) -> None:
         self._manager, self._database = manager, database
         self._clock, self._monotonic = clock, monotonic
-        self._background = Background("presence", self._run)
+        self._background = BackgroundTask("presence", self._run)
         # Changed, and not told yet: status and when they were last seen (ms).
         self._waiting: dict[str, tuple[Status, int]] = {}
         self._log = structlog.get_logger("presence")
@@ -52,19 +52,19 @@ class PresenceTeller:
         """Stop telling, and note who was here until now; the database must still run."""
         if not await self._background.stop():
             return
-        here = self._manager.presence.present()
+        here = self._manager.presence.online_users()
         for start in range(0, len(here), TURN_USERS * 10):
             await self._note(here[start : start + TURN_USERS * 10])
 
-    async def turn(self) -> int:
+    async def run_once(self) -> int:
         """Tell what has changed, as much of it as a turn may; how many events that were."""
         room = TURN_USERS - len(self._waiting)
-        for user_id, status, seen in self._manager.presence.changes(self._monotonic(), room):
+        for user_id, status, seen in self._manager.presence.take_changes(self._monotonic(), room):
             # Whoever has changed again in the meantime is told as they are now.
             self._waiting[user_id] = (status, self._wall(seen))
         if not self._waiting:
             return 0
-        watched = await self._database.read(presences.watched, ids=list(self._waiting))
+        watched = await self._database.read(presences.load_watchers, ids=list(self._waiting))
         events: list[Event] = []
         gone: dict[str, int] = {}
         for user_id in watched.ids:
@@ -76,23 +76,23 @@ class PresenceTeller:
                 gone[user_id] = seen
         self._manager.publish(events)
         if gone:
-            await self._database.write(presences.note, seen=gone, now=self._clock())
+            await self._database.write(presences.save_last_seen, seen=gone, now=self._clock())
         return len(events)
 
-    def show(self, user_id: str, kept: presences.Kept) -> Presence:
+    def get_presence(self, user_id: str, kept: presences.PresenceSettings) -> Presence:
         """How somebody is now, to one who may see them."""
-        seen = self._manager.presence.seen_at(user_id)
+        seen = self._manager.presence.last_input_at(user_id)
         if kept.invisible or seen is None:
             return _shown(user_id, "offline", kept.last_seen_at)
         return _shown(user_id, self._manager.presence.status(user_id, self._monotonic()), self._wall(seen))
 
-    async def tell_now(self, user_id: str) -> None:
+    async def publish_now(self, user_id: str) -> None:
         """Tell how somebody is because they have just hidden, or ceased to."""
-        watched = await self._database.read(presences.watched, ids=[user_id])
-        event = self.show(user_id, watched.kept.get(user_id, NOTHING))
+        watched = await self._database.read(presences.load_watchers, ids=[user_id])
+        event = self.get_presence(user_id, watched.kept.get(user_id, DEFAULT_SETTINGS))
         self._manager.publish(self._to(watched.watchers.get(user_id, ()), event))
 
-    def tell_apart(self, one: str, other: str) -> None:
+    def publish_offline_to_each_other(self, one: str, other: str) -> None:
         """Two do not see each other any more: whatever each last heard of the other is over."""
         for seen, sees in ((one, other), (other, one)):
             self._manager.publish(self._to([sees], _shown(seen, "offline", None)))
@@ -101,33 +101,33 @@ class PresenceTeller:
         while True:
             await asyncio.sleep(TURN_SECONDS)
             try:
-                await self.turn()
+                await self.run_once()
             except Exception as error:
                 # One bad turn must not end it; what was not told yet is told by the next one.
                 self._log.warning("presence_not_told", error=repr(error))
 
     async def _note(self, user_ids: Sequence[str]) -> None:
-        seen = {each: at for each in user_ids if (at := self._manager.presence.seen_at(each)) is not None}
+        seen = {each: at for each in user_ids if (at := self._manager.presence.last_input_at(each)) is not None}
         try:
             told = {each: self._wall(at) for each, at in seen.items()}
-            await self._database.write(presences.note, seen=told, now=self._clock())
+            await self._database.write(presences.save_last_seen, seen=told, now=self._clock())
         except DomainError as error:
             self._log.warning("presence_not_noted", code=error.code)
 
-    def _events(self, user_id: str, status: Status, seen: int, watched: Watched) -> list[Event]:
+    def _events(self, user_id: str, status: Status, seen: int, watched: Watchers) -> list[Event]:
         """None of somebody who hides: their coming and going is what is hidden."""
-        if watched.kept.get(user_id, NOTHING).invisible:
+        if watched.kept.get(user_id, DEFAULT_SETTINGS).invisible:
             return []
         return self._to(watched.watchers.get(user_id, ()), _shown(user_id, status, seen))
 
     def _to(self, user_ids: Sequence[str], presence: Presence) -> list[Event]:
         online = [each for each in user_ids if self._manager.is_online(each)][:TURN_EVENTS]
         data = msgspec.json.encode(presence)
-        return [Event.ephemeral(channels.of_user(each), "presence", data) for each in online]
+        return [Event.ephemeral(channels.user_channel(each), "presence", data) for each in online]
 
     def _wall(self, seen: float) -> int:
         return self._clock() - round((self._monotonic() - seen) * 1_000)
 
 
 def _shown(user_id: str, status: Status, seen: int | None) -> Presence:
-    return Presence(user_id=user_id, status=status, last_seen_at=render_optional(seen))
+    return Presence(user_id=user_id, status=status, last_seen_at=to_rfc3339_or_none(seen))

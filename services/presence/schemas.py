@@ -2,20 +2,20 @@
 
 from typing import Literal
 
-from services.schemas import Shape
+from services.schemas import Schema
 
-Status = Literal["online", "idle", "offline"]
+PresenceStatus = Literal["online", "idle", "offline"]
 
 
-class Presence(Shape, frozen=True):
+class Presence(Schema, frozen=True):
     """Whether somebody is there, and when they last were."""
 
     user_id: str
-    status: Status
+    status: PresenceStatus
     last_seen_at: str | None
 
 
-class Presences(Shape, frozen=True):
+class PresenceList(Schema, frozen=True):
     """Those that were asked about and may be seen."""
 
     items: list[Presence]

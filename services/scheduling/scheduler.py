@@ -18,26 +18,26 @@ PAUSE_SECONDS = 0.02
 STEPS_IN_A_ROW = 10
 
 
-class Find(Protocol):
+class FindDue(Protocol):
     """A query for at most `limit` things that are due at `now` (ms); it runs on a reader's thread, once at a time."""
 
     def __call__(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[Any]: ...
 
 
-class Remove(Protocol):
+class Process(Protocol):
     """A unit of work that removes what was found; some of it may be gone by then."""
 
     def __call__(self, tx: Connection, /, *, found: Sequence[Any], now: int) -> object: ...
 
 
-class PutOff(Protocol):
+class Postpone(Protocol):
     """Hears of a thing that failed, so that `find` leaves it alone for a while."""
 
     def __call__(self, one: Any, now: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class PeriodicTask:
     """One kind of thing that does not stay for ever; looked for again `every` so many seconds, `rows` at a time.
 
     With `put_off` it has promised to be on time: it waits neither for the other chores nor between two steps, and each
@@ -45,20 +45,20 @@ class Chore:
     """
 
     name: str
-    every: float
-    find: Find
-    remove: Remove
+    interval: float
+    find: FindDue
+    process: Process
     rows: int = STEP_ROWS
-    put_off: PutOff | None = None
+    postpone: Postpone | None = None
 
 
-class Retention:
+class Scheduler:
     """Does its chores while it runs. An exception costs a chore its turn, and `on_error(name, error)` hears of it."""
 
     def __init__(
         self,
         database: Database,
-        chores: Sequence[Chore],
+        chores: Sequence[PeriodicTask],
         *,
         clock: Callable[[], int],
         on_error: Callable[[str, BaseException], None],
@@ -91,19 +91,19 @@ class Retention:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    async def _repeat(self, chore: Chore) -> None:
+    async def _repeat(self, chore: PeriodicTask) -> None:
         while True:
             try:
                 more = await self._run(chore)
             except Exception as error:
                 self._on_error(chore.name, error)
                 more = False
-            await asyncio.sleep(self._pause if more else chore.every)
+            await asyncio.sleep(self._pause if more else chore.interval)
 
-    async def _run(self, chore: Chore) -> bool:
+    async def _run(self, chore: PeriodicTask) -> bool:
         """Some steps, one chore at a time; whether more may be due."""
-        if chore.put_off is not None:
-            while await self._step_singly(chore, chore.put_off):
+        if chore.postpone is not None:
+            while await self._step_singly(chore, chore.postpone):
                 pass
             return False
         async with self._turn:
@@ -113,19 +113,19 @@ class Retention:
                 await asyncio.sleep(self._pause)
         return True
 
-    async def _step(self, chore: Chore) -> bool:
+    async def _step(self, chore: PeriodicTask) -> bool:
         """Whether there was anything to do."""
         now = self._clock()
         found = await self._database.read(chore.find, now=now, limit=chore.rows)
         if found:
-            self._on_done(chore.name, await self._database.write(chore.remove, found=found, now=now))
+            self._on_done(chore.name, await self._database.write(chore.process, found=found, now=now))
         return bool(found)
 
-    async def _step_singly(self, chore: Chore, put_off: PutOff) -> bool:
+    async def _step_singly(self, chore: PeriodicTask, put_off: Postpone) -> bool:
         """Whether anything was done, or put off, so that another look may find something else."""
         now = self._clock()
         found = await self._database.read(chore.find, now=now, limit=chore.rows)
-        units = (self._database.write(chore.remove, found=[one], now=now) for one in found)
+        units = (self._database.write(chore.process, found=[one], now=now) for one in found)
         went_on, unable = False, None
         for one, done in zip(found, await asyncio.gather(*units, return_exceptions=True), strict=True):
             if isinstance(done, (Overloaded, StorageFull, StorageUnavailable)):

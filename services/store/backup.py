@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from services.database import schema_version as revision
-from services.database.sqlite.engine import BUSY_MS, CannotOpen
+from services.database.sqlite.engine import BUSY_MS, CannotOpenStore
 from services.store import epoch
 from services.store import rollback_detection as witness
 from services.store.preparation import stored_revision
@@ -19,7 +19,7 @@ _STEP_PAGES = 1_024
 Progress = Callable[[int, int], None]
 
 
-class CannotCopy(Exception):
+class BackupError(Exception):
     """There is no copy, and nothing was changed; the message is one sentence for the person at the terminal."""
 
 
@@ -30,15 +30,15 @@ def backup(path: Path, target: Path, progress: Progress = lambda done, total: No
     Raises CannotCopy, also when there is something at `target` already, CannotOpen and OSError.
     """
     if os.path.lexists(target):
-        raise CannotCopy(f"{target} exists already; a backup never overwrites anything.")
+        raise BackupError(f"{target} exists already; a backup never overwrites anything.")
     if stored_revision(path) is None:
-        raise CannotOpen(f"There is no store at {path}.")
+        raise CannotOpenStore(f"There is no store at {path}.")
     with _draft_of(target) as draft:
         _copy(path, draft, progress)
         try:
             os.link(draft, target)
         except FileExistsError:
-            raise CannotCopy(f"{target} exists already; a backup never overwrites anything.") from None
+            raise BackupError(f"{target} exists already; a backup never overwrites anything.") from None
     _sync_folder(target.parent)
 
 
@@ -49,9 +49,9 @@ def restore(source: Path, path: Path, progress: Progress = lambda done, total: N
     before is kept, None if there was none. Raises CannotCopy, CannotOpen and OSError, and then nothing was changed.
     """
     if not source.is_file():
-        raise CannotCopy(f"There is no backup at {source}.")
+        raise BackupError(f"There is no backup at {source}.")
     if path.exists() and os.path.samefile(source, path):
-        raise CannotCopy(f"{source} is the store itself.")
+        raise BackupError(f"{source} is the store itself.")
     kept = path.with_suffix(".before-restore")
     with _draft_of(path) as draft:
         _copy(source, draft, progress)
@@ -64,7 +64,7 @@ def restore(source: Path, path: Path, progress: Progress = lambda done, total: N
         _move_log(path, kept)
         _sync_folder(path.parent)
         os.replace(draft, path)
-    witness.forget(path)
+    witness.delete(path)
     _sync_folder(path.parent)
     return kept if had_one else None
 
@@ -81,7 +81,7 @@ def _copy(source: Path, draft: Path, progress: Progress) -> None:
             # A copy is one file, without a log beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
-        raise CannotCopy(f"{source} cannot be copied: {error}.") from error
+        raise BackupError(f"{source} cannot be copied: {error}.") from error
     _sync(draft)
 
 
@@ -95,9 +95,9 @@ def _check(draft: Path, source: Path) -> None:
     """Raises CannotCopy or CannotOpen when it is damaged, no store, or of a newer release."""
     found = stored_revision(draft)
     if found is None:
-        raise CannotCopy(f"{source} is not a backup of a hub.")
+        raise BackupError(f"{source} is not a backup of a hub.")
     if found > revision.REVISION:
-        raise CannotOpen(revision.newer(found))
+        raise CannotOpenStore(revision.newer_message(found))
     with closing(_open_to_read(draft)) as connection:
         for pragma in ("integrity_check(1)", "foreign_key_check"):
             try:
@@ -105,7 +105,7 @@ def _check(draft: Path, source: Path) -> None:
             except sqlite3.Error as error:
                 rows = [(str(error),)]
             if rows not in ([], [("ok",)]):
-                raise CannotCopy(f"{source} is damaged: {' '.join(str(rows[0][0]).split())}.")
+                raise BackupError(f"{source} is damaged: {' '.join(str(rows[0][0]).split())}.")
 
 
 def _settle(path: Path) -> bool:
@@ -117,7 +117,7 @@ def _settle(path: Path) -> bool:
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise CannotCopy(f"Somebody is reading {path}; try again when they have finished.")
+            raise BackupError(f"Somebody is reading {path}; try again when they have finished.")
     return True
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from services.attachments.file_store import AttachmentFiles
+from services.attachments.file_store import FileStore
 
 
 def folder_of(store: Path) -> Path:
@@ -23,7 +23,7 @@ def copy(store: Path, target: Path) -> int:
 
     What was deleted since the copy was made may be missing; it is then not in the copy either.
     """
-    files, copies = AttachmentFiles(folder_of(store)), AttachmentFiles(folder_of(target))
+    files, copies = FileStore(folder_of(store)), FileStore(folder_of(target))
     for hash, thumbnail in _named(target):
         small = [(files.path(hash, thumbnail=True), copies.path(hash, thumbnail=True))] if thumbnail else []
         for source, place in [*small, (files.path(hash), copies.path(hash))]:
@@ -32,7 +32,7 @@ def copy(store: Path, target: Path) -> int:
     return sum(1 for _ in copies.all())
 
 
-def keep(store: Path, kept: Path) -> None:
+def adopt(store: Path, kept: Path) -> None:
     """Keep the files of a store that was set aside as `kept`, or they would go as those that no row names.
 
     What was set aside before it is replaced. Of a store too damaged to say which files it has, none are kept. Raises
@@ -43,12 +43,12 @@ def keep(store: Path, kept: Path) -> None:
         copy(store, kept)
 
 
-def bring_back(source: Path, store: Path) -> int:
+def restore(source: Path, store: Path) -> int:
     """Put the files beside the copy `source` back beside the store; what is there stays. Returns how many came.
 
     Raises OSError.
     """
-    copies, files = AttachmentFiles(folder_of(source)), folder_of(store)
+    copies, files = FileStore(folder_of(source)), folder_of(store)
     return sum(_again(path, files / path.parent.name / path.name) for path in copies.all())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.store.backup import CannotCopy
+from services.store.backup import BackupError
 
 
 def file_of(copy: Path) -> Path:
@@ -23,7 +23,7 @@ def copy(key: Path, target: Path) -> bool:
     if ours is None:
         return False
     if (theirs := _read(place)) not in (None, ours):
-        raise CannotCopy(f"{place} holds another key already; a backup never overwrites anything.")
+        raise BackupError(f"{place} holds another key already; a backup never overwrites anything.")
     if theirs is None:
         with _draft(ours, place) as draft:
             os.replace(draft, place)
@@ -37,7 +37,7 @@ def keep(key: Path, kept: Path) -> None:
 
 
 @contextmanager
-def brought_back(source: Path, key: Path) -> Generator[None, None, None]:
+def restore(source: Path, key: Path) -> Generator[None, None, None]:
     """Put the key beside the copy `source` in the place of `key` once all that is done within has been done.
 
     Where there is none beside it, `key` stays. Raises OSError, before anything is done where it can be seen before.

@@ -12,11 +12,11 @@ _NAME = "hub.lock"
 _LOOK_SECONDS = 0.05
 
 
-class Locked(Exception):
+class DataDirLocked(Exception):
     """Another process holds the data directory; the message is one sentence for the person at the terminal."""
 
 
-class DataLock:
+class DataDirLock:
     """`flock` on a file of its own.
 
     On the store itself a lock would be lost: closing any other descriptor of hub.db drops the POSIX locks that SQLite
@@ -36,7 +36,7 @@ class DataLock:
         try:
             while not _try(descriptor):
                 if monotonic() >= until:
-                    raise Locked(f"{self._path.parent} is in use by another process{_holder(descriptor)}.")
+                    raise DataDirLocked(f"{self._path.parent} is in use by another process{_holder(descriptor)}.")
                 sleep(min(_LOOK_SECONDS, max(0.0, until - monotonic())))
             # Only for the message above; the lock is the kernel's.
             os.ftruncate(descriptor, 0)

@@ -28,9 +28,9 @@ def upgrade(path: Path) -> None:
     """
     engine = sqlite.writer_engine(path)
     try:
-        with sqlite.opening(path), engine.connect() as connection:
+        with sqlite.translate_open_errors(path), engine.connect() as connection:
             # A step that makes a table anew drops the old one; what refers to it must not be dropped with it.
-            sqlite.raw(connection).execute("PRAGMA foreign_keys=OFF")
+            sqlite.raw_connection(connection).execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 _upgrade(connection)
     finally:
@@ -38,18 +38,18 @@ def upgrade(path: Path) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    found = revision.stored(connection)
+    found = revision.stored_revision(connection)
     if found is not None and found > revision.REVISION:
-        raise sqlite.CannotOpen(revision.newer(found))
+        raise sqlite.CannotOpenStore(revision.newer_message(found))
     config = configuration()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-        raise sqlite.CannotOpen("A migration would leave rows that refer to nothing; nothing was changed.")
+        raise sqlite.CannotOpenStore("A migration would leave rows that refer to nothing; nothing was changed.")
 
 
 if __name__ == "__main__":
     try:
         upgrade(Path(sys.argv[1]))
-    except sqlite.CannotOpen as error:
+    except sqlite.CannotOpenStore as error:
         sys.exit(str(error))

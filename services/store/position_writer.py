@@ -15,7 +15,7 @@ from services.store import rollback_detection as witness
 SECONDS: Final = 2.0
 
 
-class Watch:
+class PositionWriter:
     """Writes down every few seconds how far the log has come, if it has."""
 
     def __init__(self, path: Path, manager: RealtimeManager) -> None:
@@ -50,7 +50,7 @@ class Watch:
         if reached == self._written:
             return
         try:
-            await asyncio.to_thread(witness.write, self._path, reached)
+            await asyncio.to_thread(witness.save_position, self._path, reached)
         except OSError as error:
             self._log.warning("not written", error=str(error))
         else:

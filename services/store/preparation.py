@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from services.database import schema_version as revision
-from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.engine import CannotOpenStore
 from services.store import epoch
 from services.store import rollback_detection as witness
 
@@ -22,12 +22,12 @@ def prepare(path: Path) -> bool:
     """
     migrate(path)
     try:
-        if not witness.contradicts(path):
+        if not witness.is_rolled_back(path):
             return False
         epoch.renew(path)
     except (OSError, sqlite3.Error) as error:
-        raise CannotOpen(f"{path} cannot be opened: {error}.") from error
-    witness.forget(path)
+        raise CannotOpenStore(f"{path} cannot be opened: {error}.") from error
+    witness.delete(path)
     return True
 
 
@@ -40,7 +40,7 @@ def migrate(path: Path) -> bool:
     if found == revision.REVISION:
         return False
     if found is not None and found > revision.REVISION:
-        raise CannotOpen(revision.newer(found))
+        raise CannotOpenStore(revision.newer_message(found))
     # No time limit: it is one transaction, and half of it would be lost work.
     done = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "services.store.migrate", str(path.absolute())],
@@ -52,7 +52,7 @@ def migrate(path: Path) -> bool:
         check=False,
     )
     if done.returncode:
-        raise CannotOpen(_last_line(done.stderr) or "The store could not be migrated.")
+        raise CannotOpenStore(_last_line(done.stderr) or "The store could not be migrated.")
     return True
 
 
@@ -66,7 +66,7 @@ def stored_revision(path: Path) -> str | None:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if named else None
             return None if row is None else str(row[0])
     except (OSError, sqlite3.Error) as error:
-        raise CannotOpen(f"{path} cannot be opened: {error}.") from error
+        raise CannotOpenStore(f"{path} cannot be opened: {error}.") from error
 
 
 def _last_line(text: str) -> str:

@@ -18,7 +18,7 @@ def file_of(path: Path) -> Path:
     return path.with_suffix(".witness")
 
 
-def write(path: Path, reached: Cursor) -> None:
+def save_position(path: Path, reached: Cursor) -> None:
     """Note that the store at `path` has come so far, which must be on disk there already. Blocks. Raises OSError.
 
     Whole or not at all: what a power cut leaves is the last note or the one before it.
@@ -31,7 +31,7 @@ def write(path: Path, reached: Cursor) -> None:
     os.replace(draft, file_of(path))
 
 
-def contradicts(path: Path) -> bool:
+def is_rolled_back(path: Path) -> bool:
     """Whether the store is not the one of which the witness tells: of another epoch, or not as far as it was.
 
     Without a (readable) witness there is nothing to contradict it. Raises sqlite3.Error.
@@ -45,7 +45,7 @@ def contradicts(path: Path) -> bool:
     return bool(epoch != told.epoch or position < told.position)
 
 
-def forget(path: Path) -> None:
+def delete(path: Path) -> None:
     """Remove the witness: the store begins anew."""
     with suppress(FileNotFoundError):
         file_of(path).unlink()

@@ -16,7 +16,7 @@ preferences = Table(
 )
 
 # A browser that takes push (Push API, PushSubscription). It is gone with the login that it was made in.
-subscriptions = Table(
+push_subscriptions = Table(
     "subscriptions",
     metadata,
     id_column(),
@@ -34,7 +34,7 @@ subscriptions = Table(
 )
 
 # An e-mail address that its owner has shown to be theirs; it counts while it is still the one of their account.
-addresses = Table(
+verified_emails = Table(
     "addresses",
     metadata,
     user_column(primary_key=True),
@@ -44,7 +44,7 @@ addresses = Table(
 
 # One notification on one way to one place, written in the notification's own transaction; a test has no notification.
 # It goes with its notification: what was replaced or taken back is not sent any more.
-pushes = Table(
+deliveries = Table(
     "pushes",
     metadata,
     id_column(),

@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, 
 from services.tables.columns import ID, TIME, metadata
 
 # One row. Its position is handed out last in every transaction, so commit order is position order.
-counter = Table(
+event_counter = Table(
     "counter",
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
@@ -29,14 +29,14 @@ events = Table(
 )
 
 # How far a channel's log was cut: who stands before this has missed something for good.
-trims = Table(
+trim_marks = Table(
     "trims",
     metadata,
     Column("channel", String(80), primary_key=True),
     Column("position", BigInteger, nullable=False),
 )
 
-answers = Table(
+idempotent_responses = Table(
     "answers",
     metadata,
     Column("caller", String(80), primary_key=True),

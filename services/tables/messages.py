@@ -33,7 +33,7 @@ conversations = Table(
 )
 
 # Everything with `seq` in its name is a place in the order of messages, which is the hub's order of events.
-members = Table(
+conversation_members = Table(
     "members",
     metadata,
     Column("conversation_id", ID, ForeignKey("conversations.id"), primary_key=True),
@@ -116,7 +116,7 @@ blocks = Table(
     Index("ix_blocks_blocked_id", "blocked_id"),
 )
 
-presences = Table(
+presence_settings = Table(
     "presences",
     metadata,
     user_column(primary_key=True),

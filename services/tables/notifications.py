@@ -81,7 +81,7 @@ notifications = Table(
 
 # What one change of many rows did, for the 30 seconds in which it can be undone. The rows themselves carry `change`
 # and what they were, so this stays small however many there are; they lie from `first_seq` to `last_seq`.
-undos = Table(
+inbox_undos = Table(
     "undos",
     metadata,
     id_column(),

@@ -28,7 +28,7 @@ _ACCOUNT = String(48)
 _KINDS = one_of("kind", "available", "held", "outside")
 
 # One row: the currency of every amount.
-ledger = Table(
+ledger_settings = Table(
     "ledger",
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),

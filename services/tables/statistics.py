@@ -6,7 +6,7 @@ from services.tables.columns import metadata
 from services.tables.jobs import jobs
 from services.tables.payments import transfers
 
-totals = Table(
+statistics = Table(
     "totals",
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),

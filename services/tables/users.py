@@ -32,7 +32,7 @@ users = Table(
 )
 
 # A signed-in browser or program. The token carries only the id; the row is the truth.
-logins = Table(
+sessions = Table(
     "logins",
     metadata,
     id_column(),

@@ -65,4 +65,4 @@ async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
 def sign_up(tx: Connection, *, count: int, now: int) -> list[str]:
     """So many users, each with a login, whose ids these are."""
     made = [users.create(tx, email=None, password_hash="x", name="U", role="client", now=now) for _ in range(count)]
-    return [logins.start(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made]
+    return [logins.create(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made]

@@ -5,11 +5,11 @@ from random import Random
 from typing import Any
 
 from realtime.cursor import Cursor
-from realtime.event import Event, confirmed
+from realtime.event import Event, confirmation_frame
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from realtime.resume import Verdict
-from realtime.stream import Session
+from realtime.resume import ResumeDecision
+from realtime.stream import Stream
 from tests.realtime.fake_ports import ListLog, ListSink
 from tests.realtime.sse_parser import Message, parse
 
@@ -19,7 +19,7 @@ SHARED = ("jobs", "news")
 class Client:
     """One stream as its client sees it."""
 
-    def __init__(self, session: Session, sink: ListSink) -> None:
+    def __init__(self, session: Stream, sink: ListSink) -> None:
         self.session = session
         self.sink = sink
 
@@ -62,10 +62,10 @@ class Hub:
             self.options,
             history=self.log,
             clock=lambda: self.now,
-            wall=lambda: int(self.now * 1_000),
+            wall_clock=lambda: int(self.now * 1_000),
             random=Random(7),
-            process="p",
-            on_gone=self.gone.extend,
+            process_id="p",
+            on_users_idle=self.gone.extend,
         )
 
     def tell(self, channel: str, *data: str) -> list[Event]:
@@ -79,16 +79,16 @@ class Hub:
         self.manager.publish([Event.ephemeral(channel, "typing", data.encode())])
 
     def open(
-        self, user: str = "u", verdict: Verdict | None = None, *, sink: ListSink | None = None, **asked: Any
+        self, user: str = "u", verdict: ResumeDecision | None = None, *, sink: ListSink | None = None, **asked: Any
     ) -> Client:
         sink = sink or ListSink()
         own = f"user:{user}"
-        session = self.manager.open(
+        session = self.manager.open_stream(
             sink,
             user_id=user,
             channels=asked.get("channels", (own, *SHARED)),
             own_channel=own,
-            verdict=verdict or Verdict.fresh(),
+            verdict=verdict or ResumeDecision.fresh(),
             login=asked.get("login"),
             address=asked.get("address", "192.0.2.1"),
             confirm=asked.get("confirm", confirm),
@@ -99,7 +99,7 @@ class Hub:
         """Connect the way the outer rings do: judge, then open."""
         cursor = None if last is None else Cursor.parse(last)
         own = f"user:{user}"
-        verdict = await self.manager.judge(cursor, False, (own, *SHARED), own)
+        verdict = await self.manager.decide_resume(cursor, False, (own, *SHARED), own)
         return self.open(user, verdict, sink=sink)
 
     async def until_reads(self, count: int) -> None:
@@ -116,7 +116,7 @@ class Hub:
             await asyncio.sleep(0)
 
 
-def confirm(session: Session, cursor: Cursor | None) -> bytes:
+def confirm(session: Stream, cursor: Cursor | None) -> bytes:
     """The smallest confirmation."""
     here = None if cursor is None else str(cursor)
-    return confirmed({"sessionId": session.number, "cursor": here}, 1_500, here)
+    return confirmation_frame({"sessionId": session.number, "cursor": here}, 1_500, here)

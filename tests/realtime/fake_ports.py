@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from realtime.event import Event
-from realtime.ports import Missed, Page
+from realtime.ports import EventPage, MissedCounts
 
 
 class ListSink:
@@ -30,10 +30,10 @@ class ListSink:
             self.taken = self.written
 
     @property
-    def clear(self) -> bool:
-        return self.pressure() == 0
+    def is_drained(self) -> bool:
+        return self.buffered_bytes() == 0
 
-    def pressure(self) -> int:
+    def buffered_bytes(self) -> int:
         return self.written - self.taken + (self.framing if self.written > self.taken else 0)
 
     def end(self, last: bytes = b"") -> None:
@@ -101,21 +101,21 @@ class ListLog:
         oldest = (events[0].position or 0) - 1 if len(events) == limit else 0
         return events, max([oldest, *self.marks.values()]), self.head
 
-    async def after(self, channels: Sequence[str], position: int, limit: int) -> Page:
+    async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
         await self._wait()
         found = self._of(channels, position)[:limit]
         full = len(found) == limit
-        page = Page(found, (found[-1].position or 0) if full else max(self.head, position))
+        page = EventPage(found, (found[-1].position or 0) if full else max(self.head, position))
         await asyncio.sleep(0)
         return page
 
-    async def missed(
+    async def count_missed(
         self, channels: Sequence[str], own_channel: str, position: int, *, own_limit: int, shared_limit: int
-    ) -> Missed:
+    ) -> MissedCounts:
         await self._wait()
         found = self._of(channels, position)
         own = sum(event.channel == own_channel for event in found)
-        answer = Missed(
+        answer = MissedCounts(
             own=min(own, own_limit + 1),
             shared=min(len(found) - own, shared_limit + 1),
             trimmed=self.is_trimmed(channels, position),

@@ -73,7 +73,7 @@ def test_it_starts_from_the_log() -> None:
     assert ring.covers(10)
     assert not ring.covers(9)
     assert [event.position for event in ring.after(["a", "b"], 10)] == [11, 12]
-    assert (ring.newest("a"), ring.newest("b"), ring.newest("c")) == (11, 12, 0)
+    assert (ring.last_position("a"), ring.last_position("b"), ring.last_position("c")) == (11, 12, 0)
 
 
 def test_events_out_of_order_are_refused() -> None:

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.cursor import LAST_POSITION, Cursor
+from realtime.cursor import MAX_POSITION, Cursor
 
 EPOCHS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=16)
 
 
 @settings(deadline=None)
-@given(EPOCHS, st.integers(0, LAST_POSITION))
+@given(EPOCHS, st.integers(0, MAX_POSITION))
 def test_a_cursor_survives_the_wire(epoch: str, position: int) -> None:
     cursor = Cursor(epoch, position)
     assert Cursor.parse(str(cursor)) == cursor

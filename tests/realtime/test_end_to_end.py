@@ -44,13 +44,13 @@ class Delivery(RuleBasedStateMachine):
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.hub = Hub(
-            backlog=4,
-            shared_backlog=6,
+            max_replay=4,
+            max_shared_replay=6,
             queue_events=4,
             queue_bytes=500,
             page_events=3,
-            ring_events=6,
-            slice_writes=1,
+            backlog_events=6,
+            writes_per_slice=1,
             stall_seconds=0,
             max_streams_per_user=0,
             connect_limit=None,
@@ -201,7 +201,7 @@ class Delivery(RuleBasedStateMachine):
             if browser.stream is not None:
                 self.check_written(browser, browser.stream)
                 self.read_new(browser, browser.stream)
-                if browser.stream.sink.ended and not browser.stream.sink.pressure():
+                if browser.stream.sink.ended and not browser.stream.sink.buffered_bytes():
                     self.lose(browser)
 
     def teardown(self) -> None:
@@ -236,7 +236,7 @@ class Delivery(RuleBasedStateMachine):
         own = f"user:{browser.user}"
         cursor = Cursor.parse(browser.cursor) if browser.cursor else None
         manager = self.hub.manager
-        verdict = self.loop.run_until_complete(manager.judge(cursor, False, browser.channels, own))
+        verdict = self.loop.run_until_complete(manager.decide_resume(cursor, False, browser.channels, own))
         self.check_verdict(browser, cursor, verdict.reason)
         sink = ListSink(stuck=stuck)
         browser.stream = self.hub.open(browser.user, verdict, sink=sink, channels=browser.channels)
@@ -274,7 +274,7 @@ class Delivery(RuleBasedStateMachine):
 
     def lose(self, browser: Browser) -> None:
         if browser.stream is not None:
-            self.hub.manager.close(browser.stream.session)
+            self.hub.manager.stream_closed(browser.stream.session)
             browser.stream = None
 
     def read_new(self, browser: Browser, stream: Client) -> None:

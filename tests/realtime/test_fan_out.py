@@ -130,11 +130,11 @@ async def test_the_numbers_add_up(hub: Hub) -> None:
     assert (hub.manager.connections, hub.manager.users_online) == (3, 2)
     snapshot = hub.manager.snapshot()
     assert snapshot.channels == {"user:u": 2, "jobs": 3, "news": 2}
-    assert [hub.manager.id_of(session) for session in snapshot.sessions] == ["p-1", "p-2", "p-3"]
+    assert [hub.manager.stream_id(session) for session in snapshot.sessions] == ["p-1", "p-2", "p-3"]
     hub.now += 61.9
     assert hub.manager.uptime_seconds == 61
     for client in (a, a, b, c):
-        hub.manager.close(client.session)
+        hub.manager.stream_closed(client.session)
     assert (hub.manager.connections, hub.manager.users_online) == (0, 0)
     assert hub.manager.snapshot().channels == {}
     hub.tell("jobs", "nobody")
@@ -144,7 +144,7 @@ async def test_the_numbers_add_up(hub: Hub) -> None:
 async def test_a_closed_stream_is_written_no_more(hub: Hub) -> None:
     client = hub.open(sink=ListSink())
     hub.tell("jobs", "1")
-    hub.manager.close(client.session)
+    hub.manager.stream_closed(client.session)
     await asyncio.sleep(0)
     assert client.facts == []
 
@@ -152,7 +152,7 @@ async def test_a_closed_stream_is_written_no_more(hub: Hub) -> None:
 async def test_a_long_round_leaves_the_loop_to_others_and_what_comes_meanwhile_waits_for_the_next(
     make_hub: MakeHub,
 ) -> None:
-    hub = await make_hub(slice_writes=10)
+    hub = await make_hub(writes_per_slice=10)
     clients = [hub.open(f"u{n}") for n in range(35)]
     hub.tell("jobs", "1")
     for turn in range(1, 4):
@@ -166,12 +166,12 @@ async def test_a_long_round_leaves_the_loop_to_others_and_what_comes_meanwhile_w
 
 
 async def test_who_comes_or_comes_back_within_a_round_gets_each_event_once(make_hub: MakeHub) -> None:
-    hub = await make_hub(slice_writes=1)
+    hub = await make_hub(writes_per_slice=1)
     first, second = hub.open("u"), hub.open("v")
     hub.tell("jobs", "1")
     await asyncio.sleep(0)
     hub.tell("jobs", "2")
-    hub.manager.close(second.session)
+    hub.manager.stream_closed(second.session)
     assert (first.facts, second.facts) == (["1"], [])
     back, new = await hub.come("v", second.cursor), hub.open("w")
     await hub.settle()
@@ -179,7 +179,7 @@ async def test_who_comes_or_comes_back_within_a_round_gets_each_event_once(make_
 
 
 async def test_a_heartbeat_within_a_round_says_where_each_stream_stands(make_hub: MakeHub) -> None:
-    hub = await make_hub(slice_writes=1)
+    hub = await make_hub(writes_per_slice=1)
     clients = [hub.open(f"u{n}") for n in range(2)]
     hub.now += 20
     hub.tell("jobs", "1")

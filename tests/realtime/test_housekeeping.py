@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from realtime.idle_users import LOT
+from realtime.idle_users import MAX_EXPIRED_PER_CALL
 from realtime.options import RealtimeOptions
-from realtime.rate_limiter import Limit
+from realtime.rate_limiter import RateLimit
 from tests.realtime.conftest import MakeHub
 from tests.realtime.driver import Client, Hub
 from tests.realtime.fake_ports import ListSink
@@ -58,7 +58,7 @@ async def test_a_heartbeat_in_the_middle_of_a_turn_skips_nothing(hub: Hub) -> No
     hub.tell("jobs", "1")
     hub.manager.tick(hub.now)
     # Cut right here: the cursor must not be past what was written.
-    hub.manager.close(client.session)
+    hub.manager.stream_closed(client.session)
     missed = await hub.come("u", client.cursor)
     assert client.facts + missed.facts == ["1"]
     assert beats(client) == ["e.0"]
@@ -103,16 +103,16 @@ async def test_streams_rotate_after_a_quarter_of_an_hour_or_so(hub: Hub) -> None
 
 async def test_a_login_or_a_user_can_be_ended(hub: Hub) -> None:
     phone, laptop, other = hub.open("u", login="l1"), hub.open("u", login="l2"), hub.open("v", login="l3")
-    hub.manager.end_login("l1", "logout", user_id="u")
+    hub.manager.end_session_streams("l1", "logout", user_id="u")
     assert phone.types[-1] == "bye"
     assert laptop.types[-1] != "bye"
-    hub.manager.end_user("u", "revoked")
+    hub.manager.end_user_streams("u", "revoked")
     assert json.loads(laptop.messages[-1].data) == {"reason": "revoked"}
     assert other.state == "live"
-    hub.manager.end_user("nobody", "revoked")
-    hub.manager.end_login("l3", "revoked", user_id=None)
+    hub.manager.end_user_streams("nobody", "revoked")
+    hub.manager.end_session_streams("l3", "revoked", user_id=None)
     assert other.types[-1] == "bye"
-    hub.manager.end(phone.session, "rotate")
+    hub.manager.end_stream(phone.session, "rotate")
     assert phone.types.count("bye") == 1
 
 
@@ -128,7 +128,7 @@ async def test_shutdown_writes_what_waits_and_says_goodbye(hub: Hub) -> None:
 async def test_a_stream_ended_with_events_waiting_can_come_back_for_them(hub: Hub) -> None:
     client = hub.open("u")
     hub.tell("jobs", "1")
-    hub.manager.end(client.session, "rotate")
+    hub.manager.end_stream(client.session, "rotate")
     await asyncio.sleep(0)
     again = await hub.come("u", client.cursor)
     assert client.facts + again.facts == ["1"]
@@ -136,14 +136,14 @@ async def test_a_stream_ended_with_events_waiting_can_come_back_for_them(hub: Hu
 
 async def test_users_leave_memory_five_minutes_after_their_last_stream(hub: Hub) -> None:
     one, two = hub.open("u"), hub.open("u")
-    hub.manager.close(one.session)
+    hub.manager.stream_closed(one.session)
     pass_time(hub, 400)
-    hub.manager.close(two.session)
+    hub.manager.stream_closed(two.session)
     pass_time(hub, 299)
     back = hub.open("u")
     pass_time(hub, 400)
     assert hub.gone == []
-    hub.manager.close(back.session)
+    hub.manager.stream_closed(back.session)
     pass_time(hub, 299)
     assert hub.gone == []
     pass_time(hub, 1)
@@ -154,18 +154,18 @@ async def test_users_leave_memory_five_minutes_after_their_last_stream(hub: Hub)
 
 async def test_users_never_leave_memory_for_being_idle_where_that_is_off(make_hub: MakeHub) -> None:
     hub = await make_hub(idle_seconds=0)
-    hub.manager.close(hub.open("u").session)
+    hub.manager.stream_closed(hub.open("u").session)
     pass_time(hub, 10)
     assert hub.gone == []
 
 
 async def test_many_who_leave_at_once_are_forgotten_in_lots(hub: Hub) -> None:
-    names = [f"u{number}" for number in range(LOT + 10)]
+    names = [f"u{number}" for number in range(MAX_EXPIRED_PER_CALL + 10)]
     for client in [hub.open(name) for name in names]:
-        hub.manager.close(client.session)
+        hub.manager.stream_closed(client.session)
     hub.now += 300
     hub.manager.tick(hub.now)
-    assert hub.gone == names[:LOT]
+    assert hub.gone == names[:MAX_EXPIRED_PER_CALL]
     hub.manager.tick(hub.now)
     assert hub.gone == names
 
@@ -179,12 +179,12 @@ async def test_streams_are_capped_per_user_and_address(make_hub: MakeHub) -> Non
     hub.open("v", address="a")
     assert hub.manager.admit("w", "a") == "too_many_streams"
     assert hub.manager.admit("w", "b") is None
-    hub.manager.close(second.session)
+    hub.manager.stream_closed(second.session)
     assert hub.manager.admit("u", "a") is None
 
 
 async def test_connects_are_limited_per_user(make_hub: MakeHub) -> None:
-    hub = await make_hub(connect_limit=Limit(2, 60.0))
+    hub = await make_hub(connect_limit=RateLimit(2, 60.0))
     assert [hub.manager.admit("u", "a", hub.now) for _ in range(3)] == [None, None, "overloaded"]
     assert hub.manager.admit("v", "a") is None
     hub.now += 30

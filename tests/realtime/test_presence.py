@@ -3,68 +3,68 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.presence import AWAY_SECONDS, IDLE_SECONDS, Presence
+from realtime.presence import AWAY_SECONDS, IDLE_SECONDS, PresenceTracker
 
 ANN = "ann"
 
 
-def told(presence: Presence, now: float, limit: int = 1_000) -> list[tuple[str, str]]:
-    return [(user_id, status) for user_id, status, _ in presence.changes(now, limit)]
+def told(presence: PresenceTracker, now: float, limit: int = 1_000) -> list[tuple[str, str]]:
+    return [(user_id, status) for user_id, status, _ in presence.take_changes(now, limit)]
 
 
 def test_online_then_idle_without_input_then_offline_without_a_stream() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
     assert told(presence, 1) == [(ANN, "online")]
     assert told(presence, IDLE_SECONDS - 1) == []
     assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
-    presence.active(ANN, 400)
+    presence.input_received(ANN, 400)
     assert told(presence, 400) == [(ANN, "online")]
-    presence.left(ANN, 500)
+    presence.disconnected(ANN, 500)
     assert told(presence, 500 + AWAY_SECONDS - 1) == []
     assert told(presence, 500 + AWAY_SECONDS) == [(ANN, "offline")]
     assert (presence.status(ANN, 600), len(presence)) == ("offline", 0)
 
 
 def test_a_reload_is_not_an_absence_and_not_input() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
     told(presence, 0)
     for at in range(10, 290, 20):
-        presence.left(ANN, at)
-        presence.came(ANN, at + 5)
+        presence.disconnected(ANN, at)
+        presence.connected(ANN, at + 5)
     assert told(presence, 299) == []
     assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
-    presence.left(ANN, 301)
-    presence.came(ANN, 302)
+    presence.disconnected(ANN, 301)
+    presence.connected(ANN, 302)
     assert told(presence, 400) == []
     assert presence.status(ANN, 400) == "idle"
 
 
 def test_idle_is_noticed_between_leaving_and_being_gone() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
     told(presence, 0)
-    presence.left(ANN, IDLE_SECONDS - 10)
+    presence.disconnected(ANN, IDLE_SECONDS - 10)
     assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
     assert told(presence, IDLE_SECONDS - 10 + AWAY_SECONDS) == [(ANN, "offline")]
 
 
 def test_who_came_and_went_before_anybody_was_told_is_not_told() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
-    presence.left(ANN, 1)
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
+    presence.disconnected(ANN, 1)
     assert told(presence, 1 + AWAY_SECONDS) == []
     assert len(presence) == 0
 
 
 def test_a_storm_is_told_in_lots_each_user_once() -> None:
-    presence = Presence()
+    presence = PresenceTracker()
     for turn in range(3):
         for n in range(1_000):
-            presence.came(str(n), turn)
-            presence.left(str(n), turn)
-            presence.came(str(n), turn)
+            presence.connected(str(n), turn)
+            presence.disconnected(str(n), turn)
+            presence.connected(str(n), turn)
     lots = []
     while lot := told(presence, 5, limit=50):
         lots.append(lot)
@@ -73,9 +73,9 @@ def test_a_storm_is_told_in_lots_each_user_once() -> None:
 
 
 def test_input_of_who_has_no_stream_is_not_kept() -> None:
-    presence = Presence()
-    presence.active(ANN, 0)
-    assert (len(presence), presence.seen_at(ANN)) == (0, None)
+    presence = PresenceTracker()
+    presence.input_received(ANN, 0)
+    assert (len(presence), presence.last_input_at(ANN)) == (0, None)
 
 
 class Slow:
@@ -99,7 +99,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_who_listens_always_knows_how_somebody_is(steps: list[tuple[str, int]]) -> None:
-    presence, slow, now, heard = Presence(), Slow(), 0.0, "offline"
+    presence, slow, now, heard = PresenceTracker(), Slow(), 0.0, "offline"
     for step, later in steps:
         now += later
         heard = next((status for _, status in told(presence, now)), heard)
@@ -107,10 +107,10 @@ def test_who_listens_always_knows_how_somebody_is(steps: list[tuple[str, int]]) 
         if step == "came":
             slow.input = now if slow.status(now) == "offline" else slow.input
             slow.left = None
-            presence.came(ANN, now)
+            presence.connected(ANN, now)
         elif step == "left" and slow.input is not None and slow.left is None:
             slow.left = now
-            presence.left(ANN, now)
+            presence.disconnected(ANN, now)
         elif step == "active" and slow.status(now) != "offline":
             slow.input = now
-            presence.active(ANN, now)
+            presence.input_received(ANN, now)

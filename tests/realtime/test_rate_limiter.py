@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.rate_limiter import Limit, Limiter
+from realtime.rate_limiter import RateLimit, RateLimiter
 
 
 class LeakyBucket:
@@ -34,7 +34,7 @@ class LeakyBucket:
     steps=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 8_000)), max_size=120),
 )
 def test_it_agrees_with_a_leaking_bucket(count: int, seconds: int, steps: list[tuple[str, int]]) -> None:
-    limiter = Limiter(Limit(count, seconds), max_keys=10)
+    limiter = RateLimiter(RateLimit(count, seconds), max_keys=10)
     naive = {"a": LeakyBucket(count, seconds), "b": LeakyBucket(count, seconds)}
     milliseconds = 0
     for key, pause in steps:
@@ -51,7 +51,7 @@ def test_it_agrees_with_a_leaking_bucket(count: int, seconds: int, steps: list[t
 
 
 def test_a_hundred_a_minute_has_a_burst_of_a_hundred() -> None:
-    limiter = Limiter(Limit(100, 60.0), max_keys=10)
+    limiter = RateLimiter(RateLimit(100, 60.0), max_keys=10)
     assert [limiter.hit("u", 0.0).remaining for _ in range(100)] == list(range(99, -1, -1))
     refused = limiter.hit("u", 0.0)
     assert not refused.allowed
@@ -61,13 +61,13 @@ def test_a_hundred_a_minute_has_a_burst_of_a_hundred() -> None:
 
 
 def test_a_peek_takes_nothing() -> None:
-    limiter = Limiter(Limit(2, 60.0), max_keys=10)
+    limiter = RateLimiter(RateLimit(2, 60.0), max_keys=10)
     assert [limiter.peek("u", 0.0).remaining for _ in range(3)] == [2, 2, 2]
     assert len(limiter) == 0
 
 
 def test_no_limit_lets_everything_pass_and_keeps_nothing() -> None:
-    limiter = Limiter(None, max_keys=1)
+    limiter = RateLimiter(None, max_keys=1)
     assert all(limiter.hit(str(n), 0.0).allowed for n in range(1_000))
     limiter.sweep(1.0)
     assert limiter.peek("u", 0.0).allowed
@@ -75,7 +75,7 @@ def test_no_limit_lets_everything_pass_and_keeps_nothing() -> None:
 
 
 def test_full_buckets_are_swept_and_spent_ones_stay() -> None:
-    limiter = Limiter(Limit(10, 10.0), max_keys=10)
+    limiter = RateLimiter(RateLimit(10, 10.0), max_keys=10)
     limiter.hit("light", 0.0)
     for _ in range(10):
         limiter.hit("heavy", 0.0)
@@ -87,7 +87,7 @@ def test_full_buckets_are_swept_and_spent_ones_stay() -> None:
 
 
 def test_keys_that_came_once_leave_as_others_come_without_a_sweep() -> None:
-    limiter = Limiter(Limit(2, 3.0), max_keys=10_000)
+    limiter = RateLimiter(RateLimit(2, 3.0), max_keys=10_000)
     for n in range(1_000):
         limiter.hit(f"once {n}", 0.0)
     for n in range(500):
@@ -99,7 +99,7 @@ def test_keys_that_came_once_leave_as_others_come_without_a_sweep() -> None:
 
 
 def test_making_up_keys_does_not_wash_a_spent_bucket_clean() -> None:
-    limiter = Limiter(Limit(10, 60.0), max_keys=50)
+    limiter = RateLimiter(RateLimit(10, 60.0), max_keys=50)
     for _ in range(10):
         limiter.hit("spent", 0.0)
     for n in range(5_000):
@@ -111,7 +111,7 @@ def test_making_up_keys_does_not_wash_a_spent_bucket_clean() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3_000), st.booleans()), max_size=200))
 def test_memory_stays_bounded(steps: list[tuple[int, int, bool]]) -> None:
-    limiter = Limiter(Limit(3, 5.0), max_keys=4)
+    limiter = RateLimiter(RateLimit(3, 5.0), max_keys=4)
     now = 0
     for key, pause, sweep in steps:
         now += pause
@@ -122,23 +122,23 @@ def test_memory_stays_bounded(steps: list[tuple[int, int, bool]]) -> None:
 
 
 def test_limits_are_read_from_text() -> None:
-    assert Limit.parse("100/minute") == Limit(100, 60.0)
-    assert Limit.parse("5/second") == Limit(5, 1.0)
-    assert Limit.parse("2/hour") == Limit(2, 3_600.0)
-    assert Limit.parse("1/day") == Limit(1, 86_400.0)
-    assert Limit.parse("0") is None
+    assert RateLimit.parse("100/minute") == RateLimit(100, 60.0)
+    assert RateLimit.parse("5/second") == RateLimit(5, 1.0)
+    assert RateLimit.parse("2/hour") == RateLimit(2, 3_600.0)
+    assert RateLimit.parse("1/day") == RateLimit(1, 86_400.0)
+    assert RateLimit.parse("0") is None
 
 
 @pytest.mark.parametrize("text", ["", "100", "-1/minute", "1/fortnight", "1.5/second", "1/minute ", "٣/minute", "/day"])
 def test_other_texts_are_no_limits(text: str) -> None:
     with pytest.raises(ValueError, match="rate limit"):
-        Limit.parse(text)
+        RateLimit.parse(text)
 
 
 def test_a_limit_needs_positive_numbers() -> None:
     with pytest.raises(ValueError, match="positive"):
-        Limit(0, 60.0)
+        RateLimit(0, 60.0)
     with pytest.raises(ValueError, match="positive"):
-        Limit(1, 0.0)
+        RateLimit(1, 0.0)
     with pytest.raises(ValueError, match="max_keys"):
-        Limiter(None, max_keys=0)
+        RateLimiter(None, max_keys=0)

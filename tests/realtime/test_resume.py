@@ -6,8 +6,8 @@ import json
 import pytest
 
 from realtime.cursor import Cursor
-from realtime.resume import Verdict
-from realtime.stream import Session
+from realtime.resume import ResumeDecision
+from realtime.stream import Stream
 from tests.realtime.conftest import MakeHub
 from tests.realtime.driver import SHARED, Client, Hub, confirm
 
@@ -56,12 +56,12 @@ async def test_the_seam_in_the_middle_of_a_turn_has_no_gap_and_no_repeat(hub: Hu
     assert back.facts == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("verdict", [Verdict.fresh(), Verdict.resume(1), Verdict.reset("trimmed")])
-async def test_what_is_published_while_the_stream_opens_arrives_once(hub: Hub, verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [ResumeDecision.fresh(), ResumeDecision.resume(1), ResumeDecision.reset("trimmed")])
+async def test_what_is_published_while_the_stream_opens_arrives_once(hub: Hub, verdict: ResumeDecision) -> None:
     hub.tell("jobs", "1")
     hub.open("other")
 
-    def busy(session: Session, cursor: Cursor | None) -> bytes:
+    def busy(session: Stream, cursor: Cursor | None) -> bytes:
         hub.tell("jobs", "2")
         hub.tell("user:u", "3")
         return confirm(session, cursor)
@@ -75,9 +75,9 @@ async def test_what_is_published_while_the_stream_opens_arrives_once(hub: Hub, v
 
 
 async def test_between_judging_and_opening_nothing_is_lost(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=3)
+    hub = await make_hub(backlog_events=3)
     hub.tell("jobs", "1")
-    verdict = await hub.manager.judge(Cursor("e", 1), False, OWN, "user:u")
+    verdict = await hub.manager.decide_resume(Cursor("e", 1), False, OWN, "user:u")
     hub.tell("jobs", "2", "3", "4", "5", "6")
     client = hub.open("u", verdict)
     assert client.types == ["connection_confirmed"]
@@ -124,14 +124,14 @@ async def test_a_cursor_ahead_of_the_log_is_reset(hub: Hub) -> None:
 async def test_another_epoch_or_a_malformed_cursor_is_reset(hub: Hub) -> None:
     hub.tell("jobs", "1")
     assert reason_of(await hub.come("u", "f.1")) == "epoch_changed"
-    verdict = hub.manager.judge_now(None, True, OWN, "user:u")
+    verdict = hub.manager.decide_resume_from_memory(None, True, OWN, "user:u")
     assert verdict is not None
     assert reason_of(hub.open("u", verdict)) == "malformed"
 
 
 @pytest.mark.parametrize("covered", [True, False])
 async def test_more_than_the_backlog_is_reset(make_hub: MakeHub, covered: bool) -> None:
-    hub = await make_hub(backlog=3, shared_backlog=5, ring_events=100 if covered else 2)
+    hub = await make_hub(max_replay=3, max_shared_replay=5, backlog_events=100 if covered else 2)
     hub.tell("user:u", "1", "2", "3")
     hub.tell("jobs", "a", "b")
     hub.tell("news", "c", "d", "e")
@@ -146,7 +146,7 @@ async def test_more_than_the_backlog_is_reset(make_hub: MakeHub, covered: bool) 
 
 
 async def test_a_backlog_of_zero_is_no_limit(make_hub: MakeHub) -> None:
-    hub = await make_hub(backlog=0, shared_backlog=0)
+    hub = await make_hub(max_replay=0, max_shared_replay=0)
     hub.tell("jobs", *(str(n) for n in range(1_500)))
     back = await hub.come("u", "e.0")
     await hub.settle()
@@ -154,7 +154,7 @@ async def test_a_backlog_of_zero_is_no_limit(make_hub: MakeHub) -> None:
 
 
 async def test_what_the_log_no_longer_holds_is_reset(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=2)
+    hub = await make_hub(backlog_events=2)
     hub.tell("jobs", "1", "2", "3", "4")
     hub.log.trim(1)
     assert reason_of(await hub.come("u", "e.0")) == "trimmed"
@@ -177,7 +177,7 @@ async def test_a_restart_seeded_from_the_log_asks_it_nothing(hub: Hub) -> None:
 
 
 async def test_events_taken_back_do_not_make_a_reset(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=2)
+    hub = await make_hub(backlog_events=2)
     hub.tell("jobs", "1", "2", "3", "4", "5")
     hub.log.forget(2)
     hub.manager.forget([2])
@@ -187,7 +187,7 @@ async def test_events_taken_back_do_not_make_a_reset(make_hub: MakeHub) -> None:
 
 
 async def test_a_page_on_its_way_loses_what_is_taken_back_meanwhile(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=2)
+    hub = await make_hub(backlog_events=2)
     hub.tell("jobs", "1", "2", "3", "4", "5")
     back = await hub.come("u", "e.0")
     # The page is read, the question for trimming is not answered yet.

@@ -52,9 +52,9 @@ async def test_bytes_count_as_well_as_events(make_hub: MakeHub) -> None:
         hub.tell("jobs", str(n) * 700)
         await asyncio.sleep(0)
     assert slow.state == "behind"
-    assert slow.sink.pressure() <= 2_000
+    assert slow.sink.buffered_bytes() <= 2_000
     while slow.state == "behind":
-        assert slow.sink.pressure() <= 2_000
+        assert slow.sink.buffered_bytes() <= 2_000
         slow.sink.take(100)
     slow.sink.drain()
     assert slow.facts == [str(n) * 700 for n in range(5)]
@@ -70,7 +70,7 @@ async def test_a_drained_sink_may_take_any_chunk(make_hub: MakeHub) -> None:
 
 
 async def test_beyond_the_ring_it_reads_the_log_page_by_page(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=2, ring_events=10, page_events=7)
+    hub = await make_hub(queue_events=2, backlog_events=10, page_events=7)
     slow = hub.open(sink=ListSink(stuck=True))
     told = [str(n) for n in range(60)]
     for text in told:
@@ -88,7 +88,7 @@ async def test_beyond_the_ring_it_reads_the_log_page_by_page(make_hub: MakeHub) 
 
 
 async def test_long_replays_from_the_ring_leave_the_loop_to_others(make_hub: MakeHub) -> None:
-    hub = await make_hub(backlog=0, shared_backlog=0, page_events=2)
+    hub = await make_hub(max_replay=0, max_shared_replay=0, page_events=2)
     hub.tell("jobs", *(str(n) for n in range(100)))
     back = await hub.come("u", "e.0")
     assert 0 < len(back.facts) < 100
@@ -98,7 +98,7 @@ async def test_long_replays_from_the_ring_leave_the_loop_to_others(make_hub: Mak
 
 
 async def test_no_more_than_eight_read_the_log_at_once_and_none_while_waiting_for_a_reader(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=2, ring_events=5, page_events=4)
+    hub = await make_hub(queue_events=2, backlog_events=5, page_events=4)
     slow = [hub.open(f"u{n}", sink=ListSink(stuck=True)) for n in range(30)]
     for n in range(40):
         hub.tell("jobs", str(n))
@@ -123,7 +123,7 @@ async def test_no_more_than_eight_read_the_log_at_once_and_none_while_waiting_fo
 
 
 async def test_trimmed_meanwhile_is_a_reset_and_then_live(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=2, ring_events=3)
+    hub = await make_hub(queue_events=2, backlog_events=3)
     slow = hub.open(sink=ListSink(stuck=True))
     for n in range(10):
         hub.tell("jobs", str(n))
@@ -139,7 +139,7 @@ async def test_trimmed_meanwhile_is_a_reset_and_then_live(make_hub: MakeHub) -> 
 
 
 async def test_trimming_between_the_two_questions_is_noticed(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=2, ring_events=3)
+    hub = await make_hub(queue_events=2, backlog_events=3)
     slow = hub.open(sink=ListSink(stuck=True))
     for n in range(10):
         hub.tell("jobs", str(n))
@@ -152,12 +152,12 @@ async def test_trimming_between_the_two_questions_is_noticed(make_hub: MakeHub) 
 
 
 async def test_large_events_of_the_log_are_given_one_after_the_other(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=1, queue_bytes=500)
+    hub = await make_hub(backlog_events=1, queue_bytes=500)
     told = [str(n) * 300 for n in range(6)]
     hub.tell("jobs", *told)
     back = await hub.come("u", "e.0", sink=ListSink(stuck=True))
     while back.state == "behind":
-        assert back.sink.pressure() <= 500
+        assert back.sink.buffered_bytes() <= 500
         back.sink.take(1_000)
         await hub.settle()
     back.sink.drain()
@@ -165,7 +165,7 @@ async def test_large_events_of_the_log_are_given_one_after_the_other(make_hub: M
 
 
 async def test_a_sink_that_calls_too_often_does_no_harm(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=2, ring_events=3, page_events=2)
+    hub = await make_hub(queue_events=2, backlog_events=3, page_events=2)
     slow = hub.open(sink=ListSink(stuck=True))
     callbacks = []
     for n in range(10):
@@ -185,7 +185,7 @@ async def test_a_sink_that_calls_too_often_does_no_harm(make_hub: MakeHub) -> No
 
 
 async def test_trimming_while_the_page_is_on_its_way_is_noticed(make_hub: MakeHub) -> None:
-    hub = await make_hub(queue_events=2, ring_events=3)
+    hub = await make_hub(queue_events=2, backlog_events=3)
     slow = hub.open(sink=ListSink(stuck=True))
     for n in range(10):
         hub.tell("jobs", str(n))
@@ -200,9 +200,9 @@ async def test_trimming_while_the_page_is_on_its_way_is_noticed(make_hub: MakeHu
 
 
 async def test_a_log_that_cannot_be_read_ends_the_stream_and_says_so(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=2)
+    hub = await make_hub(backlog_events=2)
     hub.tell("jobs", "1", "2", "3", "4")
-    verdict = await hub.manager.judge_log(Cursor("e", 0), ("user:u", "jobs", "news"), "user:u")
+    verdict = await hub.manager.decide_resume_from_log(Cursor("e", 0), ("user:u", "jobs", "news"), "user:u")
     hub.log.failure = OSError("no disk")
     client = hub.open("u", verdict)
     await hub.settle()
@@ -265,7 +265,7 @@ async def test_whoever_takes_what_was_on_its_way_before_the_stream_does_not_stal
 
 async def test_whoever_is_turned_away_and_does_not_take_it_is_cut_off(hub: Hub) -> None:
     sink = ListSink(stuck=True)
-    hub.manager.turn_away(sink, "too_many_streams")
+    hub.manager.reject(sink, "too_many_streams")
     assert sink.ended
     hub.now += 5
     hub.manager.tick(hub.now)
@@ -277,7 +277,7 @@ async def test_whoever_is_turned_away_and_does_not_take_it_is_cut_off(hub: Hub) 
 
 async def test_an_ended_stream_that_does_not_finish_is_aborted(hub: Hub) -> None:
     client = hub.open("u", sink=ListSink(stuck=True))
-    hub.manager.end(client.session, "logout")
+    hub.manager.end_stream(client.session, "logout")
     assert client.sink.ended
     hub.now += 5
     hub.manager.tick(hub.now)
@@ -288,9 +288,9 @@ async def test_an_ended_stream_that_does_not_finish_is_aborted(hub: Hub) -> None
 
 
 async def test_a_stream_closed_while_its_page_is_read_is_left_alone(make_hub: MakeHub) -> None:
-    hub = await make_hub(ring_events=2)
+    hub = await make_hub(backlog_events=2)
     hub.tell("jobs", "1", "2", "3", "4")
     back = await hub.come("u", "e.0")
-    hub.manager.close(back.session)
+    hub.manager.stream_closed(back.session)
     await hub.settle()
     assert back.types == ["connection_confirmed"]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
-from services.database.sqlite.writer import Batch, Joint
+from services.database.sqlite.writer import Batch, CoalescedUnit
 from services.store.migrate import upgrade
 
 Together = Callable[..., Awaitable[list[Any]]]
@@ -81,11 +81,13 @@ def together(database: Database) -> Together:
         await asyncio.to_thread(entered.wait, 20)
         answers = [
             asyncio.create_task(
-                database.write_joint(unit.each, unit.item) if isinstance(unit, Joint) else database.write(unit)
+                database.write_coalesced(unit.each, unit.item)
+                if isinstance(unit, CoalescedUnit)
+                else database.write(unit)
             )
             for unit in units
         ]
-        while database.waiting < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
+        while database.queued_writes < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
             await asyncio.sleep(0)
         leave.set()
         # A unit that is never answered is what some tests are about: they shall fail, not hang.
@@ -109,7 +111,7 @@ def tx(store: Path) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def told(tx: Connection) -> list[outbox.Draft]:
+def told(tx: Connection) -> list[outbox.PendingEvent]:
     """What the units called with `tx` are going to tell, in order: channel, type, data (JSON bytes), subject."""
-    collected: outbox.Outbox = tx.info["outbox"]
+    collected: outbox.PendingEvents = tx.info["outbox"]
     return collected.drafts

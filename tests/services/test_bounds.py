@@ -13,17 +13,17 @@ from starlette.requests import Request
 
 from api.http import multipart as uploads
 from api.http import upload_slots as upload_places
-from api.http.upload_slots import UploadPlaces
+from api.http.upload_slots import UploadSlots
 from realtime.cursor import Cursor
 from services.attachments import thumbnails
-from services.attachments.file_store import AttachmentFiles, Draft
-from services.attachments.thumbnails import Looked, Thumbnails
+from services.attachments.file_store import FileStore, TemporaryFile
+from services.attachments.thumbnails import ImageInfo, Thumbnails
 from services.database.database import Database
 from services.delivery import smtp_client as mailer
-from services.delivery.smtp_client import Mailer, MailServer
+from services.delivery.smtp_client import SmtpClient, SmtpSettings
 from services.errors import InvalidField, Overloaded
 from services.presence import acknowledgements as deliveries
-from services.presence.acknowledgements import Deliveries
+from services.presence.acknowledgements import Acknowledgements
 from tests.support.mail_server import LocalMailServer
 
 
@@ -31,22 +31,22 @@ async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_man
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upload_places, "OF_ALL", upload_places.OF_ONE_USER + 1)
-    places = UploadPlaces()
+    places = UploadSlots()
     async with AsyncExitStack() as inside:
         for _ in range(upload_places.OF_ONE_USER):
-            await inside.enter_async_context(places.one("ann"))
+            await inside.enter_async_context(places.acquire("ann"))
         with pytest.raises(Overloaded):
-            await inside.enter_async_context(places.one("ann"))
-        await inside.enter_async_context(places.one("bob"))
+            await inside.enter_async_context(places.acquire("ann"))
+        await inside.enter_async_context(places.acquire("bob"))
         with pytest.raises(Overloaded):
-            await inside.enter_async_context(places.one("eve"))
-    async with places.one("ann"), places.one("eve"):
+            await inside.enter_async_context(places.acquire("eve"))
+    async with places.acquire("ann"), places.acquire("eve"):
         pass
 
 
 @pytest.fixture
-def draft(tmp_path: Path) -> Iterator[Draft]:
-    files = AttachmentFiles(tmp_path / "hub.files")
+def draft(tmp_path: Path) -> Iterator[TemporaryFile]:
+    files = FileStore(tmp_path / "hub.files")
     files.prepare()
     made = files.draft()
     yield made
@@ -65,7 +65,9 @@ def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
     return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
-async def test_a_file_of_which_nothing_comes_is_not_waited_for(draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_of_which_nothing_comes_is_not_waited_for(
+    draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uploads, "PIECE_SECONDS", 0.05)
 
     async def silent() -> AsyncIterator[bytes]:
@@ -74,11 +76,11 @@ async def test_a_file_of_which_nothing_comes_is_not_waited_for(draft: Draft, mon
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await uploads.receive(request(silent), draft, 10_000_000)
+            await uploads.receive_file(request(silent), draft, 10_000_000)
 
 
 async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
-    draft: Draft, monkeypatch: pytest.MonkeyPatch
+    draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "WHOLE_SECONDS", 0.2)
 
@@ -90,7 +92,7 @@ async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await uploads.receive(request(dripping), draft, 10_000_000)
+            await uploads.receive_file(request(dripping), draft, 10_000_000)
 
 
 async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
@@ -98,32 +100,32 @@ async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deliveries, "WAITING_USERS", 2)
-    reports = Deliveries(database, "e", lambda: 0)
+    reports = Acknowledgements(database, "e", lambda: 0)
     for user_id in ("ann", "bob", "eve"):
-        reports.report(user_id, Cursor("e", 7), head=9)
-    assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [7, 7, 0]
-    await reports.turn()
-    reports.report("ann", Cursor("e", 8), head=9)
-    reports.report("eve", Cursor("e", 8), head=9)
-    assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
+        reports.acknowledge(user_id, Cursor("e", 7), head=9)
+    assert [reports.acknowledged_position(each) for each in ("ann", "bob", "eve")] == [7, 7, 0]
+    await reports.run_once()
+    reports.acknowledge("ann", Cursor("e", 8), head=9)
+    reports.acknowledge("eve", Cursor("e", 8), head=9)
+    assert [reports.acknowledged_position(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
     reports.forget(["ann", "bob"])
-    assert [reports.stored(each) for each in ("ann", "eve")] == [0, 8]
+    assert [reports.acknowledged_position(each) for each in ("ann", "eve")] == [0, 8]
 
 
 async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnails, "WAITING", 2)
     begun, go_on, running, most = threading.Event(), threading.Event(), 0, 0
 
-    def look(path: Path, type: str) -> Looked:
+    def look(path: Path, type: str) -> ImageInfo:
         nonlocal running, most
         running += 1
         most = max(most, running)
         begun.set()
         go_on.wait(20)
         running -= 1
-        return Looked(1, 1, b"", None)
+        return ImageInfo(1, 1, b"", None)
 
-    monkeypatch.setattr(thumbnails, "look", look)
+    monkeypatch.setattr(thumbnails, "inspect", look)
     looking = Thumbnails()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for _ in range(3):
@@ -139,13 +141,13 @@ async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypat
 async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailer, "WAITING", 2)
     async with LocalMailServer() as server:
-        sending = Mailer(MailServer.of(server.url))
+        sending = SmtpClient(SmtpSettings.of(server.url))
         for number in range(3):
-            sending.post(mail(number))
+            sending.send_in_background(mail(number))
         await server.wait(2)
         while sending._posted:  # noqa: ASYNC110 (it has no event to wait on) until what was handed over is noted as such
             await asyncio.sleep(0)
-        sending.post(mail(3))
+        sending.send_in_background(mail(3))
         got = await server.wait(3)
         await sending.stop()
     assert sorted(message["subject"] for _, message in got) == ["0", "1", "3"]

@@ -15,15 +15,15 @@ from services.accounts.tokens import Tokens
 from services.database.database import Database
 from services.delivery import push_subscriptions as subscriptions
 from services.delivery import report as delivery
-from services.delivery.email_sender import MailPost
-from services.delivery.email_templates import Letterhead
-from services.delivery.push_client import PushService
-from services.delivery.push_endpoints import Endpoints
-from services.delivery.report import Delivery
-from services.delivery.smtp_client import Mailer, MailServer
-from services.delivery.worker import PushSender
+from services.delivery.email_sender import EmailSender
+from services.delivery.email_templates import EmailIdentity
+from services.delivery.push_client import PushClient
+from services.delivery.push_endpoints import PushEndpoints
+from services.delivery.report import DeliveryReport
+from services.delivery.smtp_client import SmtpClient, SmtpSettings
+from services.delivery.worker import DeliveryWorker
 from services.notifications import inbox as notifications
-from services.tables import addresses
+from services.tables import verified_emails
 from tests.support.push_service import Browser, LocalPushService
 
 NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z
@@ -36,30 +36,30 @@ class World:
     database: Database
     push: LocalPushService
     keys: Path
-    service: PushService
+    service: PushClient
     smtp_url: str = ""
     now: int = NOON
     is_looking: bool = False
     has_stored: int = 0
-    sender: PushSender = field(init=False)
+    sender: DeliveryWorker = field(init=False)
 
     def __post_init__(self) -> None:
         self.sender = self.new_sender()
 
-    async def use(self, endpoints: Endpoints) -> None:
+    async def use(self, endpoints: PushEndpoints) -> None:
         """Look names up in another way from now on."""
         await self.service.stop()
-        self.service = PushService(endpoints, self.keys, "mailto:ops@example.org")
+        self.service = PushClient(endpoints, self.keys, "mailto:ops@example.org")
         self.sender = self.new_sender()
 
-    def new_sender(self) -> PushSender:
-        return PushSender(
+    def new_sender(self) -> DeliveryWorker:
+        return DeliveryWorker(
             self.database,
             self.service,
-            MailPost(
-                Mailer(MailServer.of(self.smtp_url) if self.smtp_url else None),
+            EmailSender(
+                SmtpClient(SmtpSettings.of(self.smtp_url) if self.smtp_url else None),
                 Tokens(["a key for tests that is long enough"]),
-                Letterhead("Gigwire <hub@hub.example>", "https://hub.example"),
+                EmailIdentity("Gigwire <hub@hub.example>", "https://hub.example"),
             ),
             self,  # type: ignore[arg-type]  # it answers what onlookers are asked
             origin="https://hub.example",
@@ -67,16 +67,16 @@ class World:
             random=Random(1),
         )
 
-    def looking(self, user_id: str) -> bool:
+    def is_active(self, user_id: str) -> bool:
         return self.is_looking
 
-    def stored(self, user_id: str) -> int:
+    def acknowledged_position(self, user_id: str) -> int:
         return self.has_stored
 
     async def turn(self, after: int = 0) -> int:
         """How many requests the push service has got by then."""
         self.now += after
-        await self.sender.turn()
+        await self.sender.run_once()
         await self.sender.finish(30)
         return len(self.push.got)
 
@@ -85,18 +85,18 @@ class World:
 
     async def send(self, user_id: str, **more: Any) -> str:
         said = {"type": "t", "category": "job", "title": "T", "body": "B"} | more
-        return await self.database.write(notifications.add, user_id=user_id, now=self.now, **said)
+        return await self.database.write(notifications.deliver_fields, user_id=user_id, now=self.now, **said)
 
-    async def fate(self, user_id: str, notification_id: str) -> Delivery:
-        return await self.database.read(delivery.of, user_id=user_id, notification_id=notification_id)
+    async def fate(self, user_id: str, notification_id: str) -> DeliveryReport:
+        return await self.database.read(delivery.get_report, user_id=user_id, notification_id=notification_id)
 
 
 def _person(tx: Connection, *, browsers: tuple[Browser, ...]) -> str:
     email = f"{token_hex(4)}@example.org"
     ann = users.create(tx, email=email, password_hash=None, name="Ann", role="client", external_id=None, now=1).id
-    tx.execute(insert(addresses).values(user_id=ann, email=email, confirmed_at=1))
-    login = logins.start(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
+    tx.execute(insert(verified_emails).values(user_id=ann, email=email, confirmed_at=1))
+    login = logins.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
     for browser in browsers:
         keys = browser.subscription["keys"]
-        subscriptions.put(tx, user_id=ann, login_id=login, endpoint=browser.endpoint, now=1, **keys)
+        subscriptions.save(tx, user_id=ann, login_id=login, endpoint=browser.endpoint, now=1, **keys)
     return ann

@@ -7,11 +7,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from api.config.settings import Settings
-from api.control.actions import Arguments, NoArguments, Place, perform
-from api.control.socket import NobodyAnswers, ask
+from api.control.actions import ActionContext, Arguments, NoArguments, execute
+from api.control.socket import NoHubRunning, ask
 from services.database.database import Database
 from services.errors import DomainError, Overloaded
-from services.store.lock import DataLock, Locked
+from services.store.lock import DataDirLock, DataDirLocked
 from services.store.preparation import prepare
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ _LOOK_SECONDS: Final = 0.05
 _NONE: Final = NoArguments()
 
 
-def perform_act(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
+def execute_action(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
     """Do one act of `api.control.actions.ACTS`, wherever the store is open.
 
     Raises DomainError, CannotOpen, and Locked when whoever has the store does not answer in time.
@@ -31,12 +31,12 @@ def perform_act(settings: Settings, act: str, arguments: Arguments = _NONE, *, a
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            with DataLock(settings.database_file.parent):
-                return _ourselves(settings, act, arguments, answer)
-        except Locked as locked:
+            with DataDirLock(settings.database_file.parent):
+                return _execute_locally(settings, act, arguments, answer)
+        except DataDirLocked as locked:
             try:
                 return ask_hub(settings, act, arguments, answer=answer)
-            except NobodyAnswers:
+            except NoHubRunning:
                 if time.monotonic() >= until:
                     raise locked from None
             except Overloaded:
@@ -56,7 +56,7 @@ def ask_hub(settings: Settings, act: str, arguments: Arguments = _NONE, *, answe
     return msgspec.json.decode(said.answer, type=answer)
 
 
-def _ourselves(settings: Settings, act: str, arguments: Arguments, answer: type[T]) -> T:
+def _execute_locally(settings: Settings, act: str, arguments: Arguments, answer: type[T]) -> T:
     """Under the lock: open the store, do it, close."""
     prepare(settings.database_file)
     return msgspec.json.decode(asyncio.run(_perform(settings, act, arguments)), type=answer)
@@ -66,7 +66,7 @@ async def _perform(settings: Settings, act: str, arguments: Arguments) -> bytes:
     database = Database(settings.database_file)
     await database.start()
     try:
-        return await perform(Place(database, now_ms), act, msgspec.json.encode(arguments))
+        return await execute(ActionContext(database, now_ms), act, msgspec.json.encode(arguments))
     finally:
         await database.stop()
 

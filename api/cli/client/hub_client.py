@@ -10,7 +10,7 @@ import msgspec
 from api.cli.client.actions import ask_hub
 from api.config.parsers import is_local
 from api.config.settings import Settings
-from api.control.socket import NobodyAnswers
+from api.control.socket import NoHubRunning
 
 # To connect, to send, and to wait for an answer.
 SECONDS: Final = 30.0
@@ -24,7 +24,7 @@ def hub_address(settings: Settings, given: str | None) -> str:
         return given.rstrip("/")
     try:
         return ask_hub(settings, "hub.address", answer=str)
-    except NobodyAnswers:
+    except NoHubRunning:
         return settings.origin
 
 
@@ -33,7 +33,7 @@ def through_proxy(address: str) -> bool:
     return not is_local(urlsplit(address).hostname or "")
 
 
-def sentence(answer: httpx2.Response) -> str:
+def error_message(answer: httpx2.Response) -> str:
     """What an answer that is no success says, as its problem+json (RFC 9457) has it."""
     try:
         problem: Any = msgspec.json.decode(answer.content)

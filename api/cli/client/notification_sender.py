@@ -10,9 +10,9 @@ import click
 import httpx2
 import msgspec
 
-from api.cli.client.actions import ask_hub, perform_act
-from api.cli.client.hub_client import SECONDS, hub_address, jittered, retry_after, sentence, through_proxy
-from api.cli.console.errors import refusals
+from api.cli.client.actions import ask_hub, execute_action
+from api.cli.client.hub_client import SECONDS, error_message, hub_address, jittered, retry_after, through_proxy
+from api.cli.console.errors import exit_on_refusal
 from api.config.settings import Settings
 from api.control.actions import Notice, Whom
 
@@ -29,8 +29,8 @@ def through_store(settings: Settings) -> Sender:
     """Sends by way of the hub that serves from the data folder, or by itself."""
 
     def send(notice: Notice) -> list[str]:
-        with refusals():
-            return perform_act(settings, "notifications.send", notice, answer=list[str])
+        with exit_on_refusal():
+            return execute_action(settings, "notifications.send", notice, answer=list[str])
 
     return send
 
@@ -59,7 +59,7 @@ def _id_of(settings: Settings, user: str) -> str:
     if "@" not in user:
         return user
     try:
-        with refusals():
+        with exit_on_refusal():
             return ask_hub(settings, "users.find", Whom(user), answer=str)
     except click.ClickException as error:
         raise click.ClickException(f"{error.message} Name the user by id.") from error
@@ -78,7 +78,7 @@ def _body(notice: Notice, to: dict[str, list[str]]) -> dict[str, Any]:
         "icon": notice.icon,
         "collapseKey": notice.collapse_key,
         "expiresAt": notice.expires_at,
-        "actions": [action.shown() for action in notice.actions] or None,
+        "actions": [action.to_json() for action in notice.actions] or None,
     }
     return {name: value for name, value in words.items() if value is not None}
 
@@ -94,7 +94,7 @@ def _post(client: httpx2.Client, body: dict[str, Any]) -> list[str]:
         else:
             if answer.status_code == 201:
                 return msgspec.json.decode(answer.content, type=_Sent).ids
-            why = sentence(answer)
+            why = error_message(answer)
             if answer.status_code not in AGAIN:
                 break
             wait = retry_after(answer) or wait

@@ -10,7 +10,7 @@ import click
 import httpx2
 import msgspec
 
-from api.cli.client.hub_client import SECONDS, jittered, retry_after, sentence
+from api.cli.client.hub_client import SECONDS, error_message, jittered, retry_after
 
 PATH: Final = "/api/realtime/connect"
 # Until the hub has said better (`retry:`).
@@ -21,7 +21,7 @@ LEAST_SILENCE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Approach:
+class Connector:
     """How to be let in, this time: a ticket opens one stream only."""
 
     params: dict[str, str] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Follower:
     def __init__(
         self,
         client: httpx2.AsyncClient,
-        approach: Callable[[], Awaitable[Approach]],
+        approach: Callable[[], Awaitable[Connector]],
         *,
         cursor: str | None,
         say: Callable[[str], None],
@@ -63,7 +63,7 @@ class Follower:
                     async for event in stream:
                         failures = 0
                         yield event
-            except _Later as later:
+            except _RetryLater as later:
                 wait, why = later.wait, str(later)
             except (httpx2.TransportError, TimeoutError, OSError) as error:
                 why = str(error) or "nothing was heard for too long"
@@ -105,7 +105,7 @@ class Follower:
             self._silence = max(LEAST_SILENCE, MISSED_BEATS * float(told["heartbeatSeconds"]))
 
 
-class _Later(Exception):
+class _RetryLater(Exception):
     """The hub answers, and cannot have us now; `wait` in seconds if it named a time."""
 
     def __init__(self, why: str, wait: float | None) -> None:
@@ -118,5 +118,5 @@ async def _check(response: httpx2.Response) -> None:
         return
     await response.aread()
     if response.status_code == 429 or response.status_code >= 500:
-        raise _Later(sentence(response), retry_after(response))
-    raise click.ClickException(sentence(response))
+        raise _RetryLater(error_message(response), retry_after(response))
+    raise click.ClickException(error_message(response))

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import click
 
 from api.config.settings import SettingsError
-from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.engine import CannotOpenStore
 from services.errors import DomainError
-from services.store.backup import CannotCopy
-from services.store.lock import Locked
+from services.store.backup import BackupError
+from services.store.lock import DataDirLocked
 
 
 @contextmanager
-def refusals() -> Generator[None, None, None]:
+def exit_on_refusal() -> Generator[None, None, None]:
     """Errors with a sentence become `click.ClickException`; wrong settings are one line each."""
     try:
         yield
@@ -21,7 +21,7 @@ def refusals() -> Generator[None, None, None]:
         raise click.ClickException("\n".join(error.problems)) from error
     except DomainError as error:
         raise click.ClickException(error.message) from error
-    except (Locked, CannotOpen, CannotCopy) as error:
+    except (DataDirLocked, CannotOpenStore, BackupError) as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
         # Whoever read our output has gone; click knows what to do.

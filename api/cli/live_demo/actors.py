@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import httpx2
 
-from api.cli.client.hub_client import retry_after, sentence
-from services.demo.crowd import Words
+from api.cli.client.hub_client import error_message, retry_after
+from services.demo.crowd import TextGenerator
 from services.demo.phrases import COMMENTS, NOTES, TRADES
 
 # What a wallet is filled up with when it cannot pay for a job, in minor units.
@@ -55,7 +55,7 @@ class Market:
         self.dice = dice
         self._client = client
         self._deposits = deposits
-        self._words = Words(dice)
+        self._words = TextGenerator(dice)
         self._clients = [actor for actor in actors if actor.role == "client"]
         self._freelancers = [actor for actor in actors if actor.role == "freelancer"]
         # How often each is tried first.
@@ -160,4 +160,4 @@ class Market:
         with suppress(ValueError):
             if answer.json().get("code") in _USUAL:
                 return None
-        raise Refused(sentence(answer), retry_after(answer) or 1.0)
+        raise Refused(error_message(answer), retry_after(answer) or 1.0)

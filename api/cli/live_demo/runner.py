@@ -11,8 +11,8 @@ from typing import Any
 import click
 import httpx2
 
-from api.cli.client.actions import perform_act
-from api.cli.client.hub_client import SECONDS, hub_address, jittered, sentence, through_proxy
+from api.cli.client.actions import execute_action
+from api.cli.client.hub_client import SECONDS, error_message, hub_address, jittered, through_proxy
 from api.cli.console.output import say
 from api.cli.live_demo.actors import Actor, Market, Refused
 from api.config.settings import Settings
@@ -68,7 +68,7 @@ def _cancel(task: "asyncio.Task[None] | None") -> None:
 async def _sign_in(client: httpx2.AsyncClient, person: DemoUser) -> Actor:
     answer = await client.post("/api/auth/login", json={"email": person.email, "password": person.password})
     if answer.is_error:
-        raise click.ClickException(f"{person.name} cannot sign in: {sentence(answer)}")
+        raise click.ClickException(f"{person.name} cannot sign in: {error_message(answer)}")
     signed: Any = answer.json()
     return Actor(person.name, person.role, signed["user"]["id"], {"authorization": f"Bearer {signed['token']}"})
 
@@ -86,11 +86,11 @@ class _Deposits:
         if self._key is None:
             self._key = keys.PREFIX + secrets.token_urlsafe(32)
             told = NewKey(self._name, ["deposit"], keys.hash_of(self._key))
-            await asyncio.to_thread(perform_act, self._settings, "keys.create", told, answer=ApiKey)
+            await asyncio.to_thread(execute_action, self._settings, "keys.create", told, answer=ApiKey)
         return {"authorization": f"Bearer {self._key}"}
 
     def close(self) -> None:
         """Revoke it, if it came to be made."""
         if self._key is not None:
             with suppress(DomainError):
-                perform_act(self._settings, "keys.revoke", KeyName(self._name), answer=type(None))
+                execute_action(self._settings, "keys.revoke", KeyName(self._name), answer=type(None))

@@ -27,12 +27,12 @@ BATCH_ROWS = 2_000
 BATCH_SECONDS = 0.02
 
 
-class _Torn(Exception):
+class _RetryNeeded(Exception):
     """The transaction cannot stand as it ran: it was taken back and must run more carefully."""
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class CoalescedUnit:
     """A unit that may run in one call with others of its kind that wait beside it: fewer and larger statements.
 
     `each(tx, items)` gives for every item its result, or the exception it fails with, before anything of it is
@@ -51,7 +51,7 @@ class Joint:
 
 
 @dataclass(slots=True)
-class Work:
+class QueuedUnit:
     """One unit of work on its way to the disk and back."""
 
     unit: Callable[[Connection], Any]
@@ -68,12 +68,12 @@ class Work:
 class Batch:
     """The units that are answered together, and what may now be told."""
 
-    works: Sequence[Work]
+    works: Sequence[QueuedUnit]
     events: list[Event] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
 
 
-class Runner:
+class BatchRunner:
     """Runs batches on the one connection that writes.
 
     `in_doubt` is set when the disk has failed: what is on it is then unknown, and nothing more may be written.
@@ -81,10 +81,10 @@ class Runner:
 
     def __init__(self, tx: Connection) -> None:
         self._tx = tx
-        self._raw = sqlite.raw(tx)
+        self._raw = sqlite.raw_connection(tx)
         self.in_doubt = False
 
-    def run(self, works: Sequence[Work]) -> tuple[Batch, Sequence[Work]]:
+    def run(self, works: Sequence[QueuedUnit]) -> tuple[Batch, Sequence[QueuedUnit]]:
         """Run, commit, and give every unit its result or error; never raises.
 
         Returns the batch of those that ran, and the units for which it had no room.
@@ -93,13 +93,13 @@ class Runner:
         for careful in (False, True) if len(works) > 1 else ():
             try:
                 return self._transact(works, careful=careful)
-            except _Torn:
+            except _RetryNeeded:
                 continue
             except Exception as error:
-                return self._refuse(works, error), ()
+                return self._fail_all(works, error), ()
         return self._one_by_one(works), ()
 
-    def _one_by_one(self, works: Sequence[Work]) -> Batch:
+    def _one_by_one(self, works: Sequence[QueuedUnit]) -> Batch:
         together = Batch(works)
         for work in works:
             try:
@@ -108,33 +108,33 @@ class Runner:
                 batch, _ = self._transact([work], careful=False)
                 together.events += batch.events
                 together.forgotten += batch.forgotten
-            except _Torn as torn:
+            except _RetryNeeded as torn:
                 work.fail(_told_by(torn.__cause__))
             except Exception as error:
-                self._refuse([work], error)
+                self._fail_all([work], error)
         return together
 
-    def _transact(self, works: Sequence[Work], *, careful: bool) -> tuple[Batch, Sequence[Work]]:
+    def _transact(self, works: Sequence[QueuedUnit], *, careful: bool) -> tuple[Batch, Sequence[QueuedUnit]]:
         """One transaction: BEGIN IMMEDIATE, the units, the positions, COMMIT."""
         transaction = self._tx.begin()
         try:
             collected = outbox.begin(self._tx)
             ran = self._run_units(works, collected, careful=careful)
-            events = self._seal()
+            events = self._assign_positions()
         except BaseException:
-            self._take_back(transaction)
+            self._roll_back(transaction)
             raise
         try:
             transaction.commit()
         except Exception as error:
-            self._take_back(transaction)
+            self._roll_back(transaction)
             # A deferred constraint, or a statement left open: refused, so nothing is on disk and the disk is well.
-            if sqlite.code_of(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY):
-                raise _Torn from error
+            if sqlite.error_code(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY):
+                raise _RetryNeeded from error
             raise
         return Batch(works[:ran], events, collected.forgotten), works[ran:]
 
-    def _run_units(self, works: Sequence[Work], collected: outbox.Outbox, *, careful: bool) -> int:
+    def _run_units(self, works: Sequence[QueuedUnit], collected: outbox.PendingEvents, *, careful: bool) -> int:
         """Run as many of the units as there is room for; returns how many."""
         raw, began_at, ran = self._raw, self._raw.total_changes, 0
         until = monotonic() + BATCH_SECONDS
@@ -148,61 +148,61 @@ class Runner:
                 self._run_joint(works[ran : ran + together])
             # After every unit: a transaction that has vanished makes COMMIT a success that wrote nothing.
             if not raw.in_transaction:
-                raise _Torn
+                raise _RetryNeeded
             if careful:
                 raw.execute("RELEASE unit")
             ran += together
         return ran
 
-    def _run_unit(self, work: Work, collected: outbox.Outbox, *, careful: bool) -> None:
+    def _run_unit(self, work: QueuedUnit, collected: outbox.PendingEvents, *, careful: bool) -> None:
         raw, before, mark = self._raw, self._raw.total_changes, collected.mark()
         if careful:
             raw.execute("SAVEPOINT unit")
         try:
             work.result, work.error = work.unit(self._tx), None
         except BaseException as error:
-            if sqlite.is_storage(error):
+            if sqlite.is_storage_error(error):
                 raise
             if not raw.in_transaction or (raw.total_changes != before and not careful):
-                raise _Torn from error
+                raise _RetryNeeded from error
             if careful:
                 raw.execute("ROLLBACK TO unit")
-            collected.back_to(mark)
+            collected.rollback_to(mark)
             work.fail(_told_by(error))
 
-    def _run_joint(self, works: Sequence[Work]) -> None:
-        joints = [work.unit for work in works if isinstance(work.unit, Joint)]
+    def _run_joint(self, works: Sequence[QueuedUnit]) -> None:
+        joints = [work.unit for work in works if isinstance(work.unit, CoalescedUnit)]
         try:
             results = joints[0].each(self._tx, [joint.item for joint in joints])
         except BaseException as error:
-            if sqlite.is_storage(error):
+            if sqlite.is_storage_error(error):
                 raise
-            raise _Torn from error
+            raise _RetryNeeded from error
         for work, result in zip(works, results, strict=True):
             if isinstance(result, Exception):
                 work.fail(result)
             else:
                 work.result, work.error = result, None
 
-    def _seal(self) -> list[Event]:
+    def _assign_positions(self) -> list[Event]:
         """Hand out the positions. An event that cannot be written is its unit's fault, not the batch's."""
         try:
-            return outbox.seal(self._tx)
+            return outbox.assign_positions(self._tx)
         except Exception as error:
-            if sqlite.is_storage(error):
+            if sqlite.is_storage_error(error):
                 raise
-            raise _Torn from error
+            raise _RetryNeeded from error
 
-    def _take_back(self, transaction: RootTransaction) -> None:
+    def _roll_back(self, transaction: RootTransaction) -> None:
         transaction.rollback()
         # SQLAlchemy believes it rolled back; a refused COMMIT leaves SQLite's transaction open.
         if self._raw.in_transaction:
             self._raw.rollback()
 
-    def _refuse(self, works: Sequence[Work], error: Exception) -> Batch:
+    def _fail_all(self, works: Sequence[QueuedUnit], error: Exception) -> Batch:
         """What a failed BEGIN, disk or COMMIT means for the callers, and for this process."""
         failure: Callable[[], Exception]
-        match sqlite.code_of(error):
+        match sqlite.error_code(error):
             case sqlite3.SQLITE_FULL:
                 failure = StorageFull
             case sqlite3.SQLITE_BUSY:
@@ -216,11 +216,11 @@ class Runner:
         return Batch(works)
 
 
-def _joined(works: Sequence[Work], start: int) -> int:
+def _joined(works: Sequence[QueuedUnit], start: int) -> int:
     """How many units from here on may run in one call; 1 where they are not of one kind."""
     first, end = works[start].unit, start + 1
-    if isinstance(first, Joint):
-        while end < len(works) and isinstance(unit := works[end].unit, Joint) and unit.each is first.each:
+    if isinstance(first, CoalescedUnit):
+        while end < len(works) and isinstance(unit := works[end].unit, CoalescedUnit) and unit.each is first.each:
             end += 1
     return end - start
 

@@ -59,7 +59,7 @@ _WRITER_HAS: dict[str, str | int] = {"journal_mode": "wal", "synchronous": 2, "f
 _READER_HAS: dict[str, str | int] = {"journal_mode": "wal", "query_only": 1, "foreign_keys": 1}
 
 
-class CannotOpen(Exception):
+class CannotOpenStore(Exception):
     """The store cannot be used; the message is one sentence for the person who starts the hub."""
 
 
@@ -113,7 +113,7 @@ def reader_engine(path: Path) -> Engine:
 
 
 @contextmanager
-def lone_reader(path: Path) -> Iterator[Connection]:
+def standalone_reader(path: Path) -> Iterator[Connection]:
     """A reader of a command's own, beside the hub or while nobody serves; each `begin()` of it is one snapshot.
 
     It cannot write, so it brings nothing from the log into the file either. Raises CannotOpen.
@@ -127,7 +127,7 @@ def lone_reader(path: Path) -> Iterator[Connection]:
     event.listen(engine, "connect", _prepare(_READER, _READER_HAS))
     event.listen(engine, "begin", _begin)
     try:
-        with opening(path), engine.connect() as connection:
+        with translate_open_errors(path), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()
@@ -138,38 +138,38 @@ def require_file(path: Path) -> None:
     try:
         found = path.is_file()
     except OSError as error:
-        raise CannotOpen(f"{path} cannot be opened: {error.strerror}.") from error
+        raise CannotOpenStore(f"{path} cannot be opened: {error.strerror}.") from error
     if not found:
-        raise CannotOpen(f"There is no store at {path}.")
+        raise CannotOpenStore(f"There is no store at {path}.")
 
 
 @contextmanager
-def opening(path: Path) -> Iterator[None]:
+def translate_open_errors(path: Path) -> Iterator[None]:
     """Says what is wrong with a file as CannotOpen."""
     try:
         yield
     except DBAPIError as error:
-        raise CannotOpen(f"{path} cannot be opened: {error.orig}.") from error
+        raise CannotOpenStore(f"{path} cannot be opened: {error.orig}.") from error
 
 
-def code_of(error: BaseException) -> int | None:
+def error_code(error: BaseException) -> int | None:
     """SQLite's primary result code behind an exception of SQLAlchemy's or sqlite3's, if there is one."""
     original = getattr(error, "orig", None) or error
     extended = getattr(original, "sqlite_errorcode", None)
     return None if extended is None else extended & 0xFF
 
 
-def is_storage(error: BaseException) -> bool:
+def is_storage_error(error: BaseException) -> bool:
     """Whether an exception speaks of the disk or the file, and not of the statement."""
-    return code_of(error) in _STORAGE
+    return error_code(error) in _STORAGE
 
 
-def is_unreadable(error: BaseException) -> bool:
+def is_read_error(error: BaseException) -> bool:
     """Whether a read failed because of the file, and not because of what was asked."""
-    return code_of(error) in (sqlite3.SQLITE_BUSY, *(_STORAGE - {sqlite3.SQLITE_READONLY}))
+    return error_code(error) in (sqlite3.SQLITE_BUSY, *(_STORAGE - {sqlite3.SQLITE_READONLY}))
 
 
-def raw(tx: Connection) -> sqlite3.Connection:
+def raw_connection(tx: Connection) -> sqlite3.Connection:
     """The sqlite3 connection under a SQLAlchemy one."""
     connection = tx.connection.dbapi_connection
     assert isinstance(connection, sqlite3.Connection)
@@ -187,7 +187,7 @@ def _prepare(pragmas: Sequence[str], expected: dict[str, str | int]) -> Callable
             cursor.execute(f"PRAGMA {name}")
             (found,) = cursor.fetchone()
             if found != value:
-                raise CannotOpen(f"SQLite does not accept {name}={value} for this file: it stays at {found}.")
+                raise CannotOpenStore(f"SQLite does not accept {name}={value} for this file: it stays at {found}.")
         cursor.close()
 
     return on_connect
@@ -195,8 +195,8 @@ def _prepare(pragmas: Sequence[str], expected: dict[str, str | int]) -> Callable
 
 # Past SQLAlchemy, as what is in `prepared`: these run for every batch and every read.
 def _begin_immediate(tx: Connection) -> None:
-    raw(tx).execute("BEGIN IMMEDIATE")
+    raw_connection(tx).execute("BEGIN IMMEDIATE")
 
 
 def _begin(tx: Connection) -> None:
-    raw(tx).execute("BEGIN")
+    raw_connection(tx).execute("BEGIN")

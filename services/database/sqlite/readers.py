@@ -16,7 +16,7 @@ from services.errors import Overloaded
 T = TypeVar("T")
 
 
-class Readers:
+class ReaderPool:
     """At most `sqlite.READERS` connections; another one opens when all that are open have something to do."""
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class _Reader:
 
     def _connect(self) -> sqlite3.Connection:
         self._tx = self._engine.connect()
-        raw = sqlite.raw(self._tx)
+        raw = sqlite.raw_connection(self._tx)
         assert isinstance(raw, sqlite.ReadConnection)
         self._raw = raw
         return raw

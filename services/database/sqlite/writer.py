@@ -11,9 +11,9 @@ from time import monotonic
 from services.database import schema_version as revision
 from services.database.sqlite import engine as sqlite
 from services.database.sqlite.batch import Batch as Batch
-from services.database.sqlite.batch import Joint as Joint
-from services.database.sqlite.batch import Runner
-from services.database.sqlite.batch import Work as Work
+from services.database.sqlite.batch import BatchRunner
+from services.database.sqlite.batch import CoalescedUnit as CoalescedUnit
+from services.database.sqlite.batch import QueuedUnit as QueuedUnit
 from services.errors import Overloaded, StorageUnavailable
 
 # Units in a batch: they share one fsync, and each of them waits for all of them.
@@ -33,7 +33,7 @@ class Writer:
         self._wal = path.with_name(path.name + "-wal")
         self._wal_bytes = wal_bytes
         self._settle = settle
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[QueuedUnit] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._next_checkpoint = 0.0
@@ -55,17 +55,17 @@ class Writer:
         sqlite.require_file(self._path)
         self._engine = sqlite.writer_engine(self._path)
         try:
-            with sqlite.opening(self._path):
+            with sqlite.translate_open_errors(self._path):
                 self._tx = self._engine.connect()
-                revision.check(self._tx)
+                revision.require_current(self._tx)
         except BaseException:
             self._engine.dispose()
             raise
-        self._raw = sqlite.raw(self._tx)
-        self._runner = Runner(self._tx)
+        self._raw = sqlite.raw_connection(self._tx)
+        self._runner = BatchRunner(self._tx)
         self._thread.start()
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: QueuedUnit) -> None:
         """Queue a unit. Raises Overloaded or StorageUnavailable, and then nothing of it will ever be written."""
         with self._wake:
             if self._runner.in_doubt:
@@ -106,13 +106,13 @@ class Writer:
                 self._runner.in_doubt = True
                 self._settle(Batch(()))
 
-    def _take(self) -> Sequence[Work]:
+    def _take(self) -> Sequence[QueuedUnit]:
         with self._wake:
             while not self._waiting and not self._stopping:
                 self._wake.wait()
             return [self._waiting.popleft() for _ in range(min(BATCH_UNITS, len(self._waiting)))]
 
-    def _put_back(self, works: Sequence[Work]) -> None:
+    def _put_back(self, works: Sequence[QueuedUnit]) -> None:
         """Units for which a batch had no room go first in the next one."""
         with self._wake:
             self._waiting.extendleft(reversed(works))
@@ -138,5 +138,5 @@ class Writer:
                 self._raw.execute(f"PRAGMA busy_timeout={sqlite.BUSY_MS}")
         except sqlite3.Error as error:
             # A checkpoint that finds no room has changed nothing: the log still has it all.
-            return sqlite.code_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+            return sqlite.error_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
         return True

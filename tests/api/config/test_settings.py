@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api.config.settings import KNOBS, Settings, SettingsError
-from api.config.signing_keys import FILE_NAME, signing_keys, weakness
-from realtime.rate_limiter import Limit
+from api.config.settings import DEFINITIONS, Settings, SettingsError
+from api.config.signing_keys import FILE_NAME, signing_keys, weakness_of
+from realtime.rate_limiter import RateLimit
 
 ROOT = Path(__file__).parents[3]
 GOOD_KEY = "V3x7Qm0aLw9TzR2kJc5HbN8uYfPd4GsE1oXi6AtMqW0"
@@ -28,14 +28,14 @@ def test_an_empty_environment_is_enough() -> None:
     settings = Settings.read({})
     assert (settings.host, settings.port, settings.origin) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
     assert settings.database_file == Path("data/hub.db")
-    assert settings.rate_limit == Limit(100, 60)
+    assert settings.rate_limit == RateLimit(100, 60)
     assert settings.service_rate_limit is None
     assert settings.allowed_origins == ("http://localhost:3000", "http://localhost:5173", "http://localhost:8081")
     assert not settings.secure_cookies
 
 
 def test_empty_means_unset() -> None:
-    assert Settings.read(dict.fromkeys(KNOBS, " ")) == Settings.read({})
+    assert Settings.read(dict.fromkeys(DEFINITIONS, " ")) == Settings.read({})
 
 
 def test_what_is_set_is_read() -> None:
@@ -55,7 +55,7 @@ def test_what_is_set_is_read() -> None:
     assert settings.secret_keys == ("old", "new")
     assert settings.allowed_origins == ("https://app.example.org", "capacitor://localhost")
     assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]
-    assert settings.rate_limit == Limit(5, 1)
+    assert settings.rate_limit == RateLimit(5, 1)
     assert settings.heartbeat_seconds == 0.25
     assert settings.database_file == Path("/var/lib/hub/other.db")
 
@@ -166,7 +166,7 @@ def test_keys_made_by_the_usual_tools_are_not_weak() -> None:
         text=True,
         check=True,
     )
-    assert [key for key in made.stdout.split() if weakness(key)] == []
+    assert [key for key in made.stdout.split() if weakness_of(key)] == []
 
 
 def test_starts_at_once_agree_on_the_key_they_make(tmp_path: Path) -> None:
@@ -190,12 +190,12 @@ def test_a_spoilt_key_file_is_told_and_not_replaced(tmp_path: Path) -> None:
 
 
 def test_every_setting_says_what_it_is() -> None:
-    assert [name for name, known in KNOBS.items() if not known.about] == []
+    assert [name for name, known in DEFINITIONS.items() if not known.about] == []
 
 
 def test_the_readme_has_the_table_of_settings() -> None:
     rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, known in KNOBS.items():
+    for name, known in DEFINITIONS.items():
         default = f"`{known.default}`" if known.default else "–"
         if known.production is not None:
             default += f" (production: {known.production or 'none'})"

@@ -4,12 +4,12 @@ from ipaddress import ip_network
 
 import pytest
 
-from api.http.client_address import HOPS, Addresses, group
+from api.http.client_address import HOPS, ClientAddressResolver, rate_limit_group
 
-PROXIES = Addresses([ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")])
+PROXIES = ClientAddressResolver([ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")])
 
 
-def address(peer: str | None, *headers: tuple[str, str], addresses: Addresses = PROXIES) -> str:
+def address(peer: str | None, *headers: tuple[str, str], addresses: ClientAddressResolver = PROXIES) -> str:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     client = None if peer is None else (peer, 50_000)
     return addresses.of({"type": "http", "client": client, "headers": raw})
@@ -19,7 +19,7 @@ def address(peer: str | None, *headers: tuple[str, str], addresses: Addresses = 
 def test_a_header_counts_only_when_the_peer_is_a_trusted_proxy(header: tuple[str, str]) -> None:
     assert address("10.0.0.1", header) == "198.51.100.7"
     assert address("203.0.113.9", header) == "203.0.113.9"
-    assert address("10.0.0.1", header, addresses=Addresses([])) == "10.0.0.1"
+    assert address("10.0.0.1", header, addresses=ClientAddressResolver([])) == "10.0.0.1"
 
 
 def test_the_walk_goes_from_the_right_over_trusted_hops_only() -> None:
@@ -75,7 +75,7 @@ def test_a_long_forged_chain_is_not_walked_to_its_end() -> None:
 
 @pytest.mark.parametrize("peer", [None, "", "testclient"])
 def test_a_peer_without_an_address_is_unknown_and_trusted_by_nobody(peer: str | None) -> None:
-    everybody = Addresses([ip_network("0.0.0.0/0"), ip_network("::/0")])
+    everybody = ClientAddressResolver([ip_network("0.0.0.0/0"), ip_network("::/0")])
     assert address(peer, ("x-forwarded-for", "198.51.100.7"), addresses=everybody) == "unknown"
 
 
@@ -84,7 +84,7 @@ def test_a_peer_that_speaks_ipv4_over_ipv6_is_the_same_peer() -> None:
 
 
 def test_limits_count_an_ipv6_customer_as_one() -> None:
-    assert group("2001:db8:1:2::1") == group("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
-    assert group("2001:db8:1:3::1") != group("2001:db8:1:2::1")
-    assert group("198.51.100.7") == "198.51.100.7"
-    assert group("unknown") == "unknown"
+    assert rate_limit_group("2001:db8:1:2::1") == rate_limit_group("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert rate_limit_group("2001:db8:1:3::1") != rate_limit_group("2001:db8:1:2::1")
+    assert rate_limit_group("198.51.100.7") == "198.51.100.7"
+    assert rate_limit_group("unknown") == "unknown"

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from api.config.settings import Settings
-from api.http.cross_origin import CrossOrigin
-from api.http.problems import problem
+from api.http.cross_origin import CrossOriginMiddleware
+from api.http.problems import problem_response
 from services.errors import NotFound
 
 OWN = "https://hub.example.org"
@@ -24,10 +24,10 @@ def client(**settings: str) -> TestClient:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         answer = Response("done", headers={"vary": "Accept-Encoding", "x-method": request.method})
-        await (problem(NotFound(), "r1") if request.url.path == "/missing" else answer)(scope, receive, send)
+        await (problem_response(NotFound(), "r1") if request.url.path == "/missing" else answer)(scope, receive, send)
 
     read = Settings.read({"HUB_PUBLIC_URL": OWN, "HUB_ALLOWED_ORIGINS": f"{APP}, capacitor://localhost"} | settings)
-    middleware = CrossOrigin(inner, read)
+    middleware = CrossOriginMiddleware(inner, read)
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
         scope["hub.request_id"] = "r1"

@@ -24,7 +24,7 @@ def seconds(act: Callable[[str], object], text: str) -> float:
 
 def log_in(name: str) -> None:
     with pytest.raises(DomainError):
-        bodies.parse(json.dumps({name: 1}).encode(), LogIn)
+        bodies.decode(json.dumps({name: 1}).encode(), LogIn)
 
 
 def test_a_name_that_looks_like_many_places_is_looked_at_once() -> None:
@@ -44,5 +44,5 @@ def test_a_hop_longer_than_any_is_not_looked_at() -> None:
 def test_where_a_field_is_wrong_is_said_as_before() -> None:
     for body, pointer in (({"email": 1, "password": "x"}, "/email"), ({"email": "x", "password": []}, "/password")):
         with pytest.raises(InvalidField) as refused:
-            bodies.parse(json.dumps(body).encode(), LogIn)
+            bodies.decode(json.dumps(body).encode(), LogIn)
         assert refused.value.details["pointer"] == pointer

@@ -30,7 +30,7 @@ class Transport:
 
 
 class Impatient(BoundedProtocol):
-    patience = 0.01
+    timeout = 0.01
 
 
 async def nobody(scope: Any, receive: Any, send: Any) -> None:
@@ -62,6 +62,6 @@ async def test_who_takes_what_there_is_is_not_cut_off(taken: bool) -> None:
     if taken:
         transport.untaken = 0
     # The clock of the loop that would have cut it off goes on past that time.
-    await asyncio.sleep(3 * protocol.patience)
+    await asyncio.sleep(3 * protocol.timeout)
     assert not transport.aborted.is_set()
     protocol._unset_reader_timer()

@@ -21,8 +21,8 @@ def test_a_ticket_lives_on_when_the_clock_on_the_wall_is_set(data_dir: Path, jum
     hub = build(settings, clock=lambda: now).hub
     text = hub.tickets.issue(user_id="ann", login="l1", service=None, mark=0)
     now += jump
-    ticket = hub.tickets.look(text)
+    ticket = hub.tickets.peek(text)
     assert hub.tickets.redeem(text) == ticket
     # In the same seconds: were it made by the wall's clock, one set back would let it live for an hour.
-    later = hub.tickets.look(hub.tickets.issue(user_id="ann", login="l1", service=None, mark=0))
+    later = hub.tickets.peek(hub.tickets.issue(user_id="ann", login="l1", service=None, mark=0))
     assert 0 <= later.expires_at - ticket.expires_at <= TICKET_SECONDS * 1_000

@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.app import build
 from api.config.settings import Settings
-from api.http.cross_origin import CrossOrigin
-from api.operations.dispatcher import Dispatch, Paths
+from api.http.cross_origin import CrossOriginMiddleware
+from api.operations.dispatcher import Dispatcher, PathTable
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY
 from api.routes.table import OPERATIONS
@@ -22,12 +22,12 @@ APP = "https://app.example.org"
 
 
 @pytest.fixture(scope="module")
-def paths() -> Paths:
-    return Paths(OPERATIONS)
+def paths() -> PathTable:
+    return PathTable(OPERATIONS)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method} {operation.path}")
-def test_every_operation_is_found_with_what_stands_in_its_path(paths: Paths, operation: Operation) -> None:
+def test_every_operation_is_found_with_what_stands_in_its_path(paths: PathTable, operation: Operation) -> None:
     names = [part.strip("{}") for part in operation.path.split("/") if part.startswith("{")]
     given = {name: f"{number}: ä\n+%2F?" for number, name in enumerate(names)}
     methods, parameters = paths.find(operation.path.format(**given))
@@ -57,11 +57,11 @@ def test_every_operation_is_found_with_what_stands_in_its_path(paths: Paths, ope
         "/api/bids/1/hires/hire",
     ],
 )
-def test_a_path_is_matched_whole(paths: Paths, path: str) -> None:
+def test_a_path_is_matched_whole(paths: PathTable, path: str) -> None:
     assert paths.find(path) == (None, {})
 
 
-def test_a_foreign_id_may_hold_slashes_and_no_other(paths: Paths) -> None:
+def test_a_foreign_id_may_hold_slashes_and_no_other(paths: PathTable) -> None:
     methods, parameters = paths.find("/api/users/by-external-id/crm/a/b")
     assert methods is not None
     assert parameters == {"externalId": "crm/a/b"}
@@ -69,7 +69,7 @@ def test_a_foreign_id_may_hold_slashes_and_no_other(paths: Paths) -> None:
 
 
 def test_no_operations_have_no_paths() -> None:
-    assert Paths([]).find("") == (None, {})
+    assert PathTable([]).find("") == (None, {})
 
 
 async def _say(call: Any) -> dict[str, str]:
@@ -93,11 +93,13 @@ def client(data_dir: Path) -> TestClient:
     settings = Settings.read({"HUB_DATA_DIR": str(data_dir), "HUB_ALLOWED_ORIGINS": APP})
     upgrade(settings.database_file)
     operations = [
-        Operation(method="GET", path="/say/{word}", handler=_say, who=ANYBODY, answer=dict[str, str], anonymous=True),
-        Operation(method="PUT", path="/say/{word}", handler=_refuse, who=ANYBODY, anonymous=True),
-        Operation(method="GET", path="/fail", handler=_fail, who=ANYBODY, anonymous=True),
+        Operation(
+            method="GET", path="/say/{word}", handler=_say, policy=ANYBODY, response=dict[str, str], anonymous=True
+        ),
+        Operation(method="PUT", path="/say/{word}", handler=_refuse, policy=ANYBODY, anonymous=True),
+        Operation(method="GET", path="/fail", handler=_fail, policy=ANYBODY, anonymous=True),
     ]
-    inner = CrossOrigin(Dispatch(build(settings).hub, operations, PlainTextResponse("a page")), settings)
+    inner = CrossOriginMiddleware(Dispatcher(build(settings).hub, operations, PlainTextResponse("a page")), settings)
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
         scope["hub.request_id"] = "r1"

@@ -58,7 +58,7 @@ async def calls_a_stream(data_dir: Path, path: str) -> float:
     """How many calls on the loop a stream takes to be opened, of those that come at once."""
     async with serving(data_dir, path) as (app, port):
         ids = await app.hub.database.write(sign_up, count=2 * STREAMS, now=app.hub.clock())
-        tokens = [app.hub.tokens.for_login(each) for each in ids]
+        tokens = [app.hub.tokens.sign_session(each) for each in ids]
         # What is made once is made by the first.
         first = ask_all(port, tokens[:STREAMS])
         await asyncio.to_thread(read_all, first)

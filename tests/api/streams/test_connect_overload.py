@@ -21,7 +21,7 @@ async def test_when_too_many_reads_wait_a_known_caller_is_told_to_come_back(
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         (login,) = await app.hub.database.write(sign_up, count=1, now=app.hub.clock())
-        client.headers["authorization"] = f"Bearer {app.hub.tokens.for_login(login)}"
+        client.headers["authorization"] = f"Bearer {app.hub.tokens.sign_session(login)}"
         assert (await client.get("/api/auth/me")).status_code == 200
         monkeypatch.setattr(database_module, "WAITING_READS", 0)
         answer = await client.get("/api/realtime/connect")

@@ -9,7 +9,7 @@ from api.app import build
 from api.config.settings import Settings
 from api.hub import Hub
 from realtime.cursor import Cursor
-from realtime.resume import Verdict
+from realtime.resume import ResumeDecision
 from services.store.migrate import upgrade
 from tests.realtime.fake_ports import ListSink
 
@@ -24,21 +24,24 @@ def hub(data_dir: Path) -> Hub:
 
 async def test_what_a_users_browsers_stored_is_at_hand_until_they_have_been_gone_for_the_idle_seconds(hub: Hub) -> None:
     await hub.manager.start()
-    session = hub.manager.open(
+    session = hub.manager.open_stream(
         ListSink(),
         user_id="ann",
         channels=("user:ann",),
         own_channel="user:ann",
-        verdict=Verdict.fresh(),
+        verdict=ResumeDecision.fresh(),
         login="phone",
         address="a",
         confirm=lambda session, cursor: b"",
     )
     for user_id in ("ann", "bob"):
-        hub.deliveries.report(user_id, Cursor(hub.manager.options.epoch, 7), head=9)
-    hub.manager.close(session)
+        hub.acknowledgements.acknowledge(user_id, Cursor(hub.manager.options.epoch, 7), head=9)
+    hub.manager.stream_closed(session)
     hub.manager.tick(time.monotonic() + 500)
-    assert hub.deliveries.stored("ann") == 7
+    assert hub.acknowledgements.acknowledged_position("ann") == 7
     hub.manager.tick(time.monotonic() + 600)
-    assert (hub.deliveries.stored("ann"), hub.deliveries.stored("bob")) == (0, 7)
+    assert (hub.acknowledgements.acknowledged_position("ann"), hub.acknowledgements.acknowledged_position("bob")) == (
+        0,
+        7,
+    )
     await hub.manager.stop()

@@ -5,15 +5,15 @@ from typing import Any, cast
 
 from starlette.types import Message
 
-from api.commit_publisher import Commits
-from api.http.authentication import Identities
-from api.streams.responses import Opening, Stream
+from api.commit_publisher import CommitPublisher
+from api.http.authentication import Authenticator
+from api.streams.responses import AsgiStreamResponse, StreamOpening
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.ports import Sink
-from realtime.resume import Verdict
-from realtime.stream import Session
+from realtime.resume import ResumeDecision
+from realtime.stream import Stream
 from services.database.sqlite.batch import Batch
 from services.event_log import channels
 from tests.realtime.fake_ports import ListLog, ListSink
@@ -34,20 +34,20 @@ def manager() -> RealtimeManager:
         RealtimeOptions(epoch="e"),
         history=ListLog(),
         clock=lambda: 0.0,
-        wall=lambda: 0,
+        wall_clock=lambda: 0,
         random=random.Random(1),
-        process="p",
+        process_id="p",
     )
 
 
 def opened(hub: RealtimeManager, login: str) -> ListSink:
     sink = ListSink()
-    hub.open(
+    hub.open_stream(
         sink,
         user_id="ann",
         channels=("user:ann",),
         own_channel="user:ann",
-        verdict=Verdict.fresh(),
+        verdict=ResumeDecision.fresh(),
         login=login,
         address="a",
         confirm=lambda session, cursor: b"event: connection_confirmed\ndata: {}\n\n",
@@ -65,7 +65,7 @@ async def test_a_stream_gets_nothing_committed_after_its_login_ended() -> None:
     hub = manager()
     await hub.start()
     ended, other = opened(hub, "phone"), opened(hub, "desk")
-    Commits(hub, cast(Identities, Heard()))(
+    CommitPublisher(hub, cast(Authenticator, Heard()))(
         batch("login_ended", b'{"loginId":"phone","userId":"ann","reason":"logout"}')
     )
     await hub.stop()
@@ -78,7 +78,7 @@ async def test_a_revoked_key_ends_the_streams_of_its_tickets() -> None:
     hub = manager()
     await hub.start()
     ended, other = opened(hub, "key:crm"), opened(hub, "key:shop")
-    Commits(hub, cast(Identities, Heard()))(batch("key_revoked", b'{"name":"crm"}'))
+    CommitPublisher(hub, cast(Authenticator, Heard()))(batch("key_revoked", b'{"name":"crm"}'))
     await hub.stop()
     assert b'"reason":"revoked"' in ended.received()
     assert b'"reason":"revoked"' not in other.received()
@@ -95,10 +95,10 @@ async def test_a_login_that_ended_while_its_stream_was_being_opened_opens_none()
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    def begin(sink: Sink) -> Session:
+    def begin(sink: Sink) -> Stream:
         raise AssertionError("opened")
 
-    stream = Stream(Opening(hub, "ann", "a", still=lambda: False, begin=begin))
+    stream = AsgiStreamResponse(StreamOpening(hub, "ann", "a", still=lambda: False, open=begin))
     scope: dict[str, Any] = {"type": "http", "method": "GET"}
     await stream(scope, receive, send)
     await hub.stop()

@@ -13,14 +13,14 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Scope, Send
 
-from api.streams.responses import BODY, Opening, Stream
+from api.streams.responses import BODY, AsgiStreamResponse, StreamOpening
 from api.streams.takeover import DirectSink, Takeover
 from realtime.event import Event
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
-from realtime.resume import Verdict
-from realtime.stream import Session
+from realtime.resume import ResumeDecision
+from realtime.stream import Stream
 from services.event_log import channels
 from services.ids import new_id
 
@@ -54,11 +54,11 @@ class Streams:
             RealtimeOptions(epoch="e", connect_limit=None, max_streams_per_address=0),
             history=cast(History, None),
             clock=lambda: 1_000.0,
-            wall=lambda: 1_000_000,
+            wall_clock=lambda: 1_000_000,
             random=Random(7),
-            process="p",
+            process_id="p",
         )
-        self.takeover = Takeover("auto", self.manager.close)
+        self.takeover = Takeover("auto", self.manager.stream_closed)
         self.wire = Wire()
         self.users: list[str] = []
         self.position = 0
@@ -69,27 +69,27 @@ class Streams:
             sink.connection_made(cast(asyncio.BaseTransport, self.wire))
             user = new_id()
             self.users.append(user)
-            sink.carry(self.begin(sink, user))
+            sink.attach(self.begin(sink, user))
 
     async def answer(self, send: Send) -> None:
         """A request for a portable stream, as the application's outermost layer answers it."""
         user = new_id()
         scope: Scope = {"type": "http", "method": "GET"}
-        opening = Opening(
-            self.manager, user, "127.0.0.1", still=lambda: True, begin=lambda sink: self.begin(sink, user)
+        opening = StreamOpening(
+            self.manager, user, "127.0.0.1", still=lambda: True, open=lambda sink: self.begin(sink, user)
         )
-        response = Stream(opening)
+        response = AsgiStreamResponse(opening)
         await response(scope, gone, send)
         del response, opening
         await scope.pop(BODY)(gone, send)
 
-    def begin(self, sink: Sink, user: str) -> Session:
-        return self.manager.open(
+    def begin(self, sink: Sink, user: str) -> Stream:
+        return self.manager.open_stream(
             sink,
             user_id=user,
-            channels=channels.readable(user, "client", None),
-            own_channel=channels.of_user(user),
-            verdict=Verdict.fresh(),
+            channels=channels.resolve_channels(user, "client", None),
+            own_channel=channels.user_channel(user),
+            verdict=ResumeDecision.fresh(),
             login=new_id(),
             address="127.0.0.1",
             confirm=lambda session, at: b"confirmed",
@@ -161,7 +161,7 @@ async def test_a_private_event_costs_the_same_among_few_and_among_many() -> None
     costs = []
     for count in (100, 2_000):
         streams = await made(count)
-        streams.tell(channels.of_user(streams.users[50]))
+        streams.tell(channels.user_channel(streams.users[50]))
         costs.append(counted(streams.manager._flow.flush))
         await streams.manager.stop()
     assert costs[1] <= costs[0] + 2

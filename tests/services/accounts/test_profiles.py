@@ -8,7 +8,7 @@ from services.accounts import profiles, users
 from services.errors import NotFound
 from services.jobs import bids, closing
 from services.jobs import statistics as stats
-from services.jobs.statistics import Stats
+from services.jobs.statistics import Statistics
 from tests.services.jobs.job_factory import NOW, gig, person, to
 
 RECOUNT = text("""
@@ -25,17 +25,17 @@ RECOUNT_DONE = text("""
 """)
 
 
-def check(tx: Connection) -> Stats:
+def check(tx: Connection) -> Statistics:
     """The numbers, which are what counting everything gives."""
-    shown = stats.read(tx)
+    shown = stats.get_statistics(tx)
     assert (shown.open_jobs, shown.hires, shown.completed, shown.paid_out) == tuple(tx.execute(RECOUNT).one())
     for row in tx.execute(RECOUNT_DONE):
-        assert profiles.one(tx, user_id=row.id).jobs_done == row.done
+        assert profiles.get_profile(tx, user_id=row.id).jobs_done == row.done
     return shown
 
 
 def test_the_numbers_are_those_of_a_recount_whatever_becomes_of_a_job(tx: Connection) -> None:
-    assert check(tx) == Stats(open_jobs=0, hires=0, completed=0, paid_out=0)
+    assert check(tx) == Statistics(open_jobs=0, hires=0, completed=0, paid_out=0)
     for status in ("open", "assigned", "in_progress", "submitted", "completed"):
         gig(tx, status)
         check(tx)
@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_a_recount_whatever_becomes_of_a_job(tx: Connec
     gone, cancelled = gig(tx), gig(tx, "assigned")
     closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
     to(tx, cancelled.job, cancelled.owner, "cancelled", role="client")
-    assert check(tx) == Stats(open_jobs=1, hires=6, completed=1, paid_out=4_000)
+    assert check(tx) == Statistics(open_jobs=1, hires=6, completed=1, paid_out=4_000)
 
 
 def test_what_was_rolled_back_is_not_counted(tx: Connection) -> None:
@@ -59,8 +59,8 @@ def test_what_was_rolled_back_is_not_counted(tx: Connection) -> None:
 
 def test_a_profile_has_what_anybody_may_know_and_nothing_else(tx: Connection) -> None:
     g = gig(tx, "completed")
-    users.patch_me(tx, user_id=g.ann.id, skills=["sql", "C++"], now=NOW)
-    shown = profiles.one(tx, user_id=g.ann.id)
+    users.update_profile(tx, user_id=g.ann.id, skills=["sql", "C++"], now=NOW)
+    shown = profiles.get_profile(tx, user_id=g.ann.id)
     assert set(shown.__struct_fields__) == {"id", "name", "role", "skills", "jobs_done", "member_since"}
     assert (shown.name, shown.role, shown.skills, shown.jobs_done) == ("Ann", "freelancer", ["sql", "C++"], 1)
     assert shown.member_since == "2023-11-14T22:13:20.000Z"
@@ -69,27 +69,27 @@ def test_a_profile_has_what_anybody_may_know_and_nothing_else(tx: Connection) ->
 def test_jobs_done_are_completed_ones_of_the_hired_freelancer_and_of_the_owner(tx: Connection) -> None:
     g = gig(tx, "completed")
     gig(tx, "submitted")
-    assert [profiles.one(tx, user_id=who.id).jobs_done for who in (g.owner, g.ann, g.bob)] == [1, 1, 0]
+    assert [profiles.get_profile(tx, user_id=who.id).jobs_done for who in (g.owner, g.ann, g.bob)] == [1, 1, 0]
 
 
 def test_who_is_shut_out_has_no_profile_until_they_are_let_in_again(tx: Connection) -> None:
     users.create(tx, email="bo@example.org", password_hash=None, name="Bo", role="client", now=NOW)
-    bo = users.by_email(tx, email="bo@example.org")
+    bo = users.find_by_email(tx, email="bo@example.org")
     assert bo is not None
-    assert profiles.one(tx, user_id=bo.user.id).name == "Bo"
+    assert profiles.get_profile(tx, user_id=bo.user.id).name == "Bo"
     access.disable(tx, email="bo@example.org", now=NOW)
     for user_id in (bo.user.id, "nobody"):
         with pytest.raises(NotFound):
-            profiles.one(tx, user_id=user_id)
+            profiles.get_profile(tx, user_id=user_id)
     access.enable(tx, email="bo@example.org", now=NOW)
-    assert profiles.one(tx, user_id=bo.user.id).name == "Bo"
+    assert profiles.get_profile(tx, user_id=bo.user.id).name == "Bo"
 
 
 def test_with_a_deleted_job_go_the_bids_on_it(tx: Connection) -> None:
     g, kept = gig(tx), gig(tx)
     closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW)
-    assert bids.page_of_freelancer(tx, freelancer_id=g.ann.id).items == []
-    assert len(bids.page_of_freelancer(tx, freelancer_id=kept.ann.id).items) == 1
+    assert bids.list_for_freelancer(tx, freelancer_id=g.ann.id).items == []
+    assert len(bids.list_for_freelancer(tx, freelancer_id=kept.ann.id).items) == 1
     for reader in (g.owner, g.ann, person(tx)):
         with pytest.raises(NotFound):
-            bids.page_of_job(tx, job_id=g.job.id, reader_id=reader.id)
+            bids.list_for_job(tx, job_id=g.job.id, reader_id=reader.id)

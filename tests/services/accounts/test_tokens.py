@@ -28,48 +28,48 @@ def issue(tickets: Tickets) -> str:
 
 def test_a_token_says_whose_login_it_is() -> None:
     tokens = Tokens([OLD])
-    assert tokens.login_of(tokens.for_login("l1")) == "l1"
+    assert tokens.read_session(tokens.sign_session("l1")) == "l1"
 
 
 def test_the_last_key_signs_and_all_verify() -> None:
     old, both, new = Tokens([OLD]), Tokens([OLD, NEW]), Tokens([NEW])
-    assert both.login_of(old.for_login("l1")) == "l1"
-    assert new.login_of(both.for_login("l1")) == "l1"
+    assert both.read_session(old.sign_session("l1")) == "l1"
+    assert new.read_session(both.sign_session("l1")) == "l1"
     with pytest.raises(Unauthenticated):
-        new.login_of(old.for_login("l1"))
+        new.read_session(old.sign_session("l1"))
 
 
 def test_tokens_are_the_librarys_own_of_hmac_and_sha_256() -> None:
     how = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
     theirs = URLSafeTimedSerializer([OLD], salt="gigwire.login", signer_kwargs=how)
-    assert Tokens([OLD]).login_of(str(theirs.dumps("l1"))) == "l1"
-    assert theirs.loads(Tokens([OLD]).for_login("l1")) == "l1"
+    assert Tokens([OLD]).read_session(str(theirs.dumps("l1"))) == "l1"
+    assert theirs.loads(Tokens([OLD]).sign_session("l1")) == "l1"
 
 
 def test_every_changed_character_is_noticed() -> None:
     tokens = Tokens([OLD])
-    token = tokens.for_login("l1")
+    token = tokens.sign_session("l1")
     for place, character in enumerate(token[:-1]):
         changed = token[:place] + ("A" if character != "A" else "B") + token[place + 1 :]
         with pytest.raises(Unauthenticated):
-            tokens.login_of(changed)
+            tokens.read_session(changed)
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "ü.b.c", "x" * 5_000, "l1", "null", "\0", "gw_" + "k" * 43])
 def test_what_is_no_token_is_refused(text: str) -> None:
     tokens = Tokens([OLD])
     with pytest.raises(Unauthenticated):
-        tokens.login_of(text)
+        tokens.read_session(text)
     with pytest.raises(Unauthenticated):
-        tokens.ticket_of(text)
+        tokens.read_ticket(text)
 
 
 def test_no_token_passes_for_another_kind() -> None:
     tokens, clock = Tokens([OLD]), Clock()
     with pytest.raises(Unauthenticated):
-        tokens.login_of(issue(Tickets(tokens, clock)))
+        tokens.read_session(issue(Tickets(tokens, clock)))
     with pytest.raises(Unauthenticated):
-        Tickets(tokens, clock).redeem(tokens.for_login("l1"))
+        Tickets(tokens, clock).redeem(tokens.sign_session("l1"))
 
 
 def test_a_text_signed_for_another_purpose_is_refused_whatever_it_says() -> None:
@@ -77,19 +77,19 @@ def test_a_text_signed_for_another_purpose_is_refused_whatever_it_says() -> None
         how = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
         text = str(URLSafeTimedSerializer(OLD, salt=salt, signer_kwargs=how).dumps("l1"))
         if good:
-            assert Tokens([OLD]).login_of(text) == "l1"
+            assert Tokens([OLD]).read_session(text) == "l1"
             continue
         with pytest.raises(Unauthenticated):
-            Tokens([OLD]).login_of(text)
+            Tokens([OLD]).read_session(text)
 
 
 def test_signatures_are_not_the_librarys_sha1() -> None:
-    token = Tokens([OLD]).for_login("l1")
+    token = Tokens([OLD]).sign_session("l1")
     signature = token.rsplit(".", 1)[1]
     assert len(base64.urlsafe_b64decode(signature + "=")) == 32
     weak = URLSafeTimedSerializer(OLD, salt="gigwire.login").dumps("l1")
     with pytest.raises(Unauthenticated):
-        Tokens([OLD]).login_of(str(weak))
+        Tokens([OLD]).read_session(str(weak))
 
 
 def test_a_ticket_is_good_once() -> None:

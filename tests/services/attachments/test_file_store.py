@@ -12,32 +12,32 @@ from services.accounts import users
 from services.attachments import file_store as attachment_files
 from services.attachments import media_types as attachment_types
 from services.attachments import records as attachments
-from services.attachments.file_store import AttachmentFiles, Draft
-from services.attachments.records import File
+from services.attachments.file_store import FileStore, TemporaryFile
+from services.attachments.records import StoredFile
 from services.database.database import Database
 from services.errors import StorageFull
-from services.maintenance.file_cleanup import FileCollector
+from services.maintenance.file_cleanup import FileCleanup
 
 HOUR = 3_600.0
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> AttachmentFiles:
-    made = AttachmentFiles(tmp_path / "hub.files")
+def files(tmp_path: Path) -> FileStore:
+    made = FileStore(tmp_path / "hub.files")
     made.prepare()
     return made
 
 
-def drafted(files: AttachmentFiles, content: bytes) -> Draft:
+def drafted(files: FileStore, content: bytes) -> TemporaryFile:
     draft = files.draft()
     draft.write(content)
     draft.finish()
     return draft
 
 
-def keep(files: AttachmentFiles, content: bytes, *, thumbnail: bytes | None = None, age: float = 0.0) -> str:
+def keep(files: FileStore, content: bytes, *, thumbnail: bytes | None = None, age: float = 0.0) -> str:
     draft = drafted(files, content)
-    files.keep(draft, thumbnail)
+    files.commit(draft, thumbnail)
     draft.discard()
     for path in (files.path(draft.hash), files.path(draft.hash, thumbnail=True)):
         if path.exists():
@@ -48,22 +48,22 @@ def keep(files: AttachmentFiles, content: bytes, *, thumbnail: bytes | None = No
 def noted(hash: str) -> Callable[[Connection], str]:
     def note(tx: Connection) -> str:
         owner = users.create(tx, email=None, password_hash=None, name="Ann", role="client", now=0).id
-        file = File(hash=hash, name="a", type="text/plain", size=1)
-        return attachments.add(tx, owner_id=owner, file=file, quota=0, now=0).id
+        file = StoredFile(hash=hash, name="a", type="text/plain", size=1)
+        return attachments.create(tx, owner_id=owner, file=file, quota=0, now=0).id
 
     return note
 
 
-def test_a_file_is_in_its_place_only_when_it_is_whole(files: AttachmentFiles) -> None:
+def test_a_file_is_in_its_place_only_when_it_is_whole(files: FileStore) -> None:
     draft = drafted(files, b"hello")
     assert not files.path(draft.hash).exists()
-    files.keep(draft, b"small")
+    files.commit(draft, b"small")
     assert files.path(draft.hash).read_bytes() == b"hello"
     assert files.path(draft.hash, thumbnail=True).read_bytes() == b"small"
     assert [path for path in files.folder.rglob("*") if path.stat().st_mode & 0o077 and path.is_file()] == []
 
 
-def test_what_was_being_written_when_the_hub_ended_is_gone_when_it_starts(files: AttachmentFiles) -> None:
+def test_what_was_being_written_when_the_hub_ended_is_gone_when_it_starts(files: FileStore) -> None:
     draft = drafted(files, b"half")
     files.prepare()
     assert not draft.path.exists()
@@ -71,20 +71,18 @@ def test_what_was_being_written_when_the_hub_ended_is_gone_when_it_starts(files:
 
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])
-def test_only_a_hash_is_a_place(files: AttachmentFiles, name: str) -> None:
+def test_only_a_hash_is_a_place(files: FileStore, name: str) -> None:
     with pytest.raises(ValueError, match="SHA-256"):
         files.path(name)
 
 
-async def test_what_no_row_names_is_dropped_but_never_what_is_on_its_way(
-    files: AttachmentFiles, database: Database
-) -> None:
+async def test_what_no_row_names_is_dropped_but_never_what_is_on_its_way(files: FileStore, database: Database) -> None:
     named, young = keep(files, b"named", age=2 * HOUR), keep(files, b"young", age=HOUR / 2)
     orphan = keep(files, b"orphan", thumbnail=b"small", age=2 * HOUR)
     half = keep(files, b"half", thumbnail=b"small", age=2 * HOUR)
     files.path(half).unlink()
     id = await database.write(noted(named))
-    collector = FileCollector(files, database)
+    collector = FileCleanup(files, database)
 
     async def collect() -> set[str]:
         for shelf in range(256):
@@ -93,25 +91,25 @@ async def test_what_no_row_names_is_dropped_but_never_what_is_on_its_way(
 
     assert await collect() == {named, young}
     assert orphan not in {path.name for path in files.all()}
-    await database.write(lambda tx: attachments.drop_unsent(tx, found=[id], now=0))
+    await database.write(lambda tx: attachments.delete_unsent(tx, found=[id], now=0))
     assert await collect() == {young}
 
 
-def test_a_file_that_is_uploaded_again_while_it_is_looked_at_stays(files: AttachmentFiles) -> None:
+def test_a_file_that_is_uploaded_again_while_it_is_looked_at_stays(files: FileStore) -> None:
     hash = keep(files, b"again", age=2 * HOUR)
-    assert files.old(int(hash[:2], 16)) == [hash]
+    assert files.list_shard(int(hash[:2], 16)) == [hash]
     keep(files, b"again")
-    assert files.drop([hash]) == 0
+    assert files.delete([hash]) == 0
     assert files.path(hash).exists()
 
 
 def test_what_was_not_sent_within_a_day_is_forgotten(tx: Connection) -> None:
     id = noted("a" * 64)(tx)
-    assert attachments.unsent(tx, now=attachments.UNSENT_MS, limit=10) == []
-    assert attachments.unsent(tx, now=attachments.UNSENT_MS + 1, limit=10) == [id]
+    assert attachments.find_unsent(tx, now=attachments.UNSENT_MS, limit=10) == []
+    assert attachments.find_unsent(tx, now=attachments.UNSENT_MS + 1, limit=10) == [id]
 
 
-def test_a_full_disk_is_said_to_be_full(files: AttachmentFiles) -> None:
+def test_a_full_disk_is_said_to_be_full(files: FileStore) -> None:
     with pytest.raises(StorageFull), attachment_files._no_room():
         raise OSError(28, "No space left on device")
     full = Path("/dev/full")
@@ -139,4 +137,4 @@ def test_a_full_disk_is_said_to_be_full(files: AttachmentFiles) -> None:
     ],
 )
 def test_a_type_is_known_by_the_content(head: bytes, type: str | None) -> None:
-    assert attachment_types.sniff(head) == type
+    assert attachment_types.detect(head) == type

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from services.attachments import image_metadata
-from services.attachments.image_metadata import NotUnderstood, pieces
+from services.attachments.image_metadata import UnsupportedImage, strip
 
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # In each of the ways in which a file can carry it.
@@ -51,7 +51,7 @@ def with_everything(form: str) -> bytes:
 def clean(content: bytes, form: str, folder: Path, orientation: int | None = 6) -> bytes:
     path = folder / "file"
     path.write_bytes(content)
-    return b"".join(pieces(path, TYPES[form], orientation))
+    return b"".join(strip(path, TYPES[form], orientation))
 
 
 def pixels(content: bytes) -> tuple[bytes, Any]:
@@ -97,7 +97,7 @@ def test_whatever_the_bytes_are_it_ends_and_says_so(form: str, tmp_path: Path) -
         broken = bytearray(whole[: dice.randrange(20, len(whole))])
         for _ in range(dice.randrange(4)):
             broken[dice.randrange(len(broken))] = dice.randrange(256)
-        with suppress(NotUnderstood):
+        with suppress(UnsupportedImage):
             assert len(clean(bytes(broken), form, tmp_path)) <= len(broken) + 60
 
 
@@ -107,8 +107,8 @@ def test_it_goes_on_in_small_pieces_and_what_has_too_many_parts_is_refused(
 ) -> None:
     (tmp_path / "file").write_bytes(photo(form))
     monkeypatch.setattr(image_metadata, "STEP", 1_000)
-    found = list(pieces(tmp_path / "file", TYPES[form], 6))
+    found = list(strip(tmp_path / "file", TYPES[form], 6))
     assert max(len(piece) for piece in found) == 1_000
     monkeypatch.setattr(image_metadata, "PARTS", 2)
-    with pytest.raises(NotUnderstood):
-        list(pieces(tmp_path / "file", TYPES[form], 6))
+    with pytest.raises(UnsupportedImage):
+        list(strip(tmp_path / "file", TYPES[form], 6))

@@ -150,7 +150,7 @@ async def test_a_fault_stays_with_its_unit(
     assert await database.read(names) == ["a", "b", "c", "d"]
     assert told(batches) == ["a", "b", "c", "d"]
     assert [event.position for batch in batches for event in batch.events] == [1, 2, 3, 4]
-    assert not database.in_doubt
+    assert not database.storage_failed
     # Nothing is left open: the next one finds a clean connection.
     assert not database._writer._raw.in_transaction
     assert await database.write(add, "e") == "e"
@@ -222,7 +222,7 @@ async def test_what_a_batch_tells_and_forgets_is_never_told(
     assert told(batches) == ["b", "c"]
     # The gap stays: that position may have been in an answer.
     assert [event.position for event in batches[0].events] == [2, 3]
-    page = await database.read(outbox.after, channels=["jobs"], position=0, limit=9)
+    page = await database.read(outbox.read_after, channels=["jobs"], position=0, limit=9)
     assert [event.data for event in page.events] == [b'{"name":"b"}', b'{"name":"c"}']
 
 
@@ -248,7 +248,7 @@ async def test_a_failed_forgetting_forgets_nothing(
     await together(adding("new"), forgets_and_fails)
     assert told(batches) == ["old", "new"]
     assert [batch.forgotten for batch in batches] == [[], []]
-    page = await database.read(outbox.after, channels=["jobs"], position=0, limit=9)
+    page = await database.read(outbox.read_after, channels=["jobs"], position=0, limit=9)
     assert len(page.events) == 2
 
 
@@ -301,7 +301,7 @@ async def test_a_full_disk_refuses_writes_and_nothing_else(store: Path, small_di
         except StorageFull as error:
             refused = error
     assert written
-    assert not database.in_doubt
+    assert not database.storage_failed
     # Many at once are refused one and all, and reads go on.
     answers = await asyncio.gather(*(database.write(big, 5_000 + n) for n in range(20)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [StorageFull] * 20
@@ -325,18 +325,18 @@ async def test_a_unit_that_finds_the_store_full_is_refused_with_its_batch(
     answers = await together(adding("a"), adding("b" * 100_000), adding("c"))
     assert [type(answer) for answer in answers] == [StorageFull] * 3
     assert await database.read(names) == told(batches) == []
-    assert not database.in_doubt
+    assert not database.storage_failed
     assert await database.write(add, "small") == "small"
 
 
 async def test_a_store_that_is_spoilt_ends_writing_and_says_so_once(store: Path) -> None:
     doubts: list[bool] = []
-    database = Database(store, on_doubt=lambda: doubts.append(True))
+    database = Database(store, on_storage_failure=lambda: doubts.append(True))
     await database.start()
     spoil(store)
     answers = await asyncio.gather(*(database.write(add, str(n)) for n in range(10)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [StorageUnavailable] * 10
-    assert database.in_doubt
+    assert database.storage_failed
     with pytest.raises(StorageUnavailable):
         await database.write(add, "c")
     assert doubts == [True]
@@ -355,7 +355,7 @@ async def test_those_who_wait_when_the_disk_fails_are_all_answered(
     database: Database, together: Together, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubts: list[bool] = []
-    monkeypatch.setattr(database, "_on_doubt", lambda: doubts.append(True))
+    monkeypatch.setattr(database, "_on_storage_failure", lambda: doubts.append(True))
 
     def breaks(tx: Connection) -> None:
         error = sqlite3.OperationalError("disk I/O error")
@@ -367,7 +367,7 @@ async def test_those_who_wait_when_the_disk_fails_are_all_answered(
     assert len({id(answer) for answer in answers}) == 601
     # In three batches, and said once.
     assert doubts == [True]
-    assert database.in_doubt
+    assert database.storage_failed
     assert await database.read(names) == []
 
 
@@ -442,7 +442,7 @@ async def test_a_checkpoint_that_fails_ends_writing_and_says_so_though_nobody_wa
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubted = asyncio.Event()
-    database = Database(store, wal_bytes=0, on_doubt=doubted.set)
+    database = Database(store, wal_bytes=0, on_storage_failure=doubted.set)
     await database.start()
     answered = threading.Event()
     monkeypatch.setattr(database._writer, "_truncate_wal", lambda: not answered.wait(20))

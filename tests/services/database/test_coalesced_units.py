@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite.writer import Batch, Joint
-from services.database.statements import Prepared
+from services.database.sqlite.writer import Batch, CoalescedUnit
+from services.database.statements import Statement
 from services.errors import DomainError, InvalidField
 from services.notifications import inbox as notifications
 from services.notifications import listing as inbox
 from services.notifications import sending
-from services.notifications.draft import Letter
-from services.notifications.sending import Sent, Single
+from services.notifications.draft import NotificationDraft
+from services.notifications.sending import SendResult, SingleSend
 from services.tables import announcements
-from services.times import render
+from services.times import to_rfc3339
 
 # What is looked at is how units end a batch, and not how slow the machine is.
 pytestmark = pytest.mark.usefixtures("unhurried")
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.usefixtures("unhurried")
 Together = Callable[..., Awaitable[list[Any]]]
 NOW = 1_000_000
 _ROW = {"title": "T", "body": "B", "priority": "low", "created_at": 0}
-_ADD = Prepared(insert(announcements).values({name: bindparam(name) for name in ("id", *_ROW)}))
-_IDS = Prepared(select(announcements.c.id).order_by(announcements.c.id))
+_ADD = Statement(insert(announcements).values({name: bindparam(name) for name in ("id", *_ROW)}))
+_IDS = Statement(select(announcements.c.id).order_by(announcements.c.id))
 
 
 class Refused(DomainError):
@@ -41,7 +41,7 @@ class Refused(DomainError):
 def add(tx: Connection, name: str | None) -> str | None:
     """A row, where the store allows it (no name, no row), and an event."""
     outbox.append(tx, "jobs", "added", {"name": name}, now=0)
-    _ADD.run(tx, [{"id": name, **_ROW}])
+    _ADD.execute_many(tx, [{"id": name, **_ROW}])
     return name
 
 
@@ -51,8 +51,8 @@ def add_each(tx: Connection, names: Sequence[str | None]) -> list[str | DomainEr
     return [Refused() if name == "no" else add(tx, name) for name in names]
 
 
-def joint(name: str | None) -> Joint:
-    return Joint(add_each, name)
+def joint(name: str | None) -> CoalescedUnit:
+    return CoalescedUnit(add_each, name)
 
 
 def told(batches: list[Batch]) -> list[str]:
@@ -60,7 +60,7 @@ def told(batches: list[Batch]) -> list[str]:
 
 
 def ids(tx: Connection) -> list[str]:
-    return [id for (id,) in _IDS.rows(tx, {})]
+    return [id for (id,) in _IDS.all(tx, {})]
 
 
 async def test_those_who_wait_run_in_one_call_and_each_has_its_own_answer(
@@ -72,14 +72,14 @@ async def test_those_who_wait_run_in_one_call_and_each_has_its_own_answer(
         calls.append(list(names))
         return [add(tx, name) for name in names]
 
-    assert await together(*(Joint(each, name) for name in "abc")) == ["a", "b", "c"]
+    assert await together(*(CoalescedUnit(each, name) for name in "abc")) == ["a", "b", "c"]
     assert (calls, told(batches)) == ([["a", "b", "c"]], ["a", "b", "c"])
 
 
 async def test_one_alone_is_as_any_unit(database: Database, batches: list[Batch]) -> None:
-    assert await database.write_joint(add_each, "a") == "a"
+    assert await database.write_coalesced(add_each, "a") == "a"
     with pytest.raises(Refused):
-        await database.write_joint(add_each, "no")
+        await database.write_coalesced(add_each, "no")
     assert (await database.read(ids), told(batches)) == (["a"], ["a"])
 
 
@@ -90,7 +90,7 @@ async def test_none_overtakes_a_unit_of_another_kind(together: Together, batches
     def third(tx: Connection, names: Sequence[str]) -> list[str | None]:
         return [add(tx, name.upper()) for name in names]
 
-    found = await together(joint("a"), joint("b"), other, joint("c"), Joint(third, "d"), joint("e"))
+    found = await together(joint("a"), joint("b"), other, joint("c"), CoalescedUnit(third, "d"), joint("e"))
     assert found == ["a", "b", ["a", "b"], "c", "D", "e"]
     assert told(batches) == ["a", "b", "c", "D", "e"]
 
@@ -118,7 +118,7 @@ async def test_they_do_not_hear_of_a_unit_beside_them_that_fails_late(
     answers = await together(joint("a"), joint("b"), late, joint("c"), joint("d"))
     assert isinstance(answers.pop(2), Refused)
     assert answers == await database.read(ids) == told(batches) == ["a", "b", "c", "d"]
-    assert not database.in_doubt
+    assert not database.storage_failed
 
 
 @pytest.mark.parametrize(("name", "error"), [(None, sqlite3.IntegrityError), ("everybody", ZeroDivisionError)])
@@ -146,8 +146,8 @@ async def test_a_read_past_core_sees_one_moment_too(database: Database) -> None:
     assert await database.read(ids) == ["a", "b"]
 
 
-def letter(title: str, **more: Any) -> Letter:
-    return Letter(type="note", category="system", title=title, body="Body", **more)
+def letter(title: str, **more: Any) -> NotificationDraft:
+    return NotificationDraft(type="note", category="system", title=title, body="Body", **more)
 
 
 def people(tx: Connection) -> list[str]:
@@ -158,36 +158,36 @@ def people(tx: Connection) -> list[str]:
 
 
 def titles(tx: Connection, user_id: str) -> list[str]:
-    return [item.title for item in inbox.page(tx, user_id=user_id).items]
+    return [item.title for item in inbox.list_page(tx, user_id=user_id).items]
 
 
-def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told: list[outbox.PendingEvent]) -> None:
     ann, bob = people(tx)
     singles = [
-        Single(letter("1"), Ref("/userId", ann), NOW),
-        Single(letter("2", collapse_key="k"), Ref("/externalId", None, "bob"), NOW + 1),
-        Single(letter("3", collapse_key="k"), Ref("/userId", bob), NOW),
-        Single(letter("4"), Ref("/userId", ann), NOW),
+        SingleSend(letter("1"), UserRef("/userId", ann), NOW),
+        SingleSend(letter("2", collapse_key="k"), UserRef("/externalId", None, "bob"), NOW + 1),
+        SingleSend(letter("3", collapse_key="k"), UserRef("/userId", bob), NOW),
+        SingleSend(letter("4"), UserRef("/userId", ann), NOW),
     ]
-    sent = [one.id for one in sending.send_each(tx, singles) if isinstance(one, Sent)]
+    sent = [one.id for one in sending.send_coalesced(tx, singles) if isinstance(one, SendResult)]
     assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
     assert notifications.counts_of(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
     events = [msgspec.json.decode(draft.data) for draft in told if draft.type == "notification"]
     assert [event["id"] for event in events] == sent
     # None is dated before it was asked for.
-    assert {event["createdAt"] for event in events} == {render(NOW + 1)}
+    assert {event["createdAt"] for event in events} == {to_rfc3339(NOW + 1)}
     assert [(event["title"], event["unread"]) for event in events] == [("1", 1), ("2", 1), ("3", 1), ("4", 2)]
 
 
 def test_a_single_that_is_refused_keeps_only_itself_back(tx: Connection) -> None:
     ann, _ = people(tx)
-    results = sending.send_each(
+    results = sending.send_coalesced(
         tx,
         [
-            Single(letter("1"), Ref("/userId", "nobody"), NOW),
-            Single(letter("2"), Ref("/userId", ann), NOW),
-            Single(letter("3", expires_at=NOW), Ref("/userId", ann), NOW),
-            Single(letter("4"), Ref("/externalId", None, "nobody"), NOW),
+            SingleSend(letter("1"), UserRef("/userId", "nobody"), NOW),
+            SingleSend(letter("2"), UserRef("/userId", ann), NOW),
+            SingleSend(letter("3", expires_at=NOW), UserRef("/userId", ann), NOW),
+            SingleSend(letter("4"), UserRef("/externalId", None, "nobody"), NOW),
         ],
     )
     faults = [result.details for result in results if isinstance(result, InvalidField)]

@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import batch
-from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.engine import CannotOpenStore
 from services.database.sqlite.writer import BATCH_UNITS, WAITING_UNITS, Batch
 from services.errors import Overloaded
 
@@ -223,7 +223,7 @@ async def test_a_full_queue_refuses_before_anything_is_written(database: Databas
     occupied = asyncio.create_task(database.write(occupy))
     await asyncio.to_thread(entered.wait, 20)
     accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(WAITING_UNITS)]
-    while database.waiting < WAITING_UNITS:  # noqa: ASYNC110 (the queue has no event to wait on)
+    while database.queued_writes < WAITING_UNITS:  # noqa: ASYNC110 (the queue has no event to wait on)
         await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await database.write(add, "one too many")
@@ -300,7 +300,7 @@ async def test_nothing_is_accepted_after_the_stop(store: Path) -> None:
 
 
 async def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(CannotOpen, match="no store at"):
+    with pytest.raises(CannotOpenStore, match="no store at"):
         await Database(tmp_path / "hub.db").start()
     assert not os.listdir(tmp_path)
 
@@ -309,7 +309,7 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     path.write_bytes(b"something else entirely\n" * 500)
     database = Database(path)
-    with pytest.raises(CannotOpen, match="not a database"):
+    with pytest.raises(CannotOpenStore, match="not a database"):
         await database.start()
     await database.stop()
 
@@ -326,7 +326,7 @@ async def test_a_store_of_another_form_is_refused(store: Path, statement: str, m
     with closing(sqlite3.connect(store)) as connection:
         connection.execute(statement)
         connection.commit()
-    with pytest.raises(CannotOpen, match=message):
+    with pytest.raises(CannotOpenStore, match=message):
         await Database(store).start()
 
 
@@ -334,15 +334,15 @@ OPEN_AS_NOBODY = """
 import asyncio, os, sys
 from pathlib import Path
 from services.database.database import Database
-from services.database.statements import Prepared
-from services.database.sqlite.engine import CannotOpen
+from services.database.statements import Statement
+from services.database.sqlite.engine import CannotOpenStore
 
 database = Database(Path(sys.argv[1]))
 if os.geteuid() == 0:
     os.setuid(65534)  # root may do everything
 try:
     asyncio.run(database.start())
-except CannotOpen as error:
+except CannotOpenStore as error:
     sys.exit(str(error))
 """
 

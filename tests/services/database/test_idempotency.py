@@ -33,7 +33,7 @@ class Counter:
 def once(
     act: Callable[[Connection], Any], *, caller: str = "user:a", key: str = "k", digest: bytes = b"d" * 32, now: int = 0
 ) -> Callable[[Connection], bytes]:
-    return lambda tx: idempotency.once(tx, caller=caller, key=key, digest=digest, now=now, act=act)
+    return lambda tx: idempotency.run_once(tx, caller=caller, key=key, digest=digest, now=now, act=act)
 
 
 async def test_a_repeat_gets_the_first_answer_to_the_letter_and_does_nothing(
@@ -86,7 +86,7 @@ async def test_answer_and_effect_are_kept_together_or_not_at_all(database: Datab
 
     refused, answer = await together(fails_after_the_answer, once(act))
     assert isinstance(refused, Conflict)
-    page = await database.read(outbox.after, channels=["jobs"], position=0, limit=9)
+    page = await database.read(outbox.read_after, channels=["jobs"], position=0, limit=9)
     assert [event.data for event in page.events] == [answer]
 
 
@@ -94,8 +94,8 @@ async def test_old_answers_are_forgotten_oldest_first_and_a_few_at_a_time(databa
     act = Counter()
     for n in range(6):
         await database.write(once(act, key=f"k{n}", now=n))
-    assert await database.write(idempotency.sweep, before=5, limit=3) == 3
-    assert await database.write(idempotency.sweep, before=5, limit=3) == 2
-    assert await database.write(idempotency.sweep, before=5, limit=3) == 0
+    assert await database.write(idempotency.delete_expired, before=5, limit=3) == 3
+    assert await database.write(idempotency.delete_expired, before=5, limit=3) == 2
+    assert await database.write(idempotency.delete_expired, before=5, limit=3) == 0
     assert await database.write(once(act, key="k5")) == b'{"run":6}'
     assert await database.write(once(act, key="k0")) == b'{"run":7}'

@@ -69,7 +69,7 @@ class Log(RuleBasedStateMachine):
         self.engine: Engine = sqlite.writer_engine(self.path)
         self.tx: Connection = self.engine.connect()
         # What is tested is not the disk.
-        sqlite.raw(self.tx).execute("PRAGMA synchronous=OFF")
+        sqlite.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
         # An empty log has little to get wrong.
         self.transact([("tell", name, None) for name in CHANNELS], 1, True)
 
@@ -100,7 +100,7 @@ class Log(RuleBasedStateMachine):
                 if act == "tell":
                     position = self.model.head + len(drafts) + 1
                     outbox.append(self.tx, name, "t", {"n": position}, now=self.now, subject=subject)
-                    assert outbox.cursor(self.tx).endswith(f".{position}")
+                    assert outbox.next_cursor(self.tx).endswith(f".{position}")
                     drafts.append(Entry(position, name, subject, self.now, b'{"n":%d}' % position))
                 else:
                     outbox.forget(self.tx, name)
@@ -108,7 +108,7 @@ class Log(RuleBasedStateMachine):
                     kept = [e for e in kept if e.subject != name]
                     for draft in drafts:
                         draft.data = b"" if draft.subject == name else draft.data
-            events = outbox.seal(self.tx)
+            events = outbox.assign_positions(self.tx)
             left = [draft for draft in drafts if draft.data]
             assert [(e.position, e.channel, e.data) for e in events] == [(d.position, d.channel, d.data) for d in left]
             assert sorted(self.tx.info["outbox"].forgotten) == sorted(gone)
@@ -124,10 +124,10 @@ class Log(RuleBasedStateMachine):
         """What is due goes; marks rise with it."""
         before = self.now - young
         with self.begin():
-            due = log_trim.too_old(self.tx, before=before, limit=limit) or log_trim.crowded(
+            due = log_trim.find_expired(self.tx, before=before, limit=limit) or log_trim.find_over_limit(
                 self.tx, channels=CHANNELS, keep=keep, limit=limit
             )
-            log_trim.trim(self.tx, rows=due)
+            log_trim.delete_and_mark(self.tx, rows=due)
         old = sorted((e for e in self.model.entries if e.created_at < before), key=lambda e: e.created_at)
         if old:
             assert len(due) == min(limit, len(old))
@@ -152,7 +152,7 @@ class Log(RuleBasedStateMachine):
         self.engine.dispose()
         self.engine = sqlite.writer_engine(self.path)
         self.tx = self.engine.connect()
-        sqlite.raw(self.tx).execute("PRAGMA synchronous=OFF")
+        sqlite.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
 
     @rule(names=channels, position=st.integers(0, 60), limit=st.integers(1, 5))
     def replay(self, names: list[str], position: int, limit: int) -> None:
@@ -161,11 +161,11 @@ class Log(RuleBasedStateMachine):
         at = position
         while True:
             with self.begin():
-                page = outbox.after(self.tx, channels=names, position=at, limit=limit)
-            assert page.upto >= at
+                page = outbox.read_after(self.tx, channels=names, position=at, limit=limit)
+            assert page.next_position >= at
             assert len(page.events) <= limit
             found += page.events
-            at = page.upto
+            at = page.next_position
             if len(page.events) < limit:
                 break
         expected = self.model.past(names, position)
@@ -181,12 +181,12 @@ class Log(RuleBasedStateMachine):
     )
     def count(self, names: list[str], own: str, position: int, own_limit: int, shared_limit: int) -> None:
         with self.begin():
-            missed = outbox.missed(
+            missed = outbox.count_missed(
                 self.tx, channels=names, own=own, position=position, own_limit=own_limit, shared_limit=shared_limit
             )
         mine = [name for name in names if name == own]
         others = [name for name in names if name != own]
-        assert missed == ports.Missed(
+        assert missed == ports.MissedCounts(
             own=min(own_limit + 1, len(self.model.past(mine, position))),
             shared=min(shared_limit + 1, len(self.model.past(others, position))),
             trimmed=any(self.model.cut.get(name, 0) > position for name in names),
@@ -197,7 +197,7 @@ class Log(RuleBasedStateMachine):
     def seed(self, limit: int) -> None:
         """The ring takes what `recent` gives, and whoever it says it covers has missed nothing that was cut."""
         with self.begin():
-            events, floor, head = outbox.recent(self.tx, limit=limit)
+            events, floor, head = outbox.read_recent(self.tx, limit=limit)
         ring = Backlog()
         ring.seed(events, floor)
         assert head == self.model.head
@@ -229,18 +229,18 @@ def test_the_log_does_what_the_model_says(template: Path, tmp_path: Path) -> Non
 def put(tx: Connection, channel: str, n: int = 1, subject: str | None = None) -> str:
     for _ in range(n):
         outbox.append(tx, channel, "t", {}, now=0, subject=subject)
-    return outbox.cursor(tx)
+    return outbox.next_cursor(tx)
 
 
 async def test_history_is_what_the_realtime_ring_asks_for(database: Database) -> None:
     history: ports.History = History(database)
     await database.write(put, "jobs", 3)
     await database.write(put, "user:a", 2)
-    page = await history.after(("jobs", "user:a"), 1, 3)
+    page = await history.read_after(("jobs", "user:a"), 1, 3)
     assert [event.position for event in page.events] == [2, 3, 4]
-    assert page.upto == 4
-    missed = await history.missed(("jobs", "user:a"), "user:a", 0, own_limit=5, shared_limit=1)
-    assert missed == ports.Missed(own=2, shared=2, trimmed=False, head=5)
+    assert page.next_position == 4
+    missed = await history.count_missed(("jobs", "user:a"), "user:a", 0, own_limit=5, shared_limit=1)
+    assert missed == ports.MissedCounts(own=2, shared=2, trimmed=False, head=5)
 
 
 async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(database: Database) -> None:
@@ -248,8 +248,8 @@ async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(da
         await database.write(put, "user:a")
         await database.write(put, "jobs")
     # The busy channel was cut at 6; user:a's event 5 is still kept, but below that mark nobody is promised anything.
-    await database.write(log_trim.trim, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
-    events, floor, head = await History(database).seed(100)
+    await database.write(log_trim.delete_and_mark, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
+    events, floor, head = await History(database).load_recent(100)
     assert (floor, head) == (6, 10)
     assert [event.position for event in events] == [7, 8, 9, 10]
     ring = Backlog()
@@ -259,26 +259,26 @@ async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(da
 
 async def test_a_channel_named_twice_skips_nothing(database: Database) -> None:
     await database.write(put, "jobs", 3)
-    page = await History(database).after(("jobs", "jobs"), 0, 2)
+    page = await History(database).read_after(("jobs", "jobs"), 0, 2)
     assert [event.position for event in page.events] == [1, 2]
-    assert page.upto == 2
+    assert page.next_position == 2
 
 
 async def test_many_channels_are_read_like_few(database: Database) -> None:
     for n in range(12):
         await database.write(put, f"user:{n}", 2)
-    page = await History(database).after([f"user:{n}" for n in range(11)], 1, 30)
+    page = await History(database).read_after([f"user:{n}" for n in range(11)], 1, 30)
     assert [event.position for event in page.events] == list(range(2, 23))
-    assert page.upto == 24
+    assert page.next_position == 24
 
 
 @pytest.mark.parametrize("trims", [[[("jobs", 4)], [("jobs", 2)]], [[("jobs", 4), ("jobs", 2)]]], ids=["two", "one"])
 async def test_a_trim_mark_never_falls(database: Database, trims: list[list[tuple[str, int]]]) -> None:
     await database.write(put, "jobs", 5)
     for rows in trims:
-        await database.write(log_trim.trim, rows=rows)
-    missed = await History(database).missed(("jobs",), "", 3, own_limit=0, shared_limit=9)
-    assert missed == ports.Missed(own=0, shared=1, trimmed=True, head=5)
+        await database.write(log_trim.delete_and_mark, rows=rows)
+    missed = await History(database).count_missed(("jobs",), "", 3, own_limit=0, shared_limit=9)
+    assert missed == ports.MissedCounts(own=0, shared=1, trimmed=True, head=5)
 
 
 async def test_a_position_in_an_answer_never_becomes_another_events(database: Database) -> None:

@@ -77,14 +77,14 @@ def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
         job = post(tx, done.owner)
         taken_back = bid(tx, job, done.ann)
         bidding.withdraw(tx, bid_id=taken_back, freelancer_id=done.ann.id, now=NOW)
-        bidding.offer_budget(tx, job_id=job.id, freelancer_id=done.ann.id, budget=job.budget, now=NOW)
+        bidding.place_at_budget(tx, job_id=job.id, freelancer_id=done.ann.id, budget=job.budget, now=NOW)
 
     def note(*what: object) -> int:
         planned.append(what)
         return sqlite3.SQLITE_OK
 
     # SQLite asks whether it may when it plans; a new authorizer makes it forget the plans it has.
-    sqlite.raw(tx).set_authorizer(note)
+    sqlite.raw_connection(tx).set_authorizer(note)
     live()
     assert planned
     planned.clear()

@@ -17,12 +17,12 @@ from sqlalchemy.exc import DBAPIError
 
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
-from services.database.sqlite.readers import Readers
-from services.database.statements import Prepared
+from services.database.sqlite.readers import ReaderPool
+from services.database.statements import Statement
 from services.errors import StorageUnavailable
 
 PLACES: Select[Any] = select(column("place")).select_from(table("things"))
-PREPARED = Prepared(PLACES)
+PREPARED = Statement(PLACES)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def store(store: Path) -> Path:
 
 
 @pytest.fixture
-async def readers(database: Database) -> Readers:
+async def readers(database: Database) -> ReaderPool:
     """Those of a running database."""
     return database._readers
 
@@ -51,7 +51,7 @@ def add(tx: Connection) -> None:
 
 def several(tx: Connection) -> list[int]:
     """Statements of each kind, and all their rows."""
-    return [*tx.execute(PLACES).scalars(), *(row.place for row in PREPARED.rows(tx, {})), count(tx)]
+    return [*tx.execute(PLACES).scalars(), *(row.place for row in PREPARED.all(tx, {})), count(tx)]
 
 
 async def ended(threads: Iterable[threading.Thread]) -> None:
@@ -73,7 +73,7 @@ class Queue:
 
 
 @pytest.fixture
-async def queue(readers: Readers) -> AsyncIterator[Queue]:
+async def queue(readers: ReaderPool) -> AsyncIterator[Queue]:
     """What goes to the one reader that is open."""
     await readers.run(count)
     (reader,) = readers._idle
@@ -90,7 +90,7 @@ async def test_a_read_is_one_way_to_the_thread_and_back(database: Database, queu
     assert queue.count == 2
 
 
-async def test_reads_one_after_the_other_open_one_reader(database: Database, readers: Readers) -> None:
+async def test_reads_one_after_the_other_open_one_reader(database: Database, readers: ReaderPool) -> None:
     assert readers._idle == []
     assert {await database.read(lambda tx: threading.get_ident()) for _ in range(20)} != {threading.get_ident()}
     assert len(readers._idle) == 1
@@ -149,22 +149,22 @@ async def test_those_who_wait_for_a_reader_go_in_order(database: Database) -> No
 
 
 def _close_under_it(tx: Connection) -> None:
-    sqlite.raw(tx).close()
+    sqlite.raw_connection(tx).close()
 
 
 def _use_it_closed(tx: Connection) -> None:
-    sqlite.raw(tx).close()
+    sqlite.raw_connection(tx).close()
     count(tx)
 
 
 def _use_it_closed_past_core(tx: Connection) -> None:
-    sqlite.raw(tx).close()
-    PREPARED.rows(tx, {})
+    sqlite.raw_connection(tx).close()
+    PREPARED.all(tx, {})
 
 
 def _close_in_a_transaction(tx: Connection) -> None:
     count(tx)
-    sqlite.raw(tx).close()
+    sqlite.raw_connection(tx).close()
 
 
 def _close_it_as_sqlalchemy_does(tx: Connection) -> None:

@@ -18,8 +18,8 @@ from services.database import database as database_module
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
-from services.database.sqlite.engine import CannotOpen
-from services.database.statements import Prepared
+from services.database.sqlite.engine import CannotOpenStore
+from services.database.statements import Statement
 from services.errors import Overloaded
 
 Together = Callable[..., Awaitable[list[Any]]]
@@ -44,11 +44,11 @@ def names(tx: Connection) -> list[str]:
     return list(tx.exec_driver_sql("SELECT name FROM things ORDER BY place").scalars())
 
 
-_NAMES = Prepared(select(column("name")).select_from(table("things")))
+_NAMES = Statement(select(column("name")).select_from(table("things")))
 
 
 def names_past_core(tx: Connection) -> list[str]:
-    return [name for (name,) in _NAMES.rows(tx, {})]
+    return [name for (name,) in _NAMES.all(tx, {})]
 
 
 def pragmas(tx: Connection) -> dict[str, Any]:
@@ -66,7 +66,7 @@ async def test_every_connection_has_the_pragmas_it_needs(database: Database) -> 
 
 def test_a_pragma_that_is_not_obeyed_is_noticed() -> None:
     engine = sqlite.writer_engine(Path(":memory:"))
-    with pytest.raises(CannotOpen, match="journal_mode=wal for this file: it stays at memory"):
+    with pytest.raises(CannotOpenStore, match="journal_mode=wal for this file: it stays at memory"):
         engine.connect()
     engine.dispose()
 
@@ -100,7 +100,7 @@ class Held:
 
     def hold(self, tx: Connection) -> None:
         """Wait inside a statement, on the reader's thread."""
-        sqlite.raw(tx).create_function("hold", 0, self._wait)
+        sqlite.raw_connection(tx).create_function("hold", 0, self._wait)
         tx.exec_driver_sql("SELECT hold()")
 
     async def __aenter__(self) -> "Held":

@@ -7,11 +7,10 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from services.accounts.users import Ref
-from services.database.outbox import Draft
+from services.accounts.users import UserRef
+from services.database.outbox import PendingEvent
 from services.database.sqlite import engine as sqlite
 from services.errors import (
-    BooksFrozen,
     Conflict,
     DomainError,
     Forbidden,
@@ -20,13 +19,14 @@ from services.errors import (
     InsufficientFunds,
     InvalidField,
     NotFound,
+    PaymentsFrozen,
 )
 from services.jobs import bidding, closing, comments, editing, hiring
-from services.jobs.editing import Edit
+from services.jobs.editing import JobEdit
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import reconciliation as books
 from services.payments import wallet
-from services.payments.wallet import MOST
+from services.payments.wallet import MAX_BALANCE
 from services.schemas import Person
 from tests.services.jobs.job_factory import FUNDS, NOW, TERMS, Gig, bid, gig, person, post, to
 
@@ -35,7 +35,7 @@ AT_ONCE: Final = replace(TERMS, review_ms=0)
 
 
 def edit(tx: Connection, g: Gig, who: Person | None = None, **changes: Any) -> None:
-    editing.edit(tx, job_id=g.job.id, owner_id=(who or g.owner).id, edit=Edit(**changes), now=NOW)
+    editing.edit(tx, job_id=g.job.id, owner_id=(who or g.owner).id, edit=JobEdit(**changes), now=NOW)
 
 
 def delete(tx: Connection, g: Gig, who: Person | None = None) -> None:
@@ -49,7 +49,7 @@ def hire(tx: Connection, g: Gig, price: int = 4_000) -> Callable[[], object]:
 
 def deposit(tx: Connection, g: Gig, amount: int, payment_id: str) -> None:
     banking.deposit(
-        tx, user=Ref("/userId", user_id=g.owner.id), amount=amount, payment_id=payment_id, currency="USD", now=NOW
+        tx, user=UserRef("/userId", user_id=g.owner.id), amount=amount, payment_id=payment_id, currency="USD", now=NOW
     )
 
 
@@ -71,14 +71,14 @@ REFUSED: Final[dict[str, tuple[str, type[DomainError], Act]]] = {
     "comment on nothing": (
         "open",
         NotFound,
-        lambda tx, g: comments.add(tx, job_id="none", author=g.ann, text="T", now=NOW),
+        lambda tx, g: comments.create(tx, job_id="none", author=g.ann, text="T", now=NOW),
     ),
     "withdrawal without money": (
         "open",
         InsufficientFunds,
         lambda tx, g: wallet.withdraw(tx, user_id=g.ann.id, amount=1, now=NOW),
     ),
-    "deposit of too much": ("open", Conflict, lambda tx, g: deposit(tx, g, MOST, "p")),
+    "deposit of too much": ("open", Conflict, lambda tx, g: deposit(tx, g, MAX_BALANCE, "p")),
 }
 # What is refused while no money moves: each of these would move some.
 FROZEN: Final[dict[str, tuple[str, Act]]] = {
@@ -95,16 +95,16 @@ FROZEN: Final[dict[str, tuple[str, Act]]] = {
 }
 
 
-def refuses(tx: Connection, told: list[Draft], kind: type[DomainError], act: Callable[[], object]) -> None:
+def refuses(tx: Connection, told: list[PendingEvent], kind: type[DomainError], act: Callable[[], object]) -> None:
     """Refused, and nothing was written or told before."""
-    before = sqlite.raw(tx).total_changes, len(told)
+    before = sqlite.raw_connection(tx).total_changes, len(told)
     with pytest.raises(kind):
         act()
-    assert (sqlite.raw(tx).total_changes, len(told)) == before
+    assert (sqlite.raw_connection(tx).total_changes, len(told)) == before
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_comes_before_anything_is_written(tx: Connection, told: list[Draft], name: str) -> None:
+def test_a_refusal_comes_before_anything_is_written(tx: Connection, told: list[PendingEvent], name: str) -> None:
     status, kind, act = REFUSED[name]
     g = gig(tx, status)
     refuses(tx, told, kind, lambda: act(tx, g))
@@ -112,36 +112,38 @@ def test_a_refusal_comes_before_anything_is_written(tx: Connection, told: list[D
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_while_money_is_frozen_a_refusal_comes_before_anything_is_written(
-    tx: Connection, told: list[Draft], name: str
+    tx: Connection, told: list[PendingEvent], name: str
 ) -> None:
     status, act = FROZEN[name]
     g = gig(tx, status, instant_accept=True)
-    books.settle(tx, began=NOW, faults=["a test"], now=NOW)
-    refuses(tx, told, BooksFrozen, lambda: act(tx, g))
+    books.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    refuses(tx, told, PaymentsFrozen, lambda: act(tx, g))
 
 
-def test_a_hire_is_refused_before_anything_is_written(tx: Connection, told: list[Draft]) -> None:
+def test_a_hire_is_refused_before_anything_is_written(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     cheap, dear = hire(tx, g), hire(tx, g, FUNDS + 1)
     refuses(tx, told, InsufficientFunds, dear)
-    books.settle(tx, began=NOW, faults=["a test"], now=NOW)
-    refuses(tx, told, BooksFrozen, cheap)
+    books.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    refuses(tx, told, PaymentsFrozen, cheap)
 
 
-def test_a_job_that_was_taken_is_refused_before_anything_is_written(tx: Connection, told: list[Draft]) -> None:
+def test_a_job_that_was_taken_is_refused_before_anything_is_written(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, instant_accept=True)
     to(tx, g.job, g.ann, "in_progress")
     refuses(tx, told, GigNotOpen, lambda: to(tx, g.job, g.bob, "in_progress"))
 
 
-def test_a_payment_told_of_twice_is_refused_before_anything_is_written(tx: Connection, told: list[Draft]) -> None:
+def test_a_payment_told_of_twice_is_refused_before_anything_is_written(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     g = gig(tx)
     deposit(tx, g, 5, "p")
     refuses(tx, told, IdempotencyKeyReused, lambda: deposit(tx, g, 6, "p"))
 
 
 def test_a_bid_that_cannot_be_withdrawn_is_refused_before_anything_is_written(
-    tx: Connection, told: list[Draft]
+    tx: Connection, told: list[PendingEvent]
 ) -> None:
     g = gig(tx)
     offer = bid(tx, g.job, person(tx, "Eve"))

@@ -7,15 +7,15 @@ import pytest
 
 from services.accounts.tokens import Tokens
 from services.database.database import Database
-from services.delivery.push_client import PushService
-from services.delivery.push_endpoints import Endpoints
-from services.delivery.smtp_client import MailServer
-from services.delivery.worker import TRIES
+from services.delivery.push_client import PushClient
+from services.delivery.push_endpoints import PushEndpoints
+from services.delivery.smtp_client import SmtpSettings
+from services.delivery.worker import MAX_ATTEMPTS
 from services.notifications import changes as inbox_changes
 from services.notifications import preferences
 from services.notifications.preferences import DEFAULTS
-from services.notifications.quiet_hours import Quiet
-from services.tables import addresses
+from services.notifications.quiet_hours import QuietHours
+from services.tables import verified_emails
 from services.times import DAY, HOUR, MINUTE, SECOND
 from tests.support.delivery_setup import NOON, World
 from tests.support.mail_server import LocalMailServer, link_in, text_of
@@ -31,7 +31,7 @@ async def mail() -> AsyncIterator[LocalMailServer]:
 @pytest.fixture
 async def world(database: Database, tmp_path: Path, mail: LocalMailServer) -> AsyncIterator[World]:
     async with LocalPushService() as push:
-        service = PushService(Endpoints(push.origin), tmp_path / "keys", "mailto:ops@example.org")
+        service = PushClient(PushEndpoints(push.origin), tmp_path / "keys", "mailto:ops@example.org")
         yield World(database, push, tmp_path / "keys", service, mail.url)
         await service.stop()
 
@@ -56,7 +56,7 @@ async def test_what_was_not_seen_in_ten_minutes_is_sent_once_with_a_link_that_en
     assert message["list-unsubscribe"] == f"<{link}>"
     base, token = link.split("?token=")
     assert base == "https://hub.example/api/mail/unsubscribe"
-    assert Tokens(["a key for tests that is long enough"]).of_link("unsubscribe", token, seconds=None) == [ann]
+    assert Tokens(["a key for tests that is long enough"]).read_link("unsubscribe", token, seconds=None) == [ann]
     assert message["auto-submitted"] == "auto-generated"
     assert (await world.fate(ann, made)).email.state == "sent"
 
@@ -72,7 +72,7 @@ async def test_a_category_that_nobody_asked_e_mail_for_sends_none(world: World, 
 async def test_an_address_that_is_not_confirmed_any_more_gets_nothing(world: World, mail: LocalMailServer) -> None:
     ann = await world.person()
     made = await world.send(ann, category="hire")
-    await world.database.write(lambda tx: tx.execute(addresses.delete()))
+    await world.database.write(lambda tx: tx.execute(verified_emails.delete()))
     await world.turn(HOUR)
     assert mail.got == []
     assert (await world.fate(ann, made)).email.reason == "nowhere"
@@ -86,15 +86,15 @@ async def test_what_was_seen_or_pushed_is_not_sent_and_a_push_under_way_is_waite
     await world.turn()
     bob = await world.person()
     read = await world.send(bob, category="hire")
-    await world.database.write(inbox_changes.change, user_id=bob, verb="read", ids=[read], now=world.now)
-    world.push.replies = [Reply(503)] * TRIES
+    await world.database.write(inbox_changes.change_ids, user_id=bob, verb="read", ids=[read], now=world.now)
+    world.push.replies = [Reply(503)] * MAX_ATTEMPTS
     waits = await world.send(ann, category="hire", priority="urgent")
     await world.turn(11 * MINUTE)
     assert mail.got == []
     assert (await world.fate(ann, seen)).email.reason == "pushed"
     assert (await world.fate(bob, read)).email.reason == "seen"
     assert (await world.fate(ann, waits)).email.reason == "push first"
-    for _ in range(2 * TRIES):
+    for _ in range(2 * MAX_ATTEMPTS):
         await world.turn(2 * HOUR)
     assert len(mail.got) == 1, "no push came through, so it is sent"
 
@@ -103,10 +103,10 @@ async def test_what_was_turned_off_or_is_quiet_by_then_waits_or_is_not_sent(
     world: World, mail: LocalMailServer
 ) -> None:
     ann, bob = await world.person(), await world.person()
-    quiet = Quiet(from_="12:05", to="13:00", time_zone="UTC")
+    quiet = QuietHours(from_="12:05", to="13:00", time_zone="UTC")
     held, off = await world.send(ann, category="hire"), await world.send(bob, category="hire")
-    await world.database.write(preferences.put, user_id=ann, categories=DEFAULTS, quiet_hours=quiet, now=1)
-    await world.database.write(preferences.no_more_email, user_id=bob, now=1)
+    await world.database.write(preferences.save, user_id=ann, categories=DEFAULTS, quiet_hours=quiet, now=1)
+    await world.database.write(preferences.disable_email, user_id=bob, now=1)
     await world.turn(10 * MINUTE)
     assert mail.got == []
     assert (await world.fate(ann, held)).email.reason == "quiet hours"
@@ -151,11 +151,11 @@ async def test_without_a_mail_server_nothing_is_sent_and_it_says_so(world: World
 
 
 def test_a_password_goes_to_another_machine_by_tls_alone() -> None:
-    far = MailServer.of("smtp://a%40b:p%2Fw@mail.example.org")
+    far = SmtpSettings.of("smtp://a%40b:p%2Fw@mail.example.org")
     assert (far.user, far.password, far.port, far.tls, far.must_upgrade) == ("a@b", "p/w", 587, False, True)
-    assert MailServer.of("smtp://a:b@127.0.0.1:25").must_upgrade is None
-    assert MailServer.of("smtp://mail.example.org").must_upgrade is None
-    near = MailServer.of("smtps://a:b@mail.example.org")
+    assert SmtpSettings.of("smtp://a:b@127.0.0.1:25").must_upgrade is None
+    assert SmtpSettings.of("smtp://mail.example.org").must_upgrade is None
+    near = SmtpSettings.of("smtps://a:b@mail.example.org")
     assert (near.port, near.tls, near.must_upgrade) == (465, True, False)
 
 

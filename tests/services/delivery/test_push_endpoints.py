@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from services.delivery import dns_resolver as resolver
-from services.delivery.dns_resolver import Busy, NoSuchHost
+from services.delivery.dns_resolver import NoSuchHost, ResolverBusy
 from services.delivery.public_addresses import is_public
-from services.delivery.push_endpoints import ADDRESSES, CHECKS, SENDS, Endpoints, NotPublic
+from services.delivery.push_endpoints import ADDRESSES, CHECKS, SENDS, NotPublic, PushEndpoints
 from services.errors import InvalidField, Overloaded
 
 INSIDE = (
@@ -38,11 +38,11 @@ def test_an_address_outside_is_public(address: str) -> None:
     assert is_public(address)
 
 
-def leading_to(*addresses: str, exempt: str | None = None) -> Endpoints:
+def leading_to(*addresses: str, exempt: str | None = None) -> PushEndpoints:
     def resolve(host: str, port: int) -> Sequence[str]:
         return addresses
 
-    return Endpoints(exempt, resolve)
+    return PushEndpoints(exempt, resolve)
 
 
 @pytest.mark.parametrize("address", INSIDE)
@@ -83,7 +83,7 @@ async def test_a_name_that_leads_nowhere_is_refused() -> None:
 async def test_no_way_of_writing_this_machine_leads_to_it(host: str) -> None:
     # By the machine's own look-up, with nothing planted.
     with pytest.raises(InvalidField):
-        await Endpoints(None).check(f"https://{host}/x", "ann")
+        await PushEndpoints(None).check(f"https://{host}/x", "ann")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ class BlackHoles:
 
 
 async def test_names_that_nobody_answers_keep_neither_a_push_nor_another_user_waiting(black_holes: BlackHoles) -> None:
-    endpoints = Endpoints(None, black_holes)
+    endpoints = PushEndpoints(None, black_holes)
     for number in range(CHECKS + 1):
         with pytest.raises((InvalidField, Overloaded)):
             await endpoints.check(f"https://hole{number}.example/x", "eve")
@@ -160,7 +160,7 @@ async def test_names_that_nobody_answers_keep_neither_a_push_nor_another_user_wa
 
 
 async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: BlackHoles) -> None:
-    endpoints = Endpoints(None, black_holes)
+    endpoints = PushEndpoints(None, black_holes)
     for number in range(CHECKS):
         with pytest.raises(InvalidField):
             await endpoints.check(f"https://hole{number}.example/x", f"user {number}")
@@ -169,7 +169,7 @@ async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: B
     many = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
     assert [type(each) for each in await asyncio.gather(*many, return_exceptions=True)] == [NoSuchHost] * SENDS
     black_holes.are_made()
-    with pytest.raises(Busy):
+    with pytest.raises(ResolverBusy):
         await endpoints.addresses("push.example", 443)
     black_holes.end.set()
     await free_again(endpoints)
@@ -178,7 +178,7 @@ async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: B
 
 async def test_a_name_that_nobody_answered_is_not_asked_for_again_for_a_minute(black_holes: BlackHoles) -> None:
     now = 0.0
-    asked = resolver.Resolver(1, black_holes, lambda: now)
+    asked = resolver.DnsResolver(1, black_holes, lambda: now)
     with pytest.raises(NoSuchHost):
         await asked.addresses("hole.example", 443)
     black_holes.are_made()
@@ -192,12 +192,12 @@ async def test_a_name_that_nobody_answered_is_not_asked_for_again_for_a_minute(b
     assert await asked.addresses("hole.example", 443) == ["8.8.8.8"]
 
 
-async def free_again(asked: resolver.Resolver | Endpoints) -> None:
+async def free_again(asked: resolver.DnsResolver | PushEndpoints) -> None:
     """Wait until a thread that hung has ended."""
     while True:
         try:
             await asked.addresses("push.example", 443)
-        except Busy:
+        except ResolverBusy:
             await asyncio.sleep(0)
         else:
             return
@@ -207,7 +207,7 @@ async def test_names_that_nobody_answered_are_remembered_up_to_a_number(
     black_holes: BlackHoles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "SLOW_NAMES", 2)
-    asked = resolver.Resolver(9, black_holes, lambda: 0.0)
+    asked = resolver.DnsResolver(9, black_holes, lambda: 0.0)
     names = [f"hole{number}.example" for number in range(3)]
     await asyncio.gather(*(asked.addresses(name, 443) for name in names), return_exceptions=True)
     black_holes.are_made()

@@ -17,16 +17,16 @@ from services.database.database import Database
 from services.delivery import dns_resolver as resolver
 from services.delivery import push_subscriptions as subscriptions
 from services.delivery import queue as pushes
-from services.delivery.push_client import PushService
+from services.delivery.push_client import PushClient
 from services.delivery.push_connections import ANSWER_BYTES
-from services.delivery.push_endpoints import SENDS, Endpoints
-from services.delivery.worker import AT_ONCE, AT_ONCE_PER_USER, TRIES
+from services.delivery.push_endpoints import SENDS, PushEndpoints
+from services.delivery.worker import AT_ONCE, AT_ONCE_PER_USER, MAX_ATTEMPTS
 from services.notifications import changes, preferences
 from services.notifications.preferences import DEFAULTS, Choice
-from services.notifications.quiet_hours import Quiet
+from services.notifications.quiet_hours import QuietHours
+from services.tables import deliveries as orders
 from services.tables import events
-from services.tables import pushes as orders
-from services.tables import subscriptions as browsers
+from services.tables import push_subscriptions as browsers
 from services.times import DAY, HOUR, MINUTE, SECOND
 from tests.support.delivery_setup import NOON, World
 from tests.support.push_service import Browser, LocalPushService, Reply, unb64
@@ -35,7 +35,7 @@ from tests.support.push_service import Browser, LocalPushService, Reply, unb64
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> AsyncIterator[World]:
     async with LocalPushService() as push:
-        service = PushService(Endpoints(push.origin), tmp_path / "keys", "mailto:ops@example.org")
+        service = PushClient(PushEndpoints(push.origin), tmp_path / "keys", "mailto:ops@example.org")
         world = World(database, push, tmp_path / "keys", service)
         yield world
         await world.service.stop()
@@ -148,9 +148,9 @@ async def test_any_other_refusal_ends_that_one_and_keeps_the_browser(world: Worl
 async def test_it_is_tried_again_later_and_later_and_given_up_in_the_end(world: World, status: int) -> None:
     ann = await world.person(world.push.browser())
     made = await world.send(ann, priority="urgent")
-    world.push.replies = [Reply(status)] * TRIES
+    world.push.replies = [Reply(status)] * MAX_ATTEMPTS
     waits = []
-    for count in range(1, TRIES + 1):
+    for count in range(1, MAX_ATTEMPTS + 1):
         assert await world.turn() == count
         (attempt,) = (await world.fate(ann, made)).push.attempts
         if attempt.next_at is None:
@@ -160,11 +160,11 @@ async def test_it_is_tried_again_later_and_later_and_given_up_in_the_end(world: 
         assert await world.turn(waits[-1] - 1) == count, "not before"
         world.now += 1
     assert attempt.state == "failed"
-    assert len(waits) == TRIES - 1
+    assert len(waits) == MAX_ATTEMPTS - 1
     assert 4 * SECOND <= waits[0] <= 6 * SECOND
     assert all(after > before for before, after in pairwise(waits[:5]))
     assert max(waits) <= 72 * MINUTE
-    assert await world.turn(DAY) == TRIES
+    assert await world.turn(DAY) == MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize("said", ["600", "Thu, 15 Jan 2026 12:10:00 GMT"])
@@ -201,7 +201,7 @@ async def test_a_user_has_a_few_browsers_and_the_one_renewed_the_longest_ago_goe
 async def test_a_push_service_that_does_not_answer_is_asked_again(world: World, unused: str) -> None:
     ann = await world.person(Browser(f"{unused}/x"))
     made = await world.send(ann)
-    await world.use(Endpoints(unused))
+    await world.use(PushEndpoints(unused))
     await world.turn()
     (attempt,) = (await world.fate(ann, made)).push.attempts
     assert (attempt.state, attempt.reason, attempt.tries) == ("waiting", "network", 1)
@@ -216,7 +216,7 @@ def unused() -> Iterator[str]:
 
 
 async def test_a_name_that_has_come_to_lead_inside_since_is_not_connected_to(world: World) -> None:
-    inside = Endpoints(None, lambda host, port: ["127.0.0.1"])
+    inside = PushEndpoints(None, lambda host, port: ["127.0.0.1"])
     ann = await world.person(Browser("https://push.example/x"))
     made = await world.send(ann)
     await world.use(inside)
@@ -236,7 +236,7 @@ async def test_a_push_that_others_names_keep_from_being_sent_costs_no_try_and_is
         assert host == "127.0.0.1" or end.wait(60)
         return ["127.0.0.1"]
 
-    endpoints = Endpoints(world.push.origin, resolve)
+    endpoints = PushEndpoints(world.push.origin, resolve)
     await world.use(endpoints)
     holes = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
     await asyncio.gather(*holes, return_exceptions=True)
@@ -295,7 +295,7 @@ async def test_an_open_page_that_nobody_touches_swallows_nothing(world: World) -
 async def test_what_is_off_in_the_app_is_pushed_even_to_who_is_looking_elsewhere(world: World) -> None:
     ann = await world.person(world.push.browser())
     chosen = DEFAULTS | {"job": Choice(in_app=False, push=True, email=False)}
-    await world.database.write(preferences.put, user_id=ann, categories=chosen, quiet_hours=None, now=1)
+    await world.database.write(preferences.save, user_id=ann, categories=chosen, quiet_hours=None, now=1)
     world.is_looking = True
     await world.send(ann)
     assert await world.turn() == 1
@@ -305,17 +305,17 @@ async def test_what_is_off_in_the_app_is_pushed_even_to_who_is_looking_elsewhere
 async def test_what_was_seen_meanwhile_is_not_sent(world: World, how: Any) -> None:
     ann = await world.person(world.push.browser())
     made = await world.send(ann)
-    await world.database.write(changes.change, user_id=ann, verb=how, ids=[made], now=world.now)
+    await world.database.write(changes.change_ids, user_id=ann, verb=how, ids=[made], now=world.now)
     assert await world.turn() == 0
     assert (await world.fate(ann, made)).push.reason == "seen"
 
 
 async def test_quiet_hours_that_were_set_meanwhile_hold_it_and_urgent_passes(world: World) -> None:
     ann = await world.person(world.push.browser())
-    now = Quiet(from_="11:00", to="13:00", time_zone="UTC")
+    now = QuietHours(from_="11:00", to="13:00", time_zone="UTC")
     await world.send(ann)
     await world.send(ann, priority="urgent")
-    await world.database.write(preferences.put, user_id=ann, categories=DEFAULTS, quiet_hours=now, now=1)
+    await world.database.write(preferences.save, user_id=ann, categories=DEFAULTS, quiet_hours=now, now=1)
     assert await world.turn() == 1
     assert world.push.got[0].headers["urgency"] == "high"
     assert await world.turn(HOUR - 1) == 1
@@ -345,8 +345,8 @@ async def test_a_browser_goes_with_its_login(world: World) -> None:
     ann = await world.person(world.push.browser())
 
     def log_out(tx: Connection) -> None:
-        (login,) = logins.of_user(tx, user_id=ann, current=None, after=None, limit=5, now=2).items
-        logins.end(tx, login_id=login.id, user_id=ann, now=2)
+        (login,) = logins.list_for_user(tx, user_id=ann, current=None, after=None, limit=5, now=2).items
+        logins.revoke(tx, login_id=login.id, user_id=ann, now=2)
 
     made = await world.send(ann)
     await world.database.write(log_out)
@@ -359,11 +359,11 @@ async def test_nobody_s_slow_browsers_keep_the_others_waiting(world: World) -> N
     world.push.replies = [Reply(hang=True)] * AT_ONCE_PER_USER
     for _ in range(10):
         await world.send(slow)
-    await world.sender.turn()
+    await world.sender.run_once()
     await world.push.wait(AT_ONCE_PER_USER)
     quick = await world.person(world.push.browser("quick"))
     await world.send(quick)
-    await world.sender.turn()
+    await world.sender.run_once()
     got = await world.push.wait(AT_ONCE_PER_USER + 1)
     assert got[-1].target == "/push/quick"
     await world.sender.stop()
@@ -373,7 +373,7 @@ async def test_what_was_committed_and_not_sent_is_sent_by_the_next_sender_once(w
     ann = await world.person(world.push.browser())
     made = await world.send(ann)
     again = world.new_sender()
-    await again.turn()
+    await again.run_once()
     await again.finish(30)
     assert len(world.push.got) == 1
     assert await world.turn(DAY) == 1
@@ -384,7 +384,7 @@ async def test_a_test_goes_to_each_browser_whether_one_is_looking_or_not(world: 
     a, b = world.push.browser("a"), world.push.browser("b")
     ann = await world.person(a, b)
     world.is_looking = True
-    tested = await world.database.write(pushes.order_test, user_id=ann, now=world.now)
+    tested = await world.database.write(pushes.queue_test, user_id=ann, now=world.now)
     assert tested.subscriptions == 2
     assert await world.turn() == 2
     read: dict[str, Callable[[bytes], Any]] = {"/push/a": a.read, "/push/b": b.read}
@@ -399,12 +399,12 @@ async def test_what_cannot_be_sent_for_a_reason_nobody_thought_of_makes_room_for
     good = await world.person(world.push.browser())
     await world.send(good)
     for _ in range(3):
-        await world.sender.turn()
+        await world.sender.run_once()
         await world.sender.finish(0.5)
     assert [got.target for got in world.push.got] == ["/push/one"]
     (attempt,) = (await world.fate(strange[0], made[0])).push.attempts
     assert (attempt.state, attempt.reason, attempt.tries) == ("waiting", "internal", 1)
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         await world.turn(2 * HOUR)
     (attempt,) = (await world.fate(strange[0], made[0])).push.attempts
-    assert (attempt.state, attempt.tries) == ("failed", TRIES)
+    assert (attempt.state, attempt.tries) == ("failed", MAX_ATTEMPTS)

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from services.accounts import users
-from services.attachments.file_store import AttachmentFiles
+from services.attachments.file_store import FileStore
 from services.demo import conversations as demo_talk
 from services.messages import conversations
 from services.messages import history as messages
@@ -16,7 +16,7 @@ NOW = 100 * DAY
 
 
 def test_the_demo_talks_once_and_believably(tx: Connection, tmp_path: Path) -> None:
-    store = AttachmentFiles(tmp_path / "hub.files")
+    store = FileStore(tmp_path / "hub.files")
     files = demo_talk.make_files(store)
     people = [
         Person(users.create(tx, email=None, password_hash=None, name=name, role="client", now=0).id, name)
@@ -25,10 +25,14 @@ def test_the_demo_talks_once_and_believably(tx: Connection, tmp_path: Path) -> N
     cast = {"owner": people[0], "hired": people[1], "asking": people[2], "files": files, "now": NOW}
     assert demo_talk.fill(tx, **cast) == 3  # type: ignore[arg-type]  # by name
     assert demo_talk.fill(tx, **cast) == 0  # type: ignore[arg-type]
-    listed = conversations.page(tx, user_id=people[0].id)
+    listed = conversations.list_conversations(tx, user_id=people[0].id)
     assert [each.title for each in listed.items] == [demo_talk.TEAM, None, None]
     assert [each.unread for each in listed.items] == [1, 1, 1]
-    sent = [m for each in listed.items for m in messages.page(tx, conversation_id=each.id, user_id=people[0].id).items]
+    sent = [
+        m
+        for each in listed.items
+        for m in messages.list_messages(tx, conversation_id=each.id, user_id=people[0].id).items
+    ]
     attached = [file for message in sent for file in message.attachments]
     assert {file.name for file in attached} == {demo_talk.NOTES, demo_talk.SKETCH}
     assert all(store.path(file.hash).exists() for file in files.values())

@@ -20,7 +20,7 @@ def rows(tx: Connection, sql: str) -> list[Any]:
 def play(tx: Connection, steps: list[Step]) -> None:
     known: dict[str, str] = {}
     for start in range(0, len(steps), 100):
-        known |= demo_steps.play(tx, steps=steps[start : start + 100], known=known, now=NOW)
+        known |= demo_steps.replay(tx, steps=steps[start : start + 100], known=known, now=NOW)
 
 
 def test_the_same_seed_makes_up_the_same_crowd_and_another_one_another() -> None:
@@ -52,13 +52,13 @@ def test_what_the_crowd_says_has_no_gaps_left_and_is_not_all_the_same() -> None:
 
 
 def test_the_crowd_that_was_played_has_books_that_add_up_and_lists_in_order_of_time(tx: Connection) -> None:
-    assert not demo_steps.is_there(tx)
+    assert not demo_steps.has_crowd(tx)
     play(tx, demo_plan.steps(now=NOW, currency="USD"))
-    assert demo_steps.is_there(tx)
+    assert demo_steps.has_crowd(tx)
     check_books(tx)
     statuses = dict(rows(tx, "SELECT status, count(*) FROM jobs GROUP BY 1"))
     assert set(statuses) == {"open", "assigned", "in_progress", "submitted", "completed", "cancelled"}
-    numbers = stats.read(tx)
+    numbers = stats.get_statistics(tx)
     assert (numbers.open_jobs, numbers.completed) == (statuses["open"], statuses["completed"])
     assert numbers.paid_out > 0
     for table in ("jobs", "bids", "comments", "transfers", "users"):

@@ -7,13 +7,13 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from services.accounts import users
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.jobs import bidding, hiring
 from services.jobs import posting as jobs
 from services.jobs import status_change as moving
-from services.jobs.lifecycle import Terms
+from services.jobs.lifecycle import Deadlines
 from services.jobs.schemas import Job, JobStatus
-from services.jobs.transitions import Moved
+from services.jobs.transitions import TransitionResult
 from services.payments import wallet
 from services.schemas import Person, Role
 from services.tables import accounts, transfers
@@ -23,7 +23,7 @@ from services.times import DAY
 
 NOW: Final = 1_700_000_000_000
 FUNDS: Final = 100_000
-TERMS: Final = Terms(review_ms=7 * DAY, delivery_ms=30 * DAY)
+TERMS: Final = Deadlines(review_ms=7 * DAY, delivery_ms=30 * DAY)
 
 
 def person(tx: Connection, name: str = "Ann", role: Role = "freelancer", funds: int = 0) -> Person:
@@ -49,10 +49,10 @@ def to(
     *,
     role: Role = "freelancer",
     note: str | None = None,
-    terms: Terms = TERMS,
+    terms: Deadlines = TERMS,
     now: int = NOW,
-) -> Moved:
-    return moving.move(tx, job_id=job.id, user=who, role=role, target=target, note=note, terms=terms, now=now)
+) -> TransitionResult:
+    return moving.change_status(tx, job_id=job.id, user=who, role=role, target=target, note=note, terms=terms, now=now)
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,12 @@ def bids_of(tx: Connection, job: Job) -> dict[str, str]:
     return {row.freelancer_id: row.status for row in rows}
 
 
-def events(told: list[Draft]) -> list[tuple[str, dict[str, Any]]]:
+def events(told: list[PendingEvent]) -> list[tuple[str, dict[str, Any]]]:
     """What the channel `jobs` hears: type and data."""
     return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel == "jobs"]
 
 
-def letters(told: list[Draft], who: Person) -> list[dict[str, Any]]:
+def letters(told: list[PendingEvent], who: Person) -> list[dict[str, Any]]:
     """The notifications somebody hears of."""
     mine = (draft for draft in told if draft.channel == f"user:{who.id}" and draft.type == "notification")
     return [msgspec.json.decode(draft.data) for draft in mine]

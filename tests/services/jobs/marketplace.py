@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from services.database import statements as prepared
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.errors import DomainError
 from services.jobs import bidding
 from services.jobs import posting as jobs
@@ -27,7 +27,7 @@ WEALTH: Final = 10_000 * BUDGET
 
 def person(tx: Connection, name: str, role: Role = "freelancer") -> Person:
     """Somebody with money."""
-    made = joining.join(tx, email=None, password_hash=None, name=name, role=role, opening_balance=WEALTH, now=NOW)
+    made = joining.register(tx, email=None, password_hash=None, name=name, role=role, opening_balance=WEALTH, now=NOW)
     return Person(id=made.id, name=made.name)
 
 
@@ -47,12 +47,12 @@ def bid(tx: Connection, job: Job, freelancer: Person, *, price: int = PRICE, now
     return bidding.place(tx, job_id=job.id, freelancer=freelancer, message="I can", price=price, now=now)
 
 
-def heard(told: Sequence[Draft], channel: str) -> list[tuple[str, dict[str, Any]]]:
+def heard(told: Sequence[PendingEvent], channel: str) -> list[tuple[str, dict[str, Any]]]:
     """The types and data of what a channel is going to hear."""
     return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel == channel]
 
 
-def mail(told: Sequence[Draft], user: Person) -> list[dict[str, Any]]:
+def mail(told: Sequence[PendingEvent], user: Person) -> list[dict[str, Any]]:
     """The notifications somebody is going to get."""
     return [data for kind, data in heard(told, f"user:{user.id}") if kind == "notification"]
 

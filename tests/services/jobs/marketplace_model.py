@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.jobs.lifecycle import Terms
+from services.jobs.lifecycle import Deadlines
 
 QUIET_MS: Final = 1_000
 HIRED: Final = ("assigned", "in_progress", "submitted")
@@ -72,7 +72,7 @@ class Job:
 class Market:
     """All of it. Each act raises Refused before it changes anything, or says in `events` and `letters` what is told."""
 
-    def __init__(self, terms: Terms, now: int) -> None:
+    def __init__(self, terms: Deadlines, now: int) -> None:
         self.terms = terms
         self.now = now
         self.frozen = False

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from services.database.database import Database
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.database.sqlite.writer import Batch
 from services.errors import Conflict, Forbidden, NotFound
 from services.jobs import bidding, bids, hiring
@@ -37,11 +37,11 @@ def test_a_bid_is_pending_counted_and_listed_as_it_was_answered(tx: Connection) 
         "rejectedAt": None,
         "createdAt": "2023-11-14T22:13:20.001Z",
     }
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=olga.id).items == [made]
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items == [made]
     assert jobs.one(tx, job_id=job.id).bid_count == 1
 
 
-def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connection, told: list[Draft]) -> None:
+def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga, title="Fix it", currency="USD")
     bid(tx, job, bob)
@@ -109,13 +109,15 @@ def test_a_freelancer_has_one_open_bid_a_job_and_may_bid_again_after_withdrawing
     bid(tx, other, ann)
     withdraw(tx, first)
     again = bid(tx, job, ann, price=1)
-    assert [(item.id, item.status) for item in bids.page_of_job(tx, job_id=job.id, reader_id=ann.id).items] == [
+    assert [(item.id, item.status) for item in bids.list_for_job(tx, job_id=job.id, reader_id=ann.id).items] == [
         (again.id, "pending"),
         (first.id, "withdrawn"),
     ]
 
 
-def test_a_withdrawn_bid_is_no_longer_counted_and_no_inbox_hears_of_it(tx: Connection, told: list[Draft]) -> None:
+def test_a_withdrawn_bid_is_no_longer_counted_and_no_inbox_hears_of_it(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
     hers = bid(tx, job, ann)
@@ -146,7 +148,7 @@ def test_a_bid_that_is_no_longer_pending_cannot_be_withdrawn(tx: Connection) -> 
     assert jobs.one(tx, job_id=job.id).bid_count == 2
 
 
-def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[Draft]) -> None:
+def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[PendingEvent]) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job, closed = post(tx, olga), post(tx, olga)
     made = bid(tx, job, ann)
@@ -163,9 +165,9 @@ def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[Dra
 
 
 def test_a_job_takes_a_thousand_bids_and_the_hire_tells_everyone_of_them_once(
-    tx: Connection, told: list[Draft]
+    tx: Connection, told: list[PendingEvent]
 ) -> None:
-    olga, *freelancers = people(tx, "Olga", *(f"F{n}" for n in range(bidding.MOST_BIDS + 1)))
+    olga, *freelancers = people(tx, "Olga", *(f"F{n}" for n in range(bidding.MAX_BIDS + 1)))
     job = post(tx, olga)
     made = [bid(tx, job, who) for who in freelancers[:-1]]
     full = refused(Conflict, bid, tx, job, freelancers[-1])
@@ -181,7 +183,7 @@ def test_a_job_takes_a_thousand_bids_and_the_hire_tells_everyone_of_them_once(
 
 
 def test_one_withdrawn_bid_makes_room_for_another(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bidding, "MOST_BIDS", 1)
+    monkeypatch.setattr(bidding, "MAX_BIDS", 1)
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
     hers = bid(tx, job, ann)
@@ -196,7 +198,7 @@ def test_a_job_hired_between_the_look_and_the_bid_takes_it_no_more(tx: Connectio
     hers = bid(tx, job, ann)
     meanwhile(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
     refused(Conflict, bid, tx, job, bob)
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=bob.id).items == []
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=bob.id).items == []
 
 
 def test_a_second_bid_between_the_look_and_the_bid_is_refused_by_the_store(tx: Connection) -> None:
@@ -213,7 +215,7 @@ def test_a_bid_hired_between_the_look_and_its_withdrawal_stays_hired(tx: Connect
     hers = bid(tx, job, ann)
     meanwhile(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
     refused(Conflict, withdraw, tx, hers)
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=ann.id).items[0].status == "hired"
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=ann.id).items[0].status == "hired"
 
 
 def test_a_bid_withdrawn_twice_at_once_is_withdrawn_once(tx: Connection) -> None:
@@ -246,7 +248,7 @@ async def test_nobody_hears_of_a_bid_that_was_taken_back(database: Database, bat
     assert sorted(heard_of) == ["jobs", f"user:{olga.id}"]
 
 
-def _inboxes(told: list[Draft], users: list[Person]) -> dict[Person, list[dict[str, Any]]]:
+def _inboxes(told: list[PendingEvent], users: list[Person]) -> dict[Person, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for draft in told:
         if draft.channel not in found:

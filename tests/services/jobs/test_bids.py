@@ -22,10 +22,10 @@ def test_the_owner_sees_all_bids_a_bidder_their_own_and_others_none(tx: Connecti
     job, other = post(tx, olga), post(tx, olga)
     hers, his = bid(tx, job, ann), bid(tx, job, bob)
     bid(tx, other, ann)
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=olga.id).items == [his, hers]
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=ann.id).items == [hers]
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=bob.id).items == [his]
-    assert bids.page_of_job(tx, job_id=job.id, reader_id=cat.id).items == []
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items == [his, hers]
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=ann.id).items == [hers]
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=bob.id).items == [his]
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=cat.id).items == []
 
 
 def test_a_freelancers_list_has_their_bids_on_all_jobs_whatever_became_of_them(tx: Connection) -> None:
@@ -35,7 +35,7 @@ def test_a_freelancers_list_has_their_bids_on_all_jobs_whatever_became_of_them(t
     hiring.hire(tx, bid_id=mine[0].id, owner_id=olga.id, now=NOW + 1)
     hiring.hire(tx, bid_id=bid(tx, lost, bob).id, owner_id=olga.id, now=NOW + 2)
     bidding.withdraw(tx, bid_id=mine[2].id, freelancer_id=ann.id, now=NOW)
-    listed = bids.page_of_freelancer(tx, freelancer_id=ann.id)
+    listed = bids.list_for_freelancer(tx, freelancer_id=ann.id)
     assert ids(listed) == [made.id for made in reversed(mine)]
     assert [(item.status, item.hired_at, item.rejected_at) for item in listed.items] == [
         ("pending", None, None),
@@ -48,17 +48,17 @@ def test_a_freelancers_list_has_their_bids_on_all_jobs_whatever_became_of_them(t
 def test_bids_on_a_job_that_is_not_there_are_not_found(tx: Connection) -> None:
     (olga,) = people(tx, "Olga")
     with pytest.raises(NotFound):
-        bids.page_of_job(tx, job_id="nobody's", reader_id=olga.id)
+        bids.list_for_job(tx, job_id="nobody's", reader_id=olga.id)
 
 
 def test_pages_follow_one_another_while_bids_arrive(tx: Connection) -> None:
     olga, *freelancers = people(tx, "Olga", *"ABCDEF")
     job = post(tx, olga)
     made = [bid(tx, job, who).id for who in freelancers[:5]]
-    first = bids.page_of_job(tx, job_id=job.id, reader_id=olga.id, limit=2)
+    first = bids.list_for_job(tx, job_id=job.id, reader_id=olga.id, limit=2)
     bid(tx, job, freelancers[5])
-    second = bids.page_of_job(tx, job_id=job.id, reader_id=olga.id, limit=2, after=first.next)
-    third = bids.page_of_job(tx, job_id=job.id, reader_id=olga.id, limit=2, after=second.next)
+    second = bids.list_for_job(tx, job_id=job.id, reader_id=olga.id, limit=2, after=first.next)
+    third = bids.list_for_job(tx, job_id=job.id, reader_id=olga.id, limit=2, after=second.next)
     assert ids(first) + ids(second) + ids(third) == made[::-1]
     assert third.next is None
 
@@ -70,8 +70,8 @@ def test_pages_of_ones_own_bids_follow_one_another(tx: Connection) -> None:
         job = post(tx, olga)
         made.append(bid(tx, job, ann).id)
         bid(tx, job, bob)
-    first = bids.page_of_freelancer(tx, freelancer_id=ann.id, limit=2)
-    second = bids.page_of_freelancer(tx, freelancer_id=ann.id, limit=2, after=first.next)
+    first = bids.list_for_freelancer(tx, freelancer_id=ann.id, limit=2)
+    second = bids.list_for_freelancer(tx, freelancer_id=ann.id, limit=2, after=first.next)
     assert ids(first) + ids(second) == made[::-1]
     assert second.next is None
 
@@ -83,8 +83,8 @@ def test_a_bidders_own_bids_of_a_job_come_by_pages_too(tx: Connection) -> None:
     for _ in range(3):
         made.append(bid(tx, job, ann).id)
         bidding.withdraw(tx, bid_id=made[-1], freelancer_id=ann.id, now=NOW)
-    first = bids.page_of_job(tx, job_id=job.id, reader_id=ann.id, limit=2)
-    second = bids.page_of_job(tx, job_id=job.id, reader_id=ann.id, limit=2, after=first.next)
+    first = bids.list_for_job(tx, job_id=job.id, reader_id=ann.id, limit=2)
+    second = bids.list_for_job(tx, job_id=job.id, reader_id=ann.id, limit=2, after=first.next)
     assert ids(first) + ids(second) == made[::-1]
     assert second.next is None
 
@@ -103,9 +103,9 @@ def test_bids_come_in_the_order_in_which_they_were_made_whatever_the_clock_said(
         bidding.withdraw(tx, bid_id=made[-1], freelancer_id=ann.id, now=NOW)
     assert made == ids_made[::-1]
     for page in (
-        partial(bids.page_of_job, tx, job_id=job.id, reader_id=olga.id, limit=2),
-        partial(bids.page_of_job, tx, job_id=job.id, reader_id=ann.id, limit=2),
-        partial(bids.page_of_freelancer, tx, freelancer_id=ann.id, limit=2),
+        partial(bids.list_for_job, tx, job_id=job.id, reader_id=olga.id, limit=2),
+        partial(bids.list_for_job, tx, job_id=job.id, reader_id=ann.id, limit=2),
+        partial(bids.list_for_freelancer, tx, freelancer_id=ann.id, limit=2),
     ):
         first = page()
         second = page(after=first.next)
@@ -118,6 +118,6 @@ def test_a_mark_of_no_list_is_refused(tx: Connection) -> None:
     job = post(tx, olga)
     for reader in (olga, ann):
         with pytest.raises(InvalidField):
-            bids.page_of_job(tx, job_id=job.id, reader_id=reader.id, after="nonsense")
+            bids.list_for_job(tx, job_id=job.id, reader_id=reader.id, after="nonsense")
     with pytest.raises(InvalidField):
-        bids.page_of_freelancer(tx, freelancer_id=ann.id, after="nonsense")
+        bids.list_for_freelancer(tx, freelancer_id=ann.id, after="nonsense")

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
 from services.jobs import closing, comments
@@ -17,10 +17,10 @@ from tests.services.jobs.job_factory import NOW, gig, letters, person
 
 
 def say(tx: Connection, job: Job, who: Person, words: str = "Hello") -> str:
-    return comments.add(tx, job_id=job.id, author=who, text=words, now=NOW).id
+    return comments.create(tx, job_id=job.id, author=who, text=words, now=NOW).id
 
 
-def told_of(told: list[Draft], comment: str) -> list[str]:
+def told_of(told: list[PendingEvent], comment: str) -> list[str]:
     """Whose inboxes heard of this comment."""
     found = []
     for draft in told:
@@ -30,7 +30,9 @@ def told_of(told: list[Draft], comment: str) -> list[str]:
     return found
 
 
-def test_the_owner_and_earlier_commenters_are_told_once_and_the_author_never(tx: Connection, told: list[Draft]) -> None:
+def test_the_owner_and_earlier_commenters_are_told_once_and_the_author_never(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     g = gig(tx)
     cleo = person(tx, "Cleo", "client")
     assert told_of(told, say(tx, g.job, g.ann)) == [g.owner.id]
@@ -41,7 +43,7 @@ def test_the_owner_and_earlier_commenters_are_told_once_and_the_author_never(tx:
     assert sorted(told_of(told, say(tx, g.job, g.owner))) == sorted([g.ann.id, g.bob.id, cleo.id])
 
 
-def test_what_is_told_is_the_contracts(tx: Connection, told: list[Draft]) -> None:
+def test_what_is_told_is_the_contracts(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     comment = say(tx, g.job, g.ann, "x" * 2_000)
     (letter,) = (one for one in letters(told, g.owner) if one["type"] == "comment")
@@ -54,14 +56,14 @@ def test_what_is_told_is_the_contracts(tx: Connection, told: list[Draft]) -> Non
     assert letter["body"] == f"Ann: {'x' * 199}…"
 
 
-def test_nobody_is_told_when_the_owner_speaks_first(tx: Connection, told: list[Draft]) -> None:
+def test_nobody_is_told_when_the_owner_speaks_first(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     before = len(told)
     say(tx, g.job, g.owner)
     assert told[before:] == []
 
 
-def test_of_ten_thousand_commenters_the_latest_hundred_are_told(tx: Connection, told: list[Draft]) -> None:
+def test_of_ten_thousand_commenters_the_latest_hundred_are_told(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     people = [{"id": new_id(), "name": str(n), "role": "client", "created_at": NOW} for n in range(10_000)]
     tx.execute(insert(users), people)
@@ -73,14 +75,14 @@ def test_of_ten_thousand_commenters_the_latest_hundred_are_told(tx: Connection, 
     ]
     tx.execute(insert(rows), said)
     heard = told_of(told, say(tx, g.job, g.ann))
-    assert sorted(heard) == sorted([g.owner.id, *(str(who["id"]) for who in people[-comments.MOST_TOLD :])])
+    assert sorted(heard) == sorted([g.owner.id, *(str(who["id"]) for who in people[-comments.MAX_NOTIFIED :])])
     assert heard == sorted(heard)
     assert plan(tx, comments._LATEST) == [
         "SEARCH comments USING COVERING INDEX ix_comments_job_id_seq_author_id (job_id=?)"
     ]
 
 
-def test_who_has_said_nothing_in_a_thousand_comments_is_not_told(tx: Connection, told: list[Draft]) -> None:
+def test_who_has_said_nothing_in_a_thousand_comments_is_not_told(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     say(tx, g.job, g.bob)
     row = {"job_id": g.job.id, "author_id": g.ann.id, "text": "Me", "created_at": NOW}
@@ -96,17 +98,17 @@ def test_pages_of_comments_are_newest_first_and_neither_repeat_nor_miss(tx: Conn
     seen: list[str] = []
     after = None
     while True:
-        page = comments.page(tx, job_id=g.job.id, limit=3, after=after)
+        page = comments.list_comments(tx, job_id=g.job.id, limit=3, after=after)
         seen += [comment.id for comment in page.items]
         say(tx, g.job, g.bob, "meanwhile")
         if page.next is None:
             break
         after = page.next
     assert seen == ids[::-1]
-    first = comments.page(tx, job_id=other.job.id).items[0]
+    first = comments.list_comments(tx, job_id=other.job.id).items[0]
     assert (first.job_id, first.author, first.text) == (other.job.id, g.ann, "Hello")
     with pytest.raises(InvalidField):
-        comments.page(tx, job_id=g.job.id, after="x")
+        comments.list_comments(tx, job_id=g.job.id, after="x")
 
 
 def test_comments_come_in_the_order_in_which_they_were_made_whatever_the_clock_said(
@@ -118,8 +120,8 @@ def test_comments_come_in_the_order_in_which_they_were_made_whatever_the_clock_s
     monkeypatch.setattr(comments, "new_id", iter(ids[::-1]).__next__)
     made = [say(tx, g.job, g.ann) for _ in ids]
     assert made == ids[::-1]
-    first = comments.page(tx, job_id=g.job.id, limit=2)
-    second = comments.page(tx, job_id=g.job.id, limit=2, after=first.next)
+    first = comments.list_comments(tx, job_id=g.job.id, limit=2)
+    second = comments.list_comments(tx, job_id=g.job.id, limit=2, after=first.next)
     assert [comment.id for comment in (*first.items, *second.items)] == made[::-1]
     assert second.next is None
 
@@ -131,7 +133,7 @@ def test_jobs_that_are_over_can_be_talked_about_and_deleted_ones_cannot(tx: Conn
     closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
     for job_id in (gone.job.id, "nothing"):
         with pytest.raises(NotFound):
-            comments.add(tx, job_id=job_id, author=gone.ann, text="Hello", now=NOW)
+            comments.create(tx, job_id=job_id, author=gone.ann, text="Hello", now=NOW)
         with pytest.raises(NotFound):
-            comments.page(tx, job_id=job_id)
+            comments.list_comments(tx, job_id=job_id)
     assert tx.execute(text("SELECT count(*) FROM comments")).scalar_one() == 2

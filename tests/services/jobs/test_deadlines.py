@@ -15,17 +15,17 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from services.database.database import Database
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.database.sqlite.writer import Batch
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
 from services.jobs import closing
 from services.jobs import deadlines as due
 from services.jobs.deadlines import RETRY_MS, STEP_ROWS
 from services.jobs.schemas import Job
-from services.jobs.transitions import Moved
-from services.maintenance.tasks import DUE_SECONDS, Keep, all_chores
+from services.jobs.transitions import TransitionResult
+from services.maintenance.tasks import DUE_SECONDS, RetentionPolicy, all_tasks
 from services.notifications import listing as inbox
-from services.scheduling.scheduler import STEPS_IN_A_ROW, Chore, Retention
+from services.scheduling.scheduler import STEPS_IN_A_ROW, PeriodicTask, Scheduler
 from services.schemas import Person
 from services.tables import accounts, jobs
 from services.times import DAY, HOUR
@@ -47,7 +47,9 @@ from tests.services.jobs.job_factory import (
     to,
 )
 
-DUE = next(chore for chore in all_chores(Keep(log_events=0, log_ms=0, inbox_ms=0)) if chore.name == "due jobs")
+DUE = next(
+    chore for chore in all_tasks(RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)) if chore.name == "due jobs"
+)
 LATER = NOW + TERMS.review_ms
 
 
@@ -56,11 +58,11 @@ def status_of(tx: Connection, job: Job) -> str:
 
 
 def found(tx: Connection, /, *, now: int, limit: int = STEP_ROWS) -> Sequence[str]:
-    return due.DueJobs().find(tx, now=now, limit=limit)
+    return due.DeadlineFinder().find_due(tx, now=now, limit=limit)
 
 
-def step(tx: Connection, now: int) -> list[Moved]:
-    return due.settle(tx, found=found(tx, now=now), now=now)
+def step(tx: Connection, now: int) -> list[TransitionResult]:
+    return due.process_due(tx, found=found(tx, now=now), now=now)
 
 
 def told_of(batches: Sequence[Batch], job: Job) -> Counter[str]:
@@ -78,12 +80,12 @@ def told_of(batches: Sequence[Batch], job: Job) -> Counter[str]:
 @asynccontextmanager
 async def chore(
     database: Database, now: Callable[[], int], *, every: float = 0.001
-) -> AsyncIterator[tuple[list[Moved], list[BaseException]]]:
+) -> AsyncIterator[tuple[list[TransitionResult], list[BaseException]]]:
     """The chore at work, looking again at once: what it did, and what went wrong."""
-    done, failed = list[Moved](), list[BaseException]()
-    retention = Retention(
+    done, failed = list[TransitionResult](), list[BaseException]()
+    retention = Scheduler(
         database,
-        [replace(DUE, every=every)],
+        [replace(DUE, interval=every)],
         clock=now,
         on_error=lambda name, error: failed.append(error),
         on_done=lambda name, moved: done.extend(moved),  # type: ignore[arg-type]
@@ -99,12 +101,12 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def test_an_open_job_expires_at_its_time_and_not_before(tx: Connection, told: list[Draft]) -> None:
+def test_an_open_job_expires_at_its_time_and_not_before(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, expires_at=NOW + 10)
     told.clear()
     assert step(tx, NOW + 9) == []
     (moved,) = step(tx, NOW + 10)
-    assert (moved.act, moved.answer.status, moved.before.held) == ("expire", "expired", 5_000)
+    assert (moved.act, moved.answer.status, moved.previous.held) == ("expire", "expired", 5_000)
     ((kind, event),) = events(told)
     keys = [f"job/{g.job.id}", "my-jobs", "stats", "wallet"]
     assert (kind, event["status"], event["invalidates"]) == ("job_refunded", "expired", keys)
@@ -121,7 +123,9 @@ def test_an_open_job_expires_at_its_time_and_not_before(tx: Connection, told: li
     assert told == []
 
 
-def test_a_submitted_job_is_completed_and_paid_when_its_review_is_over(tx: Connection, told: list[Draft]) -> None:
+def test_a_submitted_job_is_completed_and_paid_when_its_review_is_over(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     g = gig(tx, "submitted")
     told.clear()
     assert step(tx, LATER - 1) == []
@@ -140,7 +144,9 @@ def test_no_other_job_is_ever_due(tx: Connection, status: str) -> None:
     assert found(tx, now=NOW + 10_000 * DAY) == []
 
 
-def test_a_job_that_was_moved_between_the_look_and_the_step_stays_as_it_is(tx: Connection, told: list[Draft]) -> None:
+def test_a_job_that_was_moved_between_the_look_and_the_step_stays_as_it_is(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     taken, gone, edited = (gig(tx, expires_at=NOW + 10) for _ in range(3))
     seen = found(tx, now=NOW + 10)
     assert set(seen) == {taken.job.id, gone.job.id, edited.job.id}
@@ -148,7 +154,7 @@ def test_a_job_that_was_moved_between_the_look_and_the_step_stays_as_it_is(tx: C
     closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
     tx.execute(update(jobs).where(jobs.c.id == edited.job.id).values(due_at=NOW + 11))
     told.clear()
-    assert due.settle(tx, found=seen, now=NOW + 10) == []
+    assert due.process_due(tx, found=seen, now=NOW + 10) == []
     assert (told, status_of(tx, edited.job)) == ([], "open")
 
 
@@ -164,7 +170,7 @@ def test_a_step_takes_few_jobs_where_many_people_have_to_be_told_but_always_one(
 
 
 def test_the_hub_looks_often_enough_to_be_on_time() -> None:
-    assert DUE.every == DUE_SECONDS <= 1
+    assert DUE.interval == DUE_SECONDS <= 1
 
 
 async def test_many_that_are_due_wait_neither_for_other_chores_nor_between_their_steps(database: Database) -> None:
@@ -182,8 +188,8 @@ async def test_many_that_are_due_wait_neither_for_other_chores_nor_between_their
         steps.append(DUE.find(tx, now=now, limit=limit))
         return steps[-1]
 
-    beside = Chore("busy", 0, busy, _nothing)
-    retention = Retention(
+    beside = PeriodicTask("busy", 0, busy, _nothing)
+    retention = Scheduler(
         database, [beside, replace(DUE, find=counted)], clock=lambda: LATER, on_error=_fail, pause=3_600
     )
     await retention.start()
@@ -209,8 +215,8 @@ async def test_a_chore_that_never_ends_leaves_the_others_their_turn(database: Da
         turns.append("prompt")
         return []
 
-    chores = [Chore("busy", 0, busy, _nothing), Chore("prompt", 0, prompt, _nothing)]
-    retention = Retention(database, chores, clock=lambda: NOW, on_error=lambda name, error: None, pause=0)
+    chores = [PeriodicTask("busy", 0, busy, _nothing), PeriodicTask("prompt", 0, prompt, _nothing)]
+    retention = Scheduler(database, chores, clock=lambda: NOW, on_error=lambda name, error: None, pause=0)
     await retention.start()
     await until(lambda: turns.count("prompt") >= 3)
     await retention.stop()
@@ -241,7 +247,7 @@ async def test_what_fell_due_while_the_hub_was_down_happens_at_its_start_and_onc
         # Everything is done: a job that falls due now is the first and only one that is found.
         fresh = await third.write(gig, expires_at=NOW + 1)
         await until(lambda: len(done_again) > 0)
-    assert [moved.before.id for moved in done_again] == [fresh.job.id]
+    assert [moved.previous.id for moved in done_again] == [fresh.job.id]
     assert failed == failed_again == []
     await third.read(check_books)
     await third.stop()
@@ -278,7 +284,7 @@ async def test_jobs_that_cannot_be_settled_cost_the_others_nothing_and_are_each_
     # They are all reached in one turn: a failure is no reason to wait for the next.
     async with chore(database, lambda: LATER, every=3_600) as (done, failed):
         await until(lambda: len(done) == 3)
-    assert [moved.before.id for moved in done] == [g.job.id for g in good]
+    assert [moved.previous.id for moved in done] == [g.job.id for g in good]
     assert [type(error) for error in failed] == [InsufficientFunds] * len(bad)
     assert {await database.read(status_of, g.job) for g in bad} == {"open"}
 
@@ -293,27 +299,27 @@ async def test_a_job_that_could_not_be_settled_is_tried_again_an_hour_later(data
         clock += HOUR - 1
         other = await database.write(gig, expires_at=NOW + 2)
         await until(lambda: len(done) == 1)
-        assert done[0].before.id == other.job.id
+        assert done[0].previous.id == other.job.id
         clock += 1
         await until(lambda: len(done) == 2)
-    assert (done[1].before.id, len(failed)) == (g.job.id, 1)
+    assert (done[1].previous.id, len(failed)) == (g.job.id, 1)
 
 
 def test_a_clock_that_is_set_back_puts_no_job_off_for_longer(tx: Connection) -> None:
     g = gig(tx, expires_at=NOW + 1)
-    jobs_due = due.DueJobs()
-    jobs_due.put_off(g.job.id, NOW + 30 * DAY)
-    assert jobs_due.find(tx, now=NOW + 30 * DAY, limit=1) == []
-    assert jobs_due.find(tx, now=NOW + 1, limit=1) == [g.job.id]
+    jobs_due = due.DeadlineFinder()
+    jobs_due.postpone(g.job.id, NOW + 30 * DAY)
+    assert jobs_due.find_due(tx, now=NOW + 30 * DAY, limit=1) == []
+    assert jobs_due.find_due(tx, now=NOW + 1, limit=1) == [g.job.id]
 
 
 def test_no_more_than_so_many_are_remembered_as_put_off(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due, "MOST_PUT_OFF", 2)
     made = [gig(tx, expires_at=NOW + 1).job.id for _ in range(3)]
-    jobs_due = due.DueJobs()
+    jobs_due = due.DeadlineFinder()
     for job_id in made:
-        jobs_due.put_off(job_id, NOW + 1)
-    assert jobs_due.find(tx, now=NOW + RETRY_MS, limit=STEP_ROWS) == [made[0]]
+        jobs_due.postpone(job_id, NOW + 1)
+    assert jobs_due.find_due(tx, now=NOW + RETRY_MS, limit=STEP_ROWS) == [made[0]]
 
 
 async def test_what_the_store_could_not_write_is_no_fault_of_the_job_and_is_tried_again_soon(
@@ -322,15 +328,15 @@ async def test_what_the_store_could_not_write_is_no_fault_of_the_job_and_is_trie
     g = await database.write(gig, expires_at=NOW + 1)
     refusals = [Overloaded(), Overloaded()]
 
-    def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[Moved]:
+    def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[TransitionResult]:
         if refusals:
             raise refusals.pop()
-        return due.settle(tx, found=found, now=now)
+        return due.process_due(tx, found=found, now=now)
 
     done, failed = list[object](), list[BaseException]()
-    retention = Retention(
+    retention = Scheduler(
         database,
-        [replace(DUE, every=0.001, remove=settle)],
+        [replace(DUE, interval=0.001, process=settle)],
         clock=lambda: LATER,
         on_error=lambda name, error: failed.append(error),
         on_done=lambda name, moved: done.append(moved),
@@ -346,8 +352,13 @@ async def race(together: Together, units: list[partial[Any]], seed: int) -> list
     """Run them at once in an order of the seed's; those that moved the job, the others refused as they should be."""
     random.Random(seed).shuffle(units)
     results = await together(*units)
-    assert all(isinstance(one, Moved | list | Conflict | GigNotOpen | NotFound) for one in results), results
-    return [moved for one in results for moved in (one if isinstance(one, list) else [one]) if isinstance(moved, Moved)]
+    assert all(isinstance(one, TransitionResult | list | Conflict | GigNotOpen | NotFound) for one in results), results
+    return [
+        moved
+        for one in results
+        for moved in (one if isinstance(one, list) else [one])
+        if isinstance(moved, TransitionResult)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -417,10 +428,10 @@ async def test_nobody_is_told_of_what_was_rolled_back(
 
     failed, done = await together(complete_and_fail, partial(to, job=good.job, who=good.owner, target="completed"))
     assert isinstance(failed, RuntimeError)
-    assert isinstance(done, Moved)
+    assert isinstance(done, TransitionResult)
     assert told_of(batches, bad.job) == {}
     assert told_of(batches, good.job) == {"job_completed": 2, "payment_released": 1}
     assert await database.read(status_of, bad.job) == "submitted"
     assert await database.read(balances, bad.owner, bad.ann) == [(FUNDS - 4_000, 4_000), (0, 0)]
-    assert [one.type for one in (await database.read(inbox.page, user_id=bad.ann.id)).items] == ["hired"]
+    assert [one.type for one in (await database.read(inbox.list_page, user_id=bad.ann.id)).items] == ["hired"]
     await database.read(check_books)

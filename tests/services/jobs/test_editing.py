@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.errors import Conflict, Forbidden, InsufficientFunds, InvalidField, NotFound
 from services.jobs import bidding, editing
 from services.jobs import events as job_events
 from services.jobs import posting as jobs
-from services.jobs.editing import Edit
+from services.jobs.editing import JobEdit
 from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import jobs as rows
 from services.tables import transfers
-from services.times import DAY, SECOND, render
+from services.times import DAY, SECOND, to_rfc3339
 from tests.services.jobs.job_factory import (
     FUNDS,
     NOW,
@@ -33,7 +33,7 @@ from tests.services.jobs.marketplace import meanwhile
 
 
 def change(tx: Connection, job: Job, who: Person, now: int = NOW, **changes: Any) -> Job:
-    return editing.edit(tx, job_id=job.id, owner_id=who.id, edit=Edit(**changes), now=now)
+    return editing.edit(tx, job_id=job.id, owner_id=who.id, edit=JobEdit(**changes), now=now)
 
 
 def kinds(tx: Connection) -> list[tuple[str, int]]:
@@ -43,7 +43,7 @@ def kinds(tx: Connection) -> list[tuple[str, int]]:
 def test_a_job_is_posted_with_its_expiry_and_may_be_had_at_once(tx: Connection) -> None:
     owner = person(tx, "Olga", "client", FUNDS)
     job = post(tx, owner, expires_at=NOW + 1, instant_accept=True)
-    assert (job.expires_at, job.instant_accept) == (render(NOW + 1), True)
+    assert (job.expires_at, job.instant_accept) == (to_rfc3339(NOW + 1), True)
     assert tx.execute(select(rows.c.due_at)).scalar_one() == NOW + 1
     plain = post(tx, owner)
     assert (plain.expires_at, plain.instant_accept) == (None, False)
@@ -61,7 +61,7 @@ def test_a_job_cannot_be_over_before_it_begins(tx: Connection, expires_at: int) 
     assert balances(tx, owner) == [(FUNDS - 5_000, 5_000)]
 
 
-def test_an_edit_changes_what_it_names_and_nothing_else(tx: Connection, told: list[Draft]) -> None:
+def test_an_edit_changes_what_it_names_and_nothing_else(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, category="web", skills=["a", "b"], expires_at=NOW + 9)
     told.clear()
     edited = change(tx, g.job, g.owner, NOW + 2_000, title="Mend it", skills=["b", "b", "c"])
@@ -69,7 +69,7 @@ def test_an_edit_changes_what_it_names_and_nothing_else(tx: Connection, told: li
         "title": "Mend it",
         "skills": ["b", "c"],
         "bid_count": 2,
-        "updated_at": render(NOW + 2_000),
+        "updated_at": to_rfc3339(NOW + 2_000),
     }
     assert {name: getattr(edited, name) for name in Job.__struct_fields__} == expected
     assert edited == jobs.one(tx, job_id=g.job.id)
@@ -96,7 +96,9 @@ def test_the_hold_follows_the_budget(tx: Connection, budget: int, moved: tuple[s
     check_books(tx)
 
 
-def test_a_budget_that_the_wallet_cannot_hold_is_refused_and_moves_nothing(tx: Connection, told: list[Draft]) -> None:
+def test_a_budget_that_the_wallet_cannot_hold_is_refused_and_moves_nothing(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     g = gig(tx)
     told.clear()
     with pytest.raises(InsufficientFunds) as refused:
@@ -107,7 +109,7 @@ def test_a_budget_that_the_wallet_cannot_hold_is_refused_and_moves_nothing(tx: C
     check_books(tx)
 
 
-def test_an_edit_of_nothing_tells_nobody(tx: Connection, told: list[Draft]) -> None:
+def test_an_edit_of_nothing_tells_nobody(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     told.clear()
     assert change(tx, g.job, g.owner, NOW + DAY).bid_count == 2
@@ -115,7 +117,7 @@ def test_an_edit_of_nothing_tells_nobody(tx: Connection, told: list[Draft]) -> N
 
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "submitted", "completed"])
-def test_only_an_open_job_can_be_changed(tx: Connection, told: list[Draft], status: str) -> None:
+def test_only_an_open_job_can_be_changed(tx: Connection, told: list[PendingEvent], status: str) -> None:
     g = gig(tx, status)
     told.clear()
     for changes in ({"title": "Other"}, {}, {"budget": 1}):
@@ -156,10 +158,12 @@ def test_only_its_owner_can_change_a_job_and_an_unknown_one_is_not_found(tx: Con
     with pytest.raises(Forbidden):
         change(tx, g.job, g.ann, title="Mine")
     with pytest.raises(NotFound):
-        editing.edit(tx, job_id="nothing", owner_id=g.owner.id, edit=Edit(title="T"), now=NOW)
+        editing.edit(tx, job_id="nothing", owner_id=g.owner.id, edit=JobEdit(title="T"), now=NOW)
 
 
-def test_many_edits_of_a_job_are_told_once_a_second_and_the_last_one_always(tx: Connection, told: list[Draft]) -> None:
+def test_many_edits_of_a_job_are_told_once_a_second_and_the_last_one_always(
+    tx: Connection, told: list[PendingEvent]
+) -> None:
     owner = person(tx, "Olga", "client", FUNDS)
     job = post(tx, owner)
     told.clear()
@@ -167,7 +171,7 @@ def test_many_edits_of_a_job_are_told_once_a_second_and_the_last_one_always(tx: 
         change(tx, job, owner, NOW + n, title=f"T{n}")
     bidding.place(tx, job_id=job.id, freelancer=person(tx), message="Me", price=1, now=NOW + 5)
     assert [event["title"] for _, event in events(told)] == ["T0"]
-    assert job_events.due(tx, now=NOW + SECOND - 1, limit=9) == []
-    found = job_events.due(tx, now=NOW + SECOND, limit=9)
-    job_events.tell(tx, found=found, now=NOW + SECOND)
+    assert job_events.find_unpublished(tx, now=NOW + SECOND - 1, limit=9) == []
+    found = job_events.find_unpublished(tx, now=NOW + SECOND, limit=9)
+    job_events.publish_pending(tx, found=found, now=NOW + SECOND)
     assert [(event["title"], event["bidCount"]) for _, event in events(told)][1:] == [("T4", 1)]

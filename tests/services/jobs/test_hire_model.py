@@ -112,7 +112,7 @@ class Market(RuleBasedStateMachine):
             with self.tx.begin():
                 outbox.begin(self.tx)
                 answer = unit(self.tx, now=self.now, **arguments)
-                events = outbox.seal(self.tx)
+                events = outbox.assign_positions(self.tx)
         except DomainError as error:
             return error.code, []
         names = {f"user:{person.id}": name for name, person in self.people.items()}
@@ -204,10 +204,10 @@ class Market(RuleBasedStateMachine):
     @rule()
     def tell_what_is_due(self) -> None:
         with self.tx.begin():
-            found = job_events.due(self.tx, now=self.now, limit=100)
+            found = job_events.find_unpublished(self.tx, now=self.now, limit=100)
         due = [job for job in self.jobs if job.untold and job.told + SECOND <= self.now]
         assert sorted(found) == sorted(job.id for job in due)
-        _, told = self.do(job_events.tell, found=found)
+        _, told = self.do(job_events.publish_pending, found=found)
         assert told == _all(*(one for job in due for one in self.bids_changed(job)))
 
     @rule()
@@ -226,8 +226,8 @@ class Market(RuleBasedStateMachine):
         """Who sees which bids."""
         job, reader = self.jobs[place % len(self.jobs)], self.people[who].id
         with self.tx.begin():
-            page = bids.page_of_job(self.tx, job_id=job.id, reader_id=reader)
-            own = bids.page_of_freelancer(self.tx, freelancer_id=reader, limit=100)
+            page = bids.list_for_job(self.tx, job_id=job.id, reader_id=reader)
+            own = bids.list_for_freelancer(self.tx, freelancer_id=reader, limit=100)
         visible = [bid for bid in reversed(job.bids) if who in (job.owner, bid.who)]
         assert [(item.id, item.status) for item in page.items] == [(bid.id, bid.status) for bid in visible][:20]
         assert [item.id for item in own.items] == [bid.id for bid in reversed(self.bids) if bid.who == who]

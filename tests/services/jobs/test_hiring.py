@@ -9,12 +9,12 @@ from sqlalchemy import Connection, func, select, text
 
 from realtime.event import Event
 from services.database.database import Database
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.database.sqlite.writer import Batch
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
 from services.jobs import bidding, bids, editing, hiring
 from services.jobs import posting as jobs
-from services.jobs.editing import Edit
+from services.jobs.editing import JobEdit
 from services.jobs.schemas import Bid, Job
 from services.payments import wallet
 from services.schemas import Person
@@ -26,13 +26,13 @@ AT = NOW + 61_234
 STAMP = "2023-11-14T22:14:21.234Z"
 
 
-def hire(tx: Connection, made: Bid, owner: Person, now: int = AT) -> hiring.Hire:
+def hire(tx: Connection, made: Bid, owner: Person, now: int = AT) -> hiring.HireResult:
     return hiring.hire(tx, bid_id=made.id, owner_id=owner.id, now=now)
 
 
 def statuses(tx: Connection, job: Job, owner: Person) -> dict[str, str]:
     """Bid by bid, the newest first."""
-    return {item.id: item.status for item in bids.page_of_job(tx, job_id=job.id, reader_id=owner.id).items}
+    return {item.id: item.status for item in bids.list_for_job(tx, job_id=job.id, reader_id=owner.id).items}
 
 
 def scene(tx: Connection) -> tuple[Person, Job, list[Bid]]:
@@ -64,7 +64,7 @@ def test_job_winner_and_losers_change_together(tx: Connection) -> None:
     shown = jobs.one(tx, job_id=job.id)
     assert (shown.status, shown.hired_bid_id, shown.hired_at, shown.updated_at) == ("assigned", hers.id, STAMP, STAMP)
     assert shown.bid_count == 3
-    listed = bids.page_of_job(tx, job_id=job.id, reader_id=olga.id).items
+    listed = bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items
     assert [(item.id, item.status, item.hired_at, item.rejected_at) for item in listed] == [
         (cats.id, "rejected", None, STAMP),
         (his.id, "rejected", None, STAMP),
@@ -81,7 +81,7 @@ def test_other_jobs_and_their_bids_stay_as_they_are(tx: Connection) -> None:
     assert jobs.one(tx, job_id=other.id).status == "open"
 
 
-def test_the_winner_gets_the_published_notification(tx: Connection, told: list[Draft]) -> None:
+def test_the_winner_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
     olga, job, (hers, *_) = scene(tx)
     hire(tx, hers, olga)
     (event,) = mail(told, hers.freelancer)
@@ -118,7 +118,7 @@ def test_the_winner_gets_the_published_notification(tx: Connection, told: list[D
     }
 
 
-def test_each_loser_gets_the_published_notification_once(tx: Connection, told: list[Draft]) -> None:
+def test_each_loser_gets_the_published_notification_once(tx: Connection, told: list[PendingEvent]) -> None:
     olga, job, (hers, his, cats) = scene(tx)
     hire(tx, hers, olga)
     for loser in (his.freelancer, cats.freelancer):
@@ -138,7 +138,7 @@ def test_each_loser_gets_the_published_notification_once(tx: Connection, told: l
         }
 
 
-def test_everybody_hears_of_a_hire_once_and_the_owners_inbox_nothing(tx: Connection, told: list[Draft]) -> None:
+def test_everybody_hears_of_a_hire_once_and_the_owners_inbox_nothing(tx: Connection, told: list[PendingEvent]) -> None:
     olga, job, (hers, *_) = scene(tx)
     before = len(told)
     hire(tx, hers, olga)
@@ -152,7 +152,7 @@ def test_everybody_hears_of_a_hire_once_and_the_owners_inbox_nothing(tx: Connect
     assert mail(told[before:], olga) == []
 
 
-def test_who_had_withdrawn_hears_nothing_and_who_bid_again_hears_once(tx: Connection, told: list[Draft]) -> None:
+def test_who_had_withdrawn_hears_nothing_and_who_bid_again_hears_once(tx: Connection, told: list[PendingEvent]) -> None:
     olga, job, (hers, his, cats) = scene(tx)
     for gone in (his, cats):
         bidding.withdraw(tx, bid_id=gone.id, freelancer_id=gone.freelancer.id, now=NOW)
@@ -168,7 +168,7 @@ def test_who_had_withdrawn_hears_nothing_and_who_bid_again_hears_once(tx: Connec
     assert [event["type"] for event in mail(told, cats.freelancer)] == ["bid_rejected"]
 
 
-def test_the_only_bidder_can_be_hired(tx: Connection, told: list[Draft]) -> None:
+def test_the_only_bidder_can_be_hired(tx: Connection, told: list[PendingEvent]) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     hers = bid(tx, post(tx, olga), ann)
     assert hire(tx, hers, olga).rejected == 0
@@ -239,7 +239,7 @@ def test_a_bid_that_was_withdrawn_is_not_pending(tx: Connection) -> None:
     assert error.details == {"currentStatus": "withdrawn"}
 
 
-def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[Draft]) -> None:
+def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[PendingEvent]) -> None:
     olga, _, (hers, his, cats) = scene(tx)
     bidding.withdraw(tx, bid_id=cats.id, freelancer_id=cats.freelancer.id, now=NOW)
     changes = select(func.total_changes())
@@ -269,13 +269,13 @@ def test_a_budget_changed_between_the_look_and_the_hire_is_a_conflict_and_moves_
     tx: Connection, budget: int
 ) -> None:
     olga, job, (hers, *_) = scene(tx)
-    edit = partial(editing.edit, tx, job_id=job.id, owner_id=olga.id, edit=Edit(budget=budget), now=NOW)
+    edit = partial(editing.edit, tx, job_id=job.id, owner_id=olga.id, edit=JobEdit(budget=budget), now=NOW)
     meanwhile(tx, "UPDATE jobs", edit)
     assert refused(Conflict, hire, tx, hers, olga).details == {"currentStatus": "open"}
-    assert wallet.one(tx, user_id=olga.id, currency="USD").held == budget
+    assert wallet.get_wallet(tx, user_id=olga.id, currency="USD").held == budget
     check_books(tx)
     hire(tx, hers, olga)
-    assert wallet.one(tx, user_id=olga.id, currency="USD").held == hers.price
+    assert wallet.get_wallet(tx, user_id=olga.id, currency="USD").held == hers.price
     check_books(tx)
 
 
@@ -296,7 +296,7 @@ def test_a_hired_bid_that_its_job_does_not_know_of_keeps_others_from_being_hired
     assert refused(GigNotOpen, hire, tx, hers, olga).details == {"currentStatus": "assigned", "hiredBidId": None}
 
 
-def test_inboxes_are_taken_in_the_order_of_their_users_whoever_wins(tx: Connection, told: list[Draft]) -> None:
+def test_inboxes_are_taken_in_the_order_of_their_users_whoever_wins(tx: Connection, told: list[PendingEvent]) -> None:
     olga, _, made = scene(tx)
     before = len(told)
     hire(tx, made[-1], olga)

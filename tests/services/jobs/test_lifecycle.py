@@ -8,17 +8,17 @@ import pytest
 
 from services.errors import Conflict, DomainError, GigNotOpen
 from services.jobs import lifecycle as life
-from services.jobs.lifecycle import MOVES, Move, Party, Standing, Status, Terms
+from services.jobs.lifecycle import TRANSITIONS, Actor, Deadlines, JobState, Status, Transition
 from services.jobs.schemas import JobStatus
 from services.schemas import Person
 
 NOW = 1_000_000
-TERMS = Terms(review_ms=7, delivery_ms=100)
+TERMS = Deadlines(review_ms=7, delivery_ms=100)
 README = Path(__file__).parents[3] / "README.md"
 
 STATUSES: tuple[Status, ...] = (*get_args(JobStatus), "deleted")
 TARGETS: tuple[JobStatus, ...] = get_args(JobStatus)
-WHO: tuple[Party | None, ...] = ("owner", "hired freelancer", "freelancer", None)
+WHO: tuple[Actor | None, ...] = ("owner", "hired freelancer", "freelancer", None)
 
 # The contract's table once more, by hand and by letter: from, to, who. What takes time has its conditions below.
 ALLOWED = {
@@ -38,8 +38,8 @@ ALLOWED_LATE = ("in_progress", "cancelled", "owner")
 
 def job(
     status: Status, *, instant: bool = False, accepted_at: int | None = None, due_at: int | None = None
-) -> Standing:
-    return Standing(
+) -> JobState:
+    return JobState(
         id="j",
         title="T",
         budget=5,
@@ -55,9 +55,9 @@ def job(
     )
 
 
-def outcome(standing: Standing, target: JobStatus, by: Party | None) -> Move | DomainError:
+def outcome(standing: JobState, target: JobStatus, by: Actor | None) -> Transition | DomainError:
     try:
-        return life.asked(standing, target=target, by=by, terms=TERMS, now=NOW)
+        return life.requested_transition(standing, target=target, by=by, terms=TERMS, now=NOW)
     except DomainError as error:
         return error
 
@@ -66,12 +66,12 @@ def outcome(standing: Standing, target: JobStatus, by: Party | None) -> Move | D
 @pytest.mark.parametrize("instant", [False, True])
 @pytest.mark.parametrize(("status", "target", "by"), list(product(STATUSES, TARGETS, WHO)))
 def test_each_party_can_do_what_the_table_says_and_nothing_else(
-    status: Status, target: JobStatus, by: Party | None, instant: bool, late: bool
+    status: Status, target: JobStatus, by: Actor | None, instant: bool, late: bool
 ) -> None:
     accepted_at = NOW - TERMS.delivery_ms + (0 if late else 1)
     found, asked = outcome(job(status, instant=instant, accepted_at=accepted_at), target, by), (status, target, by)
     if asked in ALLOWED or (instant and asked == ALLOWED_AT_ONCE) or (late and asked == ALLOWED_LATE):
-        assert isinstance(found, Move)
+        assert isinstance(found, Transition)
         assert (found.source, found.target, found.by) == asked
     elif instant and by == "freelancer" and target == "in_progress":
         assert isinstance(found, GigNotOpen)
@@ -84,27 +84,27 @@ def test_each_party_can_do_what_the_table_says_and_nothing_else(
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_hub_ends_what_is_open_or_submitted_when_it_is_due_and_not_before(status: Status) -> None:
     acts = {"open": "expire", "submitted": "complete"}
-    assert life.due(job(status, due_at=None), now=NOW) is None
-    assert life.due(job(status, due_at=NOW + 1), now=NOW) is None
-    found = life.due(job(status, due_at=NOW), now=NOW)
+    assert life.due_transition(job(status, due_at=None), now=NOW) is None
+    assert life.due_transition(job(status, due_at=NOW + 1), now=NOW) is None
+    found = life.due_transition(job(status, due_at=NOW), now=NOW)
     assert (found.act if found else None) == acts.get(status)
 
 
 def test_an_owner_is_the_owner_whatever_their_role_and_a_hired_freelancer_is_theirs() -> None:
-    assert life.party(job("open"), user_id="o", role="freelancer") == "owner"
-    assert life.party(job("open"), user_id="f", role="client") == "hired freelancer"
-    assert life.party(job("open"), user_id="x", role="freelancer") == "freelancer"
-    assert life.party(job("open"), user_id="x", role="client") is None
-    assert life.party(job("open"), user_id="x", role="admin") is None
+    assert life.actor_of(job("open"), user_id="o", role="freelancer") == "owner"
+    assert life.actor_of(job("open"), user_id="f", role="client") == "hired freelancer"
+    assert life.actor_of(job("open"), user_id="x", role="freelancer") == "freelancer"
+    assert life.actor_of(job("open"), user_id="x", role="client") is None
+    assert life.actor_of(job("open"), user_id="x", role="admin") is None
 
 
 def test_no_two_moves_answer_the_same_question() -> None:
-    assert len({(move.source, move.target, move.by) for move in MOVES}) == len(MOVES)
+    assert len({(move.source, move.target, move.by) for move in TRANSITIONS}) == len(TRANSITIONS)
 
 
 # The README
 
-NEEDS: dict[life.Need | None, str] = {
+NEEDS: dict[life.Precondition | None, str] = {
     None: "",
     "instant accept": ", the first who asks, where the job has `instantAccept`",
     "delivery over": ", `HUB_DELIVERY_DAYS` after acceptance",
@@ -116,7 +116,7 @@ NEEDS: dict[life.Need | None, str] = {
 def rows() -> list[str]:
     """The table of moves, in Markdown."""
     made = ["| from → to | by | what else happens |", "|---|---|---|"]
-    for move in MOVES:
+    for move in TRANSITIONS:
         source = "–" if move.source is None else f"`{move.source}`"
         how = ", by the hire" if move.act == "hire" else NEEDS[move.need]
         made.append(f"| {source} → `{move.target}` | {move.by}{how} | {move.what} |")

@@ -20,9 +20,9 @@ from services.errors import InvalidField
 from services.jobs import editing
 from services.jobs import listing as job_lists
 from services.jobs import search_query as job_search
-from services.jobs.editing import Edit
+from services.jobs.editing import JobEdit
 from services.jobs.schemas import Job
-from services.jobs.search_query import Wanted
+from services.jobs.search_query import JobFilter
 from services.schemas import Person
 from services.tables import skills as skill_rows
 from services.tables.job_search import BUDGET
@@ -36,22 +36,22 @@ STATES = ("open", "open", "cancelled", "expired", "deleted")
 
 
 def found(tx: Connection, **wanted: Any) -> list[str]:
-    return [job.title for job in job_lists.page(tx, wanted=Wanted(**wanted), limit=100).items]
+    return [job.title for job in job_lists.list_jobs(tx, wanted=JobFilter(**wanted), limit=100).items]
 
 
-def ids(tx: Connection, wanted: Wanted, limit: int) -> list[str]:
+def ids(tx: Connection, wanted: JobFilter, limit: int) -> list[str]:
     """All jobs of a list, read page by page."""
     seen: list[str] = []
     after = None
     while True:
-        page = job_lists.page(tx, wanted=wanted, limit=limit, after=after)
+        page = job_lists.list_jobs(tx, wanted=wanted, limit=limit, after=after)
         seen += [job.id for job in page.items]
         if page.next is None:
             return seen
         after = page.next
 
 
-def fits(job: Job, status: str, wanted: Wanted) -> bool:
+def fits(job: Job, status: str, wanted: JobFilter) -> bool:
     """What a list promises, said the slow way."""
     words = f"{job.title} {job.description} {' '.join(job.skills)}".lower()
     return (
@@ -91,7 +91,7 @@ def test_every_combination_of_filters_finds_exactly_what_fits_newest_first(tx: C
     }
     hits = 0
     for values in itertools.product(*choices.values()):
-        wanted = Wanted(**dict(zip(choices, values, strict=True)))
+        wanted = JobFilter(**dict(zip(choices, values, strict=True)))
         expected = [job.id for job, status in reversed(posted) if fits(job, status, wanted)]
         assert ids(tx, wanted, 100) == expected, wanted
         hits += bool(expected)
@@ -132,7 +132,7 @@ def test_pages_neither_repeat_nor_miss_when_jobs_come_and_go_meanwhile(tx: Conne
     seen: list[str] = []
     after = None
     for turn in range(40):
-        page = job_lists.page(tx, wanted=Wanted(status="open", text="logo"), limit=4, after=after)
+        page = job_lists.list_jobs(tx, wanted=JobFilter(status="open", text="logo"), limit=4, after=after)
         seen += [job.id for job in page.items]
         if page.next is None:
             break
@@ -159,7 +159,7 @@ def test_a_list_of_everything_is_a_list_of_all_but_deleted_jobs(tx: Connection) 
 def test_a_mark_that_is_none_is_refused(tx: Connection) -> None:
     for after in ("x", "LTE", "MS41", "é", "MDE5YS0", "M" * 65):
         with pytest.raises(InvalidField):
-            job_lists.page(tx, after=after)
+            job_lists.list_jobs(tx, after=after)
 
 
 # Words
@@ -201,7 +201,7 @@ def test_anything_can_be_typed(tx: Connection, typed: str, hits: bool) -> None:
 @given(typed=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_nothing_typed_is_ever_an_error_of_fts5(template: Path, typed: str) -> None:
     with closing(sqlite3.connect(template)) as connection:
-        engine_expression = job_search.in_words(_NoTerms(), typed)  # type: ignore[arg-type]  # answers one query
+        engine_expression = job_search.words_expression(_NoTerms(), typed)  # type: ignore[arg-type]  # answers one query
         if engine_expression is not None:
             connection.execute("SELECT rowid FROM job_index WHERE job_index MATCH ?", (engine_expression,)).fetchall()
 
@@ -258,13 +258,13 @@ def test_what_is_written_is_found_however_its_accents_were_typed(
     written, typed = unicodedata.normalize(stored, typed), unicodedata.normalize(asked, typed)
     job = post(tx, owner, title=written, description=written, category=written, skills=[written])
     edited = post(tx, owner, title="Plain", description="Plain", category="Plain", skills=["Plain"])
-    said = Edit(title=written, description=written, category=written, skills=[written])
+    said = JobEdit(title=written, description=written, category=written, skills=[written])
     editing.edit(tx, job_id=edited.id, owner_id=owner.id, edit=said, now=NOW)
     expected = [edited.id, job.id]
     first, *_ = typed.split()
     for wanted in (
-        *(Wanted(text=typed), Wanted(text=first), Wanted(text=typed.lower())),
-        *(Wanted(category=typed), Wanted(skills=[typed]), Wanted(skills=[typed.lower()])),
+        *(JobFilter(text=typed), JobFilter(text=first), JobFilter(text=typed.lower())),
+        *(JobFilter(category=typed), JobFilter(skills=[typed]), JobFilter(skills=[typed.lower()])),
     ):
         assert ids(tx, wanted, 100) == expected, wanted
     assert found(tx, text="plain") == []
@@ -294,7 +294,7 @@ def test_what_is_longer_in_its_usual_spelling_than_may_be_is_refused(
     with pytest.raises(InvalidField) as posting:
         post(tx, owner, **about)
     with pytest.raises(InvalidField) as changing:
-        editing.edit(tx, job_id=job.id, owner_id=owner.id, edit=Edit(**about), now=NOW)
+        editing.edit(tx, job_id=job.id, owner_id=owner.id, edit=JobEdit(**about), now=NOW)
     for refused in (posting, changing):
         assert refused.value.details == {"pointer": pointer, "reason": "length"}
     assert found(tx) == ["Fix it"]
@@ -404,11 +404,11 @@ def test_the_counts_of_skills_are_what_the_jobs_say(tx: Connection) -> None:
 
 def test_no_list_reads_a_table_from_one_end_to_the_other_or_sorts(tx: Connection) -> None:
     owner = person(tx)
-    wanted = Wanted(
+    wanted = JobFilter(
         status="open", category="A", owner_id=owner.id, skills=["b"], min_budget=5, max_budget=500, text="some word"
     )
-    for narrowed in (Wanted(), Wanted(status="open"), Wanted(min_budget=7), Wanted(text="des"), wanted):
-        expression = job_search.expression(tx, narrowed)
+    for narrowed in (JobFilter(), JobFilter(status="open"), JobFilter(min_budget=7), JobFilter(text="des"), wanted):
+        expression = job_search.build_expression(tx, narrowed)
         steps = plan(tx, job_lists._PAGE, expression=expression, below=10**6, most=21)
         # FTS5 itself looks the words up (M), from the mark (<) downwards (192): no step sorts what was found.
         assert steps[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", steps

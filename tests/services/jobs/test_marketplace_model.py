@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import select, text
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.errors import DomainError
@@ -23,12 +23,12 @@ from services.jobs import deadlines as due
 from services.jobs import events as job_events
 from services.jobs import posting as jobs
 from services.jobs import status_change as moving
-from services.jobs.editing import Edit
-from services.jobs.lifecycle import Terms
+from services.jobs.editing import JobEdit
+from services.jobs.lifecycle import Deadlines
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import reconciliation as books
 from services.payments import wallet
-from services.payments.reconciliation import Look
+from services.payments.reconciliation import ReconciliationRun
 from services.schemas import Person
 from services.tables import accounts, notifications
 from services.tables import bids as bid_rows
@@ -80,8 +80,8 @@ class Marketplace(RuleBasedStateMachine):
         self.engine = sqlite.writer_engine(store)
         self.tx = self.engine.connect()
         # Nothing here is about a power cut.
-        sqlite.raw(self.tx).execute("PRAGMA synchronous=OFF")
-        self.drafts: list[outbox.Draft] = []
+        sqlite.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
+        self.drafts: list[outbox.PendingEvent] = []
 
     def teardown(self) -> None:
         # What went wrong in the last act is to be told, and not what came of it.
@@ -92,7 +92,7 @@ class Marketplace(RuleBasedStateMachine):
 
     @initialize(review=st.sampled_from([7 * DAY, 7 * DAY, 0]))
     def begin(self, review: int) -> None:
-        self.market = Market(Terms(review_ms=review, delivery_ms=30 * DAY), BEGINNING)
+        self.market = Market(Deadlines(review_ms=review, delivery_ms=30 * DAY), BEGINNING)
         with self.tx.begin():
             outbox.begin(self.tx)
             for role in ("client", "client", *["freelancer"] * 4):
@@ -119,7 +119,7 @@ class Marketplace(RuleBasedStateMachine):
             else:
                 outcome = None
                 self.drafts = list(self.tx.info["outbox"].drafts)
-                outbox.seal(self.tx)
+                outbox.assign_positions(self.tx)
         if refused is not None:
             self.seen[refused.code] += 1
         assert outcome == (refused and (refused.code, refused.details)), unit.__name__
@@ -194,7 +194,7 @@ class Marketplace(RuleBasedStateMachine):
     # Money
 
     def pay_in(self, user: User, amount: int, payment: str) -> None:
-        asked = {"user": Ref("/userId", user.id), "amount": amount, "payment_id": payment, "currency": "USD"}
+        asked = {"user": UserRef("/userId", user.id), "amount": amount, "payment_id": payment, "currency": "USD"}
         self.do(lambda: self.market.deposit(user, amount, payment), banking.deposit, **asked)
         self.compare_told()
 
@@ -213,14 +213,14 @@ class Marketplace(RuleBasedStateMachine):
 
     def freeze(self) -> None:
         with self.tx.begin():
-            books.settle(self.tx, began=0, faults=["a test"], now=self.market.now)
+            books.record_result(self.tx, began=0, faults=["a test"], now=self.market.now)
         self.market.frozen = True
         self.frozen_for = 8
 
     def let_go(self) -> None:
         self.market.now += 1
         with self.tx.begin():
-            books.settle(self.tx, began=self.market.now, faults=[], now=self.market.now)
+            books.record_result(self.tx, began=self.market.now, faults=[], now=self.market.now)
         self.market.frozen = False
 
     # Jobs and bids
@@ -246,7 +246,7 @@ class Marketplace(RuleBasedStateMachine):
         self.edit_by(job, job.owner, budget)
 
     def edit_by(self, job: Job, user: User, budget: int | None) -> None:
-        change = Edit(title="U") if budget is None else Edit(budget=budget)
+        change = JobEdit(title="U") if budget is None else JobEdit(budget=budget)
         asked = {"job_id": job.id, "owner_id": user.id, "edit": change}
         self.do(lambda: self.market.edit(job, user, budget), editing.edit, **asked)
 
@@ -330,7 +330,7 @@ class Marketplace(RuleBasedStateMachine):
     def bring(self, job: Job, user: User, target: str) -> None:
         _, made = self.do(
             lambda: self.market.move(job, user, target),
-            moving.move,
+            moving.change_status,
             job_id=job.id,
             user=self.person(user),
             role=user.role,
@@ -351,23 +351,23 @@ class Marketplace(RuleBasedStateMachine):
 
     def see_to_what_is_due(self) -> None:
         with self.tx.begin():
-            found = due.DueJobs().find(self.tx, now=self.market.now, limit=1_000)
+            found = due.DeadlineFinder().find_due(self.tx, now=self.market.now, limit=1_000)
         waiting = {job.id: job for job in self.market.due()}
         assert set(found) == set(waiting)
         for job_id in found:
-            self.do(partial(self.market.settle, waiting[job_id]), due.settle, found=[job_id])
+            self.do(partial(self.market.settle, waiting[job_id]), due.process_due, found=[job_id])
             self.compare_told()
         # What is not due, whoever found it, stays as it is.
         early = [job.id for job in self.market.jobs if job.id not in waiting and not self.market.frozen]
-        self.do(lambda: None, due.settle, found=early)
+        self.do(lambda: None, due.process_due, found=early)
 
     def tell_late(self) -> None:
         with self.tx.begin():
-            found = job_events.due(self.tx, now=self.market.now, limit=1_000)
+            found = job_events.find_unpublished(self.tx, now=self.market.now, limit=1_000)
         waiting = {job.id: job for job in self.market.untold()}
         assert set(found) == set(waiting)
         for job_id in found:
-            self.do(partial(self.market.tell_late, waiting[job_id]), job_events.tell, found=[job_id])
+            self.do(partial(self.market.tell_late, waiting[job_id]), job_events.publish_pending, found=[job_id])
             self.compare_told()
 
     # What must always be so
@@ -381,11 +381,11 @@ class Marketplace(RuleBasedStateMachine):
 
     def the_books_add_up(self) -> None:
         with self.tx.begin():
-            look = Look(began=0)
+            look = ReconciliationRun(began=0)
             while look.place is not None:
-                look.go_on(self.tx)
+                look.run_step(self.tx)
             outside = self.tx.execute(select(accounts.c.balance).where(accounts.c.id == "outside")).scalar_one()
-            standing = [wallet.one(self.tx, user_id=user.id, currency="USD") for user in self.market.users]
+            standing = [wallet.get_wallet(self.tx, user_id=user.id, currency="USD") for user in self.market.users]
         assert look.faults == []
         assert outside == -self.market.came_in
         assert sum(each.available + each.held for each in standing) == self.market.came_in
@@ -411,7 +411,7 @@ class Marketplace(RuleBasedStateMachine):
             for user in self.market.users:
                 lines, after = [], None
                 while True:
-                    page = wallet.entries(self.tx, user_id=user.id, limit=3, after=after)
+                    page = wallet.list_entries(self.tx, user_id=user.id, limit=3, after=after)
                     lines += page.items
                     after = page.next
                     if after is None:

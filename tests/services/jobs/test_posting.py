@@ -4,13 +4,13 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.errors import InvalidField, NotFound
 from services.jobs import hiring
 from services.jobs import listing as job_lists
 from services.jobs import posting as jobs
 from services.jobs.schemas import Job
-from services.jobs.search_query import Wanted
+from services.jobs.search_query import JobFilter
 from tests.services.jobs.marketplace import NOW, bid, heard, people, post
 
 
@@ -27,7 +27,7 @@ def test_a_posted_job_is_open_and_reads_as_it_was_answered(tx: Connection) -> No
     assert jobs.one(tx, job_id=job.id) == job
 
 
-def test_everybody_hears_of_a_new_job(tx: Connection, told: list[Draft]) -> None:
+def test_everybody_hears_of_a_new_job(tx: Connection, told: list[PendingEvent]) -> None:
     (olga,) = people(tx, "Olga")
     job = post(tx, olga)
     shown = msgspec.to_builtins(job) | {"url": f"/jobs/{job.id}", "invalidates": ["jobs", "stats"]}
@@ -35,7 +35,7 @@ def test_everybody_hears_of_a_new_job(tx: Connection, told: list[Draft]) -> None
     assert told[-1].subject == job.id
 
 
-def test_nobodys_inbox_hears_of_a_new_job(tx: Connection, told: list[Draft]) -> None:
+def test_nobodys_inbox_hears_of_a_new_job(tx: Connection, told: list[PendingEvent]) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     post(tx, olga)
     assert [draft for draft in told if draft.type == "notification"] == []
@@ -55,25 +55,27 @@ def test_every_narrowing_of_the_list_and_all_of_them_together(tx: Connection) ->
     hired = post(tx, olga, category="Web")
     hiring.hire(tx, bid_id=bid(tx, hired, ann).id, owner_id=olga.id, now=NOW)
     everything = [hired.id, plain.id, his.id, art.id, web.id]
-    assert ids(job_lists.page(tx).items) == everything
-    assert ids(job_lists.page(tx, wanted=Wanted(status="open")).items) == everything[1:]
-    assert ids(job_lists.page(tx, wanted=Wanted(status="assigned")).items) == [hired.id]
-    assert ids(job_lists.page(tx, wanted=Wanted(status="completed")).items) == []
-    assert ids(job_lists.page(tx, wanted=Wanted(category="Web")).items) == [hired.id, his.id, web.id]
-    assert ids(job_lists.page(tx, wanted=Wanted(owner_id=olga.id)).items) == [hired.id, art.id, web.id]
-    assert ids(job_lists.page(tx, wanted=Wanted(status="open", category="Web")).items) == [his.id, web.id]
-    assert ids(job_lists.page(tx, wanted=Wanted(status="open", owner_id=olga.id)).items) == [art.id, web.id]
-    assert ids(job_lists.page(tx, wanted=Wanted(category="Web", owner_id=olga.id)).items) == [hired.id, web.id]
-    assert ids(job_lists.page(tx, wanted=Wanted(status="open", category="Web", owner_id=olga.id)).items) == [web.id]
+    assert ids(job_lists.list_jobs(tx).items) == everything
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(status="open")).items) == everything[1:]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(status="assigned")).items) == [hired.id]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(status="completed")).items) == []
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(category="Web")).items) == [hired.id, his.id, web.id]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(owner_id=olga.id)).items) == [hired.id, art.id, web.id]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(status="open", category="Web")).items) == [his.id, web.id]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(status="open", owner_id=olga.id)).items) == [art.id, web.id]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(category="Web", owner_id=olga.id)).items) == [hired.id, web.id]
+    assert ids(job_lists.list_jobs(tx, wanted=JobFilter(status="open", category="Web", owner_id=olga.id)).items) == [
+        web.id
+    ]
 
 
 def test_pages_follow_one_another_while_jobs_are_posted(tx: Connection) -> None:
     (olga,) = people(tx, "Olga")
     posted = [post(tx, olga).id for _ in range(5)]
-    first = job_lists.page(tx, limit=2)
+    first = job_lists.list_jobs(tx, limit=2)
     post(tx, olga)
-    second = job_lists.page(tx, limit=2, after=first.next)
-    third = job_lists.page(tx, limit=2, after=second.next)
+    second = job_lists.list_jobs(tx, limit=2, after=first.next)
+    third = job_lists.list_jobs(tx, limit=2, after=second.next)
     assert ids(first.items) + ids(second.items) + ids(third.items) == posted[::-1]
     assert third.next is None
 
@@ -82,16 +84,16 @@ def test_a_full_last_page_says_that_nothing_follows(tx: Connection) -> None:
     (olga,) = people(tx, "Olga")
     for _ in range(2):
         post(tx, olga)
-    assert job_lists.page(tx, limit=2).next is None
+    assert job_lists.list_jobs(tx, limit=2).next is None
 
 
 def test_a_mark_of_no_list_is_refused(tx: Connection) -> None:
     with pytest.raises(InvalidField):
-        job_lists.page(tx, after="nonsense")
+        job_lists.list_jobs(tx, after="nonsense")
 
 
 def test_a_list_shows_a_job_as_reading_it_does(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
     hiring.hire(tx, bid_id=bid(tx, job, ann).id, owner_id=olga.id, now=NOW)
-    assert job_lists.page(tx).items == [jobs.one(tx, job_id=job.id)]
+    assert job_lists.list_jobs(tx).items == [jobs.one(tx, job_id=job.id)]

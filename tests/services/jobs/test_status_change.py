@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from services.database.outbox import Draft
+from services.database.outbox import PendingEvent
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
 from services.jobs import bidding, closing, editing, hiring, working
 from services.jobs import deadlines as due
@@ -14,8 +14,8 @@ from services.jobs import events as job_events
 from services.jobs import listing as job_lists
 from services.jobs import posting as jobs
 from services.jobs import transitions as job_moves
-from services.jobs.editing import Edit
-from services.jobs.lifecycle import Terms
+from services.jobs.editing import JobEdit
+from services.jobs.lifecycle import Deadlines
 from services.jobs.schemas import JobStatus
 from services.tables import jobs as rows
 from services.times import DAY, SECOND
@@ -44,7 +44,7 @@ def looks(letter: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(letter[name] for name in LOOKS)
 
 
-def test_accepting_begins_the_work_and_tells_the_owner_and_everybody(tx: Connection, told: list[Draft]) -> None:
+def test_accepting_begins_the_work_and_tells_the_owner_and_everybody(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, "assigned")
     told.clear()
     assert to(tx, g.job, g.ann, "in_progress", now=NOW + 1).answer.status == "in_progress"
@@ -58,7 +58,7 @@ def test_accepting_begins_the_work_and_tells_the_owner_and_everybody(tx: Connect
     assert letters(told, g.ann) == letters(told, g.bob) == []
 
 
-def test_submitting_begins_the_review_and_tells_the_owner(tx: Connection, told: list[Draft]) -> None:
+def test_submitting_begins_the_review_and_tells_the_owner(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, "in_progress")
     told.clear()
     assert to(tx, g.job, g.ann, "submitted").answer.status == "submitted"
@@ -74,7 +74,7 @@ def test_submitting_begins_the_review_and_tells_the_owner(tx: Connection, told: 
 
 @pytest.mark.parametrize("note", ["Please, the\nother colour.", None])
 def test_asking_for_changes_goes_back_to_work_and_gives_the_freelancer_the_note(
-    tx: Connection, told: list[Draft], note: str | None
+    tx: Connection, told: list[PendingEvent], note: str | None
 ) -> None:
     g = gig(tx, "submitted")
     told.clear()
@@ -101,7 +101,7 @@ def test_a_note_belongs_to_asking_for_changes_alone(tx: Connection) -> None:
     assert jobs.one(tx, job_id=g.job.id).status == "submitted"
 
 
-def test_the_longest_note_in_the_largest_characters_fits(tx: Connection, told: list[Draft]) -> None:
+def test_the_longest_note_in_the_largest_characters_fits(tx: Connection, told: list[PendingEvent]) -> None:
     owner, ann = person(tx, "🎉" * 80, "client", FUNDS), person(tx)
     job = jobs.post(tx, owner=owner, title="🎉" * 120, description="D", budget=10, currency="USD", now=NOW)
     hiring.hire(tx, bid_id=bid(tx, job, ann, 10), owner_id=owner.id, now=NOW)
@@ -113,7 +113,7 @@ def test_the_longest_note_in_the_largest_characters_fits(tx: Connection, told: l
     assert letters(told, owner)[-1]["type"] == "job_refunded"
 
 
-def test_completing_pays_the_freelancer_and_tells_both(tx: Connection, told: list[Draft]) -> None:
+def test_completing_pays_the_freelancer_and_tells_both(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, "submitted")
     assert balances(tx, g.owner, g.ann) == [(FUNDS - 4_000, 4_000), (0, 0)]
     told.clear()
@@ -132,11 +132,11 @@ def test_completing_pays_the_freelancer_and_tells_both(tx: Connection, told: lis
 
 
 def test_without_time_for_a_review_a_submitted_job_is_completed_in_the_same_transaction(
-    tx: Connection, told: list[Draft]
+    tx: Connection, told: list[PendingEvent]
 ) -> None:
     g = gig(tx, "in_progress")
     told.clear()
-    moved = to(tx, g.job, g.ann, "submitted", terms=Terms(review_ms=0, delivery_ms=0))
+    moved = to(tx, g.job, g.ann, "submitted", terms=Deadlines(review_ms=0, delivery_ms=0))
     assert moved.answer.status == "completed"
     assert [kind for kind, _ in events(told)] == ["job_updated", "job_completed"]
     assert [letter["type"] for letter in letters(told, g.owner)] == ["job_submitted", "job_completed"]
@@ -145,7 +145,7 @@ def test_without_time_for_a_review_a_submitted_job_is_completed_in_the_same_tran
 
 
 def test_an_open_job_that_is_cancelled_is_refunded_and_each_pending_bidder_is_told_once(
-    tx: Connection, told: list[Draft]
+    tx: Connection, told: list[PendingEvent]
 ) -> None:
     g = gig(tx)
     gone = person(tx, "Eve")
@@ -169,7 +169,7 @@ def test_an_open_job_that_is_cancelled_is_refunded_and_each_pending_bidder_is_to
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "submitted"])
 def test_a_hired_freelancer_can_cancel_and_nobody_who_lost_long_ago_hears_of_it(
-    tx: Connection, told: list[Draft], status: str
+    tx: Connection, told: list[PendingEvent], status: str
 ) -> None:
     g = gig(tx, status)
     told.clear()
@@ -197,7 +197,7 @@ def test_the_owner_of_a_job_in_progress_cancels_only_when_the_time_to_deliver_is
 
 
 def test_taking_a_job_at_once_is_a_hire_at_the_budget_and_then_the_acceptance(
-    tx: Connection, told: list[Draft]
+    tx: Connection, told: list[PendingEvent]
 ) -> None:
     g = gig(tx, instant_accept=True, expires_at=NOW + DAY)
     told.clear()
@@ -236,7 +236,7 @@ def test_a_job_that_is_not_to_be_had_at_once_is_not_taken(tx: Connection) -> Non
     assert refused.value.details == {"currentStatus": "open"}
 
 
-def test_a_deleted_job_is_gone_refunded_and_told(tx: Connection, told: list[Draft]) -> None:
+def test_a_deleted_job_is_gone_refunded_and_told(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx)
     told.clear()
     closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW)
@@ -255,7 +255,7 @@ def test_a_deleted_job_is_gone_refunded_and_told(tx: Connection, told: list[Draf
     ):
         with pytest.raises(NotFound):
             read()
-    assert job_lists.page(tx).items == []
+    assert job_lists.list_jobs(tx).items == []
 
 
 def test_a_hire_of_a_bid_on_a_deleted_job_finds_no_gig(tx: Connection) -> None:
@@ -278,7 +278,7 @@ def test_only_an_open_job_can_be_deleted_and_only_by_its_owner(tx: Connection, s
 
 @pytest.mark.parametrize("target", ["open", "assigned", "expired"])
 def test_a_state_that_nobody_names_is_refused_and_changes_nothing(
-    tx: Connection, told: list[Draft], target: JobStatus
+    tx: Connection, told: list[PendingEvent], target: JobStatus
 ) -> None:
     g = gig(tx)
     told.clear()
@@ -295,31 +295,31 @@ def _fields(job: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("end", ["cancelled", "deleted", "expired", "in_progress"])
 def test_bids_that_were_still_to_be_told_are_told_with_the_move_and_not_after_it(
-    tx: Connection, told: list[Draft], end: str
+    tx: Connection, told: list[PendingEvent], end: str
 ) -> None:
     g = gig(tx, instant_accept=True, expires_at=NOW + 9)
-    assert job_events.due(tx, now=NOW + SECOND, limit=9) == [g.job.id]
+    assert job_events.find_unpublished(tx, now=NOW + SECOND, limit=9) == [g.job.id]
     if end == "deleted":
         closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW)
     elif end == "expired":
-        due.settle(tx, found=[g.job.id], now=NOW + 9)
+        due.process_due(tx, found=[g.job.id], now=NOW + 9)
     else:
         to(tx, g.job, g.ann if end == "in_progress" else g.owner, "cancelled" if end == "cancelled" else "in_progress")
     told.clear()
-    assert job_events.due(tx, now=NOW + DAY, limit=9) == []
-    job_events.tell(tx, found=[g.job.id], now=NOW + DAY)
+    assert job_events.find_unpublished(tx, now=NOW + DAY, limit=9) == []
+    job_events.publish_pending(tx, found=[g.job.id], now=NOW + DAY)
     assert told == []
 
 
-def test_who_read_the_job_too_early_moves_nothing(tx: Connection, told: list[Draft]) -> None:
+def test_who_read_the_job_too_early_moves_nothing(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, "submitted")
-    stale = job_moves.standing(tx, job_id=g.job.id)
+    stale = job_moves.load_state(tx, job_id=g.job.id)
     to(tx, g.job, g.owner, "completed")
     told.clear()
     late: list[Callable[[], object]] = [
         lambda: closing.complete(tx, stale, now=NOW),
-        lambda: closing.end(tx, stale, "cancelled", now=NOW),
-        lambda: working.ask_for_changes(tx, stale, note=None, now=NOW),
+        lambda: closing.close_with_refund(tx, stale, "cancelled", now=NOW),
+        lambda: working.request_changes(tx, stale, note=None, now=NOW),
         lambda: working.submit(tx, stale, review_ms=1, now=NOW),
     ]
     for act in late:
@@ -334,7 +334,7 @@ def test_who_read_the_job_too_early_moves_nothing(tx: Connection, told: list[Dra
 @pytest.mark.parametrize("budget", [9_000, 1_000])
 @pytest.mark.parametrize("end", ["cancelled", "deleted", "in_progress"])
 def test_a_budget_changed_between_the_look_and_the_end_is_a_conflict_and_moves_no_money(
-    tx: Connection, told: list[Draft], end: str, budget: int
+    tx: Connection, told: list[PendingEvent], end: str, budget: int
 ) -> None:
     g = gig(tx, instant_accept=True)
     acts: dict[str, Callable[[], object]] = {
@@ -368,15 +368,15 @@ def test_a_budget_changed_between_the_look_and_the_expiry_leaves_the_job_to_the_
 ) -> None:
     g = gig(tx, expires_at=NOW + 9)
     meanwhile(tx, "UPDATE jobs", lambda: edit(tx, g, budget))
-    assert due.settle(tx, found=[g.job.id], now=NOW + 9) == []
+    assert due.process_due(tx, found=[g.job.id], now=NOW + 9) == []
     assert balances(tx, g.owner) == [(FUNDS - budget, budget)]
-    (moved,) = due.settle(tx, found=[g.job.id], now=NOW + 9)
+    (moved,) = due.process_due(tx, found=[g.job.id], now=NOW + 9)
     assert (moved.answer.status, balances(tx, g.owner)) == ("expired", [(FUNDS, 0)])
     check_books(tx)
 
 
 def edit(tx: Connection, g: Gig, budget: int) -> None:
-    editing.edit(tx, job_id=g.job.id, owner_id=g.owner.id, edit=Edit(budget=budget), now=NOW)
+    editing.edit(tx, job_id=g.job.id, owner_id=g.owner.id, edit=JobEdit(budget=budget), now=NOW)
 
 
 def test_an_unknown_job_is_not_found(tx: Connection) -> None:

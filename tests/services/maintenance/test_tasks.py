@@ -14,19 +14,19 @@ from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.event_log import log_retention as log_trim
-from services.event_log.log_retention import LogTrim
-from services.maintenance.tasks import Keep, all_chores
+from services.event_log.log_retention import LogRetention
+from services.maintenance.tasks import RetentionPolicy, all_tasks
 from services.notifications import inbox as notifications
 from services.notifications import listing as inbox
-from services.notifications.draft import Letter
-from services.scheduling.scheduler import STEP_ROWS, Chore, Retention
-from services.tables import answers, events, inboxes, undos
-from services.tables import logins as login_rows
+from services.notifications.draft import NotificationDraft
+from services.scheduling.scheduler import STEP_ROWS, PeriodicTask, Scheduler
+from services.tables import events, idempotent_responses, inbox_undos, inboxes
 from services.tables import notifications as rows
+from services.tables import sessions as login_rows
 from services.times import DAY
 
 NOW = 400 * DAY
-FOREVER = Keep(log_events=0, log_ms=0, inbox_ms=0)
+FOREVER = RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)
 
 
 def person(tx: Connection, name: str = "Ann") -> str:
@@ -34,8 +34,8 @@ def person(tx: Connection, name: str = "Ann") -> str:
 
 
 def send(tx: Connection, *, user_id: str, now: int, count: int = 1, expires_at: int | None = None) -> list[str]:
-    letter = Letter(type="t", category="system", title="T", body="B", expires_at=expires_at)
-    return notifications.deliver(tx, mail=[(user_id, letter)] * count, now=now)
+    letter = NotificationDraft(type="t", category="system", title="T", body="B", expires_at=expires_at)
+    return notifications.deliver(tx, items=[(user_id, letter)] * count, now=now)
 
 
 def fill(tx: Connection, *, channel: str, count: int, now: int) -> None:
@@ -52,12 +52,12 @@ def kept(tx: Connection) -> dict[str, int]:
 
 @asynccontextmanager
 async def running(
-    database: Database, chores: Sequence[Chore], now: Callable[[], int] = lambda: NOW
+    database: Database, chores: Sequence[PeriodicTask], now: Callable[[], int] = lambda: NOW
 ) -> AsyncIterator[list[str]]:
     """A runner that looks again at once; what failed, by name."""
     failed: list[str] = []
-    quick = [Chore(chore.name, 0.001, chore.find, chore.remove) for chore in chores]
-    retention = Retention(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause=0)
+    quick = [PeriodicTask(chore.name, 0.001, chore.find, chore.process) for chore in chores]
+    retention = Scheduler(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause=0)
     await retention.start()
     yield failed
     await retention.stop()
@@ -75,9 +75,9 @@ async def test_an_expired_notification_leaves_counts_and_list_and_is_told(
     ann = await database.write(person)
     (stays,) = await database.write(send, user_id=ann, now=NOW - 10)
     (goes,) = await database.write(send, user_id=ann, now=NOW - 10, expires_at=NOW)
-    async with running(database, all_chores(FOREVER)) as failed:
-        await until(lambda tx: inbox.page(tx, user_id=ann).unread == 1, database)
-    page = await database.read(inbox.page, user_id=ann)
+    async with running(database, all_tasks(FOREVER)) as failed:
+        await until(lambda tx: inbox.list_page(tx, user_id=ann).unread == 1, database)
+    page = await database.read(inbox.list_page, user_id=ann)
     assert ([item.id for item in page.items], page.unseen, failed) == ([stays], 1, [])
     told = batches[-1].events[-1]
     assert msgspec.json.decode(told.data) == {"ids": [goes], "state": "retracted", "unread": 1, "unseen": 1}
@@ -93,44 +93,44 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
         tx.execute(update(rows).values(read_at=NOW).where(rows.c.seq < 3))
         tx.execute(update(inboxes).values(unread=inboxes.c.unread - 2))
         for at in (NOW - 7 * DAY - 1, NOW - 7 * DAY + 1):
-            idempotency.once(tx, caller="c", key=str(at), digest=b"", now=at, act=lambda _: {})
+            idempotency.run_once(tx, caller="c", key=str(at), digest=b"", now=at, act=lambda _: {})
             fill(tx, channel="jobs", count=STEP_ROWS + 1, now=at)
         for at in (NOW - 30 * DAY - 1, NOW - 30 * DAY):
-            logins.start(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=at)
+            logins.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=at)
         for at in (NOW - 30_000, NOW - 29_999):
             undo = {"id": str(at), "user_id": ann, "verb": "read", "change": 1, "first_seq": 1, "last_seq": 1}
-            tx.execute(insert(undos), undo | {"created_at": at})
+            tx.execute(insert(inbox_undos), undo | {"created_at": at})
 
     await database.write(prepare)
 
     def counts(tx: Connection) -> list[int]:
-        tables = (rows, answers, login_rows, undos)
+        tables = (rows, idempotent_responses, login_rows, inbox_undos)
         jobs = select(func.count()).select_from(events).where(events.c.channel == "jobs")
         return [tx.execute(select(func.count()).select_from(table)).scalar_one() for table in tables] + [
             tx.execute(jobs).scalar_one()
         ]
 
-    keep = Keep(log_events=0, log_ms=7 * DAY, inbox_ms=365 * DAY)
-    async with running(database, all_chores(keep)) as failed:
+    keep = RetentionPolicy(log_events=0, log_ms=7 * DAY, inbox_ms=365 * DAY)
+    async with running(database, all_tasks(keep)) as failed:
         await until(lambda tx: counts(tx) == [1, 1, 1, 1, STEP_ROWS + 1], database)
-    page = await database.read(inbox.page, user_id=ann)
+    page = await database.read(inbox.list_page, user_id=ann)
     assert (page.unread, page.unseen, len(page.items), failed) == (1, 1, 1, [])
 
 
 async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(database: Database) -> None:
     await database.write(fill, channel="jobs", count=2_500, now=NOW)
     await database.write(fill, channel="user:1", count=5, now=NOW)
-    chores = [chore for chore in all_chores(Keep(log_events=10, log_ms=0, inbox_ms=0)) if chore.name == "log"]
+    chores = [chore for chore in all_tasks(RetentionPolicy(log_events=10, log_ms=0, inbox_ms=0)) if chore.name == "log"]
     async with running(database, chores):
         await until(lambda tx: kept(tx) == {"jobs": 10, "user:1": 5}, database)
         await database.write(fill, channel="user:1", count=6, now=NOW)
         await until(lambda tx: kept(tx) == {"jobs": 10, "user:1": 10}, database)
     missed = await database.read(
-        outbox.missed, channels=["jobs"], own="user:1", position=2_489, own_limit=1, shared_limit=100
+        outbox.count_missed, channels=["jobs"], own="user:1", position=2_489, own_limit=1, shared_limit=100
     )
     assert missed.trimmed
     missed = await database.read(
-        outbox.missed, channels=["jobs"], own="user:1", position=2_490, own_limit=1, shared_limit=100
+        outbox.count_missed, channels=["jobs"], own="user:1", position=2_490, own_limit=1, shared_limit=100
     )
     assert (missed.trimmed, missed.shared) == (False, 10)
 
@@ -139,55 +139,55 @@ async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The channels of each look at the log."""
     looks: list[list[str]] = []
-    crowded = log_trim.crowded
+    crowded = log_trim.find_over_limit
 
     def spy(tx: Connection, *, channels: Sequence[str], keep: int, limit: int) -> list[tuple[str, int]]:
         looks.append(list(channels))
         return crowded(tx, channels=channels, keep=keep, limit=limit)
 
-    monkeypatch.setattr(log_trim, "crowded", spy)
+    monkeypatch.setattr(log_trim, "find_over_limit", spy)
     return looks
 
 
 async def test_every_channel_is_looked_at_once_and_then_those_that_something_was_written_to(
     database: Database, looked: list[list[str]]
 ) -> None:
-    trim = LogTrim(keep=2_000, age=0)
+    trim = LogRetention(keep=2_000, age=0)
     names = [f"user:{number:02}" for number in range(45)]
     for name in names:
         await database.write(fill, channel=name, count=50, now=NOW)
-    await database.read(trim.find, now=NOW, limit=10)
+    await database.read(trim.find_due, now=NOW, limit=10)
     # All of them however many events they have, and at the head there is nothing.
     assert [look for look in looked if look] == [names[:20], names[20:40], names[40:]]
     looked.clear()
-    await database.read(trim.find, now=NOW, limit=10)
+    await database.read(trim.find_due, now=NOW, limit=10)
     await database.write(fill, channel="jobs", count=1, now=NOW)
-    await database.read(trim.find, now=NOW, limit=10)
+    await database.read(trim.find_due, now=NOW, limit=10)
     assert [look for look in looked if look] == [["jobs"]]
 
 
 async def test_what_is_written_while_the_channels_are_looked_at_is_looked_at_too(
     database: Database, looked: list[list[str]]
 ) -> None:
-    trim = LogTrim(keep=3, age=0)
+    trim = LogRetention(keep=3, age=0)
     for number in range(250):
         await database.write(fill, channel=f"user:{number:03}", count=1, now=NOW)
-    await database.read(trim.find, now=NOW, limit=10)
+    await database.read(trim.find_due, now=NOW, limit=10)
     # The first are behind it now.
     assert looked[-1][-1] == "user:199"
     await database.write(fill, channel="user:000", count=4, now=NOW)
-    found = await database.read(trim.find, now=NOW, limit=10)
+    found = await database.read(trim.find_due, now=NOW, limit=10)
     assert [channel for channel, _ in found] == ["user:000", "user:000"]
 
 
 async def test_one_look_finds_what_is_crowded_and_goes_on_only_when_that_is_gone(database: Database) -> None:
-    trim = LogTrim(keep=5, age=0)
+    trim = LogRetention(keep=5, age=0)
     await database.write(fill, channel="jobs", count=12, now=NOW)
     await database.write(fill, channel="user:1", count=6, now=NOW)
     gone: list[tuple[str, int]] = []
-    while found := await database.read(trim.find, now=NOW, limit=4):
+    while found := await database.read(trim.find_due, now=NOW, limit=4):
         assert len(found) <= 4
-        await database.write(log_trim.trim, rows=found)
+        await database.write(log_trim.delete_and_mark, rows=found)
         gone += found
     assert gone == [*(("jobs", position) for position in range(1, 8)), ("user:1", 13)]
 
@@ -203,7 +203,7 @@ async def test_a_step_removes_a_bounded_number_of_rows(database: Database) -> No
         sizes.append(len(found))
         del left[: len(found)]
 
-    async with running(database, [Chore("many", 1, find, remove)]):
+    async with running(database, [PeriodicTask("many", 1, find, remove)]):
         async with asyncio.timeout(20):
             while left:  # noqa: ASYNC110  # nor has a list
                 await asyncio.sleep(0.001)
@@ -226,7 +226,9 @@ async def test_a_chore_that_fails_is_reported_and_tried_again_and_stops_no_other
     def nothing(tx: Connection, /, *, found: object, now: int) -> None:
         return None
 
-    async with running(database, [Chore("bad", 1, broken, nothing), Chore("good", 1, find, nothing)]) as failed:
+    async with running(
+        database, [PeriodicTask("bad", 1, broken, nothing), PeriodicTask("good", 1, find, nothing)]
+    ) as failed:
         async with asyncio.timeout(20):
             await done.wait()
     assert set(failed) == {"bad"}
@@ -234,7 +236,7 @@ async def test_a_chore_that_fails_is_reported_and_tried_again_and_stops_no_other
 
 
 async def test_stopping_twice_or_before_starting_does_no_harm(database: Database) -> None:
-    retention = Retention(database, all_chores(FOREVER), clock=lambda: NOW, on_error=lambda name, error: None)
+    retention = Scheduler(database, all_tasks(FOREVER), clock=lambda: NOW, on_error=lambda name, error: None)
     await retention.stop()
     await retention.start()
     await retention.stop()

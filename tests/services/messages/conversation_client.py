@@ -30,7 +30,7 @@ class Page:
         talks: dict[str, Item] = {}
         after = None
         while True:
-            page = conversations.page(tx, user_id=user_id, limit=2, after=after)
+            page = conversations.list_conversations(tx, user_id=user_id, limit=2, after=after)
             talks |= {each.id: _talk(tx, msgspec.to_builtins(each), user_id) for each in page.items}
             if (after := page.next) is None:
                 break
@@ -56,7 +56,7 @@ class Page:
     def settle(self, tx: Connection) -> None:
         """Fetch what was heard of and not known."""
         for conversation_id in sorted(self.unknown):
-            shown = conversations.one(tx, conversation_id=conversation_id, user_id=self.user_id)
+            shown = conversations.get_conversation(tx, conversation_id=conversation_id, user_id=self.user_id)
             self.talks[conversation_id] = _talk(tx, msgspec.to_builtins(shown), self.user_id)
         self.unknown.clear()
 
@@ -69,7 +69,7 @@ def _talk(tx: Connection, shown: Item, user_id: str) -> Item:
     said: list[Item] = []
     before = None
     while True:
-        part = messages.page(tx, conversation_id=shown["id"], user_id=user_id, before=before, limit=3)
+        part = messages.list_messages(tx, conversation_id=shown["id"], user_id=user_id, before=before, limit=3)
         said += [msgspec.to_builtins(each) for each in part.items]
         if (before := part.next) is None:
             break

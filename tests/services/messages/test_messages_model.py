@@ -21,7 +21,7 @@ from services.messages import editing as message_changes
 from services.messages import groups as membership
 from services.messages import notifications as message_notices
 from services.messages import sending as messaging
-from services.messages.draft import To, Words
+from services.messages.draft import MessageDraft, Recipient
 from services.notifications import inbox as notifications
 from services.schemas import Person
 from tests.services.messages.conversation_client import Page
@@ -120,7 +120,7 @@ class Talks(RuleBasedStateMachine):
         try:
             outbox.begin(self.tx)
             answers = [unit(self.tx) for unit in units]
-            events = self.told = outbox.seal(self.tx)
+            events = self.told = outbox.assign_positions(self.tx)
         except DomainError:
             transaction.rollback()
             raise
@@ -152,19 +152,19 @@ class Talks(RuleBasedStateMachine):
         talk = next(
             (t for t in self.talks.values() if t.kind == "direct" and {me.id, other.id} == set(t.members)), None
         )
-        self.say(me, To(recipient_id=other.id), talk, mark, None, InvalidField if who == whom else None)
+        self.say(me, Recipient(recipient_id=other.id), talk, mark, None, InvalidField if who == whom else None)
 
     @rule(who=WHO, place=PLACE, mark=st.sampled_from([None, "a"]), reply=st.none() | PLACE)
     def write_in(self, who: int, place: int, mark: str | None, reply: int | None) -> None:
         me, id = self.people[who], self.some(place)
         if id is not None:
             outside = NotFound if me.id not in self.talks[id].members else None
-            self.say(me, To(conversation_id=id), self.talks[id], mark, reply, outside)
+            self.say(me, Recipient(conversation_id=id), self.talks[id], mark, reply, outside)
 
     def say(
         self,
         me: Person,
-        to: To,
+        to: Recipient,
         talk: Talk | None,
         mark: str | None,
         reply: int | None,
@@ -176,7 +176,9 @@ class Talks(RuleBasedStateMachine):
             else next((each for each in talk.said if (each.sender, each.mark) == (me.id, mark)), None)
         )
         answered = talk.said[reply % len(talk.said)] if talk and talk.said and reply is not None else None
-        words = Words(content=f"at {self.now}", client_message_id=mark, reply_to=answered.id if answered else None)
+        words = MessageDraft(
+            content=f"at {self.now}", client_message_id=mark, reply_to=answered.id if answered else None
+        )
         if refused is None and before is None:
             if talk is not None and talk.kind == "direct":
                 others = [each for each in talk.members if each != me.id]
@@ -207,7 +209,7 @@ class Talks(RuleBasedStateMachine):
         refused: type[DomainError] | None = None if with_me else InvalidField
         if any(self.are_apart(me, id) for id in with_me):
             refused = Forbidden
-        made = self.act(membership.make, refused, maker_id=me, member_ids=ids, title=title)
+        made = self.act(membership.create, refused, maker_id=me, member_ids=ids, title=title)
         if made is not None:
             self.talks[made.id] = Talk("group", me, title, members={id: Standing() for id in [me, *with_me]})
 
@@ -227,7 +229,7 @@ class Talks(RuleBasedStateMachine):
         refused = self.as_maker(talk, me)
         if refused is None and other not in talk.members and self.are_apart(me, other):
             refused = Forbidden
-        done = self.act(membership.add, refused, conversation_id=id, by=me, user_ids=[other], history=history)
+        done = self.act(membership.add_members, refused, conversation_id=id, by=me, user_ids=[other], history=history)
         if done is not None and other not in talk.members:
             said = len(talk.said)
             talk.members[other] = Standing(0, said) if history else Standing(said, 0)
@@ -243,7 +245,7 @@ class Talks(RuleBasedStateMachine):
             refused = Conflict if talk.kind == "direct" else None if me == other else self.as_maker(talk, me)
             if refused is None and other not in talk.members:
                 refused = NotFound
-        self.act(membership.remove, refused, conversation_id=id, by=me, user_id=other)
+        self.act(membership.remove_member, refused, conversation_id=id, by=me, user_id=other)
         if refused is None:
             del talk.members[other]
             self.lost_all(id, other)
@@ -263,10 +265,10 @@ class Talks(RuleBasedStateMachine):
         talk, me, other = self.talks[id], self.people[who], self.people[whom].id
         if talk.maker != me.id or other not in talk.members or other == me.id:
             return
-        words = Words(content=f"at {self.now}")
+        words = MessageDraft(content=f"at {self.now}")
         sent, _ = self.do(
-            lambda tx: messaging.send(tx, sender=me, to=To(conversation_id=id), words=words, now=self.now),
-            lambda tx: membership.remove(tx, conversation_id=id, by=me.id, user_id=other, now=self.now),
+            lambda tx: messaging.send(tx, sender=me, to=Recipient(conversation_id=id), words=words, now=self.now),
+            lambda tx: membership.remove_member(tx, conversation_id=id, by=me.id, user_id=other, now=self.now),
         )
         talk.said.append(Said(sent.message.id, me.id, words.content, None))
         talk.members[me.id].read = len(talk.said)
@@ -279,7 +281,7 @@ class Talks(RuleBasedStateMachine):
         assert [event.type for event in told][-1:] == ["message_state"]
         assert all(b'"removed":["%b"]' % who.encode() in e.data for e in told if not e.type.startswith("notification"))
         with self.tx.begin():
-            left = outbox.after(self.tx, channels=[f"user:{who}"], position=0, limit=1_000).events
+            left = outbox.read_after(self.tx, channels=[f"user:{who}"], position=0, limit=1_000).events
         about = [e for e in left if id.encode() in e.data and e.type != "notification_state"]
         assert [(e.type, e.position) for e in about] == [("message_state", told[-1].position)]
 
@@ -291,7 +293,7 @@ class Talks(RuleBasedStateMachine):
         talk, me = self.talks[id], self.people[who].id
         at = max(0, len(talk.said) - 1 - back)
         refused = NotFound if me not in talk.members else InvalidField if at < talk.members[me].first else None
-        done = self.act(receipts.read, refused, conversation_id=id, user_id=me, up_to=talk.said[at].id)
+        done = self.act(receipts.mark_read, refused, conversation_id=id, user_id=me, up_to=talk.said[at].id)
         if done is not None:
             talk.members[me].read = max(talk.members[me].read, at + 1)
             assert done.unread == talk.unread(me)
@@ -324,7 +326,7 @@ class Talks(RuleBasedStateMachine):
 
     @rule(who=WHO, place=PLACE, back=PLACE)
     def delete(self, who: int, place: int, back: int) -> None:
-        if said := self.change(who, place, back, message_changes.remove):
+        if said := self.change(who, place, back, message_changes.delete_message):
             said.deleted = True
             with self.tx.begin():
                 asked = {"words": f"%{said.content}%"}
@@ -341,7 +343,7 @@ class Talks(RuleBasedStateMachine):
         talk, me = self.talks[id], self.people[who].id
         refused = (NotFound if me not in talk.members else None) or (self.as_maker(talk, me) if rename else None)
         done = self.act(
-            membership.change, refused, conversation_id=id, user_id=me, rename=rename, title=title, muted=muted
+            membership.update_group, refused, conversation_id=id, user_id=me, rename=rename, title=title, muted=muted
         )
         if done is not None:
             talk.members[me].muted = muted
@@ -359,16 +361,16 @@ class Talks(RuleBasedStateMachine):
     def deliver(self, who: int) -> None:
         me = self.people[who].id
         reports = {me: self.pages[me].position + 10_000}
-        self.act(receipts.deliver, None, reports=reports)
+        self.act(receipts.mark_delivered, None, reports=reports)
         with self.tx.begin():
-            assert receipts.undelivered(self.tx, reports=reports) == []
+            assert receipts.find_undelivered(self.tx, reports=reports) == []
 
     @rule()
     def stop_looking(self) -> None:
-        self.now += message_notices.LOOKING_MS
+        self.now += message_notices.ACTIVE_MS
         with self.tx.begin():
-            found = message_notices.due(self.tx, now=self.now, limit=10)
-        self.act(message_notices.tell, None, found=found)
+            found = message_notices.find_due(self.tx, now=self.now, limit=10)
+        self.act(message_notices.notify_due, None, found=found)
 
     @rule(who=WHO)
     def leave(self, who: int) -> None:
@@ -397,11 +399,11 @@ class Talks(RuleBasedStateMachine):
         self.pages[me].settle(self.tx)
         assert _compared(*self.pages[me].state(), me, apart) == model
         away = self.returning[me]
-        missed = outbox.after(self.tx, channels=[f"user:{me}"], position=away.position, limit=1_000)
+        missed = outbox.read_after(self.tx, channels=[f"user:{me}"], position=away.position, limit=1_000)
         for event in missed.events:
             if event.type in ("message", "message_state"):
                 away.apply(event)
-        away.position = missed.upto
+        away.position = missed.next_position
         away.settle(self.tx)
         shown, unread = _compared(*away.state(), me, apart)
         # Who comes back hears of a deleted message where it was deleted, so its place may differ; all else may not.
@@ -412,7 +414,7 @@ class Talks(RuleBasedStateMachine):
         """One row a conversation at most, and none for what has been read."""
         keyed = text("SELECT collapse_key FROM notifications WHERE user_id = :me")
         keys = self.tx.execute(keyed, {"me": me}).scalars().all()
-        unread = {message_notices.key_of(id) for id, talk in mine.items() if talk.unread(me)}
+        unread = {message_notices.collapse_key(id) for id, talk in mine.items() if talk.unread(me)}
         assert len(keys) == len(set(keys))
         assert set(keys) <= unread
         assert notifications.counts_of(self.tx, ids=[me]).get(me, (0, 0))[0] == len(keys)

@@ -29,7 +29,7 @@ class Client:
         for name in ("all", "archived"):
             after = None
             while True:
-                page = inbox.page(tx, user_id=user_id, filter=name, limit=limit, after=after)
+                page = inbox.list_page(tx, user_id=user_id, filter=name, limit=limit, after=after)
                 items |= {item.id: _known(msgspec.to_builtins(item)) for item in page.items}
                 if (after := page.next) is None:
                     break

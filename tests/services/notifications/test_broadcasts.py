@@ -15,7 +15,7 @@ from services.database.sqlite.writer import Batch
 from services.errors import Forbidden, InvalidField
 from services.notifications import announcements, broadcasts
 from services.notifications import inbox as notifications
-from services.notifications.draft import Letter
+from services.notifications.draft import NotificationDraft
 
 NOW = 1_000_000
 
@@ -42,7 +42,7 @@ async def test_the_cursor_is_that_of_the_event_and_a_repeated_key_gets_it_again(
     database: Database, batches: list[Batch]
 ) -> None:
     def once(tx: Connection) -> bytes:
-        return idempotency.once(tx, caller="s", key="k", digest=b"d", now=NOW, act=send)
+        return idempotency.run_once(tx, caller="s", key="k", digest=b"d", now=NOW, act=send)
 
     first = await database.write(once)
     told = batches[-1].events[-1]
@@ -57,10 +57,10 @@ async def test_the_cursor_is_right_whatever_is_forgotten_in_the_same_unit(
 ) -> None:
     def unit(tx: Connection) -> str:
         ann = users.create(tx, email=None, password_hash=None, name="Ann", role="client", now=NOW).id
-        letter = Letter(type="t", category="system", title="T", body="B", collapse_key="k")
-        notifications.deliver(tx, mail=[(ann, letter)] * 2, now=NOW)
+        letter = NotificationDraft(type="t", category="system", title="T", body="B", collapse_key="k")
+        notifications.deliver(tx, items=[(ann, letter)] * 2, now=NOW)
         cursor = send(tx)
-        notifications.deliver(tx, mail=[(ann, letter)], now=NOW)
+        notifications.deliver(tx, items=[(ann, letter)], now=NOW)
         return cursor
 
     cursor = await database.write(unit)
@@ -68,7 +68,7 @@ async def test_the_cursor_is_right_whatever_is_forgotten_in_the_same_unit(
     assert [f"id: {cursor}\n".encode() in frame for frame in frames] == [True]
 
 
-def test_a_channel_has_to_exist(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_a_channel_has_to_exist(tx: Connection, told: list[outbox.PendingEvent]) -> None:
     ann = users.create(tx, email=None, password_hash=None, name="A", role="client", external_id="a/1", now=NOW).id
     for channel in ("jobs", "announcements", "role:client", "role:freelancer", f"user:{ann}", "user:a/1"):
         send(tx, channel=channel)
@@ -119,16 +119,18 @@ def test_data_is_at_most_16_kib(tx: Connection) -> None:
     assert refusal(tx, data={"a": "\ud800"}) == ("/data/a", "lone surrogate")
 
 
-def test_an_announcement_is_told_and_listed_while_it_is_in_force(tx: Connection, told: list[outbox.Draft]) -> None:
-    announce = partial(announcements.announce, tx, body="B\nb", now=NOW)
+def test_an_announcement_is_told_and_listed_while_it_is_in_force(
+    tx: Connection, told: list[outbox.PendingEvent]
+) -> None:
+    announce = partial(announcements.create, tx, body="B\nb", now=NOW)
     forever, short = announce(title="1", url="/a"), announce(title="2", priority="high", expires_at=NOW + 10)
     assert [(draft.channel, draft.type, msgspec.json.decode(draft.data)) for draft in told] == [
         ("announcements", "announcement", msgspec.to_builtins(each)) for each in (forever, short)
     ]
-    assert announcements.in_force(tx, now=NOW + 9).items == [short, forever]
-    assert announcements.in_force(tx, now=NOW + 10).items == [forever]
-    first = announcements.in_force(tx, limit=1, now=NOW)
-    assert announcements.in_force(tx, limit=1, after=first.next, now=NOW).items == [forever]
+    assert announcements.list_current(tx, now=NOW + 9).items == [short, forever]
+    assert announcements.list_current(tx, now=NOW + 10).items == [forever]
+    first = announcements.list_current(tx, limit=1, now=NOW)
+    assert announcements.list_current(tx, limit=1, after=first.next, now=NOW).items == [forever]
 
 
 @pytest.mark.parametrize(
@@ -142,5 +144,5 @@ def test_an_announcement_is_told_and_listed_while_it_is_in_force(tx: Connection,
 )
 def test_an_announcement_keeps_the_rules_for_words(tx: Connection, more: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidField) as refused:
-        announcements.announce(tx, **dict[str, Any]({"title": "T", "body": "B", "now": NOW} | more))
+        announcements.create(tx, **dict[str, Any]({"title": "T", "body": "B", "now": NOW} | more))
     assert refused.value.details["pointer"] == pointer

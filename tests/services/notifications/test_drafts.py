@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from services import text as texts
 from services.errors import InvalidField
-from services.notifications.draft import Action, Letter
+from services.notifications.draft import Action, NotificationDraft
 
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
 
 
-def letter(**more: Any) -> Letter:
-    return Letter(**{"type": "t", "category": "system", "title": "T", "body": "B", **more})
+def letter(**more: Any) -> NotificationDraft:
+    return NotificationDraft(**{"type": "t", "category": "system", "title": "T", "body": "B", **more})
 
 
 def refusal(**more: Any) -> tuple[str, str]:
@@ -127,13 +127,13 @@ def test_at_most_two_actions_each_with_an_id_of_its_own() -> None:
 
 
 def test_errors_point_into_what_was_asked() -> None:
-    assert refusal(title="a\n", at="/7") == ("/7/title", "control character")
+    assert refusal(title="a\n", pointer="/7") == ("/7/title", "control character")
 
 
 @given(st.text())
 def test_a_text_is_refused_or_can_be_told(text: str) -> None:
     try:
-        texts.long(text, "/body", 100)
+        texts.check_multiline(text, "/body", 100)
     except InvalidField:
         return
     text.encode()

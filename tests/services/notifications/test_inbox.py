@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
@@ -16,8 +16,8 @@ from services.notifications import changes as inbox_changes
 from services.notifications import inbox as notifications
 from services.notifications import listing as inbox
 from services.notifications import sending
-from services.notifications.draft import Action, Letter
-from services.notifications.sending import Parcel
+from services.notifications.draft import Action, NotificationDraft
+from services.notifications.sending import SendRequest
 from services.tables import notifications as rows
 
 NOW = 1_000_000
@@ -29,23 +29,28 @@ def person(tx: Connection, name: str = "Ann", external_id: str | None = None) ->
     ).id
 
 
-def letter(title: str = "Hello", **more: Any) -> Letter:
-    return Letter(type="note", category="system", title=title, body="Body", **more)
+def letter(title: str = "Hello", **more: Any) -> NotificationDraft:
+    return NotificationDraft(type="note", category="system", title=title, body="Body", **more)
 
 
-def heard(told: list[outbox.Draft]) -> list[tuple[str, dict[str, Any]]]:
+def heard(told: list[outbox.PendingEvent]) -> list[tuple[str, dict[str, Any]]]:
     return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel != "control"]
 
 
 def test_inboxes_are_locked_in_the_order_of_their_users_whatever_that_of_the_mail(tx: Connection) -> None:
     ann, bob = person(tx), person(tx, "Bob")
-    assert list(notifications._grow(tx, [(bob, letter()), (ann, letter()), (bob, letter())])) == [ann, bob]
+    assert list(notifications._increment_counters(tx, [(bob, letter()), (ann, letter()), (bob, letter())])) == [
+        ann,
+        bob,
+    ]
 
 
-def test_the_event_is_the_notification_with_the_counts_after_it(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_the_event_is_the_notification_with_the_counts_after_it(
+    tx: Connection, told: list[outbox.PendingEvent]
+) -> None:
     ann = person(tx)
-    notifications.add(tx, user_id=ann, type="a", category="job", title="T", body="B", now=NOW)
-    made = notifications.add(
+    notifications.deliver_fields(tx, user_id=ann, type="a", category="job", title="T", body="B", now=NOW)
+    made = notifications.deliver_fields(
         tx,
         user_id=ann,
         type="hired",
@@ -61,7 +66,7 @@ def test_the_event_is_the_notification_with_the_counts_after_it(tx: Connection, 
         now=NOW,
     )
     kind, event = heard(told)[-1]
-    listed = inbox.page(tx, user_id=ann)
+    listed = inbox.list_page(tx, user_id=ann)
     shown = msgspec.to_builtins(listed.items[0])
     assert kind == "notification"
     assert event == shown | {"unread": 2, "unseen": 2, "invalidates": ["jobs"]}
@@ -73,57 +78,59 @@ def test_the_event_is_the_notification_with_the_counts_after_it(tx: Connection, 
 
 
 def test_an_unread_one_with_the_same_collapse_key_is_replaced_and_told_in_order(
-    tx: Connection, told: list[outbox.Draft]
+    tx: Connection, told: list[outbox.PendingEvent]
 ) -> None:
     ann = person(tx)
-    notifications.add_many(tx, user_ids=[ann], letter=letter("other"), now=NOW)
-    old = notifications.add_many(tx, user_ids=[ann], letter=letter("1 bid", collapse_key="bids"), now=NOW)[0]
-    new = notifications.add_many(tx, user_ids=[ann], letter=letter("2 bids", collapse_key="bids"), now=NOW)[0]
+    notifications.deliver_to_all(tx, user_ids=[ann], letter=letter("other"), now=NOW)
+    old = notifications.deliver_to_all(tx, user_ids=[ann], letter=letter("1 bid", collapse_key="bids"), now=NOW)[0]
+    new = notifications.deliver_to_all(tx, user_ids=[ann], letter=letter("2 bids", collapse_key="bids"), now=NOW)[0]
     retracted, arrived = heard(told)[-2:]
     assert retracted == (
         "notification_state",
         {"ids": [old], "state": "retracted", "unread": 1, "unseen": 1},
     )
     assert (arrived[1]["id"], arrived[1]["count"], arrived[1]["unread"], arrived[1]["unseen"]) == (new, 2, 2, 2)
-    assert inbox.page(tx, user_id=ann).items[0].id == new
-    collected: outbox.Outbox = tx.info["outbox"]
-    assert old not in {draft.subject for _, draft in collected.told()}
+    assert inbox.list_page(tx, user_id=ann).items[0].id == new
+    collected: outbox.PendingEvents = tx.info["outbox"]
+    assert old not in {draft.subject for _, draft in collected.to_publish()}
 
 
 def test_a_seen_but_unread_one_that_is_replaced_counts_as_unseen_again(tx: Connection) -> None:
     ann = person(tx)
-    first = notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
-    assert inbox_changes.change(tx, user_id=ann, verb="seen", ids=first, now=NOW).unseen == 0
-    notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+    first = notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+    assert inbox_changes.change_ids(tx, user_id=ann, verb="seen", ids=first, now=NOW).unseen == 0
+    notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
     assert notifications.counts_of(tx, ids=[ann]) == {ann: (1, 1)}
 
 
 def test_one_that_was_read_or_archived_is_not_replaced(tx: Connection) -> None:
     ann = person(tx)
     for verb in ("read", "archive"):
-        made = notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
-        inbox_changes.change(tx, user_id=ann, verb=verb, ids=made, now=NOW)
-    notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+        made = notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+        inbox_changes.change_ids(tx, user_id=ann, verb=verb, ids=made, now=NOW)
+    notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
     assert tx.execute(select(func.count()).select_from(rows)).scalar_one() == 3
-    assert inbox.page(tx, user_id=ann).items[0].count == 1
+    assert inbox.list_page(tx, user_id=ann).items[0].count == 1
 
 
 def test_several_put_back_to_unread_with_one_key_are_all_replaced(tx: Connection) -> None:
     ann = person(tx)
-    first = notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
-    inbox_changes.change(tx, user_id=ann, verb="read", ids=first, now=NOW)
-    notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
-    inbox_changes.change(tx, user_id=ann, verb="unread", ids=first, now=NOW)
-    notifications.add_many(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
-    page = inbox.page(tx, user_id=ann)
+    first = notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+    inbox_changes.change_ids(tx, user_id=ann, verb="read", ids=first, now=NOW)
+    notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+    inbox_changes.change_ids(tx, user_id=ann, verb="unread", ids=first, now=NOW)
+    notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(collapse_key="k"), now=NOW)
+    page = inbox.list_page(tx, user_id=ann)
     assert ([item.count for item in page.items], page.unread) == ([3], 1)
 
 
-def test_the_same_key_twice_in_one_delivery_leaves_the_later_one(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_the_same_key_twice_in_one_delivery_leaves_the_later_one(
+    tx: Connection, told: list[outbox.PendingEvent]
+) -> None:
     ann, bob = person(tx), person(tx)
     keyed = letter(collapse_key="k")
-    made = notifications.deliver(tx, mail=[(ann, keyed), (bob, keyed), (ann, letter()), (ann, keyed)], now=NOW)
-    assert [(item.id, item.count) for item in inbox.page(tx, user_id=ann).items] == [(made[3], 2), (made[2], 1)]
+    made = notifications.deliver(tx, items=[(ann, keyed), (bob, keyed), (ann, letter()), (ann, keyed)], now=NOW)
+    assert [(item.id, item.count) for item in inbox.list_page(tx, user_id=ann).items] == [(made[3], 2), (made[2], 1)]
     assert notifications.counts_of(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
     mine = [event["unread"] for kind, event in heard([d for d in told if d.channel == f"user:{ann}"])]
     assert mine == [1, 2, 1, 2]
@@ -134,7 +141,7 @@ async def test_a_thousand_are_told_in_one_unit(database: Database, batches: list
         return [person(tx, f"u{n}") for n in range(1_000)]
 
     everybody = await database.write(prepare)
-    made = await database.write(notifications.add_many, user_ids=everybody, letter=letter(), now=NOW)
+    made = await database.write(notifications.deliver_to_all, user_ids=everybody, letter=letter(), now=NOW)
     told = [event for batch in batches for event in batch.events if event.type == "notification"]
     assert [event.channel for event in told] == [f"user:{user_id}" for user_id in everybody]
     assert [msgspec.json.decode(event.data)["id"] for event in told] == made
@@ -143,16 +150,16 @@ async def test_a_thousand_are_told_in_one_unit(database: Database, batches: list
 
 def test_recipients_named_twice_count_once_and_ids_come_in_their_order(tx: Connection) -> None:
     ann, bob = person(tx, external_id="a-1"), person(tx)
-    to = [Ref("/0", bob), Ref("/1", ann), Ref("/2", bob), Ref("/3", None, "a-1")]
-    ids = sending.send(tx, parcel=Parcel(letter(), to, many=True), now=NOW).ids
-    assert ids == [inbox.page(tx, user_id=bob).items[0].id, inbox.page(tx, user_id=ann).items[0].id]
+    to = [UserRef("/0", bob), UserRef("/1", ann), UserRef("/2", bob), UserRef("/3", None, "a-1")]
+    ids = sending.send(tx, parcel=SendRequest(letter(), to, as_list=True), now=NOW).ids
+    assert ids == [inbox.list_page(tx, user_id=bob).items[0].id, inbox.list_page(tx, user_id=ann).items[0].id]
 
 
 def test_one_unknown_user_refuses_the_whole_call(tx: Connection) -> None:
     ann = person(tx)
     parcels = [
-        Parcel(letter(), [Ref("/0/userId", ann)], many=False),
-        Parcel(letter(), [Ref("/1/userIds/0", ann), Ref("/1/userIds/1", "nobody")], many=True),
+        SendRequest(letter(), [UserRef("/0/userId", ann)], as_list=False),
+        SendRequest(letter(), [UserRef("/1/userIds/0", ann), UserRef("/1/userIds/1", "nobody")], as_list=True),
     ]
     with pytest.raises(InvalidField) as refused:
         sending.send_batch(tx, parcels=parcels, now=NOW)
@@ -163,40 +170,42 @@ def test_one_unknown_user_refuses_the_whole_call(tx: Connection) -> None:
 def test_a_batch_answers_each_letter_in_its_own_form(tx: Connection) -> None:
     ann, bob = person(tx), person(tx)
     parcels = [
-        Parcel(letter("one"), [Ref("/0/userId", ann)], many=False),
-        Parcel(letter("two"), [Ref("/1/userIds/0", ann), Ref("/1/userIds/1", bob)], many=True),
+        SendRequest(letter("one"), [UserRef("/0/userId", ann)], as_list=False),
+        SendRequest(letter("two"), [UserRef("/1/userIds/0", ann), UserRef("/1/userIds/1", bob)], as_list=True),
     ]
     sent = sending.send_batch(tx, parcels=parcels, now=NOW)
-    newest = [item.id for item in inbox.page(tx, user_id=ann).items]
+    newest = [item.id for item in inbox.list_page(tx, user_id=ann).items]
     assert msgspec.to_builtins(sent) == [
         {"id": newest[1]},
-        {"ids": [newest[0], inbox.page(tx, user_id=bob).items[0].id]},
+        {"ids": [newest[0], inbox.list_page(tx, user_id=bob).items[0].id]},
     ]
 
 
 def test_more_than_a_thousand_recipients_are_refused_but_repeats_do_not_count(tx: Connection) -> None:
     ann = person(tx)
-    sending.send(tx, parcel=Parcel(letter(), [Ref("/userIds/0", ann)] * 5_000, many=True), now=NOW)
+    sending.send(tx, parcel=SendRequest(letter(), [UserRef("/userIds/0", ann)] * 5_000, as_list=True), now=NOW)
     with pytest.raises(InvalidField, match="1000 recipients"):
         sending.send(
-            tx, parcel=Parcel(letter(), [Ref(f"/userIds/{n}", f"u{n}") for n in range(1_001)], many=True), now=NOW
+            tx,
+            parcel=SendRequest(letter(), [UserRef(f"/userIds/{n}", f"u{n}") for n in range(1_001)], as_list=True),
+            now=NOW,
         )
 
 
 def test_one_that_would_be_expired_on_arrival_is_refused(tx: Connection) -> None:
     ann = person(tx)
     with pytest.raises(InvalidField) as refused:
-        notifications.add_many(tx, user_ids=[ann], letter=letter(expires_at=NOW, at="/3"), now=NOW)
+        notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(expires_pointer=NOW, at="/3"), now=NOW)
     assert refused.value.details == {"pointer": "/3/expiresAt", "reason": "range"}
 
 
 def test_pages_follow_one_another_while_new_ones_arrive(tx: Connection) -> None:
     ann = person(tx)
-    made = notifications.deliver(tx, mail=[(ann, letter())] * 5, now=NOW)
-    first = inbox.page(tx, user_id=ann, limit=2)
-    notifications.deliver(tx, mail=[(ann, letter())], now=NOW)
-    second = inbox.page(tx, user_id=ann, limit=2, after=first.next)
-    third = inbox.page(tx, user_id=ann, limit=2, after=second.next)
+    made = notifications.deliver(tx, items=[(ann, letter())] * 5, now=NOW)
+    first = inbox.list_page(tx, user_id=ann, limit=2)
+    notifications.deliver(tx, items=[(ann, letter())], now=NOW)
+    second = inbox.list_page(tx, user_id=ann, limit=2, after=first.next)
+    third = inbox.list_page(tx, user_id=ann, limit=2, after=second.next)
     assert [item.id for page in (first, second, third) for item in page.items] == made[::-1]
     assert third.next is None
     assert second.unread == 6
@@ -206,19 +215,19 @@ def test_filters_and_categories_choose(tx: Connection) -> None:
     ann = person(tx)
     read, archived, job, left = notifications.deliver(
         tx,
-        mail=[
+        items=[
             (ann, letter()),
             (ann, letter()),
-            (ann, Letter(type="j", category="job", title="J", body="b")),
+            (ann, NotificationDraft(type="j", category="job", title="J", body="b")),
             (ann, letter()),
         ],
         now=NOW,
     )
-    inbox_changes.change(tx, user_id=ann, verb="read", ids=[read], now=NOW)
-    inbox_changes.change(tx, user_id=ann, verb="archive", ids=[archived], now=NOW)
+    inbox_changes.change_ids(tx, user_id=ann, verb="read", ids=[read], now=NOW)
+    inbox_changes.change_ids(tx, user_id=ann, verb="archive", ids=[archived], now=NOW)
 
     def listed(**asked: Any) -> list[str]:
-        return [item.id for item in inbox.page(tx, user_id=ann, **asked).items]
+        return [item.id for item in inbox.list_page(tx, user_id=ann, **asked).items]
 
     assert listed() == [left, job, read]
     assert listed(filter="unread") == [left, job]
@@ -230,12 +239,14 @@ def test_filters_and_categories_choose(tx: Connection) -> None:
         listed(after="nonsense")
 
 
-def test_doing_an_action_is_kept_and_told_once(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_doing_an_action_is_kept_and_told_once(tx: Connection, told: list[outbox.PendingEvent]) -> None:
     ann, bob = person(tx), person(tx)
     actions = [Action(id="yes", label="Yes", style="primary"), Action(id="no", label="No", url="/no")]
-    made = notifications.add_many(tx, user_ids=[ann], letter=letter(actions=actions), now=NOW)[0]
+    made = notifications.deliver_to_all(tx, user_ids=[ann], letter=letter(actions=actions), now=NOW)[0]
     before = len(told)
-    done = [inbox.do_action(tx, user_id=ann, notification_id=made, action_id="yes", now=NOW).actions for _ in range(2)]
+    done = [
+        inbox.record_action(tx, user_id=ann, notification_id=made, action_id="yes", now=NOW).actions for _ in range(2)
+    ]
     expected = [
         {"id": "yes", "label": "Yes", "style": "primary", "done": True},
         {"id": "no", "label": "No", "style": "secondary", "url": "/no"},
@@ -246,5 +257,5 @@ def test_doing_an_action_is_kept_and_told_once(tx: Connection, told: list[outbox
     ]
     for wrong in ({"user_id": bob}, {"action_id": "maybe"}, {"notification_id": "nobody's"}):
         with pytest.raises(DomainError) as refused:
-            inbox.do_action(tx, **{"user_id": ann, "notification_id": made, "action_id": "yes"} | wrong, now=NOW)
+            inbox.record_action(tx, **{"user_id": ann, "notification_id": made, "action_id": "yes"} | wrong, now=NOW)
         assert refused.value.code == "NOT_FOUND"

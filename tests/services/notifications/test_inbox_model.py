@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Connection, text
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
 from services.notifications import changes as inbox_changes
@@ -21,8 +21,8 @@ from services.notifications import listing as inbox
 from services.notifications import removal as inbox_removals
 from services.notifications import undo as inbox_undo
 from services.notifications.change_rules import Verb
-from services.notifications.change_steps import Changes, Rest, Step
-from services.notifications.draft import Action, Letter
+from services.notifications.change_steps import ChangeResult, Remaining, StepResult
+from services.notifications.draft import Action, NotificationDraft
 from tests.services.notifications.inbox_client import Client
 
 KEYS = st.sampled_from([None, "a", "b"])
@@ -39,7 +39,7 @@ class Inbox(RuleBasedStateMachine):
         self.tx = self.engine.connect()
         self.now = 1_000_000
         self.undos: list[tuple[str, int]] = []
-        self.rests: list[Rest] = []
+        self.rests: list[Remaining] = []
         self.ids: list[str] = []
 
     def teardown(self) -> None:
@@ -51,7 +51,7 @@ class Inbox(RuleBasedStateMachine):
         with self.tx.begin():
             outbox.begin(self.tx)
             answer = unit(self.tx, now=self.now, **arguments)
-            events = outbox.seal(self.tx)
+            events = outbox.assign_positions(self.tx)
         for event in events:
             if event.channel == f"user:{self.user_id}":
                 self.page.apply(event)
@@ -63,12 +63,12 @@ class Inbox(RuleBasedStateMachine):
         with self.tx.begin():
             return query(self.tx, **arguments)
 
-    def steps(self, step: Step, go_on: Callable[..., Step]) -> Changes:
+    def steps(self, step: StepResult, go_on: Callable[..., StepResult]) -> ChangeResult:
         while step.rest is not None:
             step = self.do(go_on, rest=step.rest)
         return step.changes
 
-    def remember(self, changes: Changes) -> None:
+    def remember(self, changes: ChangeResult) -> None:
         assert (changes.unread, changes.unseen) == (self.page.unread, self.page.unseen)
         if isinstance(changes.undo, str):
             self.undos.append((changes.undo, self.now))
@@ -89,7 +89,7 @@ class Inbox(RuleBasedStateMachine):
 
     @rule(key=KEYS, expires=st.booleans(), many=st.integers(1, 3))
     def send(self, key: str | None, expires: bool, many: int) -> None:
-        letter = Letter(
+        letter = NotificationDraft(
             type="note",
             category="system",
             title=f"at {self.now}",
@@ -99,30 +99,30 @@ class Inbox(RuleBasedStateMachine):
             actions=[Action(id="yes", label="Yes"), Action(id="no", label="No")],
         )
         mail = [(self.user_id, letter), (self.other_id, letter)] * many
-        self.ids += self.do(notifications.deliver, mail=mail)[::2]
+        self.ids += self.do(notifications.deliver, items=mail)[::2]
 
     @rule(verb=VERBS, places=PLACES)
     def change(self, verb: Verb, places: list[int]) -> None:
-        self.remember(self.do(inbox_changes.change, user_id=self.user_id, verb=verb, ids=self.some(places)))
+        self.remember(self.do(inbox_changes.change_ids, user_id=self.user_id, verb=verb, ids=self.some(places)))
 
     @rule(verb=VERBS, place=st.integers(0, 7))
     def change_all(self, verb: Verb, place: int) -> None:
         if place < len(self.ids):
             before = self.ids[-1 - place]
-            step = self.do(inbox_changes.change_all, user_id=self.user_id, verb=verb, before=before)
-            self.remember(self.steps(step, inbox_changes.go_on))
+            step = self.do(inbox_changes.change_up_to, user_id=self.user_id, verb=verb, before=before)
+            self.remember(self.steps(step, inbox_changes.continue_change))
 
     @rule(verb=VERBS, place=st.integers(0, 3))
     def begin_change(self, verb: Verb, place: int) -> None:
         """The rest is done later, after other things have happened."""
         if place < len(self.ids):
-            step = self.do(inbox_changes.change_all, user_id=self.user_id, verb=verb, before=self.ids[-1 - place])
+            step = self.do(inbox_changes.change_up_to, user_id=self.user_id, verb=verb, before=self.ids[-1 - place])
             self.rests += [step.rest] if step.rest else []
 
     @rule()
     def go_on(self) -> None:
         if self.rests:
-            step = self.do(inbox_changes.go_on, rest=self.rests.pop())
+            step = self.do(inbox_changes.continue_change, rest=self.rests.pop())
             self.rests += [step.rest] if step.rest else []
 
     @rule(which=st.integers(0, 3))
@@ -130,7 +130,7 @@ class Inbox(RuleBasedStateMachine):
         in_time = [id for id, at in self.undos if self.now < at + inbox_undo.UNDO_MS]
         if which < len(in_time):
             step = self.do(inbox_undo.undo, user_id=self.user_id, undo=in_time[-1 - which])
-            changes = self.steps(step, inbox_undo.go_back)
+            changes = self.steps(step, inbox_undo.continue_undo)
             assert (changes.unread, changes.unseen) == (self.page.unread, self.page.unseen)
 
     @rule(places=PLACES)
@@ -139,22 +139,22 @@ class Inbox(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from(["a", "b"]))
     def retract_key(self, key: str) -> None:
-        self.do(inbox_removals.retract_key, user=Ref("/userId", self.user_id), collapse_key=key)
+        self.do(inbox_removals.retract_by_key, user=UserRef("/userId", self.user_id), collapse_key=key)
 
     @rule(later=st.integers(0, 25))
     def expire(self, later: int) -> None:
         self.now += later
-        self.do(inbox_removals.expire, ids=self.read(inbox_removals.expired, now=self.now, limit=2))
+        self.do(inbox_removals.expire, ids=self.read(inbox_removals.find_expired, now=self.now, limit=2))
 
     @rule()
     def purge(self) -> None:
-        self.do(inbox_removals.purge, ids=self.read(inbox_removals.old, before=self.now - 10, limit=1))
+        self.do(inbox_removals.purge, ids=self.read(inbox_removals.find_old, before=self.now - 10, limit=1))
 
     @rule(place=st.integers(0, 3), action=st.sampled_from(["yes", "no"]))
     def act(self, place: int, action: str) -> None:
         shown = [item["id"] for item in self.page.items.values()]
         if place < len(shown):
-            self.do(inbox.do_action, user_id=self.user_id, notification_id=shown[place], action_id=action)
+            self.do(inbox.record_action, user_id=self.user_id, notification_id=shown[place], action_id=action)
 
     @rule()
     def leave(self) -> None:
@@ -174,10 +174,10 @@ class Inbox(RuleBasedStateMachine):
             )
             assert (self.page.items, self.page.unread, self.page.unseen) == _state(fetched)
             page = self.returning[-1]
-            missed = outbox.after(self.tx, channels=[f"user:{self.user_id}"], position=page.position, limit=1_000)
+            missed = outbox.read_after(self.tx, channels=[f"user:{self.user_id}"], position=page.position, limit=1_000)
         for event in missed.events:
             page.apply(event)
-        page.position = missed.upto
+        page.position = missed.next_position
         assert _state(page) == _state(fetched)
 
 

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from services.errors import InvalidField
 from services.notifications import quiet_hours as quiet
-from services.notifications.quiet_hours import DAYS, Quiet
+from services.notifications.quiet_hours import DAYS, QuietHours
 
-NIGHT = Quiet(from_="22:00", to="07:00", time_zone="Europe/Berlin")
+NIGHT = QuietHours(from_="22:00", to="07:00", time_zone="Europe/Berlin")
 
 
 def ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1_000)
 
 
-def end(hours: Quiet, now: str) -> str | None:
+def end(hours: QuietHours, now: str) -> str | None:
     found = quiet.ends_at(hours, now=ms(now))
     return None if found is None else datetime.fromtimestamp(found / 1_000, UTC).isoformat()
 
@@ -55,14 +55,14 @@ def test_a_night_ends_in_the_morning_of_the_clock_on_the_wall(now: str, ends: st
     ],
 )
 def test_times_that_are_left_out_or_come_twice(hours: tuple[str, str], now: str, ends: str | None) -> None:
-    assert end(Quiet(from_=hours[0], to=hours[1], time_zone="Europe/Berlin"), now) == ends
+    assert end(QuietHours(from_=hours[0], to=hours[1], time_zone="Europe/Berlin"), now) == ends
 
 
 def test_a_night_belongs_to_the_day_on_which_it_begins() -> None:
-    weekend = Quiet(from_="22:00", to="07:00", time_zone="UTC", days=("fri",))
+    weekend = QuietHours(from_="22:00", to="07:00", time_zone="UTC", days=("fri",))
     assert end(weekend, "2026-01-17T06:00:00+00:00") == "2026-01-17T07:00:00+00:00", "the morning after Friday"
     assert end(weekend, "2026-01-16T06:00:00+00:00") is None, "the morning after Thursday"
-    assert end(Quiet(from_="22:00", to="07:00", time_zone="UTC", days=()), "2026-01-17T06:00:00+00:00") is None
+    assert end(QuietHours(from_="22:00", to="07:00", time_zone="UTC", days=()), "2026-01-17T06:00:00+00:00") is None
 
 
 @given(
@@ -74,7 +74,7 @@ def test_the_end_is_ahead_within_a_day_or_so_at_the_time_that_was_set(
     now: int, two: tuple[int, int], zone: str
 ) -> None:
     begin, stop = (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in two)
-    hours = Quiet(from_=begin, to=stop, time_zone=zone, days=DAYS)
+    hours = QuietHours(from_=begin, to=stop, time_zone=zone, days=DAYS)
     found = quiet.ends_at(hours, now=now)
     clock = datetime.fromtimestamp(now / 1_000, ZoneInfo(zone))
     if found is None:
@@ -88,17 +88,17 @@ def test_the_end_is_ahead_within_a_day_or_so_at_the_time_that_was_set(
 @pytest.mark.parametrize(
     ("hours", "pointer"),
     [
-        (Quiet(from_="24:00", to="07:00", time_zone="UTC"), "/q/from"),
-        (Quiet(from_="22:00", to="7:00", time_zone="UTC"), "/q/to"),
-        (Quiet(from_="22:00", to="٠٧:٠٠", time_zone="UTC"), "/q/to"),
-        (Quiet(from_="22:00", to="22:00", time_zone="UTC"), "/q/to"),
+        (QuietHours(from_="24:00", to="07:00", time_zone="UTC"), "/q/from"),
+        (QuietHours(from_="22:00", to="7:00", time_zone="UTC"), "/q/to"),
+        (QuietHours(from_="22:00", to="٠٧:٠٠", time_zone="UTC"), "/q/to"),
+        (QuietHours(from_="22:00", to="22:00", time_zone="UTC"), "/q/to"),
         *(
-            (Quiet(from_="22:00", to="07:00", time_zone=zone), "/q/timeZone")
+            (QuietHours(from_="22:00", to="07:00", time_zone=zone), "/q/timeZone")
             for zone in ("Mars/Base", "../../etc/passwd", "/etc/passwd", "Europe", "a\0b", "\ud83d", "tzdata.zi")
         ),
     ],
 )
-def test_hours_that_are_none_are_refused(hours: Quiet, pointer: str) -> None:
+def test_hours_that_are_none_are_refused(hours: QuietHours, pointer: str) -> None:
     with pytest.raises(InvalidField) as refused:
         hours.check("/q")
     assert refused.value.details["pointer"] == pointer

@@ -8,15 +8,15 @@ from sqlalchemy import Connection, select
 from services.errors import Conflict
 from services.payments import currency as ledger
 from services.store import migrate
-from services.tables import ledger as rows
+from services.tables import ledger_settings as rows
 from tests.services.store.old_stores import at_revision
 
 
 def test_a_store_keeps_the_currency_of_its_first_start(tx: Connection) -> None:
-    ledger.settle(tx, currency="EUR")
-    ledger.settle(tx, currency="EUR")
+    ledger.fix_currency(tx, currency="EUR")
+    ledger.fix_currency(tx, currency="EUR")
     with pytest.raises(Conflict, match="must be EUR; it is USD"):
-        ledger.settle(tx, currency="USD")
+        ledger.fix_currency(tx, currency="USD")
     assert tx.execute(select(rows.c.currency)).scalars().all() == ["EUR"]
 
 

@@ -3,29 +3,29 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from services.errors import BooksFrozen
+from services.errors import PaymentsFrozen
 from services.jobs import bidding, closing, editing, hiring
 from services.jobs import deadlines as due
 from services.jobs import posting as jobs
 from services.jobs import transitions as job_moves
-from services.jobs.editing import Edit
+from services.jobs.editing import JobEdit
 from services.maintenance import ledger_check as audit
 from services.payments import reconciliation as books
 from services.payments import registration as joining
 from services.payments import wallet
-from services.payments.reconciliation import Look
-from services.scheduling.scheduler import Chore
+from services.payments.reconciliation import ReconciliationRun
+from services.scheduling.scheduler import PeriodicTask
 from services.times import DAY
 from tests.services.jobs.job_factory import FUNDS, NOW, Gig, balances, bid, gig, person, post, to
 
 TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('accounts', 'transfers')"
 
 
-def looked(tx: Connection, most: int = books.STEP_ROWS) -> Look:
+def looked(tx: Connection, most: int = books.STEP_ROWS) -> ReconciliationRun:
     """A whole look."""
-    look = Look(began=NOW)
+    look = ReconciliationRun(began=NOW)
     while look.place is not None:
-        look.go_on(tx, most=most)
+        look.run_step(tx, most=most)
     return look
 
 
@@ -45,12 +45,12 @@ def everything(tx: Connection) -> dict[str, Gig]:
         made[status] = gig(tx)
         end(tx, made[status], status)
     wallet.withdraw(tx, user_id=made["completed"].ann.id, amount=1_000, now=NOW)
-    editing.edit(tx, job_id=made["open"].job.id, owner_id=made["open"].owner.id, edit=Edit(budget=7_000), now=NOW)
+    editing.edit(tx, job_id=made["open"].job.id, owner_id=made["open"].owner.id, edit=JobEdit(budget=7_000), now=NOW)
     return made
 
 
 def end(tx: Connection, one: Gig, status: str) -> None:
-    closing.end(tx, job_moves.standing(tx, job_id=one.job.id), status, now=NOW)  # type: ignore[arg-type]
+    closing.close_with_refund(tx, job_moves.load_state(tx, job_id=one.job.id), status, now=NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 500])
@@ -162,10 +162,10 @@ def test_jobs_that_were_over_before_there_was_money_are_no_fault(tx: Connection)
 
 def test_a_look_among_writers_finds_nothing_that_is_not_there(tx: Connection) -> None:
     made = everything(tx)
-    look = Look(began=NOW)
+    look = ReconciliationRun(began=NOW)
     moves = iter([("in_progress", "assigned"), ("submitted", "in_progress"), ("cancelled", "submitted")])
     while look.place is not None:
-        look.go_on(tx, most=3)
+        look.run_step(tx, most=3)
         wallet.deposit(tx, user_id=made["open"].owner.id, amount=7, now=NOW)
         for target, status in [next(moves, (None, ""))]:
             if target is not None:
@@ -178,22 +178,22 @@ def test_a_look_among_writers_finds_nothing_that_is_not_there(tx: Connection) ->
 
 def test_faults_freeze_money_and_a_later_look_without_any_lets_it_go(tx: Connection) -> None:
     ann = person(tx, "Ann", "client", 100)
-    books.settle(tx, began=NOW, faults=["first", "second"], now=NOW + 5)
-    assert books.why_frozen(tx) == "first"
-    with pytest.raises(BooksFrozen):
+    books.record_result(tx, began=NOW, faults=["first", "second"], now=NOW + 5)
+    assert books.freeze_reason(tx) == "first"
+    with pytest.raises(PaymentsFrozen):
         wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
     # A look that began before it was frozen has seen what was before.
-    books.settle(tx, began=NOW + 5, faults=[], now=NOW + 9)
-    assert books.why_frozen(tx) == "first"
-    books.settle(tx, began=NOW + 6, faults=["third"], now=NOW + 9)
-    assert books.why_frozen(tx) == "third"
-    books.settle(tx, began=NOW + 10, faults=[], now=NOW + 11)
-    assert books.why_frozen(tx) is None
+    books.record_result(tx, began=NOW + 5, faults=[], now=NOW + 9)
+    assert books.freeze_reason(tx) == "first"
+    books.record_result(tx, began=NOW + 6, faults=["third"], now=NOW + 9)
+    assert books.freeze_reason(tx) == "third"
+    books.record_result(tx, began=NOW + 10, faults=[], now=NOW + 11)
+    assert books.freeze_reason(tx) is None
     wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
 
 
 def freeze(tx: Connection) -> None:
-    books.settle(tx, began=NOW, faults=["a test"], now=NOW)
+    books.record_result(tx, began=NOW, faults=["a test"], now=NOW)
 
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "submitted"])
@@ -201,14 +201,14 @@ def test_while_money_is_frozen_no_job_ends_and_the_work_goes_on(tx: Connection, 
     one, before = gig(tx, status), None
     freeze(tx)
     before = balances(tx, one.owner, one.ann)
-    with pytest.raises(BooksFrozen):
+    with pytest.raises(PaymentsFrozen):
         to(tx, one.job, one.ann, "cancelled")
     if status == "assigned":
         to(tx, one.job, one.ann, "in_progress")
     elif status == "in_progress":
         to(tx, one.job, one.ann, "submitted")
     else:
-        with pytest.raises(BooksFrozen):
+        with pytest.raises(PaymentsFrozen):
             to(tx, one.job, one.owner, "completed")
         to(tx, one.job, one.owner, "in_progress", note="Once more")
     assert balances(tx, one.owner, one.ann) == before
@@ -219,16 +219,16 @@ def test_while_money_is_frozen_an_open_job_is_bid_on_and_edited_where_no_money_m
     eve = person(tx, "Eve")
     freeze(tx)
     offer = bid(tx, one.job, eve)
-    editing.edit(tx, job_id=one.job.id, owner_id=one.owner.id, edit=Edit(title="Other"), now=NOW)
+    editing.edit(tx, job_id=one.job.id, owner_id=one.owner.id, edit=JobEdit(title="Other"), now=NOW)
     for act in (
-        lambda: editing.edit(tx, job_id=one.job.id, owner_id=one.owner.id, edit=Edit(budget=4_999), now=NOW),
+        lambda: editing.edit(tx, job_id=one.job.id, owner_id=one.owner.id, edit=JobEdit(budget=4_999), now=NOW),
         lambda: hiring.hire(tx, bid_id=offer, owner_id=one.owner.id, now=NOW),
         lambda: to(tx, one.job, eve, "in_progress"),
         lambda: to(tx, one.job, one.owner, "cancelled"),
         lambda: end(tx, one, "deleted"),
         lambda: post(tx, one.owner),
     ):
-        with pytest.raises(BooksFrozen):
+        with pytest.raises(PaymentsFrozen):
             act()
     bidding.withdraw(tx, bid_id=offer, freelancer_id=eve.id, now=NOW)
     assert jobs.one(tx, job_id=one.job.id).title == "Other"
@@ -236,22 +236,22 @@ def test_while_money_is_frozen_an_open_job_is_bid_on_and_edited_where_no_money_m
 
 def test_while_money_is_frozen_what_is_due_waits_and_is_not_looked_at_again_and_again(tx: Connection) -> None:
     one = gig(tx, expires_at=NOW + 5)
-    assert due.DueJobs().find(tx, now=NOW + 5, limit=10) == [one.job.id]
+    assert due.DeadlineFinder().find_due(tx, now=NOW + 5, limit=10) == [one.job.id]
     freeze(tx)
-    assert due.DueJobs().find(tx, now=NOW + 5, limit=10) == []
-    books.settle(tx, began=NOW + 1, faults=[], now=NOW + 6)
-    due.settle(tx, found=due.DueJobs().find(tx, now=NOW + 6, limit=10), now=NOW + 6)
+    assert due.DeadlineFinder().find_due(tx, now=NOW + 5, limit=10) == []
+    books.record_result(tx, began=NOW + 1, faults=[], now=NOW + 6)
+    due.process_due(tx, found=due.DeadlineFinder().find_due(tx, now=NOW + 6, limit=10), now=NOW + 6)
     assert jobs.one(tx, job_id=one.job.id).status == "expired"
 
 
 def test_while_money_is_frozen_people_may_join_and_begin_with_nothing(tx: Connection) -> None:
     account = {"email": "a@example.org", "password_hash": "x", "name": "A", "role": "client"}
     freeze(tx)
-    ann = joining.join(tx, opening_balance=500, now=NOW, **account)
-    assert wallet.one(tx, user_id=ann.id, currency="USD").available == 0
-    books.settle(tx, began=NOW + 1, faults=[], now=NOW + 1)
-    bob = joining.join(tx, opening_balance=500, now=NOW, **{**account, "email": "b@example.org"})
-    assert wallet.one(tx, user_id=bob.id, currency="USD").available == 500
+    ann = joining.register(tx, opening_balance=500, now=NOW, **account)
+    assert wallet.get_wallet(tx, user_id=ann.id, currency="USD").available == 0
+    books.record_result(tx, began=NOW + 1, faults=[], now=NOW + 1)
+    bob = joining.register(tx, opening_balance=500, now=NOW, **{**account, "email": "b@example.org"})
+    assert wallet.get_wallet(tx, user_id=bob.id, currency="USD").available == 500
 
 
 # The hub's own look
@@ -264,48 +264,50 @@ def faults() -> list[str]:
 
 
 @pytest.fixture
-def chore(faults: list[str]) -> Chore:
+def chore(faults: list[str]) -> PeriodicTask:
     """The chore."""
-    return audit.chore(faults.extend)
+    return audit.task(faults.extend)
 
 
-def turns(tx: Connection, chore: Chore, now: int) -> int:
+def turns(tx: Connection, chore: PeriodicTask, now: int) -> int:
     """How many turns there was something to do in until there was nothing; at most 50."""
     for turn in range(50):
         found = chore.find(tx, now=now, limit=100)
         if not found and turn:
             return turn
-        chore.remove(tx, found=found, now=now)
+        chore.process(tx, found=found, now=now)
     return 50
 
 
-def test_the_hub_looks_at_start_and_once_a_day(tx: Connection, chore: Chore, faults: list[str]) -> None:
+def test_the_hub_looks_at_start_and_once_a_day(tx: Connection, chore: PeriodicTask, faults: list[str]) -> None:
     one = gig(tx)
     turns(tx, chore, NOW)
     tamper(tx, "UPDATE jobs SET held = held + 1")
     turns(tx, chore, NOW + DAY - 1)
-    assert (books.why_frozen(tx), faults) == (None, [])
+    assert (books.freeze_reason(tx), faults) == (None, [])
     assert turns(tx, chore, NOW + DAY) < 3
-    assert one.owner.id in str(books.why_frozen(tx))
+    assert one.owner.id in str(books.freeze_reason(tx))
     assert len(faults) > 0
     tx.execute(text("UPDATE jobs SET held = held - 1"))
     turns(tx, chore, NOW + 2 * DAY)
-    assert books.why_frozen(tx) is None
+    assert books.freeze_reason(tx) is None
     # A clock that was set back by a year does not keep it away.
     tx.execute(text("UPDATE jobs SET held = held - 1"))
     turns(tx, chore, NOW - 365 * DAY)
-    assert books.why_frozen(tx) is not None
+    assert books.freeze_reason(tx) is not None
 
 
-def test_a_long_look_takes_many_short_turns(tx: Connection, chore: Chore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_look_takes_many_short_turns(
+    tx: Connection, chore: PeriodicTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     everything(tx)
-    steps, step = list[Look](), Look.go_on
+    steps, step = list[ReconciliationRun](), ReconciliationRun.run_step
 
-    def short_step(look: Look, tx: Connection) -> None:
+    def short_step(look: ReconciliationRun, tx: Connection) -> None:
         steps.append(look)
         step(look, tx, most=2)
 
-    monkeypatch.setattr(Look, "go_on", short_step)
+    monkeypatch.setattr(ReconciliationRun, "run_step", short_step)
     counts = list[int]()
     while not counts or counts[-1]:
         steps.clear()

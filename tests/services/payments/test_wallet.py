@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import Connection, text
 
 from services.accounts import users
-from services.accounts.users import Ref
+from services.accounts.users import UserRef
 from services.database import outbox
 from services.database.sqlite import engine as sqlite
-from services.errors import BooksFrozen, Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField
+from services.errors import Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField, PaymentsFrozen
 from services.jobs import bidding, hiring
 from services.jobs import posting as jobs
 from services.payments import deposits_and_withdrawals as banking
 from services.payments import wallet
-from services.payments.schemas import Entry, Wallet
+from services.payments.schemas import Wallet, WalletEntry
 from services.schemas import Person
 
 NOW = 1_700_000_000_000
@@ -35,24 +35,24 @@ def posted(tx: Connection, owner: Person, budget: int) -> str:
 
 
 def standing(tx: Connection, user: Person) -> tuple[int, int]:
-    found = wallet.one(tx, user_id=user.id, currency="USD")
+    found = wallet.get_wallet(tx, user_id=user.id, currency="USD")
     return found.available, found.held
 
 
-def statement(tx: Connection, user: Person, limit: int = 100) -> list[Entry]:
+def statement(tx: Connection, user: Person, limit: int = 100) -> list[WalletEntry]:
     """All of it, page by page, the newest first."""
     found, after = [], None
     while True:
-        page = wallet.entries(tx, user_id=user.id, limit=limit, after=after)
+        page = wallet.list_entries(tx, user_id=user.id, limit=limit, after=after)
         found += page.items
         after = page.next
         if after is None:
             return found
 
 
-def pay_in(tx: Connection, user: Person, amount: int, payment_id: str) -> Entry:
+def pay_in(tx: Connection, user: Person, amount: int, payment_id: str) -> WalletEntry:
     return banking.deposit(
-        tx, user=Ref("/userId", user.id), amount=amount, payment_id=payment_id, currency="USD", now=NOW
+        tx, user=UserRef("/userId", user.id), amount=amount, payment_id=payment_id, currency="USD", now=NOW
     )
 
 
@@ -62,7 +62,7 @@ def freeze(tx: Connection) -> None:
 
 def test_a_new_wallet_is_empty(tx: Connection) -> None:
     ann = someone(tx)
-    assert wallet.one(tx, user_id=ann.id, currency="EUR") == Wallet(available=0, held=0, currency="EUR")
+    assert wallet.get_wallet(tx, user_id=ann.id, currency="EUR") == Wallet(available=0, held=0, currency="EUR")
     assert statement(tx, ann) == []
 
 
@@ -106,15 +106,15 @@ def test_what_comes_in_between_two_pages_neither_repeats_nor_hides_an_entry(tx: 
     for _ in range(6):
         wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
     whole = [entry.id for entry in statement(tx, ann)]
-    first = wallet.entries(tx, user_id=ann.id, limit=3)
+    first = wallet.list_entries(tx, user_id=ann.id, limit=3)
     wallet.deposit(tx, user_id=ann.id, amount=5, now=NOW)
-    rest = wallet.entries(tx, user_id=ann.id, limit=100, after=first.next)
+    rest = wallet.list_entries(tx, user_id=ann.id, limit=100, after=first.next)
     assert [entry.id for entry in (*first.items, *rest.items)] == whole
 
 
 def test_a_mark_of_another_list_is_refused(tx: Connection) -> None:
     with pytest.raises(InvalidField):
-        wallet.entries(tx, user_id=someone(tx).id, after="~~~")
+        wallet.list_entries(tx, user_id=someone(tx).id, after="~~~")
 
 
 @pytest.fixture
@@ -125,9 +125,9 @@ def steps(tx: Connection) -> Iterator[list[int]]:
     def step() -> None:
         count[0] += 1
 
-    sqlite.raw(tx).set_progress_handler(step, 1)
+    sqlite.raw_connection(tx).set_progress_handler(step, 1)
     yield count
-    sqlite.raw(tx).set_progress_handler(None, 0)
+    sqlite.raw_connection(tx).set_progress_handler(None, 0)
 
 
 def test_a_page_costs_the_same_wherever_it_is_and_whatever_others_do(tx: Connection, steps: list[int]) -> None:
@@ -135,7 +135,7 @@ def test_a_page_costs_the_same_wherever_it_is_and_whatever_others_do(tx: Connect
 
     def cost(after: str | None) -> int:
         before = steps[0]
-        assert len(wallet.entries(tx, user_id=ann.id, limit=10, after=after).items) == 10
+        assert len(wallet.list_entries(tx, user_id=ann.id, limit=10, after=after).items) == 10
         return steps[0] - before
 
     for _ in range(10):
@@ -146,19 +146,19 @@ def test_a_page_costs_the_same_wherever_it_is_and_whatever_others_do(tx: Connect
         wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
         wallet.deposit(tx, user_id=ann.id, amount=1, now=NOW)
         wallet.withdraw(tx, user_id=bob.id, amount=1, now=NOW)
-    deep = wallet.entries(tx, user_id=ann.id, limit=100)
+    deep = wallet.list_entries(tx, user_id=ann.id, limit=100)
     for _ in range(4):
-        deep = wallet.entries(tx, user_id=ann.id, limit=100, after=deep.next)
+        deep = wallet.list_entries(tx, user_id=ann.id, limit=100, after=deep.next)
     assert max(cost(None), cost(deep.next)) <= alone * 1.1
 
 
 def test_too_little_money_says_how_much_there_is_and_writes_nothing(tx: Connection) -> None:
     ann, bob = someone(tx, money=70), someone(tx)
-    before = sqlite.raw(tx).total_changes
+    before = sqlite.raw_connection(tx).total_changes
     for act in (
         lambda: wallet.withdraw(tx, user_id=ann.id, amount=71, now=NOW),
         lambda: wallet.hold(tx, owner_id=ann.id, job_id="j", amount=71, now=NOW),
-        lambda: wallet.require(tx, user_id=ann.id, amount=71),
+        lambda: wallet.require_funds(tx, user_id=ann.id, amount=71),
     ):
         with pytest.raises(InsufficientFunds) as refused:
             act()
@@ -166,9 +166,9 @@ def test_too_little_money_says_how_much_there_is_and_writes_nothing(tx: Connecti
     with pytest.raises(InsufficientFunds) as refused:
         wallet.withdraw(tx, user_id=bob.id, amount=1, now=NOW)
     assert refused.value.details == {"available": 0}
-    assert sqlite.raw(tx).total_changes == before
-    wallet.require(tx, user_id=ann.id, amount=70)
-    wallet.require(tx, user_id=bob.id, amount=0)
+    assert sqlite.raw_connection(tx).total_changes == before
+    wallet.require_funds(tx, user_id=ann.id, amount=70)
+    wallet.require_funds(tx, user_id=bob.id, amount=0)
 
 
 def test_what_is_held_is_not_paid_twice(tx: Connection) -> None:
@@ -184,19 +184,19 @@ def test_what_is_held_is_not_paid_twice(tx: Connection) -> None:
 def test_the_books_hold_no_more_than_every_reader_of_json_can_read(tx: Connection) -> None:
     ann = someone(tx)
     most = 10**12
-    for _ in range(wallet.MOST // most):
+    for _ in range(wallet.MAX_BALANCE // most):
         wallet.deposit(tx, user_id=ann.id, amount=most, now=NOW)
     with pytest.raises(Conflict):
         wallet.deposit(tx, user_id=ann.id, amount=most, now=NOW)
-    wallet.deposit(tx, user_id=ann.id, amount=wallet.MOST % most, now=NOW)
-    assert standing(tx, ann) == (wallet.MOST, 0)
+    wallet.deposit(tx, user_id=ann.id, amount=wallet.MAX_BALANCE % most, now=NOW)
+    assert standing(tx, ann) == (wallet.MAX_BALANCE, 0)
     with pytest.raises(Conflict):
         wallet.deposit(tx, user_id=someone(tx).id, amount=1, now=NOW)
     wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
     wallet.deposit(tx, user_id=ann.id, amount=1, now=NOW)
 
 
-def test_a_payment_is_deposited_once_and_told_once(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_a_payment_is_deposited_once_and_told_once(tx: Connection, told: list[outbox.PendingEvent]) -> None:
     ann, bob = someone(tx), someone(tx)
     first = pay_in(tx, ann, 5_000, "stripe-1")
     wallet.withdraw(tx, user_id=ann.id, amount=100, now=NOW)
@@ -222,10 +222,12 @@ def test_a_payment_is_deposited_once_and_told_once(tx: Connection, told: list[ou
 
 def test_a_payment_for_nobody_is_refused(tx: Connection) -> None:
     with pytest.raises(InvalidField):
-        banking.deposit(tx, user=Ref("/externalId", None, "nobody"), amount=1, payment_id="p", currency="USD", now=NOW)
+        banking.deposit(
+            tx, user=UserRef("/externalId", None, "nobody"), amount=1, payment_id="p", currency="USD", now=NOW
+        )
 
 
-def test_a_withdrawal_is_told(tx: Connection, told: list[outbox.Draft]) -> None:
+def test_a_withdrawal_is_told(tx: Connection, told: list[outbox.PendingEvent]) -> None:
     ann = someone(tx, money=5_000)
     entry = banking.withdraw(tx, user_id=ann.id, amount=1_250, currency="USD", now=NOW)
     assert (entry.kind, entry.amount, entry.balance) == ("withdrawal", -1_250, 3_750)
@@ -240,9 +242,9 @@ def test_frozen_books_move_no_money_in_any_way(tx: Connection) -> None:
     first = pay_in(tx, ann, 100, "before")
     job = posted(tx, ann, 600)
     freeze(tx)
-    before = sqlite.raw(tx).total_changes
+    before = sqlite.raw_connection(tx).total_changes
     for act in (
-        lambda: wallet.require(tx, user_id=ann.id, amount=0),
+        lambda: wallet.require_funds(tx, user_id=ann.id, amount=0),
         lambda: pay_in(tx, ann, 1, "after"),
         lambda: wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW),
         lambda: wallet.hold(tx, owner_id=ann.id, job_id=job, amount=1, now=NOW),
@@ -251,9 +253,9 @@ def test_frozen_books_move_no_money_in_any_way(tx: Connection) -> None:
         lambda: wallet.pay(tx, owner_id=ann.id, freelancer_id=bob.id, job_id=job, amount=600, now=NOW),
         lambda: posted(tx, ann, 1),
     ):
-        with pytest.raises(BooksFrozen):
+        with pytest.raises(PaymentsFrozen):
             act()
-    assert sqlite.raw(tx).total_changes == before
+    assert sqlite.raw_connection(tx).total_changes == before
     # What was done before is answered as it was, and what is there can be looked at.
     assert pay_in(tx, ann, 100, "before") == first
     assert standing(tx, ann) == (500, 600)

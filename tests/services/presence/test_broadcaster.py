@@ -10,15 +10,15 @@ from sqlalchemy import Connection, insert
 from realtime.cursor import Cursor
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from realtime.resume import Verdict
+from realtime.resume import ResumeDecision
 from services import tables
 from services.accounts import users
 from services.database.database import Database
 from services.event_log.history import History
-from services.messages.groups import new_member
+from services.messages.groups import member_row
 from services.presence import broadcaster as presence_teller
 from services.presence import visibility as presences
-from services.presence.broadcaster import PresenceTeller
+from services.presence.broadcaster import PresenceBroadcaster
 from tests.realtime.fake_ports import ListSink
 from tests.realtime.sse_parser import parse
 
@@ -34,7 +34,7 @@ def crowd(tx: Connection) -> list[list[str]]:
     for at, group in enumerate(groups):
         row = {"id": f"g{at}", "kind": "group", "maker_id": group[0], "last_seq": 0, "created_at": 0, "updated_at": 0}
         tx.execute(insert(tables.conversations), row)
-        tx.execute(insert(tables.members), [new_member(f"g{at}", each, now=0) for each in group])
+        tx.execute(insert(tables.conversation_members), [member_row(f"g{at}", each, now=0) for each in group])
     return groups
 
 
@@ -48,23 +48,23 @@ class Crowd:
             RealtimeOptions(epoch="e", max_streams_per_address=0),
             history=History(database),
             clock=lambda: self.now,
-            wall=lambda: round(self.now * 1_000),
+            wall_clock=lambda: round(self.now * 1_000),
             random=Random(7),
-            process="p",
+            process_id="p",
         )
-        self.teller = PresenceTeller(
+        self.teller = PresenceBroadcaster(
             self.manager, database, clock=lambda: round(self.now * 1_000), monotonic=lambda: self.now
         )
 
     def come(self, user_id: str) -> None:
         sink = self.sinks[user_id] = ListSink()
         own = f"user:{user_id}"
-        self.manager.open(
+        self.manager.open_stream(
             sink,
             user_id=user_id,
             channels=(own,),
             own_channel=own,
-            verdict=Verdict.fresh(),
+            verdict=ResumeDecision.fresh(),
             login=None,
             address="a",
             confirm=lambda session, cursor: b"",
@@ -73,7 +73,7 @@ class Crowd:
     async def turns(self) -> list[int]:
         """Turn until there is nothing more to tell; the events of each."""
         told = []
-        while self.manager.presence.changes(self.now, 0) == [] and (events := await self.teller.turn()):
+        while self.manager.presence.take_changes(self.now, 0) == [] and (events := await self.teller.run_once()):
             told.append(events)
             self.manager.tick(self.now)
         return told
@@ -102,7 +102,7 @@ async def test_a_thousand_who_come_at_once_are_told_in_lots(database: Database, 
         messages = parse(crowd.sinks[groups[0][0]].received()).messages
         assert Counter(message.type for message in messages) == {"presence": TOGETHER - 1}
         assert parse(crowd.sinks[groups[0][0]].received()).last_event_id == ""
-        assert crowd.manager.stands_at(next(iter(crowd.manager.snapshot().sessions))) == Cursor("e", 0)
+        assert crowd.manager.stream_cursor(next(iter(crowd.manager.snapshot().sessions))) == Cursor("e", 0)
     finally:
         await crowd.manager.stop()
 
@@ -119,15 +119,15 @@ async def test_who_left_is_noted_and_who_comes_back_in_time_is_not_told(
         assert await crowd.turns() == [6]
         for session in crowd.manager.snapshot().sessions:
             if session.user_id != ann:
-                crowd.manager.close(session)
+                crowd.manager.stream_closed(session)
         crowd.now = 30.0
         crowd.come(bob)
         crowd.now = 61.0
         assert await crowd.turns() == [2]
-        kept = await database.read(presences.visible, ids=[bob, eve], user_id=ann)
-        assert crowd.teller.show(eve, kept[eve]).status == "offline"
-        assert crowd.teller.show(eve, kept[eve]).last_seen_at == "1970-01-01T00:00:00.000Z"
-        assert crowd.teller.show(bob, kept[bob]).status == "online"
+        kept = await database.read(presences.load_visible, ids=[bob, eve], user_id=ann)
+        assert crowd.teller.get_presence(eve, kept[eve]).status == "offline"
+        assert crowd.teller.get_presence(eve, kept[eve]).last_seen_at == "1970-01-01T00:00:00.000Z"
+        assert crowd.teller.get_presence(bob, kept[bob]).status == "online"
         await crowd.teller.stop()
     finally:
         await crowd.manager.stop()

@@ -16,7 +16,7 @@ def at_revision(path: Path, revision: str) -> Iterator[sqlite3.Connection]:
     """A store, made or migrated up to a revision, and open as the writer has it: each statement is its own commit."""
     engine = stores.writer_engine(path)
     with engine.connect() as connection:
-        store = stores.raw(connection)
+        store = stores.raw_connection(connection)
         store.execute("PRAGMA foreign_keys=OFF")
         with connection.begin():
             config = migrate.configuration()

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, create_engine
 from services.database import schema_version as revision
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite
-from services.database.sqlite.engine import CannotOpen
+from services.database.sqlite.engine import CannotOpenStore
 from services.store import migrate
-from services.store.lock import DataLock, Locked
+from services.store.lock import DataDirLock, DataDirLocked
 from services.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,7 +84,7 @@ def test_a_migration_may_not_leave_rows_that_refer_to_nothing(store: Path) -> No
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("INSERT INTO inboxes (user_id, seq, unread, unseen) VALUES ('nobody', 0, 0, 0)")
         connection.commit()
-    with pytest.raises(CannotOpen, match="refer to nothing"):
+    with pytest.raises(CannotOpenStore, match="refer to nothing"):
         migrate.upgrade(store)
 
 
@@ -92,7 +92,7 @@ def test_a_newer_store_is_left_alone(store: Path) -> None:
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
-    with pytest.raises(CannotOpen, match=r"newer version \(revision 9999"):
+    with pytest.raises(CannotOpenStore, match=r"newer version \(revision 9999"):
         migrate.upgrade(store)
 
 
@@ -114,10 +114,10 @@ def migrating(path: Path) -> "subprocess.Popen[bytes]":
 LOCKED_MIGRATION = """
 import sys
 from pathlib import Path
-from services.store.lock import DataLock
+from services.store.lock import DataDirLock
 from services.store.migrate import upgrade
 path = Path(sys.argv[1])
-lock = DataLock(path.parent)
+lock = DataDirLock(path.parent)
 lock.acquire(timeout=30)
 print("locked", flush=True)
 upgrade(path)
@@ -152,8 +152,8 @@ async def open_and_close(path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from services.store.lock import DataLock
-lock = DataLock(Path(sys.argv[1]))
+from services.store.lock import DataDirLock
+lock = DataDirLock(Path(sys.argv[1]))
 lock.acquire()
 print("locked", flush=True)
 sys.stdin.read()
@@ -172,11 +172,11 @@ def holding(folder: Path) -> "subprocess.Popen[bytes]":
 
 def test_a_second_process_is_refused_with_the_id_of_the_first(tmp_path: Path) -> None:
     with holding(tmp_path) as first:
-        with pytest.raises(Locked, match=rf"in use by another process \(pid {first.pid}\)\."):
-            DataLock(tmp_path).acquire()
+        with pytest.raises(DataDirLocked, match=rf"in use by another process \(pid {first.pid}\)\."):
+            DataDirLock(tmp_path).acquire()
         assert first.stdin is not None
         first.stdin.close()
-    with DataLock(tmp_path):
+    with DataDirLock(tmp_path):
         pass
 
 
@@ -184,44 +184,44 @@ def test_one_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path) -> None:
     with holding(tmp_path) as first:
         assert first.stdin is not None
         first.stdin.close()
-        lock = DataLock(tmp_path)
+        lock = DataDirLock(tmp_path)
         lock.acquire(timeout=30)
         lock.release()
 
 
 def test_one_who_waits_too_long_is_refused(tmp_path: Path) -> None:
-    with DataLock(tmp_path), pytest.raises(Locked):
-        DataLock(tmp_path).acquire(timeout=0.1)
+    with DataDirLock(tmp_path), pytest.raises(DataDirLocked):
+        DataDirLock(tmp_path).acquire(timeout=0.1)
 
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     with holding(tmp_path) as first:
         first.kill()
-    with DataLock(tmp_path):
+    with DataDirLock(tmp_path):
         pass
 
 
 def test_closing_other_descriptors_drops_no_lock(store: Path) -> None:
     folder = store.parent
-    with DataLock(folder):
+    with DataDirLock(folder):
         # POSIX locks would be gone after the first of these.
         for path in (store, folder / "hub.lock"):
             os.close(os.open(path, os.O_RDWR))
         engine = sqlite.writer_engine(store)
         engine.connect().close()
         engine.dispose()
-        with pytest.raises(Locked):
-            DataLock(folder).acquire()
+        with pytest.raises(DataDirLocked):
+            DataDirLock(folder).acquire()
 
 
 def test_a_lock_is_not_handed_on_to_programs_that_are_started(tmp_path: Path) -> None:
-    lock = DataLock(tmp_path)
+    lock = DataDirLock(tmp_path)
     lock.acquire()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
         lock.release()
         # The kernel lets the parent go on before it has closed the child's copy: a moment, where a lock that was
         # handed on would be held for as long as the child lives.
-        again = DataLock(tmp_path)
+        again = DataDirLock(tmp_path)
         try:
             again.acquire(timeout=5)
         finally:
@@ -230,7 +230,7 @@ def test_a_lock_is_not_handed_on_to_programs_that_are_started(tmp_path: Path) ->
 
 
 def test_a_lock_can_be_let_go_more_than_once(tmp_path: Path) -> None:
-    lock = DataLock(tmp_path)
+    lock = DataDirLock(tmp_path)
     lock.acquire()
     with pytest.raises(RuntimeError):
         lock.acquire()

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from services.database.sqlite import engine as sqlite
 from services.jobs import listing as job_lists
-from services.jobs.search_query import Wanted
+from services.jobs.search_query import JobFilter
 from services.store import migrate
 from tests.services.store.old_stores import at_revision
 
@@ -24,7 +24,7 @@ def test_jobs_of_the_first_form_are_indexed_and_counted(tmp_path: Path) -> None:
     migrate.upgrade(path)
     engine = sqlite.writer_engine(path)
     with engine.connect() as tx:
-        titles = [job.title for job in job_lists.page(tx, wanted=Wanted(text="log")).items]
+        titles = [job.title for job in job_lists.list_jobs(tx, wanted=JobFilter(text="log")).items]
         assert titles == ["Logo 3", "Logo 2", "Logo 1"]
         assert job_lists.suggest(tx, text="sq").skills == ["sql"]
         assert tx.execute(text("SELECT name, jobs FROM skills")).all() == [("sql", 3)]

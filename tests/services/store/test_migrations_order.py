@@ -12,7 +12,7 @@ from services.accounts import profiles, users
 from services.jobs import bidding, bids, comments
 from services.jobs import listing as job_lists
 from services.jobs import posting as jobs
-from services.jobs.search_query import Wanted
+from services.jobs.search_query import JobFilter
 from services.schemas import Person
 from services.store import migrate
 from tests.services.jobs.job_factory import NOW
@@ -57,13 +57,13 @@ def old_store(tmp_path: Path) -> Path:
 
 
 def test_bids_and_comments_stay_in_the_order_in_which_they_came(old: Connection) -> None:
-    assert [item.id for item in bids.page_of_job(old, job_id="open", reader_id="olga").items] == ["b", "a", "c"]
-    assert [item.id for item in comments.page(old, job_id="open").items] == ["b", "a", "c"]
+    assert [item.id for item in bids.list_for_job(old, job_id="open", reader_id="olga").items] == ["b", "a", "c"]
+    assert [item.id for item in comments.list_comments(old, job_id="open").items] == ["b", "a", "c"]
     bidding.withdraw(old, bid_id="b", freelancer_id="ann", now=NOW)
     latest = bidding.place(old, job_id="open", freelancer=ANN, message="Me", price=5, now=NOW)
-    said = comments.add(old, job_id="open", author=OLGA, text="Hello", now=NOW)
-    assert bids.page_of_freelancer(old, freelancer_id="ann").items[0] == latest
-    assert comments.page(old, job_id="open").items[0] == said
+    said = comments.create(old, job_id="open", author=OLGA, text="Hello", now=NOW)
+    assert bids.list_for_freelancer(old, freelancer_id="ann").items[0] == latest
+    assert comments.list_comments(old, job_id="open").items[0] == said
 
 
 def test_what_was_hired_stays_hired_and_what_refers_to_bids_still_does(old: Connection) -> None:
@@ -75,14 +75,14 @@ def test_what_was_hired_stays_hired_and_what_refers_to_bids_still_does(old: Conn
 
 
 def test_what_each_user_did_is_counted(old: Connection) -> None:
-    assert [profiles.one(old, user_id=user_id).jobs_done for user_id in ("olga", "ann")] == [1, 1]
+    assert [profiles.get_profile(old, user_id=user_id).jobs_done for user_id in ("olga", "ann")] == [1, 1]
 
 
 def test_what_was_typed_in_another_spelling_is_found(old: Connection) -> None:
-    for wanted in (Wanted(text="café"), Wanted(category="Café"), Wanted(skills=["ébène"])):
-        assert [job.title for job in job_lists.page(old, wanted=wanted).items] == ["Café"]
+    for wanted in (JobFilter(text="café"), JobFilter(category="Café"), JobFilter(skills=["ébène"])):
+        assert [job.title for job in job_lists.list_jobs(old, wanted=wanted).items] == ["Café"]
     assert job_lists.suggest(old, text="Éb").skills == ["Ébène"]
-    account = users.by_id(old, user_id="ann")
+    account = users.find_by_id(old, user_id="ann")
     assert account is not None
     assert account.user.skills == ("Café", "Ébène")
 

@@ -25,7 +25,7 @@ from services.database import idempotency
 from services.database.database import Database
 from services.jobs import hiring
 from services.jobs import status_change as moving
-from services.jobs.lifecycle import Terms
+from services.jobs.lifecycle import Deadlines
 from services.jobs.schemas import JobStatus
 from services.schemas import Person, Role
 
@@ -49,15 +49,17 @@ class Act(msgspec.Struct, frozen=True):
 
 def ask(tx: Connection, act: Act, now: int) -> bytes:
     """Do it, once for its key: the answer as it was given first."""
-    return idempotency.once(tx, caller=act.user, key="key", digest=b"", now=now, act=partial(_do, act=act, now=now))
+    return idempotency.run_once(tx, caller=act.user, key="key", digest=b"", now=now, act=partial(_do, act=act, now=now))
 
 
 def _do(tx: Connection, act: Act, now: int) -> Any:
     if act.target is None:
         return hiring.hire(tx, bid_id=act.bid, owner_id=act.user, now=now).answer
-    terms = Terms(review_ms=act.review_ms, delivery_ms=1)
+    terms = Deadlines(review_ms=act.review_ms, delivery_ms=1)
     user = Person(id=act.user, name="Somebody")
-    return moving.move(tx, job_id=act.job, user=user, role=act.role, target=act.target, terms=terms, now=now).answer
+    return moving.change_status(
+        tx, job_id=act.job, user=user, role=act.role, target=act.target, terms=terms, now=now
+    ).answer
 
 
 class Failpoint:

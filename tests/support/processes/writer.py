@@ -39,9 +39,9 @@ def add(tx: Connection, name: str) -> str:
     def act(tx: Connection) -> str:
         tx.execute(_ADD, {"id": name, "title": f"<{name}>", "body": "b", "priority": "low", "created_at": 0})
         outbox.append(tx, "jobs", "added", {"name": name}, now=0)
-        return outbox.cursor(tx)
+        return outbox.next_cursor(tx)
 
-    return idempotency.once(tx, caller="test", key=name, digest=b"", now=0, act=act).decode()
+    return idempotency.run_once(tx, caller="test", key=name, digest=b"", now=0, act=act).decode()
 
 
 def rows(tx: Connection) -> int:
@@ -67,7 +67,7 @@ async def write(database: Database, name: str) -> None:
 
 async def main(mode: str, path: Path, names: list[str]) -> None:
     """Run one of the modes."""
-    database = Database(path, on_commit=tell, on_doubt=lambda: say("doubt"))
+    database = Database(path, on_commit=tell, on_storage_failure=lambda: say("doubt"))
     await database.start()
     say("ready")
     if mode == "rounds":

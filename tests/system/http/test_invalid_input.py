@@ -163,7 +163,7 @@ class Attacker:
         self.op = op
         self.job_id = "x"
         self._user = json.dumps(callers.freelancer.id).encode()
-        self._client = hub.client(callers.credentials(allowed(op.who)))
+        self._client = hub.client(callers.credentials(allowed(op.policy)))
 
     async def ask(
         self,

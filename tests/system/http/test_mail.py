@@ -45,7 +45,7 @@ async def test_one_click_by_a_mail_program_ends_the_e_mails_and_nothing_else(hub
     from services.accounts.tokens import Tokens
 
     ann = await hub.signup()
-    token = Tokens(signing_keys((), hub.data_dir)).for_link("unsubscribe", [ann.id])
+    token = Tokens(signing_keys((), hub.data_dir)).sign_link("unsubscribe", [ann.id])
     link = f"/api/mail/unsubscribe?token={token}"
     assert (await hub.client().get(link)).status_code == 200
     client = hub.client(ann)

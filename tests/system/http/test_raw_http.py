@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.http.protocol import HEAD_BYTES, MOST_AHEAD, BoundedProtocol
+from api.http.protocol import HEAD_BYTES, MAX_PIPELINED, BoundedProtocol
 from tests.support.hub import Hub
 
 PATIENCE = 10.0
@@ -206,29 +206,29 @@ async def test_what_is_no_http_behind_a_request_leaves_it_its_own_answer(shared_
 
 
 async def test_requests_sent_ahead_are_answered_in_their_order(shared_hub: Hub) -> None:
-    ahead = b"".join(b"GET /api/%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(MOST_AHEAD))
+    ahead = b"".join(b"GET /api/%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(MAX_PIPELINED))
     heard = await talk(shared_hub.server.port, ahead + GET + b"Connection: close\r\n\r\n")
-    assert heard.count(b"HTTP/1.1 404 ") == MOST_AHEAD
+    assert heard.count(b"HTTP/1.1 404 ") == MAX_PIPELINED
     assert heard.index(b"HTTP/1.1 200 OK") > heard.rindex(b"HTTP/1.1 404 ")
 
 
 async def test_request_upon_request_without_end_is_not_kept_in_memory(shared_hub: Hub) -> None:
     # One write arrives as one, and what of it is too much is not answered.
     heard = await talk(shared_hub.server.port, (GET + b"\r\n") * 1_000)
-    assert heard.count(b"HTTP/1.1 200 OK") == heard.count(b"HTTP/1.1 ") <= MOST_AHEAD + 1
+    assert heard.count(b"HTTP/1.1 200 OK") == heard.count(b"HTTP/1.1 ") <= MAX_PIPELINED + 1
     await is_well(shared_hub)
 
 
 class Impatient(BoundedProtocol):
     """As the hub's, but it waits no longer than a test would."""
 
-    patience = 0.05
+    timeout = 0.05
 
 
 async def read_all(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers when it has the whole body, or the client is gone."""
     if scope["path"] == "/slow":
-        await asyncio.sleep(5 * Impatient.patience)
+        await asyncio.sleep(5 * Impatient.timeout)
     if scope["path"].startswith("/much"):
         size, pieces = scope["path"].removeprefix("/much/").split("/")
         await say_much(int(size), int(pieces), send)
@@ -349,7 +349,7 @@ class LoopOfOwnTime:
 class Unhurried(BoundedProtocol):
     """Waits for less than the whole answer takes, and for longer than each step of it does, by its own time."""
 
-    patience = 1.0
+    timeout = 1.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

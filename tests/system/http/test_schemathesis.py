@@ -168,8 +168,8 @@ class World:
 
     def _ways(self) -> dict[str, Asked]:
         tokens, client = Tokens(signing_keys((), self._hub.data_dir)), self._callers.client
-        confirm = {"token": tokens.for_link("confirm", [client.id, client.email])}
-        unsubscribe = {"token": tokens.for_link("unsubscribe", [client.id])}
+        confirm = {"token": tokens.sign_link("confirm", [client.id, client.email])}
+        unsubscribe = {"token": tokens.sign_link("unsubscribe", [client.id])}
         quiet = {"from": "22:00", "to": "07:00", "timeZone": "UTC", "days": ["mon"]}
         browser = Browser("http://127.0.0.1:9/x").subscription
         return {
@@ -191,7 +191,7 @@ class World:
         client = self._callers.client
         with closing(sqlite3.connect(self._hub.data_dir / "hub.db")) as store:
             ((kept,),) = store.execute("SELECT password_hash FROM users WHERE id = ?", [client.id])
-        return tokens.for_link("reset", [client.id, confirming.fingerprint(kept, client.email)])
+        return tokens.sign_link("reset", [client.id, confirming.reset_fingerprint(kept, client.email)])
 
     async def _new_job(self) -> str:
         job = {"title": "t", "description": "d", "budget": 1}
@@ -254,7 +254,7 @@ async def test_every_answer_is_what_the_document_says(
     @given(data=st.data())
     def ask_anything(data: st.DataObject) -> None:
         # Half of the time it is somebody who may, and a path that leads somewhere.
-        kind = data.draw(st.one_of(st.just(allowed(op.who)), st.sampled_from(KINDS)))
+        kind = data.draw(st.one_of(st.just(allowed(op.policy)), st.sampled_from(KINDS)))
         path = data.draw(st.sampled_from([good.path or None, None]))
         ask(data.draw(operation.as_strategy(data.draw(st.sampled_from(GenerationMode)), path_parameters=path)), kind)
 
@@ -262,7 +262,7 @@ async def test_every_answer_is_what_the_document_says(
         case = operation.Case(
             path_parameters=dict(good.path), query=dict(good.query), body=good.body, media_type="application/json"
         )
-        assert ask(case, allowed(op.who)) in (200, 201, 202, 204)
+        assert ask(case, allowed(op.policy)) in (200, 201, 202, 204)
         ask_anything()
 
     # In a thread, for it waits for each answer.

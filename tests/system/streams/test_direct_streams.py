@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.streams.uvicorn_internals import INSIDES, missing_names
+from api.streams.uvicorn_internals import REQUIRED_NAMES, missing_names
 from tests.support.hub import Hub, Person
 
 StartHub = Callable[..., Awaitable[Hub]]
@@ -52,7 +52,9 @@ def test_the_pinned_uvicorn_has_all_that_takeover_needs() -> None:
 
 
 def test_what_a_changed_uvicorn_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(INSIDES, type("Cycle", (), {"__init__": lambda self: None}), frozenset({"chunked_encoding"}))
+    monkeypatch.setitem(
+        REQUIRED_NAMES, type("Cycle", (), {"__init__": lambda self: None}), frozenset({"chunked_encoding"})
+    )
     assert missing_names() == ["Cycle.chunked_encoding"]
 
 
