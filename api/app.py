@@ -53,12 +53,12 @@ from services.delivery.worker import DeliveryWorker
 from services.errors import DomainError, NotFound
 from services.event_log.history import History
 from services.ids import new_id
-from services.jobs import log_lines as job_log
+from services.jobs import log_lines
 from services.jobs.transitions import TransitionResult
-from services.maintenance import ledger_check as audit
+from services.maintenance import ledger_check
 from services.maintenance.file_cleanup import FileCleanup
 from services.maintenance.tasks import RetentionPolicy, all_tasks
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.presence.acknowledgements import Acknowledgements
 from services.presence.attention import UserAttention
 from services.presence.broadcaster import PresenceBroadcaster
@@ -142,7 +142,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         files=FileStore(settings.files_dir),
         thumbnails=Thumbnails(),
         upload_slots=UploadSlots(),
-        inbox_counts=BatchLoader(database, notifications.counts_of),
+        inbox_counts=BatchLoader(database, inbox.counts_of),
         metrics=Metrics(manager, database),
         clock=clock,
         monotonic=time.monotonic,
@@ -182,7 +182,7 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
         stack.push_async_callback(hub.takeover.wait_closed, GRACE_SECONDS)
         retention = Scheduler(
             hub.database,
-            [*all_tasks(_keep(hub.settings)), audit.task(_on_this_loop(_books_wrong))],
+            [*all_tasks(_keep(hub.settings)), ledger_check.task(_on_this_loop(_books_wrong))],
             clock=hub.clock,
             on_error=_chore_failed,
             on_done=_chore_done,
@@ -257,7 +257,7 @@ def _chore_done(name: str, done: object) -> None:
     """What the hub does to jobs by itself is worth a line."""
     for moved in done if isinstance(done, list) else ():
         if isinstance(moved, TransitionResult):
-            job_log.log_transition(structlog.get_logger("retention"), moved, by="hub")
+            log_lines.log_transition(structlog.get_logger("retention"), moved, by="hub")
 
 
 async def _domain(request: Request, error: Any) -> Response:

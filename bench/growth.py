@@ -19,8 +19,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import raw_client as wire
-from bench import servers
+from bench import raw_client, servers
 from bench.many_users import sign_up
 from bench.peers import Peer
 from bench.streams import LOAD, Hubs, load
@@ -126,9 +125,9 @@ def sends(server: servers.Server, store: Store) -> float:
     path, asks = "/api/realtime/notifications/send", []
     for user in store.users[:RECIPIENTS]:
         note = {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
-        asks.append(wire.request("POST", server.url, path, token=store.hubs.key, body=json.dumps(note).encode()))
+        asks.append(raw_client.request("POST", server.url, path, token=store.hubs.key, body=json.dumps(note).encode()))
     before = server.cpu_seconds()
-    _, times = wire.hammer(server.url, asks, SENDERS, SEND_SECONDS)
+    _, times = raw_client.hammer(server.url, asks, SENDERS, SEND_SECONDS)
     return (server.cpu_seconds() - before) / len(times) * 1_000_000
 
 

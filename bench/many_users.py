@@ -18,8 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import raw_client as wire
-from bench import servers
+from bench import raw_client, servers
 from bench.servers import Server, decode
 
 USERS: Final = 1_000
@@ -50,14 +49,14 @@ class Heard:
 
     async def wait(self, numbers: range, listeners: int) -> list[float]:
         """The time at which the last of so many listeners had each of these."""
-        async with asyncio.timeout(wire.PATIENCE_SECONDS):
+        async with asyncio.timeout(raw_client.PATIENCE_SECONDS):
             while any(len(self.times.get(number, ())) < listeners for number in reversed(numbers)):
                 self.more.clear()
                 await self.more.wait()
         return [self.times[number][-1] for number in numbers]
 
 
-class NumberedListener(wire.Listener):
+class NumberedListener(raw_client.Listener):
     """One open stream that notes which publishes it hears."""
 
     def __init__(self, request: bytes, heard: Heard) -> None:
@@ -83,11 +82,13 @@ class Crowd:
 
     def streams(self) -> list[bytes]:
         """What each user asks for."""
-        return [wire.request("GET", self.server.url, "/api/realtime/connect", token=token) for _, token in self.users]
+        return [
+            raw_client.request("GET", self.server.url, "/api/realtime/connect", token=token) for _, token in self.users
+        ]
 
     def publish(self, path: str, body: Mapping[str, object]) -> bytes:
         """A request of the service."""
-        return wire.request("POST", self.server.url, path, token=self.key, body=json.dumps(body).encode())
+        return raw_client.request("POST", self.server.url, path, token=self.key, body=json.dumps(body).encode())
 
     def numbers(self, count: int) -> range:
         """So many new ones."""
@@ -98,7 +99,7 @@ class Crowd:
 def arrivals(server: Server, asks: list[bytes]) -> list[float]:
     """Seconds until each of these streams has its first bytes, all asked for in the same moment."""
     poller = select.epoll()
-    sockets = {one.fileno(): one for one in (socket.create_connection(wire.where(server.url)) for _ in asks)}
+    sockets = {one.fileno(): one for one in (socket.create_connection(raw_client.where(server.url)) for _ in asks)}
     for number in sockets:
         poller.register(number, select.EPOLLIN)
     times: list[float] = []
@@ -106,7 +107,7 @@ def arrivals(server: Server, asks: list[bytes]) -> list[float]:
     for one, ask in zip(sockets.values(), asks, strict=True):
         one.sendall(ask)
     while len(times) < len(asks):
-        ready, now = poller.poll(wire.PATIENCE_SECONDS), time.perf_counter()
+        ready, now = poller.poll(raw_client.PATIENCE_SECONDS), time.perf_counter()
         if not ready:
             raise TimeoutError("the server does not answer")
         for number, _ in ready:
@@ -122,7 +123,7 @@ def arrivals(server: Server, asks: list[bytes]) -> list[float]:
 
 async def listen(crowd: Crowd) -> None:
     """All users open a stream, 32 at a time."""
-    (host, port), loop = wire.where(crowd.server.url), asyncio.get_running_loop()
+    (host, port), loop = raw_client.where(crowd.server.url), asyncio.get_running_loop()
     asks = crowd.streams()
     for start in range(0, len(asks), 32):
         part = [NumberedListener(ask, crowd.heard) for ask in asks[start : start + 32]]
@@ -133,7 +134,7 @@ async def listen(crowd: Crowd) -> None:
 
 async def to_all(crowd: Crowd) -> list[float]:
     """Seconds from each broadcast to the last of all users."""
-    (caller,), times = await wire.callers(crowd.server.url, 1), []
+    (caller,), times = await raw_client.callers(crowd.server.url, 1), []
     for _ in range(BROADCASTS):
         (number,) = numbers = crowd.numbers(1)
         said = {"type": "bench", "data": {"text": f"~bench{number}~" + "x" * 180}}
@@ -149,8 +150,8 @@ async def at_rate(crowd: Crowd, rate: int) -> tuple[list[float], float]:
     Open loop: a late answer delays no other request, and what is late because others were counts as late.
     """
     numbers, random = crowd.numbers(round(rate * SECONDS)), Random(7)
-    idle = asyncio.Queue[wire.Caller]()
-    for caller in await wire.callers(crowd.server.url, CALLERS):
+    idle = asyncio.Queue[raw_client.Caller]()
+    for caller in await raw_client.callers(crowd.server.url, CALLERS):
         idle.put_nowait(caller)
 
     async def one(number: int) -> None:
@@ -173,11 +174,11 @@ async def at_rate(crowd: Crowd, rate: int) -> tuple[list[float], float]:
 
 async def sign_up(url: str, count: int) -> list[tuple[str, str]]:
     """(id, token) of so many new users."""
-    made, (caller,) = [], await wire.callers(url, 1)
+    made, (caller,) = [], await raw_client.callers(url, 1)
     for number in range(count):
         who = {"email": f"u{number}@example.org", "password": "correct horse", "name": "U", "role": "client"}
         answer = decode(
-            await caller.ask(wire.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())), 201
+            await caller.ask(raw_client.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())), 201
         )
         assert isinstance(answer["user"], dict)
         made.append((str(answer["user"]["id"]), str(answer["token"])))
@@ -186,7 +187,7 @@ async def sign_up(url: str, count: int) -> list[tuple[str, str]]:
 
 def spread(seconds: list[float]) -> str:
     """Median and 99th percentile."""
-    return f"p50 {wire.percentile(seconds, 0.5):.1f} ms, p99 {wire.percentile(seconds, 0.99):.1f} ms"
+    return f"p50 {raw_client.percentile(seconds, 0.5):.1f} ms, p99 {raw_client.percentile(seconds, 0.99):.1f} ms"
 
 
 async def measure(crowd: Crowd) -> list[Row]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 
-from bench import raw_client as wire
+from bench import raw_client
 from bench.servers import Server, decode
 
 SECONDS = 6.0
@@ -19,7 +19,7 @@ class Pair:
     def __init__(self, url: str, owner: str, worker: str) -> None:
         self._url, self._owner, self._worker = url, owner, worker
 
-    async def life(self, caller: wire.Caller) -> bool:
+    async def life(self, caller: raw_client.Caller) -> bool:
         """One job, from its post to its payment: six requests."""
         job = {"title": "Bench", "description": "x", "budget": 1_000}
         path = f"/api/jobs/{await self._do(caller, 'POST', '/api/jobs', self._owner, job, 201)}"
@@ -31,10 +31,10 @@ class Pair:
         return True
 
     async def _do(
-        self, caller: wire.Caller, method: str, path: str, token: str, body: dict[str, object] | None, status: int
+        self, caller: raw_client.Caller, method: str, path: str, token: str, body: dict[str, object] | None, status: int
     ) -> object:
         encoded = b"" if body is None else json.dumps(body).encode()
-        asked = wire.request(method, self._url, path, token=token, body=encoded)
+        asked = raw_client.request(method, self._url, path, token=token, body=encoded)
         return decode(await caller.ask(asked), status).get("id")
 
 
@@ -42,11 +42,11 @@ async def lives(server: Server, sign_up: SignUp) -> Row:
     """Whole lives a second by 32 pairs at once, and how long one takes."""
     owners = await sign_up(server.url, "client", PAIRS)
     workers = await sign_up(server.url, "freelancer", PAIRS)
-    callers = await wire.callers(server.url, PAIRS)
+    callers = await raw_client.callers(server.url, PAIRS)
     pairs = {
         caller: Pair(server.url, owner, worker)
         for caller, (_, owner), (_, worker) in zip(callers, owners, workers, strict=True)
     }
-    rate, times = await wire.flat_out(callers, SECONDS, lambda caller: pairs[caller].life(caller))
-    p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
+    rate, times = await raw_client.flat_out(callers, SECONDS, lambda caller: pairs[caller].life(caller))
+    p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
     return f"lives of jobs/s (6 requests), {PAIRS} pairs", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"

@@ -19,11 +19,11 @@ import uvloop
 from sqlalchemy import insert
 
 from bench.raw_client import percentile
-from services import pagination as pages
+from services import pagination
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.ids import new_id
-from services.jobs import listing as job_lists
+from services.jobs import listing
 from services.jobs.search_query import JobFilter
 from services.store.migrate import upgrade
 from services.tables import jobs, users
@@ -114,7 +114,7 @@ async def store() -> AsyncIterator[tuple[Database, str]]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "hub.db"
         upgrade(path)
-        engine = sqlite.writer_engine(path)
+        engine = sqlite_engine.writer_engine(path)
         owners = [new_id() for _ in range(OWNERS)]
         with engine.begin() as tx:
             people = [{"id": owner, "name": "Ann", "role": "client", "created_at": 0} for owner in owners]
@@ -163,7 +163,7 @@ async def milliseconds(database: Database, wanted: JobFilter, after: str | None 
     times = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        page = await database.read(job_lists.list_jobs, wanted=wanted, after=after)
+        page = await database.read(listing.list_jobs, wanted=wanted, after=after)
         times.append(time.perf_counter() - began)
     return percentile(times, 0.5), percentile(times, 0.99), len(page.items)
 
@@ -171,8 +171,8 @@ async def milliseconds(database: Database, wanted: JobFilter, after: str | None 
 async def page_1000(database: Database, wanted: JobFilter) -> str | None:
     """What `after` is for the thousandth page."""
     after = None
-    for _ in range(DEEP * pages.DEFAULT_LIMIT // pages.MAX_LIMIT):
-        page = await database.read(job_lists.list_jobs, wanted=wanted, limit=pages.MAX_LIMIT, after=after)
+    for _ in range(DEEP * pagination.DEFAULT_LIMIT // pagination.MAX_LIMIT):
+        page = await database.read(listing.list_jobs, wanted=wanted, limit=pagination.MAX_LIMIT, after=after)
         after = page.next
         if after is None:
             return None

@@ -21,10 +21,10 @@ from sqlalchemy import Connection, insert
 
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite_store
+from services.database.sqlite import engine as sqlite_engine
 from services.database.sqlite.batch import BatchRunner, QueuedUnit
 from services.errors import Conflict
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.notifications.draft import NotificationDraft
 from services.store.migrate import upgrade
 from services.tables import announcements
@@ -99,9 +99,9 @@ def letters(path: Path, other: Path) -> tuple[float, float]:
     """A letter to each of 1,000 users in one transaction, and then its rows as bare SQLite takes them: ms of CPU."""
     upgrade(path)
     upgrade(other)
-    engine = sqlite_store.writer_engine(path)
+    engine = sqlite_engine.writer_engine(path)
     with engine.connect() as tx, closing(sqlite3.connect(other, isolation_level=None)) as bare_store:
-        runner, raw = BatchRunner(tx), sqlite_store.raw_connection(tx)
+        runner, raw = BatchRunner(tx), sqlite_engine.raw_connection(tx)
         bare_store.execute("PRAGMA synchronous=FULL")
         people = [(f"{next(_numbers):036d}", "Ann", "client", 0) for _ in range(LETTERS)]
         for store in (raw, bare_store):
@@ -110,7 +110,7 @@ def letters(path: Path, other: Path) -> tuple[float, float]:
         ours, theirs = [], []
         for now in range(1, LETTER_ROUNDS + 1):
             began = time.thread_time()
-            runner.run([QueuedUnit(partial(notifications.deliver, items=mail, now=now), asyncio.Future())])
+            runner.run([QueuedUnit(partial(inbox.deliver, items=mail, now=now), asyncio.Future())])
             ours.append(time.thread_time() - began)
             rows = {
                 name: raw.execute(f"SELECT * FROM {name} WHERE created_at = ?", (now,)).fetchall()

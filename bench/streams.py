@@ -19,8 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from bench import peers, report, servers
-from bench import raw_client as wire
+from bench import peers, raw_client, report, servers
 from bench.peers import Foreign, Peer
 from bench.servers import Server, decode
 
@@ -83,25 +82,25 @@ async def _sign_up(url: str, count: int) -> list[str]:
     tokens: list[str] = []
     numbers = iter(range(count))
 
-    async def one(caller: wire.Caller) -> bool:
+    async def one(caller: raw_client.Caller) -> bool:
         number = next(numbers, None)
         if number is None:
             return False
         who = {"email": f"u{number}@example.org", "password": "correct horse", "name": "U", "role": "client"}
-        ask = wire.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())
+        ask = raw_client.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())
         tokens.append(str(decode(await caller.ask(ask), 201)["token"]))
         return True
 
-    await wire.flat_out(await wire.callers(url, 32), SETTLE_SECONDS, one)
+    await raw_client.flat_out(await raw_client.callers(url, 32), SETTLE_SECONDS, one)
     return tokens
 
 
 async def _miss(url: str, key: str) -> str:
-    (caller,) = await wire.callers(url, 1)
+    (caller,) = await raw_client.callers(url, 1)
     cursors = []
     for _ in range(MISSED + 1):
         said = {"type": "bench", "data": {"ts": f"~T{time.monotonic_ns():019d}~", "pad": "x" * 150}}
-        ask = wire.request("POST", url, "/api/realtime/broadcast", token=key, body=json.dumps(said).encode())
+        ask = raw_client.request("POST", url, "/api/realtime/broadcast", token=key, body=json.dumps(said).encode())
         cursors.append(str(decode(await caller.ask(ask), 202)["cursor"]))
     return cursors[0]
 
@@ -109,7 +108,7 @@ async def _miss(url: str, key: str) -> str:
 def load(program: Path, peer: Peer, streams: int, *options: str) -> Figures:
     """One run of the load client on the other processors."""
     pinned = ["taskset", "-c", f"1-{(os.cpu_count() or 2) - 1}"] if (os.cpu_count() or 1) > 1 else []
-    port, pid = str(wire.where(peer.server.url)[1]), str(peer.server.pid)
+    port, pid = str(raw_client.where(peer.server.url)[1]), str(peer.server.pid)
     command = [*pinned, str(program), "--port", port, "--pids", pid, "-n", str(streams), *peer.arguments, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
     sys.stderr.write(done.stderr)

@@ -8,9 +8,7 @@ from api.cli.console.output import print_json, say
 from api.cli.console.progress import progress
 from api.config.settings import Settings
 from services.delivery.push_client import FILE_NAME
-from services.store import backup as backups
-from services.store import backup_files as attachment_copies
-from services.store import backup_push_key as key_copies
+from services.store import backup, backup_files, backup_push_key
 
 
 @click.command("backup")
@@ -26,12 +24,12 @@ def command(file: Path, as_json: bool) -> None:
     settings = Settings.read()
     store = settings.database_file
     with progress("Copying") as told:
-        backups.backup(store, file, told)
-        files = attachment_copies.copy(store, file)
-        key = key_copies.copy(settings.data_dir / FILE_NAME, file)
+        backup.backup(store, file, told)
+        files = backup_files.copy(store, file)
+        key = backup_push_key.copy(settings.data_dir / FILE_NAME, file)
     size = file.stat().st_size
     if as_json:
         print_json({"file": str(file), "bytes": size, "files": files, "pushKey": key})
     else:
-        beside = f", and {files} attached files in {attachment_copies.folder_of(file)}" if files else ""
+        beside = f", and {files} attached files in {backup_files.folder_of(file)}" if files else ""
         say(f"{file}: {size / 1_000_000:.1f} MB{beside}.")

@@ -84,11 +84,11 @@ def _bring_crowd(settings: Settings) -> None:
     """The months before: hundreds of people nobody can sign in as. First, so that what they did sorts first."""
     try:
         from services.demo import (
-            crowd as demo_plan,  # only here: it takes a while to load, and a hub without demos has no mimesis
+            crowd,  # only here: it takes a while to load, and a hub without demos has no mimesis
         )
     except ModuleNotFoundError as error:
         raise click.ClickException(f"The demo needs {error.name}: pip install 'gigwire[demo]'.") from error
-    steps = demo_plan.steps(now=now_ms(), currency=settings.currency)
+    steps = crowd.steps(now=now_ms(), currency=settings.currency)
     known: dict[str, str] = {}
     with progress("Filling the market") as told:
         for start in range(0, len(steps), STEPS_AT_ONCE):

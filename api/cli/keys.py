@@ -9,7 +9,7 @@ from api.cli.client.actions import execute_action
 from api.cli.console.output import print_json, print_table
 from api.config.settings import Settings
 from api.control.actions import KeyName, NewKey
-from services.accounts import api_keys as keys
+from services.accounts import api_keys
 from services.accounts.schemas import ApiKey
 
 
@@ -25,14 +25,14 @@ def command() -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice(keys.SCOPES),
+    type=click.Choice(api_keys.SCOPES),
     help="What it may do; may be repeated.",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
     """Make a key called NAME and print it, alone, on standard output: only its hash is kept."""
     # 256 bits.
-    text = keys.PREFIX + secrets.token_urlsafe(32)
-    told = NewKey(checked_name(name), list(scopes), keys.hash_of(text))
+    text = api_keys.PREFIX + secrets.token_urlsafe(32)
+    told = NewKey(checked_name(name), list(scopes), api_keys.hash_of(text))
     execute_action(Settings.read(), "keys.create", told, answer=ApiKey)
     click.echo(text)
     if sys.stdout.isatty():

@@ -8,9 +8,7 @@ from api.cli.console.output import print_json, say
 from api.cli.console.progress import progress
 from api.config.settings import Settings
 from services.delivery.push_client import FILE_NAME
-from services.store import backup as backups
-from services.store import backup_files as attachment_copies
-from services.store import backup_push_key as key_copies
+from services.store import backup, backup_files, backup_push_key
 from services.store.lock import DataDirLock
 
 
@@ -28,12 +26,12 @@ def command(file: Path, as_json: bool) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(path.parent), progress("Copying") as told:
         # Before the rows that name them.
-        attachment_copies.restore(file, path)
-        with key_copies.restore(file, key):
-            kept = backups.restore(file, path, told)
+        backup_files.restore(file, path)
+        with backup_push_key.restore(file, key):
+            kept = backup.restore(file, path, told)
             if kept is not None:
-                attachment_copies.adopt(path, kept)
-                key_copies.keep(key, kept)
+                backup_files.adopt(path, kept)
+                backup_push_key.keep(key, kept)
     if as_json:
         print_json({"file": str(path), "kept": None if kept is None else str(kept)})
     else:

@@ -15,7 +15,7 @@ from api.cli.console.event_line import human_line
 from api.cli.console.output import print_json, say
 from api.config.settings import Settings
 from api.control.actions import Listener
-from services.accounts import api_keys as keys
+from services.accounts import api_keys
 
 
 @click.command("tail")
@@ -82,7 +82,7 @@ class _Way:
         """Raises OSError when nobody answers."""
         if self._token is None:
             ticket = await asyncio.to_thread(ask_hub, self._settings, "hub.ticket", Listener(self._user), answer=str)
-        elif self._token.startswith(keys.PREFIX):
+        elif self._token.startswith(api_keys.PREFIX):
             ticket = await self._buy_ticket(self._token)
         else:
             named = {"userId": self._user} if self._user else {}

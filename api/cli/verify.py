@@ -8,7 +8,7 @@ from api.cli.console.output import print_json
 from api.cli.console.progress import progress
 from api.config.settings import Settings
 from api.control.actions import Looked
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.payments.reconciliation import ReconciliationRun
 
 
@@ -48,7 +48,7 @@ def command(as_json: bool) -> None:
 
 def _look(settings: Settings) -> ReconciliationRun:
     look = ReconciliationRun(began=now_ms())
-    with progress("Adding up") as told, sqlite.standalone_reader(settings.database_file) as tx:
+    with progress("Adding up") as told, engine.standalone_reader(settings.database_file) as tx:
         while look.place is not None:
             with tx.begin():
                 look.run_step(tx)

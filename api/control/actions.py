@@ -9,14 +9,12 @@ from sqlalchemy import Connection, select
 
 from api.hub import Hub
 from services import times
-from services.accounts import account_access as access
-from services.accounts import api_keys as keys
-from services.accounts import users
+from services.accounts import account_access, api_keys, users
 from services.accounts.callers import Caller
 from services.accounts.users import UserRef
 from services.attachments.records import StoredFile
 from services.database.database import Database
-from services.demo import fill as demo
+from services.demo import fill
 from services.demo import steps as demo_steps
 from services.demo.steps import Step
 from services.errors import Conflict, InvalidField, NotFound
@@ -24,19 +22,18 @@ from services.notifications import sending
 from services.notifications.draft import Action, NotificationDraft
 from services.notifications.schemas import Category, Priority
 from services.notifications.sending import SendRequest
-from services.payments import currency as ledger
-from services.payments import reconciliation as books
-from services.payments import registration as joining
+from services.payments import currency as payment_currency
+from services.payments import reconciliation, registration
 from services.schemas import Role
-from services.tables import users as accounts
+from services.tables import users as table_users
 
 # Steps of the demo in one unit of work, which takes some 15 ms.
 STEPS_AT_ONCE: Final = 25
 
 _ANYBODY = (
-    select(accounts.c.id)
-    .where(accounts.c.disabled_at.is_(None))
-    .order_by((accounts.c.role == "admin").desc(), accounts.c.id)
+    select(table_users.c.id)
+    .where(table_users.c.disabled_at.is_(None))
+    .order_by((table_users.c.role == "admin").desc(), table_users.c.id)
     .limit(1)
 )
 
@@ -249,25 +246,25 @@ def _serving(place: ActionContext) -> Hub:
 
 
 ACTIONS: Final[Mapping[str, AdminAction]] = {
-    "books.settle": _writes(Looked, books.record_result),
-    "books.why_frozen": _reads(NoArguments, books.freeze_reason),
-    "demo.fill": _writes(DemoFill, demo.fill),
+    "books.settle": _writes(Looked, reconciliation.record_result),
+    "books.why_frozen": _reads(NoArguments, reconciliation.freeze_reason),
+    "demo.fill": _writes(DemoFill, fill.fill),
     "demo.has_crowd": _reads(NoArguments, demo_steps.has_crowd),
-    "demo.is_filled": _reads(NoArguments, demo.is_filled),
+    "demo.is_filled": _reads(NoArguments, fill.is_filled),
     "demo.play": AdminAction(DemoSteps, _play),
     "hub.address": AdminAction(NoArguments, _address),
     "hub.ticket": AdminAction(Listener, _ticket),
-    "keys.create": _writes(NewKey, keys.create),
-    "keys.list": _reads(NoArguments, keys.list_keys),
-    "keys.revoke": _writes(KeyName, keys.revoke),
-    "ledger.settle": _writes(Currency, ledger.fix_currency),
+    "keys.create": _writes(NewKey, api_keys.create),
+    "keys.list": _reads(NoArguments, api_keys.list_keys),
+    "keys.revoke": _writes(KeyName, api_keys.revoke),
+    "ledger.settle": _writes(Currency, payment_currency.fix_currency),
     "notifications.send": _writes(Notice, send),
     "users.find": _reads(Whom, find_user),
     "users.list": _reads(UsersAfter, users.list_users),
-    "users.create": _writes(NewUser, joining.register),
-    "users.password": _writes(NewPassword, access.set_password),
-    "users.disable": _writes(UserEmail, access.disable),
-    "users.enable": _writes(UserEmail, access.enable),
+    "users.create": _writes(NewUser, registration.register),
+    "users.password": _writes(NewPassword, account_access.set_password),
+    "users.disable": _writes(UserEmail, account_access.disable),
+    "users.enable": _writes(UserEmail, account_access.enable),
 }
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from api.config.settings import Settings
-from services.accounts import api_keys as keys
+from services.accounts import api_keys
 from services.accounts.callers import ANONYMOUS, Caller
 from services.accounts.credential_cache import CredentialCache
 from services.accounts.tokens import Ticket, Tickets, Tokens
@@ -118,7 +118,7 @@ class Authenticator:
             self._credentials.forget(user_id)
 
     async def _by_bearer(self, token: str) -> Caller:
-        if token.startswith(keys.PREFIX):
+        if token.startswith(api_keys.PREFIX):
             caller = await self._credentials.by_api_key(token)
         else:
             caller = await self._credentials.by_session(self._tokens.read_session(token))

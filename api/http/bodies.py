@@ -11,8 +11,7 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 
 from api.http.problems import BodyTooLarge, UnsupportedMediaType
-from services import limits
-from services import pagination as pages
+from services import limits, pagination
 from services.errors import InvalidField, InvalidJson, UnknownField
 
 T = TypeVar("T")
@@ -45,7 +44,7 @@ JobSkills = Annotated[list[Line40], Meta(max_length=limits.SKILLS)]
 # Money in minor units.
 Amount = Annotated[int, Meta(ge=1, le=limits.AMOUNT)]
 AmountBound = Annotated[int, Meta(ge=0, le=limits.AMOUNT)]
-PageLimit = Annotated[int, Meta(ge=1, le=pages.MAX_LIMIT)]
+PageLimit = Annotated[int, Meta(ge=1, le=pagination.MAX_LIMIT)]
 
 
 class Body(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -63,7 +62,7 @@ class Query(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_
 class PageQuery(Query, frozen=True):
     """Which page of a list, newest first: at most `limit` items; `after` is the `next` of the page before."""
 
-    limit: PageLimit = pages.DEFAULT_LIMIT
+    limit: PageLimit = pagination.DEFAULT_LIMIT
     after: Line200 | None = None
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.config.settings import Settings
-from api.http import problems as errors
+from api.http import problems
 from api.http.authentication import SessionCookie, bearer
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,7 +40,7 @@ class CrossOriginMiddleware:
         if method == "OPTIONS" and origin in self._allowed and "access-control-request-method" in headers:
             await _preflight(scope, receive, answer)
         elif method not in SAFE_METHODS and self._is_forged(headers):
-            await errors.problem_response(errors.CrossOrigin(), scope["hub.request_id"])(scope, receive, answer)
+            await problems.problem_response(problems.CrossOrigin(), scope["hub.request_id"])(scope, receive, answer)
         else:
             await self._app(scope, receive, answer)
 

@@ -7,12 +7,10 @@ from typing import Final, Literal
 from anyio import to_thread
 from starlette.responses import FileResponse, Response
 
-from api.http import multipart as uploads
+from api.http import multipart
 from api.http.bodies import Query
 from api.operations.call import Call
-from services.attachments import image_metadata
-from services.attachments import media_types as attachment_types
-from services.attachments import records as attachments
+from services.attachments import image_metadata, media_types, records
 from services.attachments.file_store import TemporaryFile
 from services.attachments.image_metadata import UnsupportedImage
 from services.attachments.records import StoredFile
@@ -48,11 +46,11 @@ async def upload(call: Call[None, None]) -> Attachment | bytes:
     hub, user_id = call.hub, call.user.id
     hub.paces.upload.hit(user_id)
     quota = hub.settings.attachment_quota_mb * MIB
-    await call.read(attachments.require_quota, owner_id=user_id, size=0, quota=quota)
+    await call.read(records.require_quota, owner_id=user_id, size=0, quota=quota)
     async with hub.upload_slots.acquire(user_id):
         draft = await to_thread.run_sync(hub.files.draft)
         try:
-            name = await uploads.receive_file(call.request, draft, hub.settings.attachment_mb * MIB)
+            name = await multipart.receive_file(call.request, draft, hub.settings.attachment_mb * MIB)
             await to_thread.run_sync(draft.finish)
             draft, file, thumbnail = await _look(call, draft, name)
             # The file first and the row second: there is never a row without its file.
@@ -60,12 +58,12 @@ async def upload(call: Call[None, None]) -> Attachment | bytes:
         finally:
             await to_thread.run_sync(draft.discard)
     call.digest_of = sha256(f"{file.hash} {file.name}".encode()).digest()
-    return await call.write_idempotent(attachments.create, owner_id=user_id, file=file, quota=quota)
+    return await call.write_idempotent(records.create, owner_id=user_id, file=file, quota=quota)
 
 
 async def download(call: Call[None, Size]) -> Response:
     """Download a file, or see it if it is an image; whoever asks must be in the conversation now."""
-    row = await call.read(attachments.get_downloadable, attachment_id=call.path("id"), user_id=call.user.id)
+    row = await call.read(records.get_downloadable, attachment_id=call.path("id"), user_id=call.user.id)
     small = call.query.size is not None
     if small and not row.thumbnail:
         raise NotFound
@@ -93,10 +91,10 @@ async def _look(
     call: Call[None, None], draft: TemporaryFile, name: str
 ) -> tuple[TemporaryFile, StoredFile, bytes | None]:
     """What it is, by its content; of an image, what is not the picture is left out. Raises FileNotAllowed."""
-    type = attachment_types.detect(draft.head)
+    type = media_types.detect(draft.head)
     if type is None:
         raise FileNotAllowed
-    label = attachment_types.safe_name(name)
+    label = media_types.safe_name(name)
     if type not in IMAGES:
         return draft, StoredFile(hash=draft.hash, name=label, type=type, size=draft.size), None
     try:

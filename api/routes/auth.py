@@ -12,15 +12,14 @@ from starlette.responses import Response
 
 from api.http.bodies import Body, Line80, PageQuery, Skills
 from api.operations.call import Call
-from services.accounts import account_access as access
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import account_access, users
+from services.accounts import sessions as account_sessions
 from services.accounts.callers import User
 from services.accounts.schemas import Me, SessionList, SignInResult
 from services.database import idempotency
 from services.errors import IdempotencyKeyReused, NotFound, PasswordChanged, Unauthenticated
 from services.ids import new_id
-from services.payments import registration as joining
+from services.payments import registration
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -89,7 +88,7 @@ async def log_out(call: Call[None, None]) -> Response:
     if call.caller.login is not None:
         # Ended from elsewhere at the same moment: it is what was wanted.
         with suppress(NotFound):
-            await call.write(logins.revoke, login_id=call.caller.login, user_id=call.user.id, reason="logout")
+            await call.write(account_sessions.revoke, login_id=call.caller.login, user_id=call.user.id, reason="logout")
     response = Response(status_code=204)
     call.hub.identities.cookie.clear(response)
     return response
@@ -118,7 +117,7 @@ async def _change_password(call: Call[NewPassword, None]) -> None:
     if not await _is_password(call, counted_as, kept, call.body.current_password):
         raise Unauthenticated("The current password is wrong.")
     await call.write(
-        access.change_password,
+        account_access.change_password,
         user_id=call.user.id,
         seen_hash=kept,
         password_hash=await call.hub.passwords.hash(call.body.new_password),
@@ -129,7 +128,7 @@ async def _change_password(call: Call[NewPassword, None]) -> None:
 async def sessions(call: Call[None, PageQuery]) -> SessionList:
     """Where one is signed in."""
     return await call.read(
-        logins.list_for_user,
+        account_sessions.list_for_user,
         user_id=call.user.id,
         current=call.caller.login,
         after=call.query.after,
@@ -140,7 +139,7 @@ async def sessions(call: Call[None, PageQuery]) -> SessionList:
 
 async def end_session(call: Call[None, None]) -> None:
     """Sign another browser or program of one's own out; its streams end."""
-    await call.write(logins.revoke, login_id=call.path("id"), user_id=call.user.id)
+    await call.write(account_sessions.revoke, login_id=call.path("id"), user_id=call.user.id)
 
 
 async def _make_account(call: Call[SignUp, None]) -> tuple[Me, str]:
@@ -149,7 +148,7 @@ async def _make_account(call: Call[SignUp, None]) -> tuple[Me, str]:
     call.hub.attempts.sign_up(_address(call))
     password_hash = await call.hub.passwords.hash(call.body.password)
     create = partial(
-        joining.register,
+        registration.register,
         email=email,
         password_hash=password_hash,
         name=call.body.name,
@@ -215,14 +214,14 @@ async def _renewed(call: Call[LogIn, None], user: User, kept: str) -> str:
     if not call.hub.passwords.needs_rehash(kept):
         return kept
     renewed = await call.hub.passwords.hash(call.body.password)
-    await call.write(access.upgrade_hash, user_id=user.id, seen_hash=kept, password_hash=renewed)
+    await call.write(account_access.upgrade_hash, user_id=user.id, seen_hash=kept, password_hash=renewed)
     return renewed
 
 
 async def _sign_in(call: Call[Any, Any], user: Me, seen_hash: str, *, status: int) -> Response:
     """Start a login and answer with its token, in the body and as the cookie."""
     login_id = await call.write(
-        logins.create,
+        account_sessions.create,
         user_id=user.id,
         seen_hash=seen_hash,
         user_agent=call.request.headers.get("user-agent"),

@@ -6,12 +6,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.http.bodies import Body, Id, Line80, PageQuery
 from api.operations.call import Call
-from services.messages import blocks, conversations
-from services.messages import groups as membership
+from services.messages import blocks, conversations, groups
 from services.messages.membership import MAX_MEMBERS
 from services.messages.schemas import BlockedUser, Conversation, Conversations
 from services.pagination import Page
-from services.presence import visibility as presences
+from services.presence import visibility
 
 People = Annotated[list[Id], Meta(min_length=1, max_length=MAX_MEMBERS)]
 
@@ -48,7 +47,7 @@ async def make(call: Call[NewGroup, None]) -> Conversation | bytes:
     """Make a group; a conversation of two begins with its first message."""
     call.hub.paces.change.hit(call.user.id)
     return await call.write_idempotent(
-        membership.create, maker_id=call.user.id, member_ids=call.body.member_ids, title=call.body.title
+        groups.create, maker_id=call.user.id, member_ids=call.body.member_ids, title=call.body.title
     )
 
 
@@ -62,7 +61,7 @@ async def change(call: Call[Changes, None]) -> Conversation:
     call.hub.paces.change.hit(call.user.id)
     body = call.body
     return await call.write(
-        membership.update_group,
+        groups.update_group,
         conversation_id=call.path("id"),
         user_id=call.user.id,
         rename=body.title is not UNSET,
@@ -75,7 +74,7 @@ async def add(call: Call[Joining, None]) -> Conversation | bytes:
     """Take users into a group of one's own."""
     call.hub.paces.change.hit(call.user.id)
     return await call.write_idempotent(
-        membership.add_members,
+        groups.add_members,
         conversation_id=call.path("id"),
         by=call.user.id,
         user_ids=call.body.user_ids,
@@ -87,7 +86,7 @@ async def remove(call: Call[None, None]) -> None:
     """Take somebody out of a group of one's own, or leave one."""
     call.hub.paces.change.hit(call.user.id)
     await call.write(
-        membership.remove_member, conversation_id=call.path("id"), by=call.user.id, user_id=call.path("userId")
+        groups.remove_member, conversation_id=call.path("id"), by=call.user.id, user_id=call.path("userId")
     )
 
 
@@ -95,7 +94,7 @@ async def block(call: Call[None, None]) -> None:
     """Block somebody: no direct messages, no typing, no presence, in both directions."""
     call.hub.paces.change.hit(call.user.id)
     me, other = call.user.id, call.path("userId")
-    seen = await call.read(presences.load_visible, ids=[other], user_id=me)
+    seen = await call.read(visibility.load_visible, ids=[other], user_id=me)
     await call.write(blocks.block, user_id=me, other_id=other)
     if seen:
         call.hub.presence.publish_offline_to_each_other(me, other)

@@ -12,9 +12,7 @@ from api.http.bodies import Body, Query
 from api.http.client_address import rate_limit_group
 from api.operations.call import Call
 from api.routes.auth import Email, Password
-from services.accounts import account_access as access
-from services.accounts import email_verification as confirming
-from services.accounts import users
+from services.accounts import account_access, email_verification, users
 from services.accounts.tokens import Purpose
 from services.errors import InvalidField, NotFound, PasswordChanged, RateLimited, Unauthenticated
 from services.notifications import preferences
@@ -65,7 +63,7 @@ async def forgot(call: Call[Forgotten, None]) -> None:
         call.hub.paces.mail.hit(account.user.id)
     except RateLimited:
         return  # or it would say that there is such an account
-    mark = confirming.reset_fingerprint(account.password_hash, account.user.email)
+    mark = email_verification.reset_fingerprint(account.password_hash, account.user.email)
     call.hub.email.send_password_reset(
         user_id=account.user.id, mark=mark, email=email, name=account.user.name, now=call.now
     )
@@ -85,7 +83,7 @@ async def confirm_page(call: Call[None, Link]) -> Response:
 async def confirm(call: Call[None, Link]) -> Response:
     """Confirm an address."""
     user_id, email = _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
-    await call.write(confirming.confirm, user_id=user_id, email=email)
+    await call.write(email_verification.confirm, user_id=user_id, email=email)
     return _page("Thank you, your address is confirmed.")
 
 
@@ -133,16 +131,18 @@ async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
     user_id, mark = _claims(call, "reset", token, RESET_SECONDS, 2)
     account = await call.read(users.find_by_id, user_id=user_id)
     kept = None if account is None or account.disabled else account.password_hash
-    if account is None or kept is None or confirming.reset_fingerprint(kept, account.user.email) != mark:
+    if account is None or kept is None or email_verification.reset_fingerprint(kept, account.user.email) != mark:
         raise _expired()
     hashed = await call.hub.passwords.hash(password)
     try:
-        await call.write(access.change_password, user_id=user_id, seen_hash=kept, password_hash=hashed, keep_login=None)
+        await call.write(
+            account_access.change_password, user_id=user_id, seen_hash=kept, password_hash=hashed, keep_login=None
+        )
     except PasswordChanged:
         raise _expired() from None
     if account.user.email is not None:
         # Whoever reads what is sent there has shown that, too.
-        await call.write(confirming.confirm, user_id=user_id, email=account.user.email)
+        await call.write(email_verification.confirm, user_id=user_id, email=account.user.email)
 
 
 def _claims(call: Call[Any, Any], purpose: Purpose, token: str, seconds: int | None, count: int) -> list[str]:

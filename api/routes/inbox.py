@@ -8,9 +8,8 @@ from msgspec import Meta
 from api.http.bodies import Body, Id, PageQuery
 from api.operations.call import Call
 from services.errors import InvalidField
-from services.notifications import changes as inbox_changes
-from services.notifications import listing as inbox
-from services.notifications import undo as inbox_undo
+from services.notifications import changes, listing
+from services.notifications import undo as notification_undo
 from services.notifications.change_rules import Verb
 from services.notifications.change_steps import ChangeResult, StepResult
 from services.notifications.schemas import Notification
@@ -22,7 +21,7 @@ IDS = 1_000
 class InboxPage(PageQuery, frozen=True):
     """Which notifications to list; `category` is a comma list."""
 
-    filter: inbox.Filter = "all"
+    filter: listing.Filter = "all"
     category: str | None = None
 
 
@@ -40,12 +39,12 @@ class Undo(Body, frozen=True):
     undo: Id
 
 
-async def page(call: Call[None, InboxPage]) -> inbox.InboxPage:
+async def page(call: Call[None, InboxPage]) -> listing.InboxPage:
     """One's notifications, newest first, with counts and the cursor to open the stream from."""
     query = call.query
     categories = query.category.split(",") if query.category else ()
     return await call.read(
-        inbox.list_page,
+        listing.list_page,
         user_id=call.user.id,
         filter=query.filter,
         categories=categories,
@@ -61,10 +60,10 @@ def change(verb: Verb, summary: str) -> Callable[[Call[InboxSelection, None]], A
         call.hub.paces.inbox.hit(call.user.id)
         body = call.body
         if body.ids is not None and not body.all and body.before is None:
-            return await call.write(inbox_changes.change_ids, user_id=call.user.id, verb=verb, ids=body.ids)
+            return await call.write(changes.change_ids, user_id=call.user.id, verb=verb, ids=body.ids)
         if body.ids is None and body.all and body.before is not None:
-            begun = await call.write(inbox_changes.change_up_to, user_id=call.user.id, verb=verb, before=body.before)
-            return await _to_the_end(call, begun, inbox_changes.continue_change)
+            begun = await call.write(changes.change_up_to, user_id=call.user.id, verb=verb, before=body.before)
+            return await _to_the_end(call, begun, changes.continue_change)
         raise InvalidField("/ids", "type", "Give ids, or all: true with before.")
 
     handler.__name__, handler.__doc__ = verb, summary
@@ -74,15 +73,15 @@ def change(verb: Verb, summary: str) -> Callable[[Call[InboxSelection, None]], A
 async def undo(call: Call[Undo, None]) -> ChangeResult:
     """Put back what a change did, within 30 seconds of it."""
     call.hub.paces.inbox.hit(call.user.id)
-    begun = await call.write(inbox_undo.undo, user_id=call.user.id, undo=call.body.undo)
-    return await _to_the_end(call, begun, inbox_undo.continue_undo)
+    begun = await call.write(notification_undo.undo, user_id=call.user.id, undo=call.body.undo)
+    return await _to_the_end(call, begun, notification_undo.continue_undo)
 
 
 async def do_action(call: Call[None, None]) -> Notification:
     """Keep that an action of a notification was done."""
     call.hub.paces.inbox.hit(call.user.id)
     return await call.write(
-        inbox.record_action,
+        listing.record_action,
         user_id=call.user.id,
         notification_id=call.path("id"),
         action_id=call.path("actionId"),

@@ -22,11 +22,7 @@ from api.http.bodies import (
 from api.operations.call import Call
 from services import limits, times
 from services.errors import InvalidField
-from services.jobs import closing, editing
-from services.jobs import listing as job_lists
-from services.jobs import log_lines as job_log
-from services.jobs import posting as jobs
-from services.jobs import status_change as moving
+from services.jobs import closing, editing, listing, log_lines, posting, status_change
 from services.jobs.editing import JobEdit
 from services.jobs.lifecycle import Deadlines
 from services.jobs.listing import Suggestions
@@ -95,7 +91,7 @@ async def post(call: Call[NewJob, None]) -> Job | bytes:
     """Post a job; everybody hears of it."""
     owner = Person(id=call.user.id, name=call.user.name)
     return await call.write_idempotent(
-        jobs.post,
+        posting.post,
         owner=owner,
         title=call.body.title,
         description=call.body.description,
@@ -120,17 +116,17 @@ async def list_jobs(call: Call[None, JobList]) -> Page[Job]:
         max_budget=None if asked.max_budget is UNSET else asked.max_budget,
         text=asked.q or None,
     )
-    return await call.read(job_lists.list_jobs, wanted=wanted, limit=asked.limit, after=asked.after)
+    return await call.read(listing.list_jobs, wanted=wanted, limit=asked.limit, after=asked.after)
 
 
 async def suggest(call: Call[None, JobSearch]) -> Suggestions:
     """Suggest titles and skills that begin like what was typed."""
-    return await call.read(job_lists.suggest, text=call.query.q)
+    return await call.read(listing.suggest, text=call.query.q)
 
 
 async def show(call: Call[None, None]) -> Job:
     """Show a job."""
-    return await call.read(jobs.one, job_id=call.path("id"))
+    return await call.read(posting.one, job_id=call.path("id"))
 
 
 async def edit(call: Call[JobChanges, None]) -> Job:
@@ -190,14 +186,16 @@ def _move(
 ) -> Job:
     """The unit, and for the log what it did: should it run again, that is replaced."""
     made[:] = [
-        moving.change_status(tx, job_id=job_id, user=user, role=role, target=target, note=note, terms=terms, now=now)
+        status_change.change_status(
+            tx, job_id=job_id, user=user, role=role, target=target, note=note, terms=terms, now=now
+        )
     ]
     return made[0].answer
 
 
 def _log(call: Call[Any, None], moved: TransitionResult, began: float) -> None:
     milliseconds = round((call.hub.monotonic() - began) * 1_000, 1)
-    job_log.log_transition(call.log, moved, by=call.user.id, milliseconds=milliseconds)
+    log_lines.log_transition(call.log, moved, by=call.user.id, milliseconds=milliseconds)
 
 
 def _time(text: str | None) -> int | None:

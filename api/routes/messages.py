@@ -9,13 +9,10 @@ from starlette.responses import Response
 
 from api.http.bodies import Body, Id, Line64, PageLimit, Query
 from api.operations.call import Call
-from services import pagination as pages
+from services import pagination
 from services.errors import InvalidField
-from services.messages import editing as message_changes
-from services.messages import history as messages
-from services.messages import membership as standing
-from services.messages import receipts
-from services.messages import sending as messaging
+from services.messages import editing, membership, receipts, sending
+from services.messages import history as message_history
 from services.messages.draft import MAX_CONTENT, MAX_FILES, MessageDraft, Recipient
 from services.messages.schemas import Message, Messages, MessageType, ReadReceipt
 from services.schemas import Person
@@ -54,7 +51,7 @@ class History(Query, frozen=True):
 
     before: Id | None = None
     after: Id | None = None
-    limit: PageLimit = pages.DEFAULT_LIMIT
+    limit: PageLimit = pagination.DEFAULT_LIMIT
 
 
 async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
@@ -86,7 +83,7 @@ async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
 
 def _send(tx: Connection, *, again: list[bool], now: int, **what: Any) -> Message:
     """The unit, and for the answer's status whether it was sent before: should it run again, that is replaced."""
-    sent = messaging.send(tx, **what, now=now)
+    sent = sending.send(tx, **what, now=now)
     again[:] = [not sent.new]
     return sent.message
 
@@ -95,7 +92,7 @@ async def _count(call: Call[NewMessage, None]) -> None:
     """One person may not flood another. Raises RateLimited."""
     me, recipient = call.user.id, call.body.recipient_id
     if recipient is None:
-        pair = await call.read(standing.direct_users, conversation_id=str(call.body.conversation_id))
+        pair = await call.read(membership.direct_users, conversation_id=str(call.body.conversation_id))
         if me not in pair:
             return
         recipient = pair[pair[0] == me]
@@ -114,22 +111,20 @@ async def read(call: Call[ReadPosition, None]) -> ReadReceipt:
 async def edit(call: Call[MessageEdit, None]) -> Message:
     """Give one's own message other words; the others see that it was edited."""
     call.hub.paces.change.hit(call.user.id)
-    return await call.write(
-        message_changes.edit, message_id=call.path("id"), user_id=call.user.id, content=call.body.content
-    )
+    return await call.write(editing.edit, message_id=call.path("id"), user_id=call.user.id, content=call.body.content)
 
 
 async def remove(call: Call[None, None]) -> None:
     """Delete one's own message: its words and files are gone, its place stays."""
     call.hub.paces.change.hit(call.user.id)
-    await call.write(message_changes.delete_message, message_id=call.path("id"), user_id=call.user.id)
+    await call.write(editing.delete_message, message_id=call.path("id"), user_id=call.user.id)
 
 
 async def history(call: Call[None, History]) -> Messages:
     """Part of a conversation, the newest first; `next` goes on in the same direction."""
     query = call.query
     return await call.read(
-        messages.list_messages,
+        message_history.list_messages,
         conversation_id=call.path("id"),
         user_id=call.user.id,
         before=query.before,

@@ -11,8 +11,7 @@ from services import times
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.errors import InvalidField
-from services.notifications import removal as inbox_removals
-from services.notifications import sending
+from services.notifications import removal, sending
 from services.notifications.draft import ACTIONS, Action, NotificationDraft
 from services.notifications.events import IDS_AT_ONCE
 from services.notifications.removal import Retracted
@@ -87,10 +86,10 @@ async def retract(call: Call[Retract, None]) -> Retracted:
     """Take notifications back: out of inboxes, counts and the log."""
     body = call.body
     if body.ids is not None and (body.user_id, body.external_id, body.collapse_key) == (None, None, None):
-        return await call.write(inbox_removals.retract, ids=body.ids)
+        return await call.write(removal.retract, ids=body.ids)
     if body.ids is None and body.collapse_key is not None:
         user = _one(body.user_id, body.external_id, "")
-        return await call.write(inbox_removals.retract_by_key, user=user, collapse_key=body.collapse_key)
+        return await call.write(removal.retract_by_key, user=user, collapse_key=body.collapse_key)
     raise InvalidField("/ids", "type", "Give ids, or userId with collapseKey.")
 
 

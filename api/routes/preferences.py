@@ -2,7 +2,7 @@
 
 from api.http.bodies import Body
 from api.operations.call import Call
-from services.delivery import report as delivery
+from services.delivery import report
 from services.delivery.report import DeliveryReport
 from services.notifications import preferences
 from services.notifications.preferences import CATEGORIES, DEFAULTS, Choice, Preferences
@@ -53,7 +53,7 @@ async def put(call: Call[PreferencesUpdate, None]) -> Preferences:
 
 async def delivery_report(call: Call[None, None]) -> DeliveryReport:
     """Why one of one's notifications did or did not go out, by each way."""
-    return await call.read(delivery.get_report, notification_id=call.path("id"), user_id=call.user.id)
+    return await call.read(report.get_report, notification_id=call.path("id"), user_id=call.user.id)
 
 
 def _over(usual: Choice, chosen: Chosen) -> Choice:

@@ -10,8 +10,8 @@ from realtime.cursor import Cursor
 from realtime.event import Event
 from services.errors import InvalidField
 from services.event_log import channels
-from services.messages import membership as standing
-from services.presence import visibility as presences
+from services.messages import membership
+from services.presence import visibility
 from services.presence.schemas import PresenceList
 from services.schemas import Schema
 
@@ -68,7 +68,7 @@ async def report(call: Call[Report, None]) -> None:
 async def set_visibility(call: Call[Visibility, None]) -> None:
     """Be seen by nobody, or again by those one shares a conversation or a hire with."""
     call.hub.paces.change.hit(call.user.id)
-    await call.write(presences.set_invisible, user_id=call.user.id, invisible=call.body.invisible)
+    await call.write(visibility.set_invisible, user_id=call.user.id, invisible=call.body.invisible)
     await call.hub.presence.publish_now(call.user.id)
 
 
@@ -77,7 +77,7 @@ async def show(call: Call[None, Who]) -> PresenceList:
     asked = list(dict.fromkeys(call.query.user_ids.split(",")))
     if len(asked) > ASKED:
         raise InvalidField("userIds", "length", f"Ask about {ASKED} users at most.")
-    found = await call.read(presences.load_visible, ids=asked, user_id=call.user.id)
+    found = await call.read(visibility.load_visible, ids=asked, user_id=call.user.id)
     teller = call.hub.presence
     return PresenceList(items=[teller.get_presence(each, found[each]) for each in asked if each in found])
 
@@ -88,7 +88,7 @@ async def typing(call: Call[Typing, None]) -> None:
     pace = hub.paces.typing if call.body.typing else hub.paces.stopped
     if not pace.try_hit(f"{user_id}:{place}"):
         return
-    others = await call.read(standing.visible_members, conversation_id=place, user_id=user_id)
+    others = await call.read(membership.visible_members, conversation_id=place, user_id=user_id)
     event = Typed(conversation_id=place, user_id=user_id, typing=call.body.typing, expires_in=TYPING_SECONDS)
     data = msgspec.json.encode(event)
     hub.manager.publish([Event.ephemeral(channels.user_channel(each), "typing", data) for each in others])

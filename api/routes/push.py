@@ -2,8 +2,7 @@
 
 from api.http.bodies import Body, Line64, Line120, Line1000
 from api.operations.call import Call
-from services.delivery import push_subscriptions as subscriptions
-from services.delivery import queue as pushes
+from services.delivery import push_subscriptions, queue
 from services.delivery.base64url import decode, encode
 from services.delivery.push_subscriptions import SubscriptionSaved
 from services.delivery.queue import TestResult
@@ -55,7 +54,7 @@ async def subscribe(call: Call[Subscription, None]) -> SubscriptionSaved:
         raise InvalidField("/keys/p256dh", "range", "That is not a point of the curve P-256.")
     await hub.endpoints.check(body.endpoint, call.user.id)
     return await call.write(
-        subscriptions.save,
+        push_subscriptions.save,
         user_id=call.user.id,
         login_id=login,
         endpoint=body.endpoint,
@@ -66,13 +65,13 @@ async def subscribe(call: Call[Subscription, None]) -> SubscriptionSaved:
 
 async def unsubscribe(call: Call[Which, None]) -> None:
     """Take no push in this browser any more."""
-    await call.write(subscriptions.remove, user_id=call.user.id, endpoint=call.body.endpoint)
+    await call.write(push_subscriptions.remove, user_id=call.user.id, endpoint=call.body.endpoint)
 
 
 async def test(call: Call[None, None]) -> TestResult:
     """Send a test to each of one's browsers."""
     call.hub.paces.push.hit(call.user.id)
-    return await call.write(pushes.queue_test, user_id=call.user.id)
+    return await call.write(queue.queue_test, user_id=call.user.id)
 
 
 def _key(text: str, name: str, length: int) -> bytes:

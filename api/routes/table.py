@@ -7,14 +7,25 @@ from api.http.bodies import PageQuery
 from api.operations import openapi
 from api.operations.operation import Operation
 from api.operations.policy import ADMIN, ANYBODY, USER, service
-from api.routes import announcements, auth, broadcast, demo, health, inbox, notifications, realtime, tickets, users
-from api.routes import stream as connect
-from api.routes import table_market as market
-from api.routes import table_talk as talk
-from api.routes import table_ways as ways
+from api.routes import (
+    announcements,
+    auth,
+    broadcast,
+    demo,
+    health,
+    inbox,
+    notifications,
+    realtime,
+    stream,
+    table_market,
+    table_talk,
+    table_ways,
+    tickets,
+    users,
+)
 from services.accounts.schemas import Me, SessionList, SignInResult, Ticket
 from services.event_log.channels import ROLES
-from services.notifications import listing as inboxes
+from services.notifications import listing
 from services.notifications.broadcasts import BroadcastAccepted
 from services.notifications.change_rules import Verb
 from services.notifications.change_steps import ChangeResult
@@ -36,9 +47,9 @@ _OPERATIONS: Sequence[Operation] = (
     Operation(
         method="GET",
         path="/api/realtime/connect",
-        handler=connect.connect,
+        handler=stream.connect,
         policy=USER,
-        query=connect.Connect,
+        query=stream.Connect,
         media_type="text/event-stream",
     ),
     Operation(
@@ -143,7 +154,7 @@ _OPERATIONS: Sequence[Operation] = (
         handler=inbox.page,
         policy=USER,
         query=inbox.InboxPage,
-        response=inboxes.InboxPage,
+        response=listing.InboxPage,
     ),
     # Who is asking
     Operation(
@@ -190,11 +201,11 @@ _OPERATIONS: Sequence[Operation] = (
         path_suffix=True,
     ),
     # Conversations
-    *talk.OPERATIONS,
+    *table_talk.OPERATIONS,
     # The ways out
-    *ways.OPERATIONS,
+    *table_ways.OPERATIONS,
     # The marketplace
-    *market.OPERATIONS,
+    *table_market.OPERATIONS,
     # Operations
     Operation(method="GET", path="/api/health", handler=health.health, policy=ANYBODY, response=health.Health),
     Operation(method="GET", path="/api/ready", handler=health.ready, policy=ANYBODY, response=health.Health),

@@ -6,8 +6,7 @@ from typing import Final
 from api.http.bodies import EmptyBody, PageQuery
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY, CLIENT, FREELANCER, USER, service
-from api.routes import bids, comments, jobs, users, wallet
-from api.routes import statistics as stats
+from api.routes import bids, comments, jobs, statistics, users, wallet
 from services.accounts.schemas import Profile
 from services.jobs.hiring import Hired
 from services.jobs.listing import Suggestions
@@ -105,7 +104,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
         query=PageQuery,
         response=Page[Comment],
     ),
-    Operation(method="GET", path="/api/stats", handler=stats.show, policy=ANYBODY, response=Statistics),
+    Operation(method="GET", path="/api/stats", handler=statistics.show, policy=ANYBODY, response=Statistics),
     Operation(method="GET", path="/api/users/{id}", handler=users.show, policy=ANYBODY, response=Profile),
     Operation(method="GET", path="/api/wallet", handler=wallet.show, policy=USER, response=Wallet),
     Operation(

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from api.operations.operation import Operation
 from api.operations.policy import ANYBODY, USER
-from api.routes import email_links as mail
-from api.routes import preferences, push
+from api.routes import email_links, preferences, push
 from services.delivery.push_subscriptions import SubscriptionSaved
 from services.delivery.queue import TestResult
 from services.delivery.report import DeliveryReport
@@ -49,29 +48,37 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation(method="POST", path="/api/push/test", handler=push.test, policy=USER, response=TestResult, status=202),
     # The links in e-mails
-    Operation(method="POST", path="/api/auth/email/confirmation", handler=mail.ask_to_confirm, policy=USER, status=202),
+    Operation(
+        method="POST", path="/api/auth/email/confirmation", handler=email_links.ask_to_confirm, policy=USER, status=202
+    ),
     Operation(
         method="POST",
         path="/api/auth/password/forgot",
-        handler=mail.forgot,
+        handler=email_links.forgot,
         policy=ANYBODY,
-        body=mail.Forgotten,
+        body=email_links.Forgotten,
         status=202,
     ),
-    Operation(method="POST", path="/api/auth/password/reset", handler=mail.reset, policy=ANYBODY, body=mail.Reset),
+    Operation(
+        method="POST",
+        path="/api/auth/password/reset",
+        handler=email_links.reset,
+        policy=ANYBODY,
+        body=email_links.Reset,
+    ),
     *(
         Operation(
             method=method,
             path=f"/api/mail/{name}",
             handler=handler,
             policy=ANYBODY,
-            query=mail.Link,
+            query=email_links.Link,
             media_type="text/html",
         )
         for name, page, act in (
-            ("confirm", mail.confirm_page, mail.confirm),
-            ("unsubscribe", mail.unsubscribe_page, mail.unsubscribe),
-            ("reset", mail.reset_page, mail.reset_by_form),
+            ("confirm", email_links.confirm_page, email_links.confirm),
+            ("unsubscribe", email_links.unsubscribe_page, email_links.unsubscribe),
+            ("reset", email_links.reset_page, email_links.reset_by_form),
         )
         for method, handler in (("GET", page), ("POST", act))
     ),

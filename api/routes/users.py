@@ -5,11 +5,11 @@ from typing import Literal
 from api.http.bodies import Body, Line80
 from api.operations.call import Call
 from api.routes.auth import Email
-from services import text as texts
+from services import text
 from services.accounts import profiles
 from services.accounts.schemas import Me, Profile
 from services.errors import InvalidField
-from services.payments import registration as joining
+from services.payments import registration
 
 EXTERNAL_ID_LENGTH = 128
 # What the server writes where a path is not UTF-8; two such ids would be one.
@@ -27,11 +27,11 @@ class ExternalUser(Body, frozen=True):
 async def put_by_external_id(call: Call[ExternalUser, None]) -> Me:
     """Make a user of another system, or bring them up to date."""
     external_id = call.path("externalId")
-    texts.check_line(external_id, "externalId", EXTERNAL_ID_LENGTH)
+    text.check_line(external_id, "externalId", EXTERNAL_ID_LENGTH)
     if UNREADABLE in external_id:
         raise InvalidField("externalId", "type", "The id in the path is not UTF-8.")
     return await call.write(
-        joining.upsert_external_user,
+        registration.upsert_external_user,
         external_id=external_id,
         name=call.body.name,
         role=call.body.role,

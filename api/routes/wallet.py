@@ -5,8 +5,7 @@ from api.operations.call import Call
 from services.accounts.users import UserRef
 from services.errors import InvalidField
 from services.pagination import Page
-from services.payments import deposits_and_withdrawals as banking
-from services.payments import wallet
+from services.payments import deposits_and_withdrawals, wallet
 from services.payments.schemas import Wallet, WalletEntry
 
 
@@ -42,7 +41,7 @@ async def deposit(call: Call[Deposit, None]) -> WalletEntry | bytes:
         raise InvalidField("/userId", "type", "Name the user by userId or by externalId.")
     user = UserRef("/externalId" if body.user_id is None else "/userId", body.user_id, body.external_id)
     return await call.write_idempotent(
-        banking.deposit,
+        deposits_and_withdrawals.deposit,
         user=user,
         amount=body.amount,
         payment_id=body.payment_id,
@@ -54,5 +53,8 @@ async def withdraw(call: Call[Withdrawal, None]) -> WalletEntry | bytes:
     """Take money out of one's wallet."""
     call.hub.paces.market.hit(call.user.id)
     return await call.write_idempotent(
-        banking.withdraw, user_id=call.user.id, amount=call.body.amount, currency=call.hub.settings.currency
+        deposits_and_withdrawals.withdraw,
+        user_id=call.user.id,
+        amount=call.body.amount,
+        currency=call.hub.settings.currency,
     )

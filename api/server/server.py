@@ -22,7 +22,7 @@ from api.config.settings import Settings
 from api.control.socket import ControlSocket
 from api.http.protocol import BoundedProtocol
 from api.streams.responses import disable_sse_starlette_shutdown
-from services.payments import currency as ledger
+from services.payments import currency
 from services.store.lock import DataDirLock
 from services.store.position_writer import PositionWriter
 from services.store.preparation import prepare
@@ -68,7 +68,7 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
     stack.callback(lock.release)
     if prepare(path):
         structlog.get_logger("serve").warning("new epoch", why="the store is not the one that was last served")
-    ledger.settle_store(path, settings.currency)
+    currency.settle_store(path, settings.currency)
     listener = stack.enter_context(_bind(settings.host, settings.port))
     settings = replace(settings, port=listener.getsockname()[1])
     _allow_open_files()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from services.accounts import schemas as account_schemas
+from services.accounts import schemas
 from services.database import outbox
 from services.errors import Conflict, InvalidField, NotFound
 from services.event_log import channels
@@ -39,7 +39,7 @@ def hash_of(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now: int) -> account_schemas.ApiKey:
+def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now: int) -> schemas.ApiKey:
     """Keep a new key. Raises InvalidField for an unknown or no scope, Conflict while the name is in use."""
     wanted = sorted(set(scopes))
     if not wanted:
@@ -57,13 +57,13 @@ def create(tx: Connection, *, name: str, scopes: Iterable[str], hash: bytes, now
         "created_at": now,
     }
     tx.execute(insert(api_keys), row)
-    return account_schemas.ApiKey(name=name, scopes=wanted, created_at=to_rfc3339(now), revoked_at=None)
+    return schemas.ApiKey(name=name, scopes=wanted, created_at=to_rfc3339(now), revoked_at=None)
 
 
-def list_keys(tx: Connection) -> list[account_schemas.ApiKey]:
+def list_keys(tx: Connection) -> list[schemas.ApiKey]:
     """Every key, oldest first, the revoked ones too."""
     return [
-        account_schemas.ApiKey(
+        schemas.ApiKey(
             name=row.name,
             scopes=msgspec.json.decode(row.scopes),
             created_at=to_rfc3339(row.created_at),

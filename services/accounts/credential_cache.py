@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from realtime.multimap import Many, add, discard, values
-from services.accounts import api_keys as keys
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import api_keys, sessions, users
 from services.accounts.callers import Caller, User
 from services.database.batch_loader import BatchLoader
 from services.database.database import Database
@@ -38,8 +36,8 @@ class CredentialCache:
         self._database = database
         self._clock = clock
         self._kept = kept
-        self._logins: BatchLoader[logins.SessionRecord] = BatchLoader(database, logins.load_many)
-        self._keys: BatchLoader[keys.Key] = BatchLoader(database, keys.load_many)
+        self._logins: BatchLoader[sessions.SessionRecord] = BatchLoader(database, sessions.load_many)
+        self._keys: BatchLoader[api_keys.Key] = BatchLoader(database, api_keys.load_many)
         self._users: BatchLoader[User] = BatchLoader(database, users.load_many)
         # By the id of a login or the hash of a key, the least used first; the id is the one string, shared with the
         # stream of that login.
@@ -78,7 +76,7 @@ class CredentialCache:
 
     async def by_api_key(self, text: str) -> Caller | None:
         """The service behind an API key; None when there is none or it was revoked."""
-        digest = keys.hash_of(text).hex()
+        digest = api_keys.hash_of(text).hex()
         held = self._at_hand(digest)
         if held is None:
             mark, found = self._mark, await self._keys.load(digest)
@@ -114,16 +112,16 @@ class CredentialCache:
             ids = list(self._touched)[:TOUCHES]
             self._touched.difference_update(ids)
             try:
-                await self._database.write(logins.record_use, ids=ids, now=self._clock())
+                await self._database.write(sessions.record_use, ids=ids, now=self._clock())
             except DomainError:
                 self._touched.update(ids)
                 raise
 
     def _used(self, login_id: str, held: _Held) -> Caller | None:
         unused = self._clock() - held.used_at
-        if unused > logins.IDLE_MS:
+        if unused > sessions.IDLE_MS:
             return None
-        if unused >= logins.TOUCH_MS:
+        if unused >= sessions.TOUCH_MS:
             held.used_at = self._clock()
             self._touched.add(login_id)
         return held.caller

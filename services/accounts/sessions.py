@@ -6,16 +6,15 @@ from typing import Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from services import pagination as pages
-from services.accounts import schemas as account_schemas
+from services import pagination
+from services.accounts import schemas
 from services.accounts.callers import User
 from services.database import outbox
 from services.database.statements import Statement, json_values, to_json_list
 from services.errors import NotFound, PasswordChanged, Unauthenticated
 from services.event_log import channels
 from services.ids import new_id
-from services.tables import sessions
-from services.tables import users as accounts
+from services.tables import sessions, users
 from services.times import DAY, HOUR, to_rfc3339
 
 # Whoever stays away this long signs in again.
@@ -26,7 +25,7 @@ TOUCH_MS = HOUR
 MAX_SESSIONS_PER_USER = 200
 USER_AGENT_LENGTH = 200
 
-_ACCOUNT = select(accounts.c.password_hash).where(accounts.c.id == bindparam("who"), accounts.c.disabled_at.is_(None))
+_ACCOUNT = select(users.c.password_hash).where(users.c.id == bindparam("who"), users.c.disabled_at.is_(None))
 _START = insert(sessions)
 _SURPLUS = (
     select(sessions.c.id)
@@ -38,18 +37,18 @@ _SURPLUS = (
 _asked = json_values("ids")
 _FIND = Statement(
     select(
-        accounts.c.id,
-        accounts.c.email,
-        accounts.c.name,
-        accounts.c.role,
-        accounts.c.skills,
-        accounts.c.created_at,
+        users.c.id,
+        users.c.email,
+        users.c.name,
+        users.c.role,
+        users.c.skills,
+        users.c.created_at,
         sessions.c.id.label("login_id"),
         sessions.c.used_at,
     )
     .join_from(_asked, sessions, sessions.c.id == _asked.c.value)
-    .join(accounts, accounts.c.id == sessions.c.user_id)
-    .where(accounts.c.disabled_at.is_(None))
+    .join(users, users.c.id == sessions.c.user_id)
+    .where(users.c.disabled_at.is_(None))
 )
 _OF_USER = (
     select(sessions)
@@ -113,15 +112,15 @@ def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, SessionRecord]
 
 def list_for_user(
     tx: Connection, *, user_id: str, current: str | None, after: str | None, limit: int, now: int
-) -> account_schemas.SessionList:
+) -> schemas.SessionList:
     """A page of a user's live logins, the newest first; `current` is the one that asks.
 
     Raises InvalidField for a mark that is none.
     """
-    asked = {"owner": user_id, "since": now - IDLE_MS, "before": pages.id_from_token(after), "most": limit + 1}
+    asked = {"owner": user_id, "since": now - IDLE_MS, "before": pagination.id_from_token(after), "most": limit + 1}
     rows = tx.execute(_OF_USER, asked).all()
     items = [
-        account_schemas.Session(
+        schemas.Session(
             id=row.id,
             user_agent=row.user_agent,
             address=row.address,
@@ -131,7 +130,7 @@ def list_for_user(
         )
         for row in rows[:limit]
     ]
-    return account_schemas.SessionList(items=items, next=pages.page_token(items[-1].id) if len(rows) > limit else None)
+    return schemas.SessionList(items=items, next=pagination.page_token(items[-1].id) if len(rows) > limit else None)
 
 
 def revoke(

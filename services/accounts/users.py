@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from services import text as texts
+from services import text
 from services.accounts.callers import User
 from services.accounts.schemas import ListedUser, Me
 from services.database import outbox
@@ -98,7 +98,7 @@ def create(
 ) -> Me:
     """A new user, with an empty inbox. Raises InvalidField, and Conflict when the e-mail is taken."""
     email = None if email is None else _free(tx, checked_email(email))
-    user = User(user_id or new_id(), email, name, role, tuple(texts.skills(skills)), now)
+    user = User(user_id or new_id(), email, name, role, tuple(text.skills(skills)), now)
     row = {
         "id": user.id,
         "email": email,
@@ -191,7 +191,7 @@ def update_profile(
     if name is not None:
         changed["name"] = name
     if skills is not None:
-        changed["skills"] = _json(texts.skills(skills))
+        changed["skills"] = _json(text.skills(skills))
     return to_schema(_change(tx, User.of_row(row), changed, now))
 
 

@@ -8,23 +8,22 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, o
 
 from services.errors import NotFound, QuotaExceeded
 from services.ids import new_id
-from services.messages import history as messages
+from services.messages import history
 from services.messages.schemas import Attachment
-from services.tables import attachments, conversation_members
-from services.tables import messages as message_rows
+from services.tables import attachments, conversation_members, messages
 from services.times import DAY
 
 # What was uploaded and not sent by then never will be.
 UNSENT_MS = DAY
 
-_a, _m, _s = attachments.c, conversation_members.c, message_rows.c
+_a, _m, _s = attachments.c, conversation_members.c, messages.c
 
 _ADD = insert(attachments).returning(_a.id, _a.name, _a.type, _a.size, _a.width, _a.height, _a.thumbnail)
 _USED = select(func.coalesce(func.sum(_a.size), 0)).where(_a.owner_id == bindparam("who"))
 # Sent: to who is a member now and may see the message; not sent yet: to who uploaded it.
 _FETCHABLE = (
     select(_a.hash, _a.name, _a.type, _a.size, _a.thumbnail)
-    .outerjoin(message_rows, _s.id == _a.message_id)
+    .outerjoin(messages, _s.id == _a.message_id)
     .outerjoin(conversation_members, and_(_m.conversation_id == _s.conversation_id, _m.user_id == bindparam("who")))
     .where(
         _a.id == bindparam("which"),
@@ -74,7 +73,7 @@ def create(tx: Connection, *, owner_id: str, file: StoredFile, quota: int, now: 
         "place": 0,
         "created_at": now,
     }
-    return messages.attachment_to_schema(tx.execute(_ADD, row).one())
+    return history.attachment_to_schema(tx.execute(_ADD, row).one())
 
 
 def require_quota(tx: Connection, *, owner_id: str, size: int, quota: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.database.sqlite.readers import ReaderPool
 from services.database.sqlite.writer import Batch, CoalescedUnit, QueuedUnit, Writer
 from services.errors import DomainError, Overloaded, StorageUnavailable
@@ -121,7 +121,7 @@ class Database:
         try:
             return await self._readers.run(query)
         except (DBAPIError, sqlite3.Error) as error:
-            if sqlite.is_read_error(error):
+            if engine.is_read_error(error):
                 raise StorageUnavailable from error
             raise
 

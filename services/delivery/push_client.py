@@ -99,18 +99,20 @@ class PushClient:
         return PushResponse(status, _retry_after(answered, now))
 
     def _sealed(self, endpoint: Endpoint, p256dh: str, auth: str, plain: bytes, now: int) -> tuple[bytes, str]:
-        from services.delivery import push_encryption as sealing
+        from services.delivery import push_encryption
 
-        body = sealing.encrypt(plain, p256dh=decode(p256dh), auth=decode(auth))
+        body = push_encryption.encrypt(plain, p256dh=decode(p256dh), auth=decode(auth))
         signer = self._signed_by()
         subject, expires = self._contact, now + SIGNED_SECONDS
         return body, signer.authorization(audience=endpoint.origin, subject=subject, expires_at=expires)
 
     def _signed_by(self) -> Any:
-        from services.delivery import push_encryption as sealing
+        from services.delivery import push_encryption
 
         if self._signer is None:
-            self._signer = sealing.VapidSigner(load_or_create(self._data_dir / FILE_NAME, sealing.new_key))
+            self._signer = push_encryption.VapidSigner(
+                load_or_create(self._data_dir / FILE_NAME, push_encryption.new_key)
+            )
         return self._signer
 
     async def _off_loop(self, work: Any) -> Any:
@@ -124,10 +126,10 @@ def _connect(endpoints: PushEndpoints) -> "PushConnections":
 
 
 def _is_point(p256dh: bytes) -> bool:
-    from services.delivery import push_encryption as sealing
+    from services.delivery import push_encryption
 
     try:
-        sealing.check_public_key(p256dh)
+        push_encryption.check_public_key(p256dh)
     except ValueError:
         return False
     return True

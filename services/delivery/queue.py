@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from services.delivery import push_subscriptions as subscriptions
 from services.errors import Conflict
 from services.ids import new_id
-from services.notifications import quiet_hours as quiet
+from services.notifications import quiet_hours
 from services.notifications.preferences import from_row
 from services.notifications.schemas import Category, Priority
 from services.schemas import Schema
@@ -278,7 +278,7 @@ def _order(row: Any, now: int) -> Delivery:
         seen=(row["seen_at"], row["read_at"], row["archived_at"]) != (None, None, None),
         hidden=bool(row["hidden"]),
         wanted=choice.push if row["way"] == "push" else choice.email,
-        quiet_until=None if wishes.quiet_hours is None else quiet.ends_at(wishes.quiet_hours, now=now),
+        quiet_until=None if wishes.quiet_hours is None else quiet_hours.ends_at(wishes.quiet_hours, now=now),
         position=row["at"],
         pushed=row["sent"] > 0,
         pushing=row["waiting"] > 0,

@@ -9,9 +9,7 @@ from typing import Final
 import structlog
 
 from services.database.database import Database
-from services.delivery import push_payload as push_words
-from services.delivery import push_subscriptions as subscriptions
-from services.delivery import queue as pushes
+from services.delivery import push_payload, push_subscriptions, queue
 from services.delivery.dns_resolver import ResolverBusy
 from services.delivery.email_sender import EmailSender
 from services.delivery.push_client import PushClient, PushMessage, PushResponse, Unreachable
@@ -81,7 +79,7 @@ class DeliveryWorker:
             return True
         busy = [user_id for user_id, count in self._of_user.items() if count >= AT_ONCE_PER_USER]
         limit = room + len(self._under_way)
-        due = await self._database.read(pushes.load_due, now=self._clock(), busy=busy, limit=limit)
+        due = await self._database.read(queue.load_due, now=self._clock(), busy=busy, limit=limit)
         for order in due:
             if order.id not in self._under_way and self._of_user[order.user_id] < AT_ONCE_PER_USER:
                 self._begin(order)
@@ -132,12 +130,12 @@ class DeliveryWorker:
     async def _process(self, order: Delivery) -> None:
         now, reader = self._clock(), order.user_id
         looking, stored = self._onlookers.is_active(reader), self._onlookers.acknowledged_position(reader)
-        verdict = pushes.decide(order, now=now, looking=looking, stored=stored)
+        verdict = queue.decide(order, now=now, looking=looking, stored=stored)
         if isinstance(verdict, Skip):
             await self._settle(order, "skipped", verdict.reason)
         elif isinstance(verdict, Postpone):
             await self._later(order, verdict.until, verdict.reason, looked=verdict.looked)
-        elif push_words.expires_at(order) <= now:
+        elif push_payload.expires_at(order) <= now:
             await self._settle(order, "failed", "too late")
         elif order.way == "email":
             await self._mail(order, now)
@@ -159,10 +157,10 @@ class DeliveryWorker:
 
     async def _push(self, order: Delivery, now: int) -> None:
         message = PushMessage(
-            plain=push_words.payload(order, origin=self._origin),
-            ttl=max(1, (push_words.expires_at(order) - now) // SECOND),
-            urgency=push_words.URGENCY[order.priority],
-            topic=push_words.topic(order.collapse_key),
+            plain=push_payload.payload(order, origin=self._origin),
+            ttl=max(1, (push_payload.expires_at(order) - now) // SECOND),
+            urgency=push_payload.URGENCY[order.priority],
+            topic=push_payload.topic(order.collapse_key),
         )
         try:
             answer = await self._service.send(
@@ -183,7 +181,7 @@ class DeliveryWorker:
             await self._settle(order, "sent", None)
         elif status in (404, 410):
             await self._database.write(
-                subscriptions.delete_gone, ids=[order.subscription_id or ""], why="gone", now=self._clock()
+                push_subscriptions.delete_gone, ids=[order.subscription_id or ""], why="gone", now=self._clock()
             )
         elif status == 429 or status >= 500:
             await self._retry_later(order, f"status {status}", answer.retry_after)
@@ -202,16 +200,18 @@ class DeliveryWorker:
         until = now + round(wait)
         if order.subscription_id is not None:
             # All that is for this browser waits, not only this one.
-            await self._database.write(subscriptions.pause, subscription_id=order.subscription_id, until=until, now=now)
+            await self._database.write(
+                push_subscriptions.pause, subscription_id=order.subscription_id, until=until, now=now
+            )
         await self._later(order, until, reason, tried=True)
         return None
 
-    async def _settle(self, order: Delivery, fate: pushes.Outcome, reason: str | None) -> None:
-        await self._database.write(pushes.record_outcome, id=order.id, fate=fate, reason=reason, now=self._clock())
+    async def _settle(self, order: Delivery, fate: queue.Outcome, reason: str | None) -> None:
+        await self._database.write(queue.record_outcome, id=order.id, fate=fate, reason=reason, now=self._clock())
 
     async def _later(
         self, order: Delivery, until: int, reason: str, *, tried: bool = False, looked: bool = False
     ) -> None:
         await self._database.write(
-            pushes.postpone, id=order.id, until=until, reason=reason, tried=tried, looked=looked, now=self._clock()
+            queue.postpone, id=order.id, until=until, reason=reason, tried=tried, looked=looked, now=self._clock()
         )

@@ -8,14 +8,12 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from services import tables as t
-from services.attachments import records as attachments
+from services.attachments import records
 from services.attachments.file_store import FileStore
 from services.attachments.records import StoredFile
 from services.attachments.thumbnails import inspect
-from services.messages import groups as membership
-from services.messages import membership as standing
-from services.messages import receipts
-from services.messages import sending as messaging
+from services.messages import groups, receipts, sending
+from services.messages import membership as message_membership
 from services.messages.draft import MessageDraft, Recipient
 from services.schemas import Person
 from services.times import DAY, HOUR, MINUTE
@@ -108,14 +106,14 @@ def fill(
     """
     made = 0
     for other, lines in ((hired, HIRED), (asking, ASKING)):
-        pair = standing.direct_key(owner.id, other.id)
+        pair = message_membership.direct_key(owner.id, other.id)
         if tx.execute(_TALKED, {"pair": pair}).first() is None:
             _talk(tx, (owner, other), lines, None, files, now)
             made += 1
     if tx.execute(_GROUP, {"maker": owner.id, "called": TEAM}).first() is None:
         began = now - DAY - HOUR
         ids = [hired.id, asking.id]
-        group = membership.create(tx, maker_id=owner.id, member_ids=ids, title=TEAM, now=began)
+        group = groups.create(tx, maker_id=owner.id, member_ids=ids, title=TEAM, now=began)
         _talk(tx, (owner, hired, asking), GROUP, group.id, files, now)
         made += 1
     return made
@@ -137,7 +135,7 @@ def _talk(
             for other in people:
                 receipts.mark_read(tx, conversation_id=str(place), user_id=other.id, up_to=last, now=at - MINUTE)
         to = Recipient(recipient_id=people[1 - line.who].id) if place is None else Recipient(conversation_id=place)
-        sent = messaging.send(tx, sender=sender, to=to, words=_words(tx, sender, line, files, at), now=at).message
+        sent = sending.send(tx, sender=sender, to=to, words=_words(tx, sender, line, files, at), now=at).message
         place, last = sent.conversation_id, sent.id
 
 
@@ -145,7 +143,7 @@ def _words(tx: Connection, sender: Person, line: Line, files: Mapping[str, Store
     file = files.get(line.file or "")
     if file is None:
         return MessageDraft(content=line.words)
-    added = attachments.create(tx, owner_id=sender.id, file=file, quota=0, now=at)
+    added = records.create(tx, owner_id=sender.id, file=file, quota=0, now=at)
     return MessageDraft(content=line.words, type="image" if file.thumbnail else "file", attachment_ids=[added.id])
 
 

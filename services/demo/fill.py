@@ -6,13 +6,11 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from services import tables as t
-from services.accounts import account_access as access
-from services.accounts import users
+from services.accounts import account_access, users
 from services.attachments.records import StoredFile
-from services.demo import conversations as demo_talk
+from services.demo import conversations
 from services.demo.cast import PEOPLE, TALKERS, WORKS, DemoJob, DemoPerson
-from services.jobs import bidding, hiring
-from services.jobs import posting as jobs
+from services.jobs import bidding, hiring, posting
 from services.payments import wallet
 from services.schemas import Person
 from services.times import HOUR
@@ -47,7 +45,7 @@ def fill(
             _post(tx, work, known, currency, now)
             posted += 1
     owner, hired, asking = (known[name] for name in TALKERS)
-    demo_talk.fill(tx, owner=owner, hired=hired, asking=asking, files=files, now=now)
+    conversations.fill(tx, owner=owner, hired=hired, asking=asking, files=files, now=now)
     return posted
 
 
@@ -72,12 +70,12 @@ def _person(tx: Connection, someone: DemoPerson, hashes: Mapping[str, str], rene
         wallet.deposit(tx, user_id=made.id, amount=OPENING, now=now)
         return Person(id=made.id, name=made.name)
     if renew:
-        access.set_password(tx, email=someone.email, password_hash=kept, now=now)
+        account_access.set_password(tx, email=someone.email, password_hash=kept, now=now)
     return Person(id=account.user.id, name=account.user.name)
 
 
 def _post(tx: Connection, work: DemoJob, known: Mapping[str, Person], currency: str, now: int) -> None:
-    job = jobs.post(
+    job = posting.post(
         tx,
         owner=known[work.owner],
         title=work.title,

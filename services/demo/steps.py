@@ -8,9 +8,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from services import tables as t
 from services.accounts import users
-from services.jobs import bidding, comments, hiring
-from services.jobs import posting as jobs
-from services.jobs import status_change as moving
+from services.jobs import bidding, comments, hiring, posting, status_change
 from services.jobs.lifecycle import Deadlines
 from services.payments import wallet
 from services.schemas import Person
@@ -82,7 +80,7 @@ def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
     at, about = step.at, step.about
     match step.act:
         case "post":
-            return jobs.post(tx, owner=by, **about, now=at).id
+            return posting.post(tx, owner=by, **about, now=at).id
         case "bid":
             return bidding.place(tx, job_id=on, freelancer=by, **about, now=at).id
         case "comment":
@@ -92,5 +90,5 @@ def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
         case _:
             terms = Deadlines(review_ms=now - at + REVIEW_MS, delivery_ms=DELIVERY_MS)
             # Whose move it is follows from who owns the job and who is hired.
-            moving.change_status(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
+            status_change.change_status(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
     return on

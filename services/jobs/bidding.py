@@ -8,11 +8,10 @@ from sqlalchemy.exc import IntegrityError
 from services.database.statements import Statement
 from services.errors import Conflict, Forbidden, NotFound
 from services.ids import new_id
-from services.jobs import events as job_events
-from services.jobs import transitions as job_moves
+from services.jobs import events, transitions
 from services.jobs.schemas import Bid
-from services.notifications import inbox as notifications
-from services.payments import amounts as money
+from services.notifications import inbox
+from services.payments import amounts
 from services.schemas import Person
 from services.tables import bids, jobs, users
 from services.times import to_rfc3339
@@ -66,7 +65,7 @@ def place(tx: Connection, *, job_id: str, freelancer: Person, message: str, pric
     freelancer's already, or has as many bids as it can take.
     """
     job = _biddable(tx.execute(_JOB, {"which": job_id, "who": freelancer.id}).one_or_none(), freelancer)
-    job_events.count_bids(tx, job_id=job_id, owner_name=job.name, by=1, now=now)
+    events.count_bids(tx, job_id=job_id, owner_name=job.name, by=1, now=now)
     try:
         bid_id = _add(tx, job_id, freelancer.id, message, price, now)
     except IntegrityError as error:
@@ -91,7 +90,7 @@ def place_at_budget(tx: Connection, *, job_id: str, freelancer_id: str, budget: 
     Raises GigNotOpen, and Conflict where the budget is another: somebody was faster.
     """
     if not tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": 1}).rowcount:
-        raise job_moves.conflict_error(tx, job_id=job_id)
+        raise transitions.conflict_error(tx, job_id=job_id)
     if tx.execute(_WITHDRAW_OWN, {"job": job_id, "who": freelancer_id}).rowcount:
         tx.execute(_COUNT_OFFER, {"which": job_id, "price": budget, "by": -1})
     return _add(tx, job_id, freelancer_id, AT_ONCE, budget, now)
@@ -109,7 +108,7 @@ def withdraw(tx: Connection, *, bid_id: str, freelancer_id: str, now: int) -> No
         raise NotFound
     if bid.status != "pending":
         raise Conflict("Only a pending bid can be withdrawn.", status=bid.status)
-    job_events.count_bids(tx, job_id=bid.job_id, owner_name=bid.name, by=-1, now=now)
+    events.count_bids(tx, job_id=bid.job_id, owner_name=bid.name, by=-1, now=now)
     if tx.execute(_WITHDRAW, {"which": bid_id}).rowcount == 0:
         raise Conflict("Only a pending bid can be withdrawn.")
 
@@ -151,13 +150,13 @@ def _second() -> Conflict:
 def _tell_owner(
     tx: Connection, job: Row[*tuple[Any, ...]], job_id: str, bid_id: str, freelancer: Person, price: int, now: int
 ) -> None:
-    notifications.deliver_fields(
+    inbox.deliver_fields(
         tx,
         user_id=job.owner_id,
         type="bid_received",
         category="bid",
         title=f"New bid on {job.title}",
-        body=f"{freelancer.name} offers to do it for {money.format_amount(price, job.currency)}.",
+        body=f"{freelancer.name} offers to do it for {amounts.format_amount(price, job.currency)}.",
         data={
             "jobId": job_id,
             "bidId": bid_id,
@@ -166,8 +165,8 @@ def _tell_owner(
             "price": price,
             "currency": job.currency,
         },
-        url=job_events.job_url(job_id),
+        url=events.job_url(job_id),
         icon="📝",
-        invalidates=[job_events.cache_key(job_id)],
+        invalidates=[events.cache_key(job_id)],
         now=now,
     )

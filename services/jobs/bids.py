@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, select
 
-from services import pagination as pages
+from services import pagination
 from services.errors import NotFound
 from services.jobs.schemas import Bid
 from services.pagination import Page
@@ -60,7 +60,7 @@ def to_schema(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
 
 
 def list_for_job(
-    tx: Connection, *, job_id: str, reader_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    tx: Connection, *, job_id: str, reader_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Bid]:
     """A page of a job's bids, the newest first: all for its owner, for anybody else their own.
 
@@ -69,20 +69,22 @@ def list_for_job(
     owner_id = tx.execute(_OWNER, {"which": job_id}).scalar_one_or_none()
     if owner_id is None:
         raise NotFound
-    asked = {"which": job_id, "below": pages.seq_from_token(after), "most": limit + 1}
+    asked = {"which": job_id, "below": pagination.seq_from_token(after), "most": limit + 1}
     if owner_id == reader_id:
         return _page(tx, _OF_JOB, asked, limit)
     return _page(tx, _OWN_OF_JOB, {**asked, "who": reader_id}, limit)
 
 
 def list_for_freelancer(
-    tx: Connection, *, freelancer_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    tx: Connection, *, freelancer_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Bid]:
     """A page of a freelancer's bids on all jobs but deleted ones, the newest first. Raises InvalidField."""
-    asked = {"who": freelancer_id, "below": pages.seq_from_token(after), "most": limit + 1}
+    asked = {"who": freelancer_id, "below": pagination.seq_from_token(after), "most": limit + 1}
     return _page(tx, _OWN, asked, limit)
 
 
 def _page(tx: Connection, statement: Select[*tuple[Any, ...]], asked: dict[str, Any], limit: int) -> Page[Bid]:
     rows = tx.execute(statement, asked).all()
-    return pages.page(rows, limit=limit, show=lambda row: to_schema(row, row.freelancer_name), key=lambda row: row.seq)
+    return pagination.page(
+        rows, limit=limit, show=lambda row: to_schema(row, row.freelancer_name), key=lambda row: row.seq
+    )

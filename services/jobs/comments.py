@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from services import pagination as pages
+from services import pagination
 from services.errors import NotFound
 from services.ids import new_id
-from services.jobs import events as job_events
+from services.jobs import events
 from services.jobs.schemas import Comment
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.notifications.draft import NotificationDraft
 from services.pagination import Page
 from services.schemas import Person
@@ -50,18 +50,18 @@ def create(tx: Connection, *, job_id: str, author: Person, text: str, now: int) 
     tx.execute(_ADD, row)
     comment = Comment(id=str(row["id"]), job_id=job_id, author=author, text=text, created_at=to_rfc3339(now))
     if told:
-        notifications.deliver_to_all(tx, user_ids=told, letter=_letter(job.title, comment), now=now)
+        inbox.deliver_to_all(tx, user_ids=told, letter=_letter(job.title, comment), now=now)
     return comment
 
 
 def list_comments(
-    tx: Connection, *, job_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    tx: Connection, *, job_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Comment]:
     """A page of a job's comments, the newest first. Raises NotFound when there is no such job, and InvalidField."""
-    asked = {"which": job_id, "below": pages.seq_from_token(after), "most": limit + 1}
+    asked = {"which": job_id, "below": pagination.seq_from_token(after), "most": limit + 1}
     if tx.execute(_JOB, {"which": job_id}).one_or_none() is None:
         raise NotFound
-    return pages.page(tx.execute(_PAGE, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
+    return pagination.page(tx.execute(_PAGE, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
 
 
 def _to_tell(tx: Connection, job_id: str, owner_id: str, author_id: str) -> list[str]:
@@ -93,9 +93,9 @@ def _letter(title: str, comment: Comment) -> NotificationDraft:
             "title": title,
             "author": {"id": comment.author.id, "name": comment.author.name},
         },
-        url=job_events.job_url(comment.job_id),
+        url=events.job_url(comment.job_id),
         icon="💬",
-        invalidates=[job_events.cache_key(comment.job_id)],
+        invalidates=[events.cache_key(comment.job_id)],
     )
 
 

@@ -7,9 +7,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, exists, func, select
 
 from services.errors import Conflict, NotFound
-from services.jobs import closing
-from services.jobs import lifecycle as life
-from services.jobs import transitions as job_moves
+from services.jobs import closing, lifecycle, transitions
 from services.jobs.transitions import TransitionResult
 from services.tables import freezes, jobs
 from services.times import HOUR
@@ -70,8 +68,8 @@ def process_due(tx: Connection, /, *, found: Sequence[str], now: int) -> list[Tr
 
 def _settle(tx: Connection, job_id: str, now: int) -> TransitionResult | None:
     try:
-        job = job_moves.load_state(tx, job_id=job_id)
-        move = life.due_transition(job, now=now)
+        job = transitions.load_state(tx, job_id=job_id)
+        move = lifecycle.due_transition(job, now=now)
         if move is None:
             return None
         if move.act == "complete":

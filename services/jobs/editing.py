@@ -6,14 +6,12 @@ from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, bindparam, select, update
 
 from services.errors import Conflict, Forbidden
-from services.jobs import events as job_events
-from services.jobs import posting as jobs
-from services.jobs import transitions as job_moves
+from services.jobs import events, posting, transitions
 from services.jobs.schemas import Job
 from services.payments import wallet
-from services.tables import jobs as rows
+from services.tables import jobs as table_jobs
 
-_j = rows.c
+_j = table_jobs.c
 
 _EDITABLE: Final = (
     _j.title,
@@ -27,11 +25,11 @@ _EDITABLE: Final = (
 _AS_IT_IS = select(*_EDITABLE).where(_j.id == bindparam("which"))
 # The hold moves by the difference to this budget and to no other.
 _EDIT = (
-    update(rows)
+    update(table_jobs)
     .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("old_budget"))
     .values({column: bindparam(f"new_{column.name}") for column in _EDITABLE})
-    .values(held=bindparam("new_budget"), due_at=bindparam("new_expires_at"), **job_events.DEBOUNCE_VALUES)
-    .returning(*job_events.CHANGED_COLUMNS)
+    .values(held=bindparam("new_budget"), due_at=bindparam("new_expires_at"), **events.DEBOUNCE_VALUES)
+    .returning(*events.CHANGED_COLUMNS)
 )
 
 
@@ -49,8 +47,8 @@ class JobEdit(Struct, frozen=True, kw_only=True):
     def columns(self, now: int) -> dict[str, Any]:
         """The new values of a row's columns. Raises InvalidField: an expiry that has passed, a text too long."""
         given = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
-        jobs.check_expiry(given.get("expires_at"), now)
-        return given | jobs.normalize_text(given)
+        posting.check_expiry(given.get("expires_at"), now)
+        return given | posting.normalize_text(given)
 
 
 def edit(tx: Connection, *, job_id: str, owner_id: str, edit: JobEdit, now: int) -> Job:
@@ -58,7 +56,7 @@ def edit(tx: Connection, *, job_id: str, owner_id: str, edit: JobEdit, now: int)
 
     Raises NotFound, Forbidden, Conflict (not open), InvalidField, InsufficientFunds and BooksFrozen.
     """
-    job = jobs.one(tx, job_id=job_id)
+    job = posting.one(tx, job_id=job_id)
     if job.owner.id != owner_id:
         raise Forbidden("Only its owner can change a job.")
     if job.status != "open":
@@ -72,9 +70,9 @@ def edit(tx: Connection, *, job_id: str, owner_id: str, edit: JobEdit, now: int)
         wallet.require_funds(tx, user_id=owner_id, amount=more)
     asked = {f"new_{name}": value for name, value in new.items()}
     row = tx.execute(
-        _EDIT, {"which": job_id, "old_budget": job.budget, **asked, **job_events.changed_at(now)}
+        _EDIT, {"which": job_id, "old_budget": job.budget, **asked, **events.changed_at(now)}
     ).one_or_none()
     if row is None:
-        raise Conflict("This job has changed just now.", status=job_moves.load_status(tx, job_id=job_id))
+        raise Conflict("This job has changed just now.", status=transitions.load_status(tx, job_id=job_id))
     wallet.change_hold(tx, owner_id=owner_id, job_id=job_id, old=job.budget, new=new["budget"], now=now)
-    return job_events.publish_changed(tx, row, job.owner.name, now=now)
+    return events.publish_changed(tx, row, job.owner.name, now=now)

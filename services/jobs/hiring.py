@@ -7,13 +7,10 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from services.database.statements import IntegrityError, Statement
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
-from services.jobs import bidding
-from services.jobs import events as job_events
-from services.jobs import transitions as job_moves
-from services.notifications import inbox as notifications
+from services.jobs import bidding, events, transitions
+from services.notifications import inbox
 from services.notifications.draft import NotificationDraft
-from services.payments import amounts as money
-from services.payments import wallet
+from services.payments import amounts, wallet
 from services.schemas import Schema
 from services.tables import bids, jobs, users
 from services.times import to_rfc3339
@@ -48,7 +45,7 @@ _ASSIGN = Statement(
     .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("old_budget"))
     .values(status="assigned", hired_bid_id=bindparam("bid"), hired_at=bindparam("at"), updated_at=bindparam("at"))
     .values(untold=0, held=bindparam("price"), due_at=None)
-    .returning(*job_events.COLUMNS)
+    .returning(*events.COLUMNS)
 )
 _WIN = Statement(
     update(bids)
@@ -95,8 +92,8 @@ def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> HireResult:
         sorry = _to_losers(bid)
         mail += [(freelancer_id, sorry) for freelancer_id in losers]
     # Inboxes are locked in the order of their users, whoever locks them.
-    notifications.deliver(tx, items=sorted(mail, key=lambda one: one[0]), now=now)
-    job_events.updated(tx, job_events.to_schema(job, bid.owner_name), now=now)
+    inbox.deliver(tx, items=sorted(mail, key=lambda one: one[0]), now=now)
+    events.updated(tx, events.to_schema(job, bid.owner_name), now=now)
     answer = Hired(
         message=MESSAGE, gig_id=bid.job_id, bid_id=bid_id, freelancer_id=bid.freelancer_id, hired_at=to_rfc3339(now)
     )
@@ -128,20 +125,20 @@ def _assign(tx: Connection, bid: Any, bid_id: str, now: int) -> Any:
         # The constraints know of a hired bid that the rows before them did not.
         raise GigNotOpen("assigned", None) from error
     if job is None:
-        raise job_moves.conflict_error(tx, job_id=bid.job_id)
+        raise transitions.conflict_error(tx, job_id=bid.job_id)
     if not won:
         raise BidNotPending("withdrawn")
     return job
 
 
 def _to_winner(bid: Any, bid_id: str, now: int) -> NotificationDraft:
-    when, price = to_rfc3339(now), money.format_amount(bid.price, bid.currency)
+    when, price = to_rfc3339(now), amounts.format_amount(bid.price, bid.currency)
     return NotificationDraft(
         type="hired",
         category="hire",
         priority="urgent",
         title=f"You have been hired for {bid.title}!",
-        body=f"{bid.owner_name} hired you for {price} (budget {money.format_amount(bid.budget, bid.currency)}), "
+        body=f"{bid.owner_name} hired you for {price} (budget {amounts.format_amount(bid.budget, bid.currency)}), "
         f"{when[:10]} {when[11:16]} UTC.",
         data={
             "jobId": bid.job_id,
@@ -153,9 +150,9 @@ def _to_winner(bid: Any, bid_id: str, now: int) -> NotificationDraft:
             "currency": bid.currency,
             "hiredAt": when,
         },
-        url=job_events.job_url(bid.job_id),
+        url=events.job_url(bid.job_id),
         icon="🎉",
-        invalidates=job_events.keys_of_work(bid.job_id),
+        invalidates=events.keys_of_work(bid.job_id),
     )
 
 
@@ -166,6 +163,6 @@ def _to_losers(bid: Any) -> NotificationDraft:
         title=f"Not hired: {bid.title}",
         body=f"{bid.owner_name} hired somebody else for this job.",
         data={"jobId": bid.job_id, "title": bid.title},
-        url=job_events.job_url(bid.job_id),
+        url=events.job_url(bid.job_id),
         invalidates=["my-jobs"],
     )

@@ -4,10 +4,9 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from services import pagination as pages
-from services import text as texts
-from services.jobs import events as job_events
-from services.jobs import search_query as job_search
+from services import pagination
+from services import text as services_text
+from services.jobs import events, search_query
 from services.jobs.schemas import Job
 from services.jobs.search_query import JobFilter
 from services.pagination import Page
@@ -24,7 +23,7 @@ _j, _found = jobs.c, job_index.c
 
 _MATCH = _found.job_index.op("MATCH")(bindparam("expression"))
 _PAGE = (
-    select(_j.seq, *job_events.COLUMNS, users.c.name.label("owner_name"))
+    select(_j.seq, *events.COLUMNS, users.c.name.label("owner_name"))
     .select_from(job_index)
     .join(jobs, _j.seq == _found.rowid)
     .join(users, users.c.id == _j.owner_id)
@@ -57,30 +56,30 @@ class Suggestions(Schema, frozen=True):
 
 
 def list_jobs(
-    tx: Connection, *, wanted: JobFilter = _EVERY, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    tx: Connection, *, wanted: JobFilter = _EVERY, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Job]:
     """A page of the jobs wanted, in the order in which they came, the newest first. Raises InvalidField."""
-    below = pages.seq_from_token(after)
-    expression = job_search.build_expression(tx, wanted)
+    below = pagination.seq_from_token(after)
+    expression = search_query.build_expression(tx, wanted)
     if expression is None:
         return Page(items=[], next=None)
     rows = tx.execute(_PAGE, {"expression": expression, "below": below, "most": limit + 1}).all()
-    return pages.page(
-        rows, limit=limit, show=lambda row: job_events.to_schema(row, row.owner_name), key=lambda row: row.seq
+    return pagination.page(
+        rows, limit=limit, show=lambda row: events.to_schema(row, row.owner_name), key=lambda row: row.seq
     )
 
 
 def suggest(tx: Connection, *, text: str) -> Suggestions:
     """What the person who has typed `text` so far may be looking for."""
-    typed = texts.normalize_nfc(" ".join(text.split()))
+    typed = services_text.normalize_nfc(" ".join(text.split()))
     return Suggestions(titles=_titles(tx, typed), skills=_popular(tx, typed))
 
 
 def _titles(tx: Connection, typed: str) -> list[str]:
-    words = job_search.words_expression(tx, typed)
+    words = search_query.words_expression(tx, typed)
     if words is None:
         return []
-    found = tx.execute(_NEWEST_TITLES, {"expression": job_search.prefix_expression(words, "title")}).scalars()
+    found = tx.execute(_NEWEST_TITLES, {"expression": search_query.prefix_expression(words, "title")}).scalars()
     return list(dict.fromkeys(found))[:SUGGESTED]
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any, Final, Literal
 
-from services.jobs import events as job_events
+from services.jobs import events
 from services.jobs.lifecycle import JobState
 from services.notifications.draft import NotificationDraft
-from services.payments import amounts as money
+from services.payments import amounts
 from services.schemas import Person
 from services.times import to_rfc3339
 
@@ -23,9 +23,9 @@ def accepted(job: JobState) -> NotificationDraft:
         title=f"Job accepted: {job.title}",
         body=f"{job.hired_freelancer.name} has accepted and begins to work, for {_amount(job)}.",
         data=_data(job, freelancer=_person(job.hired_freelancer), price=job.held, currency=job.currency),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="🎉",
-        invalidates=job_events.keys_of_work(job.id),
+        invalidates=events.keys_of_work(job.id),
     )
 
 
@@ -40,9 +40,9 @@ def submitted(job: JobState, due_at: int) -> NotificationDraft:
         body=f"{job.hired_freelancer.name} has handed the work in. Complete the job or ask for changes; "
         f"it is completed by itself on {until[:10]} at {until[11:16]} UTC.",
         data=_data(job, freelancer=_person(job.hired_freelancer), reviewUntil=until),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="📦",
-        invalidates=[job_events.cache_key(job.id)],
+        invalidates=[events.cache_key(job.id)],
     )
 
 
@@ -56,9 +56,9 @@ def changes_requested(job: JobState, note: str | None) -> NotificationDraft:
         title=f"Changes requested: {job.title}",
         body=f"{wish}." if note is None else f"{wish}: {note}",
         data=_data(job, client=_person(job.owner), note=note),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="📦",
-        invalidates=[job_events.cache_key(job.id)],
+        invalidates=[events.cache_key(job.id)],
     )
 
 
@@ -71,9 +71,9 @@ def completed(job: JobState) -> NotificationDraft:
         title="Job Completed!",
         body=f"{job.title} is done. {job.hired_freelancer.name} was paid {_amount(job)}.",
         data=_data(job, freelancer=_person(job.hired_freelancer), amount=job.held, currency=job.currency),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="🎊",
-        invalidates=job_events.keys_of_end(job.id),
+        invalidates=events.keys_of_end(job.id),
     )
 
 
@@ -86,9 +86,9 @@ def paid(job: JobState) -> NotificationDraft:
         title="Payment Released!",
         body=f"{_amount(job)} for {job.title} is in your wallet.",
         data=_data(job, client=_person(job.owner), amount=job.held, currency=job.currency),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="💰",
-        invalidates=job_events.keys_of_end(job.id),
+        invalidates=events.keys_of_end(job.id),
     )
 
 
@@ -101,9 +101,9 @@ def refunded(job: JobState, end: End) -> NotificationDraft:
         title=f"Refunded: {job.title}",
         body=f"The job {_ENDED[end]}. {_amount(job)} is in your wallet again.",
         data=_data(job, status=end, amount=job.held, currency=job.currency),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="🔄",
-        invalidates=job_events.keys_of_end(job.id),
+        invalidates=events.keys_of_end(job.id),
     )
 
 
@@ -116,9 +116,9 @@ def cancelled(job: JobState, end: End) -> NotificationDraft:
         title=f"Job {end}: {job.title}",
         body=f"This job of {job.owner.name} {_ENDED[end]}.",
         data=_data(job, status=end, client=_person(job.owner)),
-        url=job_events.job_url(job.id),
+        url=events.job_url(job.id),
         icon="🔄",
-        invalidates=job_events.keys_of_end(job.id),
+        invalidates=events.keys_of_end(job.id),
     )
 
 
@@ -131,4 +131,4 @@ def _person(someone: Person) -> dict[str, str]:
 
 
 def _amount(job: JobState) -> str:
-    return money.format_amount(job.held, job.currency)
+    return amounts.format_amount(job.held, job.currency)

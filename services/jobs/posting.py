@@ -8,10 +8,10 @@ from msgspec import UNSET
 from sqlalchemy import Connection, bindparam, insert, select
 
 from services import limits
-from services import text as texts
+from services import text as services_text
 from services.errors import InvalidField, NotFound
 from services.ids import new_id
-from services.jobs import events as job_events
+from services.jobs import events
 from services.jobs.schemas import Job
 from services.payments import wallet
 from services.schemas import Person
@@ -23,7 +23,7 @@ _j = jobs.c
 
 _POST = insert(jobs)
 _SHOWN = (
-    select(*job_events.COLUMNS, users.c.name.label("owner_name"))
+    select(*events.COLUMNS, users.c.name.label("owner_name"))
     .join(users, users.c.id == _j.owner_id)
     .where(_j.status != "deleted")
 )
@@ -72,7 +72,7 @@ def post(
     tx.execute(_POST, row)
     wallet.hold(tx, owner_id=owner.id, job_id=job_id, amount=budget, now=now)
     job = one(tx, job_id=job_id)
-    job_events.created(tx, job, now=now)
+    events.created(tx, job, now=now)
     return job
 
 
@@ -81,7 +81,7 @@ def one(tx: Connection, *, job_id: str) -> Job:
     row = tx.execute(_ONE, {"which": job_id}).one_or_none()
     if row is None:
         raise NotFound
-    return job_events.to_schema(row, row.owner_name)
+    return events.to_schema(row, row.owner_name)
 
 
 def check_expiry(expires_at: int | None, now: int) -> None:
@@ -96,10 +96,10 @@ def normalize_text(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises InvalidField (length).
     """
     kept: dict[str, Any] = {
-        name: text if text is None else texts.check_searchable(text, f"/{name}", most)
+        name: text if text is None else services_text.check_searchable(text, f"/{name}", most)
         for name, most in _LONGEST.items()
         if (text := given.get(name, UNSET)) is not UNSET
     }
     if "skills" in given:
-        kept["skills"] = msgspec.json.encode(texts.skills(given["skills"])).decode()
+        kept["skills"] = msgspec.json.encode(services_text.skills(given["skills"])).decode()
     return kept

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, select
 
 from services import limits
-from services import text as texts
+from services import text as services_text
 from services.jobs.schemas import JobStatus
 from services.tables import job_terms
 from services.tables.job_search import BUDGET, STATUS
@@ -59,12 +59,16 @@ def build_expression(tx: Connection, wanted: JobFilter) -> str | None:
     if wanted.status is not None:
         facets.append(_quoted(STATUS + wanted.status.replace("_", "")))
     if wanted.category is not None:
-        facets.append(_quoted("c" + _hex(texts.normalize_nfc(wanted.category))))
+        facets.append(_quoted("c" + _hex(services_text.normalize_nfc(wanted.category))))
     if wanted.owner_id is not None:
         facets.append(_quoted("o" + wanted.owner_id.replace("-", "")))
     if wanted.skills:
         facets.append(
-            _any("k" + _hex(spelling) for skill in wanted.skills for spelling in _spellings(texts.normalize_nfc(skill)))
+            _any(
+                "k" + _hex(spelling)
+                for skill in wanted.skills
+                for spelling in _spellings(services_text.normalize_nfc(skill))
+            )
         )
     if wanted.min_budget is not None or wanted.max_budget is not None:
         most = limits.AMOUNT if wanted.max_budget is None else wanted.max_budget
@@ -81,7 +85,7 @@ def build_expression(tx: Connection, wanted: JobFilter) -> str | None:
 
 def words_expression(tx: Connection, text: str) -> str | None:
     """Every word of `text`, the last one as a beginning too; None where there is no word in it."""
-    words = _WORD.findall(texts.normalize_nfc(text))
+    words = _WORD.findall(services_text.normalize_nfc(text))
     if not words:
         return None
     return " AND ".join([*(_quoted(word) for word in words[:-1]), _beginning(tx, words[-1])])

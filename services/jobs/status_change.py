@@ -5,9 +5,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from services.errors import InvalidField
-from services.jobs import closing, working
-from services.jobs import lifecycle as life
-from services.jobs import transitions as job_moves
+from services.jobs import closing, lifecycle, transitions, working
 from services.jobs.lifecycle import Deadlines, JobAction, JobState
 from services.jobs.schemas import Job, JobStatus
 from services.jobs.transitions import TransitionResult
@@ -31,9 +29,9 @@ def change_status(
     Raises NotFound, GigNotOpen (too late for a job that is had at once), Conflict, BooksFrozen (money would move), and
     InvalidField for a note where no changes are asked for.
     """
-    job = job_moves.load_state(tx, job_id=job_id)
-    by = life.actor_of(job, user_id=user.id, role=role)
-    act = life.requested_transition(job, target=target, by=by, terms=terms, now=now).act
+    job = transitions.load_state(tx, job_id=job_id)
+    by = lifecycle.actor_of(job, user_id=user.id, role=role)
+    act = lifecycle.requested_transition(job, target=target, by=by, terms=terms, now=now).act
     if note is not None and act != "ask for changes":
         raise InvalidField("/note", "range", "A note is for asking for changes.")
     freelancer = user if act == "take" else job.freelancer

@@ -6,8 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from services.errors import Conflict, DomainError, NotFound
-from services.jobs import events as job_events
-from services.jobs import lifecycle as life
+from services.jobs import events, lifecycle
 from services.jobs.lifecycle import JobAction, JobState, Status
 from services.jobs.schemas import Job
 from services.schemas import Person
@@ -53,7 +52,7 @@ _MOVE = (
         updated_at=bindparam("at"),
         untold=0,
     )
-    .returning(*job_events.COLUMNS)
+    .returning(*events.COLUMNS)
 )
 _STATUS = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
 
@@ -84,7 +83,7 @@ def load_status(tx: Connection, *, job_id: str) -> Status:
 
 def conflict_error(tx: Connection, *, job_id: str) -> DomainError:
     """Why an open job could not be had or changed after all: somebody was faster."""
-    return life.too_late(*tx.execute(_STATUS, {"which": job_id}).one())
+    return lifecycle.too_late(*tx.execute(_STATUS, {"which": job_id}).one())
 
 
 def apply(
@@ -111,7 +110,7 @@ def apply(
     row = tx.execute(_MOVE, asked).one_or_none()
     if row is None:
         raise Conflict(status=load_status(tx, job_id=job.id))
-    return job_events.to_schema(row, job.owner.name)
+    return events.to_schema(row, job.owner.name)
 
 
 def _standing(row: Row[*tuple[Any, ...]]) -> JobState:

@@ -4,22 +4,19 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from services.jobs import bidding, hiring
-from services.jobs import events as job_events
-from services.jobs import notification_drafts as job_letters
-from services.jobs import transitions as job_moves
+from services.jobs import bidding, events, hiring, notification_drafts, transitions
 from services.jobs.lifecycle import JobState
 from services.jobs.schemas import Job
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.payments import wallet
 from services.schemas import Person
 
 
 def accept(tx: Connection, job: JobState, *, now: int) -> Job:
     """The hired freelancer begins. Raises Conflict."""
-    shown = job_moves.apply(tx, job, "in_progress", held=job.held, accepted_at=now, now=now)
-    notifications.deliver(tx, items=[(job.owner.id, job_letters.accepted(job))], now=now)
-    job_events.accepted(tx, shown, now=now)
+    shown = transitions.apply(tx, job, "in_progress", held=job.held, accepted_at=now, now=now)
+    inbox.deliver(tx, items=[(job.owner.id, notification_drafts.accepted(job))], now=now)
+    events.accepted(tx, shown, now=now)
     return shown
 
 
@@ -39,15 +36,15 @@ def accept_instantly(tx: Connection, job: JobState, freelancer: Person, *, now: 
 def submit(tx: Connection, job: JobState, *, review_ms: int, now: int) -> Job:
     """The hired freelancer hands the work in; the owner has `review_ms` to look at it. Raises Conflict."""
     due_at = now + review_ms
-    shown = job_moves.apply(tx, job, "submitted", held=job.held, accepted_at=job.accepted_at, due_at=due_at, now=now)
-    notifications.deliver(tx, items=[(job.owner.id, job_letters.submitted(job, due_at))], now=now)
-    job_events.updated(tx, shown, now=now)
+    shown = transitions.apply(tx, job, "submitted", held=job.held, accepted_at=job.accepted_at, due_at=due_at, now=now)
+    inbox.deliver(tx, items=[(job.owner.id, notification_drafts.submitted(job, due_at))], now=now)
+    events.updated(tx, shown, now=now)
     return shown
 
 
 def request_changes(tx: Connection, job: JobState, *, note: str | None, now: int) -> Job:
     """The owner sends the work back. Raises Conflict."""
-    shown = job_moves.apply(tx, job, "in_progress", held=job.held, accepted_at=job.accepted_at, now=now)
-    notifications.deliver(tx, items=[(job.hired_freelancer.id, job_letters.changes_requested(job, note))], now=now)
-    job_events.updated(tx, shown, now=now)
+    shown = transitions.apply(tx, job, "in_progress", held=job.held, accepted_at=job.accepted_at, now=now)
+    inbox.deliver(tx, items=[(job.hired_freelancer.id, notification_drafts.changes_requested(job, note))], now=now)
+    events.updated(tx, shown, now=now)
     return shown

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from anyio import to_thread
 
-from services.attachments import records as attachments
+from services.attachments import records
 from services.attachments.file_store import FileStore
 from services.database.database import Database
 from services.scheduling.background import BackgroundTask
@@ -39,7 +39,7 @@ class FileCleanup:
         old, dropped = await to_thread.run_sync(self._files.list_shard, shelf), 0
         for start in range(0, len(old), AT_ONCE):
             part = old[start : start + AT_ONCE]
-            known = await self._database.read(attachments.find_referenced, hashes=part)
+            known = await self._database.read(records.find_referenced, hashes=part)
             dropped += await to_thread.run_sync(self._files.delete, [each for each in part if each not in known])
         return dropped
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from services.payments import reconciliation as books
+from services.payments import reconciliation
 from services.payments.reconciliation import ReconciliationRun
 from services.scheduling.scheduler import PeriodicTask
 from services.times import DAY
@@ -39,12 +39,12 @@ class LedgerCheck:
         look, self._look = self._look, None
         if look.faults:
             self._tell(look.faults)
-        return [look] if look.faults or books.freeze_reason(tx) else []
+        return [look] if look.faults or reconciliation.freeze_reason(tx) else []
 
     def settle(self, tx: Connection, /, *, found: Sequence[ReconciliationRun], now: int) -> None:
         """Freeze money, or lift the freeze."""
         for look in found:
-            books.record_result(tx, began=look.began, faults=look.faults, now=now)
+            reconciliation.record_result(tx, began=look.began, faults=look.faults, now=now)
 
 
 def task(tell: Callable[[Sequence[str]], None]) -> PeriodicTask:

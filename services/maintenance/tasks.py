@@ -6,16 +6,14 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, bindparam, literal, select
 
-from services.accounts import sessions as logins
-from services.attachments import records as attachments
+from services.accounts import sessions
+from services.attachments import records
 from services.database import idempotency
-from services.delivery import queue as pushes
-from services.event_log import log_retention as log_trim
-from services.jobs import deadlines as due
-from services.jobs import events as job_events
-from services.messages import notifications as message_notices
-from services.notifications import removal as inbox_removals
-from services.notifications import undo as inbox_undo
+from services.delivery import queue
+from services.event_log import log_retention
+from services.jobs import deadlines, events
+from services.messages import notifications
+from services.notifications import removal, undo
 from services.scheduling.scheduler import STEP_ROWS, FindDue, PeriodicTask
 from services.tables import idempotent_responses
 from services.tables import sessions as login_rows
@@ -47,29 +45,36 @@ class RetentionPolicy:
 
 def all_tasks(keep: RetentionPolicy) -> list[PeriodicTask]:
     """Every chore of the hub."""
-    jobs = due.DeadlineFinder()
+    jobs = deadlines.DeadlineFinder()
     return [
         PeriodicTask(
-            "due jobs", DUE_SECONDS, jobs.find_due, due.process_due, rows=due.STEP_ROWS, postpone=jobs.postpone
+            "due jobs",
+            DUE_SECONDS,
+            jobs.find_due,
+            deadlines.process_due,
+            rows=deadlines.STEP_ROWS,
+            postpone=jobs.postpone,
         ),
-        PeriodicTask("job updates", TELL_SECONDS, job_events.find_unpublished, job_events.publish_pending),
-        PeriodicTask("message notices", NOTICE_SECONDS, message_notices.find_due, message_notices.notify_due),
-        PeriodicTask("log", LOG_SECONDS, log_trim.LogRetention(keep=keep.log_events, age=keep.log_ms).find_due, _trim),
-        PeriodicTask("expiry", EXPIRY_SECONDS, inbox_removals.find_expired, _expire),
+        PeriodicTask("job updates", TELL_SECONDS, events.find_unpublished, events.publish_pending),
+        PeriodicTask("message notices", NOTICE_SECONDS, notifications.find_due, notifications.notify_due),
+        PeriodicTask(
+            "log", LOG_SECONDS, log_retention.LogRetention(keep=keep.log_events, age=keep.log_ms).find_due, _trim
+        ),
+        PeriodicTask("expiry", EXPIRY_SECONDS, removal.find_expired, _expire),
         PeriodicTask("inbox", SWEEP_SECONDS, _old_rows(keep.inbox_ms), _purge),
-        PeriodicTask("unsent attachments", SWEEP_SECONDS, attachments.find_unsent, attachments.delete_unsent),
-        PeriodicTask("undos", UNDO_SECONDS, inbox_undo.find_expired, _drop_undos),
+        PeriodicTask("unsent attachments", SWEEP_SECONDS, records.find_unsent, records.delete_unsent),
+        PeriodicTask("undos", UNDO_SECONDS, undo.find_expired, _drop_undos),
         PeriodicTask("push tests", SWEEP_SECONDS, _old_tests, _drop_tests),
         PeriodicTask(
             "answers", SWEEP_SECONDS, _any_before(idempotent_responses.c.created_at, ANSWERS_MS), _sweep_answers
         ),
-        PeriodicTask("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, logins.IDLE_MS), _sweep_logins),
+        PeriodicTask("logins", SWEEP_SECONDS, _any_before(login_rows.c.used_at, sessions.IDLE_MS), _sweep_logins),
     ]
 
 
 def _old_rows(kept_ms: int) -> FindDue:
     def find(tx: Connection, /, *, now: int, limit: int) -> list[str]:
-        return inbox_removals.find_old(tx, before=now - kept_ms, limit=limit) if kept_ms else []
+        return removal.find_old(tx, before=now - kept_ms, limit=limit) if kept_ms else []
 
     return find
 
@@ -85,27 +90,27 @@ def _any_before(column: Column[int], kept_ms: int) -> FindDue:
 
 
 def _trim(tx: Connection, /, *, found: Sequence[tuple[str, int]], now: int) -> None:
-    log_trim.delete_and_mark(tx, rows=found)
+    log_retention.delete_and_mark(tx, rows=found)
 
 
 def _expire(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
-    inbox_removals.expire(tx, ids=found, now=now)
+    removal.expire(tx, ids=found, now=now)
 
 
 def _purge(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
-    inbox_removals.purge(tx, ids=found, now=now)
+    removal.purge(tx, ids=found, now=now)
 
 
 def _drop_undos(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
-    inbox_undo.delete_undos(tx, ids=found)
+    undo.delete_undos(tx, ids=found)
 
 
 def _old_tests(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
-    return pushes.find_old_tests(tx, before=now - DAY, limit=limit)
+    return queue.find_old_tests(tx, before=now - DAY, limit=limit)
 
 
 def _drop_tests(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
-    pushes.remove(tx, ids=found)
+    queue.remove(tx, ids=found)
 
 
 def _sweep_answers(tx: Connection, /, *, found: object, now: int) -> None:
@@ -113,4 +118,4 @@ def _sweep_answers(tx: Connection, /, *, found: object, now: int) -> None:
 
 
 def _sweep_logins(tx: Connection, /, *, found: object, now: int) -> None:
-    logins.delete_idle(tx, limit=STEP_ROWS, now=now)
+    sessions.delete_idle(tx, limit=STEP_ROWS, now=now)

@@ -8,22 +8,21 @@ from typing import Any, Final
 from msgspec.structs import replace
 from sqlalchemy import Connection, Row, bindparam, func, select
 
-from services import pagination as pages
+from services import pagination
 from services.database import outbox
 from services.errors import NotFound
-from services.messages import history as messages
-from services.messages import membership as standing
+from services.messages import history, membership
 from services.messages.schemas import Conversation, Conversations, Member, Message
 from services.tables import conversation_members, conversations, users
-from services.tables import messages as message_rows
+from services.tables import messages as table_messages
 from services.times import to_rfc3339
 
 # Members that a page shows together, unless its first conversation alone has more: a hundred groups of a hundred would
 # be a megabyte, and nobody else would have the loop while it is made.
 PAGE_MEMBERS: Final = 1_000
 
-_c, _m, _s = conversations.c, conversation_members.c, message_rows.c
-_read, _given = message_rows.alias("read_ones"), message_rows.alias("given_ones")
+_c, _m, _s = conversations.c, conversation_members.c, table_messages.c
+_read, _given = table_messages.alias("read_ones"), table_messages.alias("given_ones")
 
 _MINE = (
     select(
@@ -71,19 +70,19 @@ _LAST = select(_s.id, _s.conversation_id).where(
 
 
 def list_conversations(
-    tx: Connection, *, user_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    tx: Connection, *, user_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Conversations:
     """The next conversations of a user, the last active first: `limit` of them, or fewer where they are large ones.
 
     Raises InvalidField for a bad `after`.
     """
-    rows = tx.execute(_PAGE, {"who": user_id, "below": pages.seq_from_token(after), "most": limit + 1}).all()
+    rows = tx.execute(_PAGE, {"who": user_id, "below": pagination.seq_from_token(after), "most": limit + 1}).all()
     shown = _fitting(tx, rows[:limit])
     position, epoch = outbox.head(tx)
     return Conversations(
         items=_shown(tx, shown, user_id),
-        next=pages.page_token(shown[-1].activity) if len(rows) > len(shown) else None,
-        unread=standing.total(tx, user_id),
+        next=pagination.page_token(shown[-1].activity) if len(rows) > len(shown) else None,
+        unread=membership.total(tx, user_id),
         cursor=f"{epoch}.{position}",
     )
 
@@ -137,7 +136,7 @@ def _members(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], user_id: str
         found[row.conversation_id].append(_member(row))
     direct = [row.id for row in rows if row.kind == "direct"]
     peers = {member.id for id in direct for member in found[id]} - {user_id}
-    apart = standing.blocked_with(tx, user_id=user_id, ids=list(peers))
+    apart = membership.blocked_with(tx, user_id=user_id, ids=list(peers))
     for id in direct if apart else ():
         found[id] = [
             replace(each, read_up_to=None, delivered_up_to=None) if each.id in apart else each for each in found[id]
@@ -151,7 +150,7 @@ def _last(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> Mapping[str,
     if not seen:
         return {}
     asked = {"ids": [row.id for row in seen], "seqs": [row.last_seq for row in seen]}
-    shown = messages.load_many(tx, ids=[row.id for row in tx.execute(_LAST, asked)])
+    shown = history.load_many(tx, ids=[row.id for row in tx.execute(_LAST, asked)])
     return {message.conversation_id: message for message in shown.values()}
 
 

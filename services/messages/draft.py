@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services import text as texts
+from services import text
 from services.errors import InvalidField
 from services.messages.schemas import MessageType
 
@@ -34,9 +34,9 @@ class MessageDraft:
     def __post_init__(self) -> None:
         """Check what can be checked without the store."""
         if self.content or self.type == "text":
-            texts.check_multiline(self.content, "/content", MAX_CONTENT)
+            text.check_multiline(self.content, "/content", MAX_CONTENT)
         if self.client_message_id is not None:
-            texts.check_line(self.client_message_id, "/clientMessageId", 64)
+            text.check_line(self.client_message_id, "/clientMessageId", 64)
         if (self.type == "text") == bool(self.attachment_ids):
             why = "A text has no attachments." if self.attachment_ids else "Without an attachment it is a text."
             raise InvalidField("/attachmentIds", "length", why)

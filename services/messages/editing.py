@@ -5,33 +5,30 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from services import text as texts
+from services import text
 from services.database import outbox
 from services.errors import Conflict, Forbidden, InvalidField
-from services.messages import events as message_events
-from services.messages import history as messages
-from services.messages import membership as standing
-from services.messages import notifications as message_notices
+from services.messages import events, history, membership, notifications
 from services.messages.draft import MAX_CONTENT
 from services.messages.events import MessageStateEvent
 from services.messages.membership import Unread
 from services.messages.schemas import Message
 from services.tables import attachments, conversation_members
-from services.tables import messages as rows
+from services.tables import messages as table_messages
 
-_s, _m = rows.c, conversation_members.c
+_s, _m = table_messages.c, conversation_members.c
 
 _EDIT = (
-    update(rows)
+    update(table_messages)
     .where(_s.id == bindparam("which"))
     .values(content=bindparam("words"), edited_at=bindparam("now"))
-    .returning(*messages.COLUMNS)
+    .returning(*history.COLUMNS)
 )
 _DELETE = (
-    update(rows)
+    update(table_messages)
     .where(_s.id == bindparam("which"))
     .values(content="", deleted_at=bindparam("now"))
-    .returning(*messages.COLUMNS)
+    .returning(*history.COLUMNS)
 )
 _DROP_FILES = delete(attachments).where(attachments.c.message_id == bindparam("which"))
 _SEE_IT = _m.conversation_id == bindparam("place"), _m.from_seq < bindparam("seq")
@@ -50,20 +47,20 @@ def edit(tx: Connection, *, message_id: str, user_id: str, content: str, now: in
     Raises NotFound, Forbidden, Conflict (it was deleted) and InvalidField.
     """
     if content:
-        texts.check_multiline(content, "/content", MAX_CONTENT)
+        text.check_multiline(content, "/content", MAX_CONTENT)
     row = _own(tx, message_id, user_id)
     if not content and row.type == "text":
         raise InvalidField("/content", "length", "A text cannot be empty; it can be deleted.")
     if row.deleted_at is not None:
         raise Conflict("This message was deleted.")
-    pair = standing.find_direct_key(tx, conversation_id=row.conversation_id)
+    pair = membership.find_direct_key(tx, conversation_id=row.conversation_id)
     if pair is not None:
-        standing.require_not_blocked(tx, user_id=user_id, pair=pair)
+        membership.require_not_blocked(tx, user_id=user_id, pair=pair)
     changed = row
     if row.content != content:
         changed = tx.execute(_EDIT, {"which": message_id, "words": content, "now": now}).one()
-    files = messages.load_attachments(tx, ids=[message_id]).get(message_id, [])
-    message = messages.to_schema(changed, row.sender_name, files)
+    files = history.load_attachments(tx, ids=[message_id]).get(message_id, [])
+    message = history.to_schema(changed, row.sender_name, files)
     if changed is not row:
         _tell(tx, row, message, "edited", now)
     return message
@@ -78,14 +75,14 @@ def delete_message(tx: Connection, *, message_id: str, user_id: str, now: int) -
     tx.execute(_DROP_FILES, {"which": message_id})
     fewer = tx.execute(_ONE_LESS, {"place": row.conversation_id, "seq": row.seq, "sender": user_id}).all()
     outbox.forget(tx, message_id)
-    _tell(tx, row, messages.to_schema(gone, row.sender_name), "deleted", now)
+    _tell(tx, row, history.to_schema(gone, row.sender_name), "deleted", now)
     for reader in fewer:
         if not reader.unread:
-            message_notices.retract_for_reader(tx, user_id=reader.user_id, conversation_id=row.conversation_id, now=now)
+            notifications.retract_for_reader(tx, user_id=reader.user_id, conversation_id=row.conversation_id, now=now)
 
 
 def _own(tx: Connection, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
-    row = messages.get_visible(tx, message_id=message_id, user_id=user_id)
+    row = history.get_visible(tx, message_id=message_id, user_id=user_id)
     if row.sender_id != user_id:
         raise Forbidden("Only who wrote a message can change it.")
     return row
@@ -94,13 +91,13 @@ def _own(tx: Connection, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]
 def _tell(tx: Connection, row: Row[*tuple[Any, ...]], message: Message, kind: Any, now: int) -> None:
     readers = _readers(tx, row)
     event = MessageStateEvent(conversation_id=message.conversation_id, kind=kind, message=message)
-    message_events.publish_changed(tx, event, readers, now=now)
-    message_notices.retract_for_message(
+    events.publish_changed(tx, event, readers, now=now)
+    notifications.retract_for_message(
         tx, conversation_id=message.conversation_id, message_id=message.id, user_ids=list(readers), now=now
     )
 
 
 def _readers(tx: Connection, row: Row[*tuple[Any, ...]]) -> Mapping[str, Unread]:
     found = tx.execute(_READERS, {"place": row.conversation_id, "seq": row.seq}).all()
-    totals = standing.totals(tx, ids=[each.user_id for each in found])
+    totals = membership.totals(tx, ids=[each.user_id for each in found])
     return {each.user_id: Unread(each.unread, totals.get(each.user_id, 0)) for each in found}

@@ -9,11 +9,7 @@ from services.accounts import users
 from services.accounts.users import UserRef
 from services.errors import Conflict, Forbidden, InvalidField
 from services.ids import new_id
-from services.messages import conversations
-from services.messages import events as message_events
-from services.messages import log_redaction as log_removals
-from services.messages import membership as standing
-from services.messages import notifications as message_notices
+from services.messages import conversations, events, log_redaction, membership, notifications
 from services.messages.events import MessageStateEvent
 from services.messages.membership import MAX_MEMBERS, Unread
 from services.messages.schemas import Conversation
@@ -50,7 +46,7 @@ def create(
     if len(others) >= MAX_MEMBERS:
         raise _too_many("/memberIds")
     _refuse_blocked(tx, maker_id, others)
-    conversation_id, activity = new_id(), standing.next_position(tx)
+    conversation_id, activity = new_id(), membership.next_position(tx)
     row = {
         "id": conversation_id,
         "kind": "group",
@@ -75,8 +71,8 @@ def add_members(
 
     Raises NotFound, Conflict (no group), Forbidden (not its maker; blocked) and InvalidField.
     """
-    group = standing.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
-    present = standing.member_ids(tx, conversation_id)
+    group = membership.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
+    present = membership.member_ids(tx, conversation_id)
     here = set(present)
     joining = [user_id for user_id in _resolve(tx, "/userIds", user_ids) if user_id not in here]
     if len(present) + len(joining) > MAX_MEMBERS:
@@ -84,7 +80,7 @@ def add_members(
     _refuse_blocked(tx, by, joining)
     if joining:
         past, read = (0, group.last_seq) if history else (group.last_seq, 0)
-        activity = standing.next_position(tx)
+        activity = membership.next_position(tx)
         rows = [
             member_row(conversation_id, user_id, now=now, past=past, read=read, activity=activity)
             for user_id in joining
@@ -100,15 +96,15 @@ def remove_member(tx: Connection, *, conversation_id: str, by: str, user_id: str
 
     A group whose maker leaves is from then on that of its oldest member. Raises NotFound, Conflict and Forbidden.
     """
-    group = standing.get_membership(tx, conversation_id=conversation_id, user_id=by)
+    group = membership.get_membership(tx, conversation_id=conversation_id, user_id=by)
     if group.kind != "group":
         raise Conflict("A conversation of two cannot be left; it can be muted, and the other one blocked.")
     if user_id != by:
-        standing.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
-        standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
+        membership.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
+        membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     tx.execute(_LEAVE, {"which": conversation_id, "who": user_id})
-    message_notices.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
-    log_removals.redact_conversation(tx, user_id=user_id, conversation_id=conversation_id)
+    notifications.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
+    log_redaction.redact_conversation(tx, user_id=user_id, conversation_id=conversation_id)
     _go_on_without(tx, group, user_id, now)
 
 
@@ -126,18 +122,18 @@ def update_group(
 
     Raises NotFound, Conflict and Forbidden.
     """
-    row = standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
+    row = membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     if rename:
-        row = standing.get_as_creator(tx, conversation_id=conversation_id, user_id=user_id)
+        row = membership.get_as_creator(tx, conversation_id=conversation_id, user_id=user_id)
     if rename and row.title != title:
         tx.execute(_RENAME, {"which": conversation_id, "called": title, "now": now})
         event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=[], removed=[], title=title)
-        message_events.publish_to_others(tx, event, standing.member_ids(tx, conversation_id), now=now)
+        events.publish_to_others(tx, event, membership.member_ids(tx, conversation_id), now=now)
     if muted is not None and bool(row.muted) != muted:
         tx.execute(_MUTE, {"which": conversation_id, "who": user_id, "silent": int(muted)})
         silent = MessageStateEvent(conversation_id=conversation_id, kind="muted", muted=muted)
-        counts = Unread(row.unread, standing.total(tx, user_id))
-        message_events.publish_changed(tx, silent, {user_id: counts}, now=now)
+        counts = Unread(row.unread, membership.total(tx, user_id))
+        events.publish_changed(tx, silent, {user_id: counts}, now=now)
     return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=user_id)
 
 
@@ -166,7 +162,7 @@ def _resolve(tx: Connection, pointer: str, user_ids: Sequence[str]) -> list[str]
 
 
 def _refuse_blocked(tx: Connection, by: str, user_ids: Sequence[str]) -> None:
-    if standing.blocked_with(tx, user_id=by, ids=user_ids):
+    if membership.blocked_with(tx, user_id=by, ids=user_ids):
         raise Forbidden("One of these people cannot be in a group of yours.")
 
 
@@ -184,7 +180,7 @@ def _tell_joined(
 ) -> None:
     shown = conversations.load_members(tx, conversation_id=conversation_id, user_ids=joined)
     event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=shown, removed=[], title=title)
-    message_events.publish_to_others(tx, event, everybody, now=now)
+    events.publish_to_others(tx, event, everybody, now=now)
 
 
 def _go_on_without(tx: Connection, group: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
@@ -195,7 +191,7 @@ def _go_on_without(tx: Connection, group: Row[*tuple[Any, ...]], user_id: str, n
     event = MessageStateEvent(
         conversation_id=group.id, kind="members", members=[], removed=[user_id], title=group.title
     )
-    message_events.publish_to_others(tx, event, standing.member_ids(tx, group.id), now=now)
+    events.publish_to_others(tx, event, membership.member_ids(tx, group.id), now=now)
     # The last that they hear of it: that it is gone.
     gone = MessageStateEvent(conversation_id=group.id, kind="members", members=[], removed=[user_id])
-    message_events.publish_changed(tx, gone, {user_id: Unread(0, standing.total(tx, user_id))}, now=now)
+    events.publish_changed(tx, gone, {user_id: Unread(0, membership.total(tx, user_id))}, now=now)

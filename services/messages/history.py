@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from services import pagination as pages
+from services import pagination
 from services.errors import InvalidField, NotFound
-from services.messages import membership as standing
+from services.messages import membership
 from services.messages.schemas import Attachment, Message, Messages
 from services.schemas import Person
 from services.tables import attachments, conversation_members, messages, users
@@ -113,7 +113,7 @@ def list_messages(
     user_id: str,
     before: str | None = None,
     after: str | None = None,
-    limit: int = pages.DEFAULT_LIMIT,
+    limit: int = pagination.DEFAULT_LIMIT,
 ) -> Messages:
     """The `limit` messages next to one of them, before or after it, or else the last ones; always the newest first.
 
@@ -123,9 +123,9 @@ def list_messages(
         raise InvalidField("after", "type", "Ask for what is before a message or after one, not both.")
     named, pointer = (after, "after") if after is not None else (before, "before")
     if named is not None:
-        pages.check_id(named, pointer)
-    member = standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
-    asked = {"place": conversation_id, "past": member.from_seq, "below": pages.LAST_SEQ, "most": limit + 1}
+        pagination.check_id(named, pointer)
+    member = membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
+    asked = {"place": conversation_id, "past": member.from_seq, "below": pagination.LAST_SEQ, "most": limit + 1}
     if named is not None:
         seq = position_of(tx, message_id=named, conversation_id=conversation_id, past=member.from_seq, pointer=pointer)
         asked |= {"past": seq} if after is not None else {"below": seq}

@@ -8,11 +8,10 @@ from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from services.accounts.users import UserRef
 from services.messages.schemas import Message
-from services.notifications import inbox as notifications
-from services.notifications import removal as inbox_removals
+from services.notifications import inbox, removal
 from services.notifications.draft import NotificationDraft
 from services.tables import conversation_members, conversations, messages, users
-from services.tables import notifications as notices
+from services.tables import notifications as table_notifications
 from services.times import SECOND
 
 # Who read or said something in a conversation this lately is taken to be looking at it. They are notified after this
@@ -45,8 +44,17 @@ _LAST_BY_OTHERS = (
     .order_by(_s.seq.desc())
     .limit(1)
 )
-_SHOWING = select(*(notices.c.id, notices.c.user_id, notices.c.data, notices.c.read_at, notices.c.archived_at)).where(
-    notices.c.user_id.in_(bindparam("owners", expanding=True)), notices.c.collapse_key == bindparam("key")
+_SHOWING = select(
+    *(
+        table_notifications.c.id,
+        table_notifications.c.user_id,
+        table_notifications.c.data,
+        table_notifications.c.read_at,
+        table_notifications.c.archived_at,
+    )
+).where(
+    table_notifications.c.user_id.in_(bindparam("owners", expanding=True)),
+    table_notifications.c.collapse_key == bindparam("key"),
 )
 _TELL_ANEW = (
     update(conversation_members)
@@ -80,7 +88,7 @@ def draft_for(message: Message, *, kind: str, title: str | None, unread: int) ->
 
 def retract_for_reader(tx: Connection, *, user_id: str, conversation_id: str, now: int) -> None:
     """Take a user's notification of a conversation back: they have read it, on whatever device."""
-    inbox_removals.retract_by_key(tx, user=UserRef("", user_id), collapse_key=collapse_key(conversation_id), now=now)
+    removal.retract_by_key(tx, user=UserRef("", user_id), collapse_key=collapse_key(conversation_id), now=now)
 
 
 def retract_for_message(
@@ -94,7 +102,7 @@ def retract_for_message(
     showing = [row for row in rows if msgspec.json.decode(row.data).get("messageId") == message_id]
     if not showing:
         return
-    inbox_removals.retract(tx, ids=[row.id for row in showing], now=now)
+    removal.retract(tx, ids=[row.id for row in showing], now=now)
     waiting = [row.user_id for row in showing if row.read_at is None and row.archived_at is None]
     tx.execute(_TELL_ANEW, {"which": conversation_id, "who": waiting, "now": now})
 
@@ -115,7 +123,7 @@ def notify_due(tx: Connection, /, *, found: Sequence[tuple[str, str]], now: int)
         if member is not None and member.unread and not member.muted and last is not None:
             mail.append((user_id, _of_row(conversation_id, last, member.unread)))
     if mail:
-        notifications.deliver(tx, items=mail, now=now)
+        inbox.deliver(tx, items=mail, now=now)
 
 
 def _of_row(conversation_id: str, row: Row[*tuple[Any, ...]], unread: int) -> NotificationDraft:

@@ -5,17 +5,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
-from services.messages import conversations
-from services.messages import events as message_events
-from services.messages import history as messages
-from services.messages import membership as standing
-from services.messages import notifications as message_notices
+from services.messages import conversations, events, history, membership, notifications
 from services.messages.events import MessageStateEvent
 from services.messages.membership import Unread
 from services.messages.schemas import ReadReceipt
 from services.tables import conversation_members
 from services.tables import conversations as conversation_rows
-from services.tables import messages as rows
+from services.tables import messages as table_messages
 
 # In larger conversations the others see how far somebody has read when they fetch it, or everybody's reading would be
 # an event for everybody.
@@ -23,7 +19,7 @@ MAX_NOTIFIED_MEMBERS: Final = 20
 # Of one report, so many conversations are looked at, the last active first; the others follow when they are read.
 LOOKED_AT: Final = 200
 
-_c, _m, _s = conversation_rows.c, conversation_members.c, rows.c
+_c, _m, _s = conversation_rows.c, conversation_members.c, table_messages.c
 
 _BETWEEN = select(func.count()).where(
     _s.conversation_id == bindparam("which"),
@@ -84,16 +80,16 @@ def mark_read(tx: Connection, *, conversation_id: str, user_id: str, up_to: str,
 
     Raises NotFound and InvalidField.
     """
-    member = standing.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
-    seq = messages.position_of(
+    member = membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
+    seq = history.position_of(
         tx, message_id=up_to, conversation_id=conversation_id, past=member.from_seq, pointer="/upTo"
     )
     if seq <= member.read_seq:
         tx.execute(_LOOK, {"which": conversation_id, "who": user_id, "now": now})
-        return ReadReceipt(unread=member.unread, unread_total=standing.total(tx, user_id))
+        return ReadReceipt(unread=member.unread, unread_total=membership.total(tx, user_id))
     left = _left(tx, member, seq)
     tx.execute(_READ, {"which": conversation_id, "who": user_id, "seq": seq, "left": left, "now": now})
-    counts = Unread(left, standing.total(tx, user_id))
+    counts = Unread(left, membership.total(tx, user_id))
     _tell(
         tx,
         member,
@@ -102,7 +98,7 @@ def mark_read(tx: Connection, *, conversation_id: str, user_id: str, up_to: str,
         now,
     )
     if member.unread and not left:
-        message_notices.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
+        notifications.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
     return ReadReceipt(unread=left, unread_total=counts.total)
 
 
@@ -136,21 +132,21 @@ def _behind(tx: Connection, user_id: str, position: int) -> Sequence[Row[*tuple[
 
 def _tell(tx: Connection, member: Row[*tuple[Any, ...]], event: MessageStateEvent, counts: Unread, now: int) -> None:
     """The reader with their counts, the others without."""
-    message_events.publish_changed(tx, event, {member.user_id: counts}, now=now)
-    others = [each for each in standing.member_ids(tx, member.id) if each != member.user_id]
+    events.publish_changed(tx, event, {member.user_id: counts}, now=now)
+    others = [each for each in membership.member_ids(tx, member.id) if each != member.user_id]
     if len(others) >= MAX_NOTIFIED_MEMBERS:
         return
-    if member.pair is not None and standing.blocked_with(tx, user_id=member.user_id, ids=others):
+    if member.pair is not None and membership.blocked_with(tx, user_id=member.user_id, ids=others):
         return
-    message_events.publish_to_others(tx, event, others, now=now)
+    events.publish_to_others(tx, event, others, now=now)
 
 
 def _tell_peer(tx: Connection, row: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
-    peer = standing.other_user(row.pair, user_id)
-    if standing.blocked_with(tx, user_id=user_id, ids=[peer]):
+    peer = membership.other_user(row.pair, user_id)
+    if membership.blocked_with(tx, user_id=user_id, ids=[peer]):
         return
     shown = conversations.load_members(tx, conversation_id=row.conversation_id, user_ids=[user_id])
     event = MessageStateEvent(
         conversation_id=row.conversation_id, kind="members", members=shown, removed=[], title=None
     )
-    message_events.publish_to_others(tx, event, [peer], now=now)
+    events.publish_to_others(tx, event, [peer], now=now)

@@ -10,24 +10,22 @@ from services.accounts import users
 from services.accounts.users import UserRef
 from services.errors import InvalidField
 from services.ids import new_id
-from services.messages import events as message_events
-from services.messages import groups as membership
-from services.messages import history as messages
-from services.messages import membership as standing
-from services.messages import notifications as message_notices
+from services.messages import events, groups, history
+from services.messages import membership as message_membership
+from services.messages import notifications as message_notifications
 from services.messages.draft import MessageDraft, Recipient
 from services.messages.membership import Unread
 from services.messages.notifications import ACTIVE_MS
 from services.messages.schemas import Attachment, Message
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.schemas import Person
 from services.tables import attachments, conversation_members, conversations
-from services.tables import messages as rows
+from services.tables import messages as table_messages
 
 # What a page shows in place, and what must be nothing else for a message of type image.
 IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
-_c, _m, _s, _a = conversations.c, conversation_members.c, rows.c, attachments.c
+_c, _m, _s, _a = conversations.c, conversation_members.c, table_messages.c, attachments.c
 
 _DIRECT = select(_c.id).where(_c.pair == bindparam("pair"))
 _SENT_BEFORE = select(_s.id).where(
@@ -39,7 +37,7 @@ _FILES = select(_a.id, _a.name, _a.type, _a.size, _a.width, _a.height, _a.thumbn
     _a.id.in_(bindparam("ids", expanding=True)), _a.owner_id == bindparam("who"), _a.message_id.is_(None)
 )
 _OPEN, _JOIN = insert(conversations), insert(conversation_members)
-_SAY = insert(rows).returning(*messages.COLUMNS)
+_SAY = insert(table_messages).returning(*history.COLUMNS)
 _ATTACH = (
     update(attachments).where(_a.id == bindparam("which")).values(message_id=bindparam("to"), place=bindparam("at"))
 )
@@ -102,9 +100,9 @@ def send(tx: Connection, *, sender: Person, to: Recipient, words: MessageDraft, 
     if before is not None:
         return SendMessageResult(before, new=False)
     if place.pair is not None:
-        standing.require_not_blocked(tx, user_id=sender.id, pair=place.pair)
+        message_membership.require_not_blocked(tx, user_id=sender.id, pair=place.pair)
     if words.reply_to is not None:
-        messages.position_of(
+        history.position_of(
             tx, message_id=words.reply_to, conversation_id=place.id, past=place.from_seq, pointer="/replyTo"
         )
     files = _files(tx, sender.id, words)
@@ -120,7 +118,7 @@ def _place(tx: Connection, sender_id: str, to: Recipient) -> _Target:
     peer = users.resolve_refs(tx, refs=[UserRef("/recipientId", to.recipient_id)])[0]
     if peer == sender_id:
         raise InvalidField("/recipientId", "range", "A message goes to somebody else.")
-    pair = standing.direct_key(sender_id, peer)
+    pair = message_membership.direct_key(sender_id, peer)
     found = tx.execute(_DIRECT, {"pair": pair}).scalar_one_or_none()
     if found is not None:
         return _existing_target(tx, found, sender_id)
@@ -128,7 +126,7 @@ def _place(tx: Connection, sender_id: str, to: Recipient) -> _Target:
 
 
 def _existing_target(tx: Connection, conversation_id: str, sender_id: str) -> _Target:
-    row = standing.get_membership(tx, conversation_id=conversation_id, user_id=sender_id)
+    row = message_membership.get_membership(tx, conversation_id=conversation_id, user_id=sender_id)
     return _Target(row.id, row.kind, row.title, row.pair, row.from_seq, row.unread)
 
 
@@ -136,7 +134,7 @@ def _find_duplicate(tx: Connection, place: _Target, sender_id: str, mark: str | 
     if mark is None or place.peer is not None:
         return None
     found = tx.execute(_SENT_BEFORE, {"place": place.id, "who": sender_id, "mark": mark}).scalar_one_or_none()
-    return None if found is None else messages.load_many(tx, ids=[found])[found]
+    return None if found is None else history.load_many(tx, ids=[found])[found]
 
 
 def _files(tx: Connection, sender_id: str, words: MessageDraft) -> list[Attachment]:
@@ -149,7 +147,7 @@ def _files(tx: Connection, sender_id: str, words: MessageDraft) -> list[Attachme
             raise InvalidField(f"/attachmentIds/{at}", "range", "You have uploaded no such file, or sent it already.")
         if words.type == "image" and found[each].type not in IMAGES:
             raise InvalidField(f"/attachmentIds/{at}", "type", "That is no image: send it as a file.")
-    return [messages.attachment_to_schema(found[each]) for each in words.attachment_ids]
+    return [history.attachment_to_schema(found[each]) for each in words.attachment_ids]
 
 
 def _create_direct(tx: Connection, place: _Target, maker_id: str, now: int) -> None:
@@ -164,13 +162,13 @@ def _create_direct(tx: Connection, place: _Target, maker_id: str, now: int) -> N
         "updated_at": now,
     }
     tx.execute(_OPEN, row)
-    tx.execute(_JOIN, [membership.member_row(place.id, user_id, now=now) for user_id in (maker_id, str(place.peer))])
+    tx.execute(_JOIN, [groups.member_row(place.id, user_id, now=now) for user_id in (maker_id, str(place.peer))])
 
 
 def _insert_message(
     tx: Connection, place: _Target, sender: Person, words: MessageDraft, files: Sequence[Attachment], now: int
 ) -> Message:
-    message_id, seq = new_id(), standing.next_position(tx)
+    message_id, seq = new_id(), message_membership.next_position(tx)
     row = {
         "id": message_id,
         "conversation_id": place.id,
@@ -189,10 +187,10 @@ def _insert_message(
         tx.execute(_ATTACH, [{"which": file.id, "to": message_id, "at": at} for at, file in enumerate(files)])
     tx.execute(_MOVE, {"which": place.id, "seq": seq, "now": now})
     readers = _count(tx, place.id, sender.id, seq, now)
-    message = messages.to_schema(said, sender.name, files)
-    message_events.publish_created(tx, message, _counts(tx, readers), now=now)
+    message = history.to_schema(said, sender.name, files)
+    events.publish_created(tx, message, _counts(tx, readers), now=now)
     if place.unread:
-        message_notices.retract_for_reader(tx, user_id=sender.id, conversation_id=place.id, now=now)
+        message_notifications.retract_for_reader(tx, user_id=sender.id, conversation_id=place.id, now=now)
     _notify(tx, place, message, readers, now)
     return message
 
@@ -210,7 +208,7 @@ def _count(tx: Connection, conversation_id: str, sender_id: str, seq: int, now: 
 
 
 def _counts(tx: Connection, readers: Sequence[Row[*tuple[Any, ...]]]) -> Mapping[str, Unread]:
-    totals = standing.totals(tx, ids=[reader.user_id for reader in readers])
+    totals = message_membership.totals(tx, ids=[reader.user_id for reader in readers])
     return {reader.user_id: Unread(reader.unread, totals.get(reader.user_id, 0)) for reader in readers}
 
 
@@ -218,9 +216,9 @@ def _notify(
     tx: Connection, place: _Target, message: Message, readers: Sequence[Row[*tuple[Any, ...]]], now: int
 ) -> None:
     mail = [
-        (each.user_id, message_notices.draft_for(message, kind=place.kind, title=place.title, unread=each.unread))
+        (each.user_id, message_notifications.draft_for(message, kind=place.kind, title=place.title, unread=each.unread))
         for each in readers
         if each.user_id != message.sender.id and not each.muted and each.notify_at is None
     ]
     if mail:
-        notifications.deliver(tx, items=mail, now=now)
+        inbox.deliver(tx, items=mail, now=now)

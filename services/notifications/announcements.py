@@ -4,8 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select
 
-from services import pagination as pages
-from services import text as texts
+from services import pagination, text
 from services.database import outbox
 from services.errors import InvalidField
 from services.event_log import channels
@@ -36,10 +35,10 @@ def create(
     now: int,
 ) -> Announcement:
     """Say something to everybody, until `expires_at` (ms) if that is given. Raises InvalidField."""
-    texts.check_line(title, "/title", 200)
-    texts.check_multiline(body, "/body", 2_000)
+    text.check_line(title, "/title", 200)
+    text.check_multiline(body, "/body", 2_000)
     if url is not None:
-        texts.check_link(url, "/url")
+        text.check_link(url, "/url")
     if expires_at is not None and expires_at <= now:
         raise InvalidField("/expiresAt", "range", "It would have expired before it was said.")
     row: dict[str, Any] = {
@@ -58,15 +57,15 @@ def create(
 
 
 def list_current(
-    tx: Connection, *, limit: int = pages.DEFAULT_LIMIT, after: str | None = None, now: int
-) -> pages.Page[Announcement]:
+    tx: Connection, *, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None, now: int
+) -> pagination.Page[Announcement]:
     """The next `limit` announcements that have not expired, newest first; `after` is the `next` of the page before.
 
     Raises InvalidField for an `after` that is none.
     """
-    asked = {"below": pages.id_from_token(after), "now": now, "most": limit + 1}
+    asked = {"below": pagination.id_from_token(after), "now": now, "most": limit + 1}
     rows = tx.execute(_PAGE, asked).mappings().all()
-    return pages.page(rows, limit=limit, show=lambda row: _show(**row), key=lambda row: str(row["id"]))
+    return pagination.page(rows, limit=limit, show=lambda row: _show(**row), key=lambda row: str(row["id"]))
 
 
 def _show(*, created_at: int, expires_at: int | None, **same: Any) -> Announcement:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services import text as texts
+from services import text
 from services.accounts import users
 from services.accounts.callers import Caller
 from services.accounts.users import UserRef
@@ -48,7 +48,7 @@ def send(
     Raises InvalidField (type, unknown channel, unknown user, length…) and Forbidden (a type that needs another scope).
     """
     _check_type(type, channel, caller)
-    texts.check_json_object(data, "/data", DATA_BYTES)
+    text.check_json_object(data, "/data", DATA_BYTES)
     outbox.append(tx, _existing(tx, channel), type, data, now=now)
     return BroadcastAccepted(outbox.next_cursor(tx))
 

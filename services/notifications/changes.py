@@ -9,9 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from services.errors import InvalidField
 from services.ids import ID_PATTERN
-from services.notifications import change_steps as inbox_steps
-from services.notifications import events as inbox_events
-from services.notifications import undo as inbox_undo
+from services.notifications import change_steps, events, undo
 from services.notifications.change_rules import CHANGES, Verb
 from services.notifications.change_steps import ChangeResult, Remaining, StepResult
 from services.notifications.events import Counts
@@ -35,14 +33,14 @@ def change_ids(tx: Connection, *, user_id: str, verb: Verb, ids: Sequence[str], 
     act, what = CHANGES[verb], {"owner": user_id, "ids": list(dict.fromkeys(ids))}
     measured = tx.execute(act.measure_ids, what | {"at": now}).one()
     if not measured.changing:
-        return _changes(verb, inbox_steps.counts(tx, user_id), None)
-    mark, counts = inbox_steps.update_counters(tx, user_id, measured)
+        return _changes(verb, change_steps.counts(tx, user_id), None)
+    mark, counts = change_steps.update_counters(tx, user_id, measured)
     changed = tx.execute(act.apply_ids, what | act.marks(now=now, change=mark)).all()
     newest_first = [row.id for row in sorted(changed, key=lambda row: -row.seq)]
-    inbox_events.publish_changed(tx, user_id, ids=newest_first, state=act.told, counts=counts, now=now)
+    events.publish_changed(tx, user_id, ids=newest_first, state=act.told, counts=counts, now=now)
     last = max(row.seq for row in changed)
     done = Remaining(user_id=user_id, verb=verb, first=measured.first, last=last, change=mark)
-    return _changes(verb, counts, inbox_undo.create_undo(tx, done, now))
+    return _changes(verb, counts, undo.create_undo(tx, done, now))
 
 
 def change_up_to(tx: Connection, *, user_id: str, verb: Verb, before: str, now: int) -> StepResult:
@@ -55,7 +53,7 @@ def change_up_to(tx: Connection, *, user_id: str, verb: Verb, before: str, now: 
     asked = {"owner": user_id, "which": before}
     found = tx.execute(_EXACTLY, asked).one_or_none() or tx.execute(_UP_TO, asked).one_or_none()
     if found is None:
-        return StepResult(_changes(verb, inbox_steps.counts(tx, user_id), None))
+        return StepResult(_changes(verb, change_steps.counts(tx, user_id), None))
     return continue_change(
         tx, rest=Remaining(user_id=user_id, verb=verb, first=0, last=found.seq, before=found.id), now=now
     )
@@ -68,17 +66,17 @@ def continue_change(tx: Connection, *, rest: Remaining, now: int) -> StepResult:
     before, this one begins at the oldest row again.
     """
     act = CHANGES[rest.verb]
-    first = rest.first if inbox_steps.is_unchanged(tx, rest) else 0
-    part = inbox_steps.next_part(tx, act, replace(rest, first=first), STEP_ROWS)
+    first = rest.first if change_steps.is_unchanged(tx, rest) else 0
+    part = change_steps.next_part(tx, act, replace(rest, first=first), STEP_ROWS)
     what: dict[str, Any] = {"owner": part.user_id, "first": part.first, "last": part.last}
     measured = tx.execute(act.measure_range, what | {"at": now}).one()
     if measured.changing:
-        mark, counts = inbox_steps.update_counters(tx, part.user_id, measured)
+        mark, counts = change_steps.update_counters(tx, part.user_id, measured)
         rest = _marked(tx, rest, mark, measured.first, now)
         tx.execute(act.apply_range, what | act.marks(now=now, change=rest.change))
-        inbox_events.publish_changed_up_to(tx, part.user_id, before=part.before, state=act.told, counts=counts, now=now)
+        events.publish_changed_up_to(tx, part.user_id, before=part.before, state=act.told, counts=counts, now=now)
     else:
-        counts = inbox_steps.counts(tx, part.user_id)
+        counts = change_steps.counts(tx, part.user_id)
     changes = _changes(rest.verb, counts, rest.undo_id)
     return StepResult(changes, None if part.last == rest.last else replace(rest, first=part.last + 1))
 
@@ -86,11 +84,9 @@ def continue_change(tx: Connection, *, rest: Remaining, now: int) -> StepResult:
 def _marked(tx: Connection, rest: Remaining, mark: int, lowest: int, now: int) -> Remaining:
     """The rest with the mark of its change, and with an undo that reaches down to the lowest row that was changed."""
     if rest.change is None:
-        rest = replace(
-            rest, change=mark, undo_id=inbox_undo.create_undo(tx, replace(rest, first=lowest, change=mark), now)
-        )
+        rest = replace(rest, change=mark, undo_id=undo.create_undo(tx, replace(rest, first=lowest, change=mark), now))
     elif rest.undo_id is not None and lowest < rest.first:
-        inbox_undo.extend_range(tx, undo_id=rest.undo_id, first=lowest)
+        undo.extend_range(tx, undo_id=rest.undo_id, first=lowest)
     return replace(rest, left_at=mark)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from services import text as texts
+from services import text
 from services.errors import InvalidField
 from services.notifications.schemas import Category, Priority
 
@@ -60,16 +60,16 @@ class NotificationDraft(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check every word."""
-        texts.check_line(self.type, f"{self.pointer}/type", 64)
-        texts.check_line(self.title, f"{self.pointer}/title", 200)
-        texts.check_multiline(self.body, f"{self.pointer}/body", 2_000)
-        texts.check_json_object(self.data, f"{self.pointer}/data", DATA_BYTES)
+        text.check_line(self.type, f"{self.pointer}/type", 64)
+        text.check_line(self.title, f"{self.pointer}/title", 200)
+        text.check_multiline(self.body, f"{self.pointer}/body", 2_000)
+        text.check_json_object(self.data, f"{self.pointer}/data", DATA_BYTES)
         if self.url is not None:
-            texts.check_link(self.url, f"{self.pointer}/url")
+            text.check_link(self.url, f"{self.pointer}/url")
         if self.icon is not None:
-            texts.check_line(self.icon, f"{self.pointer}/icon", 16)
+            text.check_line(self.icon, f"{self.pointer}/icon", 16)
         if self.collapse_key is not None:
-            texts.check_line(self.collapse_key, f"{self.pointer}/collapseKey", 64)
+            text.check_line(self.collapse_key, f"{self.pointer}/collapseKey", 64)
         _check_actions(self.actions, f"{self.pointer}/actions")
 
     def check_expiry(self, now: int) -> None:
@@ -101,8 +101,8 @@ def _check_actions(actions: Sequence[Action], pointer: str) -> None:
         at = f"{pointer}/{index}"
         if not _ACTION_ID.fullmatch(action.id):
             raise InvalidField(f"{at}/id", "type", "An action's id is 1 to 40 letters, digits or any of . _ ~ -")
-        texts.check_line(action.label, f"{at}/label", 40)
+        text.check_line(action.label, f"{at}/label", 40)
         if action.url is not None:
-            texts.check_link(action.url, f"{at}/url")
+            text.check_link(action.url, f"{at}/url")
     if len({action.id for action in actions}) < len(actions):
         raise InvalidField(f"{pointer}/1/id", "type", "Each action needs an id of its own.")

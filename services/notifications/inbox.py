@@ -12,8 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from services.database import outbox
 from services.database.statements import Statement, json_values, to_json_list
 from services.ids import new_id
-from services.notifications import events as inbox_events
-from services.notifications import routing as ways
+from services.notifications import events, routing
 from services.notifications.draft import Action, NotificationDraft
 from services.notifications.events import Counts as Counts  # who asks for `counts_of` names them too
 from services.notifications.events import NotificationEvent
@@ -161,7 +160,7 @@ def deliver(tx: Connection, *, items: AddressedDrafts, now: int) -> list[str]:
     for letter in letters.values():
         letter.check_expiry(now)
     # Once for each letter, however many get it.
-    made = {which: (letter.to_row(), inbox_events.event_template(letter, now=now)) for which, letter in letters.items()}
+    made = {which: (letter.to_row(), events.event_template(letter, now=now)) for which, letter in letters.items()}
     ids: list[str] = []
     for part in _split_at_duplicates(items):
         ids += _deliver(tx, part, made, now)
@@ -190,8 +189,8 @@ def _deliver(
     tx: Connection, mail: AddressedDrafts, made: Mapping[int, tuple[dict[str, Any], NotificationEvent]], now: int
 ) -> list[str]:
     """Put in mail in which no letter replaces another."""
-    reaches = ways.load_methods(tx, [user_id for user_id, _ in mail])
-    fates = [ways.decide(reaches.get(user_id), letter.category) for user_id, letter in mail]
+    reaches = routing.load_methods(tx, [user_id for user_id, _ in mail])
+    fates = [routing.decide(reaches.get(user_id), letter.category) for user_id, letter in mail]
     replaced = _replaced(tx, mail)
     _delete_replaced(tx, replaced)
     standing = _increment_counters(tx, mail)
@@ -206,11 +205,11 @@ def _deliver(
         _publish(tx, row, arriving, standing[user_id], old, now)
         rows.append(row)
         if user_id in reaches:
-            orders += ways.delivery_rows(
+            orders += routing.delivery_rows(
                 reaches[user_id], letter, fate, user_id=user_id, notification_id=row["id"], now=now
             )
     _ADD.execute_many(tx, rows)
-    ways.insert_deliveries(tx, orders)
+    routing.insert_deliveries(tx, orders)
     return [row["id"] for row in rows]
 
 
@@ -294,6 +293,6 @@ def _publish(
     """First that the old ones went, then that the new one came, with the counts after each; of a hidden one nothing."""
     if old is not None and old.ids:
         gone = inbox.without(old)
-        inbox_events.publish_changed(tx, inbox.user_id, ids=old.ids, state="retracted", counts=gone, now=now)
+        events.publish_changed(tx, inbox.user_id, ids=old.ids, state="retracted", counts=gone, now=now)
     if not row["hidden"]:
-        inbox_events.publish_created(tx, row, arriving, counts=inbox.with_one(), now=now)
+        events.publish_created(tx, row, arriving, counts=inbox.with_one(), now=now)

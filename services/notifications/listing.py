@@ -6,11 +6,10 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
 
-from services import pagination as pages
+from services import pagination
 from services.database import outbox
 from services.errors import InvalidField, NotFound
-from services.notifications import change_steps as inbox_steps
-from services.notifications import events as inbox_events
+from services.notifications import change_steps, events
 from services.notifications.change_rules import VISIBLE
 from services.notifications.schemas import Notification
 from services.schemas import Schema
@@ -62,7 +61,7 @@ def list_page(
     user_id: str,
     filter: Filter = "all",
     categories: Sequence[str] = (),
-    limit: int = pages.DEFAULT_LIMIT,
+    limit: int = pagination.DEFAULT_LIMIT,
     after: str | None = None,
 ) -> InboxPage:
     """The next `limit` notifications of a user that fit; `after` is the `next` of the page before.
@@ -72,14 +71,14 @@ def list_page(
     for category in categories:
         if category not in CATEGORIES:
             raise InvalidField("category", "range", f"There is no category called {category[:40]!r}.")
-    asked: dict[str, Any] = {"owner": user_id, "below": pages.seq_from_token(after), "most": limit + 1}
+    asked: dict[str, Any] = {"owner": user_id, "below": pagination.seq_from_token(after), "most": limit + 1}
     statement = _PAGES_OF_CATEGORIES[filter] if categories else _PAGES[filter]
     rows = tx.execute(statement, asked | ({"categories": list(categories)} if categories else {})).mappings().all()
     position, epoch = outbox.head(tx)
-    counts = inbox_steps.counts(tx, user_id)
+    counts = change_steps.counts(tx, user_id)
     return InboxPage(
-        items=[inbox_events.to_schema(row) for row in rows[:limit]],
-        next=pages.page_token(rows[limit - 1]["seq"]) if len(rows) > limit else None,
+        items=[events.to_schema(row) for row in rows[:limit]],
+        next=pagination.page_token(rows[limit - 1]["seq"]) if len(rows) > limit else None,
         unread=counts.unread,
         unseen=counts.unseen,
         cursor=f"{epoch}.{position}",
@@ -97,12 +96,10 @@ def record_action(tx: Connection, *, user_id: str, notification_id: str, action_
     if row is None or action is None:
         raise NotFound
     if "done" in action:
-        return inbox_events.to_schema(row)
+        return events.to_schema(row)
     action["done"] = True
     done = msgspec.json.encode(actions).decode()
     tx.execute(_DONE, {"which": notification_id, "done": done})
-    counts = inbox_steps.counts(tx, user_id)
-    inbox_events.publish_changed(
-        tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now
-    )
-    return inbox_events.to_schema({**row, "actions": done})
+    counts = change_steps.counts(tx, user_id)
+    events.publish_changed(tx, user_id, ids=[notification_id], state="action", action=action_id, counts=counts, now=now)
+    return events.to_schema({**row, "actions": done})

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.database import outbox
-from services.notifications import events as inbox_events
+from services.notifications import events
 from services.notifications.events import IDS_AT_ONCE, Counts
 from services.schemas import Schema
 from services.tables import inboxes, notifications
@@ -97,9 +97,7 @@ def _tell(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], now: int) -> No
             "unseen_fewer": sum(row.seen_at is None for row in visible),
         }
         counts = Counts(*tx.execute(_SHRINK, fewer).one())
-        inbox_events.publish_changed(
-            tx, user_id, ids=[row.id for row in gone], state="retracted", counts=counts, now=now
-        )
+        events.publish_changed(tx, user_id, ids=[row.id for row in gone], state="retracted", counts=counts, now=now)
 
 
 def _by_owner(rows: Iterable[Row[*tuple[Any, ...]]]) -> Mapping[str, list[Row[*tuple[Any, ...]]]]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, null
 
 from services.database.statements import Statement
 from services.ids import new_id
-from services.notifications import quiet_hours as quiet
+from services.notifications import quiet_hours as notification_quiet_hours
 from services.notifications.draft import NotificationDraft
 from services.notifications.preferences import CATEGORIES, DEFAULTS, Preferences, from_row
 from services.notifications.schemas import Category
@@ -105,7 +105,7 @@ def delivery_rows(
     """The rows of what is to be sent for one notification, none of them due before its owner's quiet hours end."""
     begin = now
     if letter.priority != "urgent" and reach.preferences is not None and reach.preferences.quiet_hours is not None:
-        begin = quiet.ends_at(reach.preferences.quiet_hours, now=now) or now
+        begin = notification_quiet_hours.ends_at(reach.preferences.quiet_hours, now=now) or now
     places: list[tuple[str, str | None, int]] = []
     if fate.by_push == "waiting":
         places += [("push", subscription, begin) for subscription in reach.subscriptions]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.errors import InvalidField
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.notifications.draft import NotificationDraft
 from services.schemas import Schema
 
@@ -60,7 +60,7 @@ def send_coalesced(tx: Connection, singles: Sequence[SingleSend]) -> list[SendRe
         for single, user_id, fault in zip(singles, known, faults, strict=True)
         if user_id is not None and fault is None
     ]
-    made = iter(notifications.deliver(tx, items=mail, now=now) if mail else ())
+    made = iter(inbox.deliver(tx, items=mail, now=now) if mail else ())
     return [SendResult(id=next(made)) if fault is None else fault for fault in faults]
 
 
@@ -76,7 +76,7 @@ def _send(tx: Connection, parcels: Sequence[SendRequest], pointer: str, now: int
     found = iter(users.resolve_refs(tx, refs=[ref for parcel in parcels for ref in parcel.recipients]))
     recipients = [list(dict.fromkeys(next(found) for _ in parcel.recipients)) for parcel in parcels]
     mail = [(user_id, parcel.letter) for parcel, to in zip(parcels, recipients, strict=True) for user_id in to]
-    made = iter(notifications.deliver(tx, items=mail, now=now))
+    made = iter(inbox.deliver(tx, items=mail, now=now))
     return [_sent(parcel, [next(made) for _ in to]) for parcel, to in zip(parcels, recipients, strict=True)]
 
 

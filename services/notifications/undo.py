@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from services.errors import NotFound
 from services.ids import new_id
-from services.notifications import change_steps as inbox_steps
-from services.notifications import events as inbox_events
+from services.notifications import change_steps, events
 from services.notifications.change_rules import UNDOS
 from services.notifications.change_steps import ChangeResult, Remaining, StepResult
 from services.notifications.events import IDS_AT_ONCE, Counts
@@ -76,12 +75,12 @@ def undo(tx: Connection, *, user_id: str, undo: str, now: int) -> StepResult:
 def continue_undo(tx: Connection, *, rest: Remaining, now: int) -> StepResult:
     """Do the next part of an undo."""
     act = UNDOS[rest.verb]
-    part = inbox_steps.next_part(tx, act, rest, IDS_AT_ONCE)
+    part = change_steps.next_part(tx, act, rest, IDS_AT_ONCE)
     what: dict[str, Any] = {"owner": part.user_id, "first": part.first, "last": part.last, "change": part.change}
     measured = tx.execute(act.measure_range, what).one()
     if not measured.changing:
-        return StepResult(_changes(inbox_steps.counts(tx, part.user_id)), _after(part, rest))
-    _, counts = inbox_steps.update_counters(tx, part.user_id, measured)
+        return StepResult(_changes(change_steps.counts(tx, part.user_id)), _after(part, rest))
+    _, counts = change_steps.update_counters(tx, part.user_id, measured)
     _tell(tx, part, tx.execute(act.apply_range_telling, what).all(), counts, now)
     return StepResult(_changes(counts), _after(part, rest))
 
@@ -105,10 +104,10 @@ def _tell(tx: Connection, part: Remaining, rows: Sequence[Row[*tuple[Any, ...]]]
         later = sum(row.archived_at is None for row in others)
         between = Counts(counts.unread - later, counts.unseen)
         ids = [row.id for row in unseen]
-        inbox_events.publish_changed(tx, part.user_id, ids=ids, state=state, counts=between, seen=False, now=now)
+        events.publish_changed(tx, part.user_id, ids=ids, state=state, counts=between, seen=False, now=now)
     if others:
         ids = [row.id for row in others]
-        inbox_events.publish_changed(tx, part.user_id, ids=ids, state=state, counts=counts, seen=UNSET, now=now)
+        events.publish_changed(tx, part.user_id, ids=ids, state=state, counts=counts, seen=UNSET, now=now)
 
 
 def _after(part: Remaining, rest: Remaining) -> Remaining | None:

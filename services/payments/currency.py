@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.errors import Conflict
 from services.tables import ledger_settings
 
@@ -23,9 +23,9 @@ def fix_currency(tx: Connection, *, currency: str, now: int = 0) -> None:
 
 def settle_store(path: Path, currency: str) -> None:
     """The same for a migrated store that nobody serves yet. Raises Conflict and CannotOpen."""
-    engine = sqlite.writer_engine(path)
+    engine = sqlite_engine.writer_engine(path)
     try:
-        with sqlite.translate_open_errors(path), engine.connect() as connection, connection.begin():
+        with sqlite_engine.translate_open_errors(path), engine.connect() as connection, connection.begin():
             fix_currency(connection, currency=currency)
     finally:
         engine.dispose()

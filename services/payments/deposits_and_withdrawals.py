@@ -7,9 +7,8 @@ from sqlalchemy import Connection
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.errors import IdempotencyKeyReused
-from services.notifications import inbox as notifications
-from services.payments import amounts as money
-from services.payments import wallet
+from services.notifications import inbox
+from services.payments import amounts, wallet
 from services.payments.schemas import WalletEntry
 
 
@@ -44,9 +43,9 @@ def withdraw(tx: Connection, *, user_id: str, amount: int, currency: str, now: i
 def _tell(
     tx: Connection, user_id: str, type: Literal["deposit", "withdrawal"], entry: WalletEntry, currency: str, now: int
 ) -> None:
-    amount, balance = money.format_amount(abs(entry.amount), currency), money.format_amount(entry.balance, currency)
+    amount, balance = amounts.format_amount(abs(entry.amount), currency), amounts.format_amount(entry.balance, currency)
     came = type == "deposit"
-    notifications.deliver_fields(
+    inbox.deliver_fields(
         tx,
         user_id=user_id,
         type=type,

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from services import pagination as pages
+from services import pagination
 from services.tables import accounts, bids, freezes, jobs, transfers
 
 Part = Literal["accounts", "jobs", "transfers"]
@@ -65,7 +65,7 @@ _ACCOUNTS = (
     select(
         _a.id,
         _a.balance,
-        func.coalesce(_balance_before(accounts, bindparam("end", pages.LAST_SEQ), _a.id), 0).label("written"),
+        func.coalesce(_balance_before(accounts, bindparam("end", pagination.LAST_SEQ), _a.id), 0).label("written"),
         case((_a.kind == "held", _PROMISED.scalar_subquery()), else_=_a.balance).label("promised"),
     )
     .where(_a.id > bindparam("after"))

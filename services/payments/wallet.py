@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, case, desc, exists, insert, select, union_all
 
-from services import pagination as pages
+from services import pagination
 from services.database.statements import Statement
 from services.errors import Conflict, InsufficientFunds, PaymentsFrozen
 from services.ids import new_id
@@ -93,14 +93,14 @@ def get_wallet(tx: Connection, *, user_id: str, currency: str) -> Wallet:
 
 
 def list_entries(
-    tx: Connection, *, user_id: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    tx: Connection, *, user_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[WalletEntry]:
     """A page of the statement of what a user can spend, the newest first. Raises InvalidField.
 
     The amounts add up to `available`; what is spent for a job leaves it when it is held.
     """
-    asked = {"which": _available(user_id), "below": pages.seq_from_token(after), "most": limit + 1}
-    return pages.page(tx.execute(_STATEMENT, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
+    asked = {"which": _available(user_id), "below": pagination.seq_from_token(after), "most": limit + 1}
+    return pagination.page(tx.execute(_STATEMENT, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
 
 
 def is_frozen(tx: Connection) -> bool:

@@ -12,7 +12,7 @@ from realtime.presence import Status
 from services.database.database import Database
 from services.errors import DomainError
 from services.event_log import channels
-from services.presence import visibility as presences
+from services.presence import visibility
 from services.presence.schemas import Presence
 from services.presence.visibility import DEFAULT_SETTINGS, Watchers
 from services.scheduling.background import BackgroundTask
@@ -64,7 +64,7 @@ class PresenceBroadcaster:
             self._waiting[user_id] = (status, self._wall(seen))
         if not self._waiting:
             return 0
-        watched = await self._database.read(presences.load_watchers, ids=list(self._waiting))
+        watched = await self._database.read(visibility.load_watchers, ids=list(self._waiting))
         events: list[Event] = []
         gone: dict[str, int] = {}
         for user_id in watched.ids:
@@ -76,10 +76,10 @@ class PresenceBroadcaster:
                 gone[user_id] = seen
         self._manager.publish(events)
         if gone:
-            await self._database.write(presences.save_last_seen, seen=gone, now=self._clock())
+            await self._database.write(visibility.save_last_seen, seen=gone, now=self._clock())
         return len(events)
 
-    def get_presence(self, user_id: str, kept: presences.PresenceSettings) -> Presence:
+    def get_presence(self, user_id: str, kept: visibility.PresenceSettings) -> Presence:
         """How somebody is now, to one who may see them."""
         seen = self._manager.presence.last_input_at(user_id)
         if kept.invisible or seen is None:
@@ -88,7 +88,7 @@ class PresenceBroadcaster:
 
     async def publish_now(self, user_id: str) -> None:
         """Tell how somebody is because they have just hidden, or ceased to."""
-        watched = await self._database.read(presences.load_watchers, ids=[user_id])
+        watched = await self._database.read(visibility.load_watchers, ids=[user_id])
         event = self.get_presence(user_id, watched.kept.get(user_id, DEFAULT_SETTINGS))
         self._manager.publish(self._to(watched.watchers.get(user_id, ()), event))
 
@@ -110,7 +110,7 @@ class PresenceBroadcaster:
         seen = {each: at for each in user_ids if (at := self._manager.presence.last_input_at(each)) is not None}
         try:
             told = {each: self._wall(at) for each, at in seen.items()}
-            await self._database.write(presences.save_last_seen, seen=told, now=self._clock())
+            await self._database.write(visibility.save_last_seen, seen=told, now=self._clock())
         except DomainError as error:
             self._log.warning("presence_not_noted", code=error.code)
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from services.database import schema_version as revision
+from services.database import schema_version
 from services.database.sqlite.engine import BUSY_MS, CannotOpenStore
-from services.store import epoch
-from services.store import rollback_detection as witness
+from services.store import epoch, rollback_detection
 from services.store.preparation import stored_revision
 
 # Pages copied between two calls of `progress`: some 4 MB.
@@ -64,7 +63,7 @@ def restore(source: Path, path: Path, progress: Progress = lambda done, total: N
         _move_log(path, kept)
         _sync_folder(path.parent)
         os.replace(draft, path)
-    witness.delete(path)
+    rollback_detection.delete(path)
     _sync_folder(path.parent)
     return kept if had_one else None
 
@@ -96,8 +95,8 @@ def _check(draft: Path, source: Path) -> None:
     found = stored_revision(draft)
     if found is None:
         raise BackupError(f"{source} is not a backup of a hub.")
-    if found > revision.REVISION:
-        raise CannotOpenStore(revision.newer_message(found))
+    if found > schema_version.REVISION:
+        raise CannotOpenStore(schema_version.newer_message(found))
     with closing(_open_to_read(draft)) as connection:
         for pragma in ("integrity_check(1)", "foreign_key_check"):
             try:

@@ -10,8 +10,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from services.database import schema_version as revision
-from services.database.sqlite import engine as sqlite
+from services.database import schema_version
+from services.database.sqlite import engine as sqlite_engine
 
 
 def configuration() -> Config:
@@ -26,11 +26,11 @@ def upgrade(path: Path) -> None:
 
     Raises sqlite.CannotOpen when there is no such place, no database in the file, or one of a newer version.
     """
-    engine = sqlite.writer_engine(path)
+    engine = sqlite_engine.writer_engine(path)
     try:
-        with sqlite.translate_open_errors(path), engine.connect() as connection:
+        with sqlite_engine.translate_open_errors(path), engine.connect() as connection:
             # A step that makes a table anew drops the old one; what refers to it must not be dropped with it.
-            sqlite.raw_connection(connection).execute("PRAGMA foreign_keys=OFF")
+            sqlite_engine.raw_connection(connection).execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 _upgrade(connection)
     finally:
@@ -38,18 +38,18 @@ def upgrade(path: Path) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    found = revision.stored_revision(connection)
-    if found is not None and found > revision.REVISION:
-        raise sqlite.CannotOpenStore(revision.newer_message(found))
+    found = schema_version.stored_revision(connection)
+    if found is not None and found > schema_version.REVISION:
+        raise sqlite_engine.CannotOpenStore(schema_version.newer_message(found))
     config = configuration()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-        raise sqlite.CannotOpenStore("A migration would leave rows that refer to nothing; nothing was changed.")
+        raise sqlite_engine.CannotOpenStore("A migration would leave rows that refer to nothing; nothing was changed.")
 
 
 if __name__ == "__main__":
     try:
         upgrade(Path(sys.argv[1]))
-    except sqlite.CannotOpenStore as error:
+    except sqlite_engine.CannotOpenStore as error:
         sys.exit(str(error))

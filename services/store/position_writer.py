@@ -9,7 +9,7 @@ import structlog
 
 from realtime.cursor import Cursor
 from realtime.manager import RealtimeManager
-from services.store import rollback_detection as witness
+from services.store import rollback_detection
 
 # A copy of the file is noticed if it is older than this before the last crash; after a clean stop, however young.
 SECONDS: Final = 2.0
@@ -50,7 +50,7 @@ class PositionWriter:
         if reached == self._written:
             return
         try:
-            await asyncio.to_thread(witness.save_position, self._path, reached)
+            await asyncio.to_thread(rollback_detection.save_position, self._path, reached)
         except OSError as error:
             self._log.warning("not written", error=str(error))
         else:

@@ -6,10 +6,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from services.database import schema_version as revision
+from services.database import schema_version
 from services.database.sqlite.engine import CannotOpenStore
-from services.store import epoch
-from services.store import rollback_detection as witness
+from services.store import epoch, rollback_detection
 
 _ROOT = Path(__file__).parents[2]
 
@@ -22,12 +21,12 @@ def prepare(path: Path) -> bool:
     """
     migrate(path)
     try:
-        if not witness.is_rolled_back(path):
+        if not rollback_detection.is_rolled_back(path):
             return False
         epoch.renew(path)
     except (OSError, sqlite3.Error) as error:
         raise CannotOpenStore(f"{path} cannot be opened: {error}.") from error
-    witness.delete(path)
+    rollback_detection.delete(path)
     return True
 
 
@@ -37,10 +36,10 @@ def migrate(path: Path) -> bool:
     The caller holds the data directory's lock. Returns whether there was anything to do. Raises CannotOpen.
     """
     found = stored_revision(path)
-    if found == revision.REVISION:
+    if found == schema_version.REVISION:
         return False
-    if found is not None and found > revision.REVISION:
-        raise CannotOpenStore(revision.newer_message(found))
+    if found is not None and found > schema_version.REVISION:
+        raise CannotOpenStore(schema_version.newer_message(found))
     # No time limit: it is one transaction, and half of it would be lost work.
     done = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "services.store.migrate", str(path.absolute())],

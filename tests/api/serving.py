@@ -15,8 +15,7 @@ from sqlalchemy import Connection
 from api.app import App, build
 from api.config.settings import Settings
 from api.http.protocol import BoundedProtocol
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import sessions, users
 from services.store.migrate import upgrade
 
 # So many may wait to be accepted.
@@ -65,4 +64,6 @@ async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
 def sign_up(tx: Connection, *, count: int, now: int) -> list[str]:
     """So many users, each with a login, whose ids these are."""
     made = [users.create(tx, email=None, password_hash="x", name="U", role="client", now=now) for _ in range(count)]
-    return [logins.create(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made]
+    return [
+        sessions.create(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made
+    ]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from tests.architecture import rules as house
+from tests.architecture import rules
 from tests.architecture.rules import RINGS, ROOT
 
-OURS = house.sources(*RINGS)
-EVERYTHING = house.sources(*RINGS, "tests", "bench")
+OURS = rules.sources(*RINGS)
+EVERYTHING = rules.sources(*RINGS, "tests", "bench")
 LOCK = (ROOT / "requirements.lock").read_text()
 
 # Below these, a known fault: a published vulnerability or a leak that a hub of streams would feel.
@@ -33,7 +33,7 @@ def tracked() -> list[Path]:
 
 
 def test_imports_go_from_api_to_services_to_realtime_only() -> None:
-    assert house.ring_offences(OURS) == []
+    assert rules.ring_offences(OURS) == []
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_imports_go_from_api_to_services_to_realtime_only() -> None:
     ],
 )
 def test_an_import_against_the_rings_is_found_wherever_it_hides(module: str, source: str) -> None:
-    assert len(house.ring_offences({module: source})) == 1
+    assert len(rules.ring_offences({module: source})) == 1
 
 
 def test_no_modules_import_each_other() -> None:
-    assert house.circle(OURS) == []
+    assert rules.circle(OURS) == []
 
 
 def test_a_circle_is_found_wherever_it_hides() -> None:
@@ -65,38 +65,38 @@ def test_a_circle_is_found_wherever_it_hides() -> None:
         "services.b": "def f():\n    import services.c",
         "services.c": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from services.a import A",
     }
-    assert set(house.circle(planted)) == set(planted)
-    assert house.circle(planted | {"services.c": "import os"}) == []
+    assert set(rules.circle(planted)) == set(planted)
+    assert rules.circle(planted | {"services.c": "import os"}) == []
 
 
 def test_only_the_stream_imports_sse_starlette() -> None:
     # It patches uvicorn when it is imported and keeps state for the whole process.
-    assert house.importers(OURS, "sse_starlette") == ["api.streams.responses"]
-    assert house.importers({"api.x": "def f():\n    import sse_starlette.sse"}, "sse_starlette") == ["api.x"]
+    assert rules.importers(OURS, "sse_starlette") == ["api.streams.responses"]
+    assert rules.importers({"api.x": "def f():\n    import sse_starlette.sse"}, "sse_starlette") == ["api.x"]
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    assert house.environment_readers(OURS) == ["api.config.settings"]
+    assert rules.environment_readers(OURS) == ["api.config.settings"]
 
 
 @pytest.mark.parametrize("source", ["import os\nos.environ['A']", "from os import getenv", "import os\nos.getenv('A')"])
 def test_a_reader_of_the_environment_is_found(source: str) -> None:
-    assert house.environment_readers({"services.x": source}) == ["services.x"]
+    assert rules.environment_readers({"services.x": source}) == ["services.x"]
 
 
 def test_every_file_begins_with_a_sentence_that_says_what_it_is_for() -> None:
-    said = {module: house.docstring_offence(source) for module, source in EVERYTHING.items()}
+    said = {module: rules.docstring_offence(source) for module, source in EVERYTHING.items()}
     assert {module: offence for module, offence in said.items() if offence} == {}
 
 
 @pytest.mark.parametrize("source", ["", "import os", '"""no sentence"""', '"""Half a\nsentence."""', "# c\n'''A.'''"])
 def test_a_file_without_a_sentence_is_found(source: str) -> None:
-    assert house.docstring_offence(source)
+    assert rules.docstring_offence(source)
 
 
 def test_no_file_is_longer_than_a_reader_can_hold() -> None:
-    assert house.too_long(EVERYTHING) == {}
-    assert house.too_long({"api.x": "\n" * 311, "api.y": "\n" * 310, "tests.z": "\n" * 311}) == {"api.x": 311}
+    assert rules.too_long(EVERYTHING) == {}
+    assert rules.too_long({"api.x": "\n" * 311, "api.y": "\n" * 310, "tests.z": "\n" * 311}) == {"api.x": 311}
 
 
 def test_realtime_services_and_api_are_ours_from_anywhere(tmp_path: Path) -> None:
@@ -117,27 +117,27 @@ def test_the_server_carries_nothing_that_it_does_not_need() -> None:
 
 
 def test_the_lock_pins_by_hash_and_has_no_package_that_would_take_our_names() -> None:
-    assert house.unhashed(LOCK) == []
-    assert not {"realtime", "supabase", "services", "api", "tests", "bench"} & set(house.pins(LOCK))
-    assert house.unhashed("a==1 \\\n    --hash=sha256:0\nb==2\n") == ["b"]
+    assert rules.unhashed(LOCK) == []
+    assert not {"realtime", "supabase", "services", "api", "tests", "bench"} & set(rules.pins(LOCK))
+    assert rules.unhashed("a==1 \\\n    --hash=sha256:0\nb==2\n") == ["b"]
 
 
 def test_the_benchmark_serves_fastapi_with_what_the_hub_is_served_with() -> None:
     lock = (ROOT / "bench/peers_src/fastapi.lock").read_text()
-    theirs = house.pins(lock)
-    assert house.unhashed(lock) == []
+    theirs = rules.pins(lock)
+    assert rules.unhashed(lock) == []
     assert {"fastapi", "uvicorn", "uvloop", "starlette"} <= set(theirs)
     assert unlike(theirs) == {}
     assert unlike({"uvicorn": "0.1.0", "fastapi": "0.1.0"}) == {"uvicorn": "0.1.0"}
 
 
 def unlike(versions: dict[str, str]) -> dict[str, str]:
-    ours = house.pins(LOCK)
+    ours = rules.pins(LOCK)
     return {name: got for name, got in versions.items() if ours.get(name, got) != got}
 
 
 def test_no_pin_is_below_its_floor() -> None:
-    pinned = house.pins(LOCK)
+    pinned = rules.pins(LOCK)
     assert {"starlette", "sse-starlette", "uvicorn", "sqlalchemy"} <= set(pinned)
     assert below(pinned) == {}
     assert below({"h11": "0.14.0"}) == {"h11": "0.14.0"}
@@ -149,7 +149,7 @@ def below(versions: dict[str, str]) -> dict[str, str]:
 
 def test_what_is_installed_is_what_is_locked() -> None:
     differs = {}
-    for name, pinned in house.pins(LOCK).items():
+    for name, pinned in rules.pins(LOCK).items():
         try:
             installed = version(name)
         except PackageNotFoundError:
@@ -161,14 +161,14 @@ def test_what_is_installed_is_what_is_locked() -> None:
 
 def test_no_tracked_file_names_a_package_registry() -> None:
     texts = {path.relative_to(ROOT).as_posix(): path.read_bytes().decode("utf-8", "replace") for path in tracked()}
-    assert [offence for name, text in texts.items() for offence in house.host_offences(name, text)] == []
+    assert [offence for name, text in texts.items() for offence in rules.host_offences(name, text)] == []
     assert "://" not in LOCK
     for lock in ("tests/js/package-lock.json", "bench/peers_src/package-lock.json"):
         assert '"resolved"' not in texts[lock]
 
 
 @pytest.mark.parametrize(
-    "text", [f"see https://files.{house.HOSTS[1]}/x", "--index-url=https://mirror.example/" + "simple/x"]
+    "text", [f"see https://files.{rules.HOSTS[1]}/x", "--index-url=https://mirror.example/" + "simple/x"]
 )
 def test_a_registry_is_found(text: str) -> None:
-    assert list(house.host_offences("f", f"fine\n{text}\n")) == ["f:2"]
+    assert list(rules.host_offences("f", f"fine\n{text}\n")) == ["f:2"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime import event as frames
+from realtime import event as realtime_event
 from realtime.event import RETRY_MS, Bye, Event, encode, random_delay_ms
 from tests.realtime.sse_parser import Message, parse
 
@@ -65,7 +65,9 @@ def test_a_durable_event_carries_its_cursor_and_an_ephemeral_one_none() -> None:
 
 
 def test_a_reset_follows_a_confirmation_without_id() -> None:
-    stream = frames.confirmation_frame({"a": 1}, 1_500, None) + frames.reset_frame({"reason": "trimmed"}, "e.9")
+    stream = realtime_event.confirmation_frame({"a": 1}, 1_500, None) + realtime_event.reset_frame(
+        {"reason": "trimmed"}, "e.9"
+    )
     parsed = parse(stream)
     assert [(message.type, message.last_event_id) for message in parsed.messages] == [
         ("connection_confirmed", ""),
@@ -75,13 +77,15 @@ def test_a_reset_follows_a_confirmation_without_id() -> None:
 
 
 def test_ready_json_goes_into_frames_as_it_is() -> None:
-    assert frames.confirmation_frame(b'{"a":1}', 1, "e.1") == frames.confirmation_frame({"a": 1}, 1, "e.1")
+    assert realtime_event.confirmation_frame(b'{"a":1}', 1, "e.1") == realtime_event.confirmation_frame(
+        {"a": 1}, 1, "e.1"
+    )
 
 
 @pytest.mark.parametrize("reason", RETRY_MS)
 def test_goodbyes_say_why_and_when_to_return(reason: Bye) -> None:
     lowest, highest = RETRY_MS[reason]
-    parsed = parse(frames.bye_frame(reason, random_delay_ms(RETRY_MS[reason], Random(1))))
+    parsed = parse(realtime_event.bye_frame(reason, random_delay_ms(RETRY_MS[reason], Random(1))))
     assert parsed.messages == [Message("bye", json.dumps({"reason": reason}, separators=(",", ":")), "")]
     assert parsed.retry is not None
     assert lowest <= parsed.retry <= highest

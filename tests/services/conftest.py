@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.database.sqlite.writer import Batch, CoalescedUnit
 from services.store.migrate import upgrade
 
@@ -38,7 +38,7 @@ def store(template: Path, tmp_path: Path) -> Path:
 def old(old_store: Path) -> Iterator[Connection]:
     """An open transaction on the `old_store` of the test's file, migrated."""
     upgrade(old_store)
-    engine = sqlite.writer_engine(old_store)
+    engine = sqlite_engine.writer_engine(old_store)
     with engine.connect() as connection, connection.begin():
         outbox.begin(connection)
         yield connection
@@ -101,7 +101,7 @@ def together(database: Database) -> Together:
 @pytest.fixture
 def tx(store: Path) -> Iterator[Connection]:
     """An open transaction for calling units of work directly; it is rolled back after the test."""
-    engine = sqlite.writer_engine(store)
+    engine = sqlite_engine.writer_engine(store)
     with engine.connect() as connection:
         transaction = connection.begin()
         outbox.begin(connection)

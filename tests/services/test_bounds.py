@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api.http import multipart as uploads
-from api.http import upload_slots as upload_places
+from api.http import multipart, upload_slots
 from api.http.upload_slots import UploadSlots
 from realtime.cursor import Cursor
 from services.attachments import thumbnails
 from services.attachments.file_store import FileStore, TemporaryFile
 from services.attachments.thumbnails import ImageInfo, Thumbnails
 from services.database.database import Database
-from services.delivery import smtp_client as mailer
+from services.delivery import smtp_client
 from services.delivery.smtp_client import SmtpClient, SmtpSettings
 from services.errors import InvalidField, Overloaded
-from services.presence import acknowledgements as deliveries
+from services.presence import acknowledgements
 from services.presence.acknowledgements import Acknowledgements
 from tests.support.mail_server import LocalMailServer
 
@@ -30,10 +29,10 @@ from tests.support.mail_server import LocalMailServer
 async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_many_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upload_places, "OF_ALL", upload_places.OF_ONE_USER + 1)
+    monkeypatch.setattr(upload_slots, "OF_ALL", upload_slots.OF_ONE_USER + 1)
     places = UploadSlots()
     async with AsyncExitStack() as inside:
-        for _ in range(upload_places.OF_ONE_USER):
+        for _ in range(upload_slots.OF_ONE_USER):
             await inside.enter_async_context(places.acquire("ann"))
         with pytest.raises(Overloaded):
             await inside.enter_async_context(places.acquire("ann"))
@@ -68,7 +67,7 @@ def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
 async def test_a_file_of_which_nothing_comes_is_not_waited_for(
     draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "PIECE_SECONDS", 0.05)
+    monkeypatch.setattr(multipart, "PIECE_SECONDS", 0.05)
 
     async def silent() -> AsyncIterator[bytes]:
         yield b"--x\r\n"
@@ -76,13 +75,13 @@ async def test_a_file_of_which_nothing_comes_is_not_waited_for(
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await uploads.receive_file(request(silent), draft, 10_000_000)
+            await multipart.receive_file(request(silent), draft, 10_000_000)
 
 
 async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
     draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "WHOLE_SECONDS", 0.2)
+    monkeypatch.setattr(multipart, "WHOLE_SECONDS", 0.2)
 
     async def dripping() -> AsyncIterator[bytes]:
         yield b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -92,14 +91,14 @@ async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await uploads.receive_file(request(dripping), draft, 10_000_000)
+            await multipart.receive_file(request(dripping), draft, 10_000_000)
 
 
 async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deliveries, "WAITING_USERS", 2)
+    monkeypatch.setattr(acknowledgements, "WAITING_USERS", 2)
     reports = Acknowledgements(database, "e", lambda: 0)
     for user_id in ("ann", "bob", "eve"):
         reports.acknowledge(user_id, Cursor("e", 7), head=9)
@@ -139,7 +138,7 @@ async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypat
 
 
 async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailer, "WAITING", 2)
+    monkeypatch.setattr(smtp_client, "WAITING", 2)
     async with LocalMailServer() as server:
         sending = SmtpClient(SmtpSettings.of(server.url))
         for number in range(3):

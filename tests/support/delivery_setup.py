@@ -9,12 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import sessions, users
 from services.accounts.tokens import Tokens
 from services.database.database import Database
-from services.delivery import push_subscriptions as subscriptions
-from services.delivery import report as delivery
+from services.delivery import push_subscriptions, report
 from services.delivery.email_sender import EmailSender
 from services.delivery.email_templates import EmailIdentity
 from services.delivery.push_client import PushClient
@@ -22,7 +20,7 @@ from services.delivery.push_endpoints import PushEndpoints
 from services.delivery.report import DeliveryReport
 from services.delivery.smtp_client import SmtpClient, SmtpSettings
 from services.delivery.worker import DeliveryWorker
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.tables import verified_emails
 from tests.support.push_service import Browser, LocalPushService
 
@@ -85,18 +83,18 @@ class World:
 
     async def send(self, user_id: str, **more: Any) -> str:
         said = {"type": "t", "category": "job", "title": "T", "body": "B"} | more
-        return await self.database.write(notifications.deliver_fields, user_id=user_id, now=self.now, **said)
+        return await self.database.write(inbox.deliver_fields, user_id=user_id, now=self.now, **said)
 
     async def fate(self, user_id: str, notification_id: str) -> DeliveryReport:
-        return await self.database.read(delivery.get_report, user_id=user_id, notification_id=notification_id)
+        return await self.database.read(report.get_report, user_id=user_id, notification_id=notification_id)
 
 
 def _person(tx: Connection, *, browsers: tuple[Browser, ...]) -> str:
     email = f"{token_hex(4)}@example.org"
     ann = users.create(tx, email=email, password_hash=None, name="Ann", role="client", external_id=None, now=1).id
     tx.execute(insert(verified_emails).values(user_id=ann, email=email, confirmed_at=1))
-    login = logins.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
+    login = sessions.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
     for browser in browsers:
         keys = browser.subscription["keys"]
-        subscriptions.save(tx, user_id=ann, login_id=login, endpoint=browser.endpoint, now=1, **keys)
+        push_subscriptions.save(tx, user_id=ann, login_id=login, endpoint=browser.endpoint, now=1, **keys)
     return ann

@@ -19,7 +19,7 @@ import msgspec
 
 from api.control.actions import NewKey
 from api.control.socket import ask
-from services.accounts import api_keys as keys
+from services.accounts import api_keys
 from tests.support.forked_command import Forked, run
 
 ROOT: Final = Path(__file__).parents[2]
@@ -185,8 +185,8 @@ class Server:
 
     def api_key(self, name: str, scopes: Iterable[str]) -> str:
         """A new key, made as `hub keys create` has the running hub make it."""
-        text = keys.PREFIX + secrets.token_urlsafe(32)
-        told = NewKey(name, list(scopes), keys.hash_of(text))
+        text = api_keys.PREFIX + secrets.token_urlsafe(32)
+        told = NewKey(name, list(scopes), api_keys.hash_of(text))
         answer = ask(self.data_dir, "keys.create", msgspec.json.encode(told))
         assert not answer.code, answer.message
         return text

@@ -18,7 +18,7 @@ from api.cli.live_demo.actors import Actor, Market, Refused
 from api.config.settings import Settings
 from api.control.actions import KeyName, NewKey
 from api.routes.demo import DemoUser
-from services.accounts import api_keys as keys
+from services.accounts import api_keys
 from services.accounts.schemas import ApiKey
 from services.errors import DomainError
 
@@ -84,8 +84,8 @@ class _Deposits:
     async def headers(self) -> dict[str, str]:
         """What a deposit is authorized with."""
         if self._key is None:
-            self._key = keys.PREFIX + secrets.token_urlsafe(32)
-            told = NewKey(self._name, ["deposit"], keys.hash_of(self._key))
+            self._key = api_keys.PREFIX + secrets.token_urlsafe(32)
+            told = NewKey(self._name, ["deposit"], api_keys.hash_of(self._key))
             await asyncio.to_thread(execute_action, self._settings, "keys.create", told, answer=ApiKey)
         return {"authorization": f"Bearer {self._key}"}
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RootTransaction
 
 from realtime.event import Event
 from services.database import outbox
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.errors import Overloaded, StorageFull, StorageUnavailable
 
 # Rows that one transaction may change, so that nobody waits long for it; the unit that passes it is its last.
@@ -81,7 +81,7 @@ class BatchRunner:
 
     def __init__(self, tx: Connection) -> None:
         self._tx = tx
-        self._raw = sqlite.raw_connection(tx)
+        self._raw = engine.raw_connection(tx)
         self.in_doubt = False
 
     def run(self, works: Sequence[QueuedUnit]) -> tuple[Batch, Sequence[QueuedUnit]]:
@@ -129,7 +129,7 @@ class BatchRunner:
         except Exception as error:
             self._roll_back(transaction)
             # A deferred constraint, or a statement left open: refused, so nothing is on disk and the disk is well.
-            if sqlite.error_code(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY):
+            if engine.error_code(error) in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY):
                 raise _RetryNeeded from error
             raise
         return Batch(works[:ran], events, collected.forgotten), works[ran:]
@@ -161,7 +161,7 @@ class BatchRunner:
         try:
             work.result, work.error = work.unit(self._tx), None
         except BaseException as error:
-            if sqlite.is_storage_error(error):
+            if engine.is_storage_error(error):
                 raise
             if not raw.in_transaction or (raw.total_changes != before and not careful):
                 raise _RetryNeeded from error
@@ -175,7 +175,7 @@ class BatchRunner:
         try:
             results = joints[0].each(self._tx, [joint.item for joint in joints])
         except BaseException as error:
-            if sqlite.is_storage_error(error):
+            if engine.is_storage_error(error):
                 raise
             raise _RetryNeeded from error
         for work, result in zip(works, results, strict=True):
@@ -189,7 +189,7 @@ class BatchRunner:
         try:
             return outbox.assign_positions(self._tx)
         except Exception as error:
-            if sqlite.is_storage_error(error):
+            if engine.is_storage_error(error):
                 raise
             raise _RetryNeeded from error
 
@@ -202,7 +202,7 @@ class BatchRunner:
     def _fail_all(self, works: Sequence[QueuedUnit], error: Exception) -> Batch:
         """What a failed BEGIN, disk or COMMIT means for the callers, and for this process."""
         failure: Callable[[], Exception]
-        match sqlite.error_code(error):
+        match engine.error_code(error):
             case sqlite3.SQLITE_FULL:
                 failure = StorageFull
             case sqlite3.SQLITE_BUSY:

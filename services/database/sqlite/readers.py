@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 from sqlalchemy import Connection, Engine
 
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.errors import Overloaded
 
 T = TypeVar("T")
@@ -20,8 +20,8 @@ class ReaderPool:
     """At most `sqlite.READERS` connections; another one opens when all that are open have something to do."""
 
     def __init__(self, path: Path) -> None:
-        self._engine = sqlite.reader_engine(path)
-        self._turns = asyncio.Semaphore(sqlite.READERS)
+        self._engine = sqlite_engine.reader_engine(path)
+        self._turns = asyncio.Semaphore(sqlite_engine.READERS)
         self._idle: list[_Reader] = []
 
     async def run(self, query: Callable[[Connection], T]) -> T:
@@ -52,7 +52,7 @@ class ReaderPool:
     async def _wait_for_turn(self) -> None:
         try:
             # Who need not wait sets no clock either.
-            async with asyncio.timeout(sqlite.READER_WAIT_SECONDS if self._turns.locked() else None):
+            async with asyncio.timeout(sqlite_engine.READER_WAIT_SECONDS if self._turns.locked() else None):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise Overloaded from error
@@ -92,8 +92,8 @@ class _Reader:
 
     def _connect(self) -> sqlite3.Connection:
         self._tx = self._engine.connect()
-        raw = sqlite.raw_connection(self._tx)
-        assert isinstance(raw, sqlite.ReadConnection)
+        raw = sqlite_engine.raw_connection(self._tx)
+        assert isinstance(raw, sqlite_engine.ReadConnection)
         self._raw = raw
         return raw
 

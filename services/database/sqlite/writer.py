@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
-from services.database import schema_version as revision
-from services.database.sqlite import engine as sqlite
+from services.database import schema_version
+from services.database.sqlite import engine
 from services.database.sqlite.batch import Batch as Batch
 from services.database.sqlite.batch import BatchRunner
 from services.database.sqlite.batch import CoalescedUnit as CoalescedUnit
@@ -52,16 +52,16 @@ class Writer:
 
     def start(self) -> None:
         """Open the file and begin to work. Raises sqlite.CannotOpen."""
-        sqlite.require_file(self._path)
-        self._engine = sqlite.writer_engine(self._path)
+        engine.require_file(self._path)
+        self._engine = engine.writer_engine(self._path)
         try:
-            with sqlite.translate_open_errors(self._path):
+            with engine.translate_open_errors(self._path):
                 self._tx = self._engine.connect()
-                revision.require_current(self._tx)
+                schema_version.require_current(self._tx)
         except BaseException:
             self._engine.dispose()
             raise
-        self._raw = sqlite.raw_connection(self._tx)
+        self._raw = engine.raw_connection(self._tx)
         self._runner = BatchRunner(self._tx)
         self._thread.start()
 
@@ -135,8 +135,8 @@ class Writer:
             try:
                 self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
-                self._raw.execute(f"PRAGMA busy_timeout={sqlite.BUSY_MS}")
+                self._raw.execute(f"PRAGMA busy_timeout={engine.BUSY_MS}")
         except sqlite3.Error as error:
             # A checkpoint that finds no room has changed nothing: the log still has it all.
-            return sqlite.error_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+            return engine.error_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
         return True

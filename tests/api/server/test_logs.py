@@ -57,7 +57,10 @@ def test_an_error_has_its_trace_and_line_breaks_cannot_forge_a_line() -> None:
 
 
 def test_a_log_that_cannot_be_written_breaks_nothing() -> None:
-    source = "import sys; from api.server import logs; logs.configure('info'); logs.get_logger('x').info('x' * 9000); print('on')"
+    source = (
+        "import sys; from api.server import logs; logs.configure('info'); "
+        "logs.get_logger('x').info('x' * 9000); print('on')"
+    )
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True)
     assert done.stdout == "on\n"

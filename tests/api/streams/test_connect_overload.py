@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from services.database import database as database_module
+from services.database import database
 from tests.api.serving import quiet, serving, sign_up
 
 __all__ = ["quiet"]
@@ -23,7 +23,7 @@ async def test_when_too_many_reads_wait_a_known_caller_is_told_to_come_back(
         (login,) = await app.hub.database.write(sign_up, count=1, now=app.hub.clock())
         client.headers["authorization"] = f"Bearer {app.hub.tokens.sign_session(login)}"
         assert (await client.get("/api/auth/me")).status_code == 200
-        monkeypatch.setattr(database_module, "WAITING_READS", 0)
+        monkeypatch.setattr(database, "WAITING_READS", 0)
         answer = await client.get("/api/realtime/connect")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")

@@ -8,10 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.accounts import account_access as access
-from services.accounts import api_keys as keys
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import account_access, api_keys, sessions, users
 from services.accounts.callers import Caller
 from services.accounts.credential_cache import MAX_INVALIDATIONS, CredentialCache
 from services.accounts.schemas import Me
@@ -63,12 +60,12 @@ class House:
 
     async def sign_in(self, user: Me) -> str:
         return await self.database.write(
-            logins.create, user_id=user.id, seen_hash="h1", user_agent=None, address=None, now=NOW
+            sessions.create, user_id=user.id, seen_hash="h1", user_agent=None, address=None, now=NOW
         )
 
     async def key(self, name: str, *scopes: str) -> str:
         text = f"gw_{name}"
-        await self.database.write(keys.create, name=name, scopes=scopes, hash=keys.hash_of(text), now=NOW)
+        await self.database.write(api_keys.create, name=name, scopes=scopes, hash=api_keys.hash_of(text), now=NOW)
         return text
 
 
@@ -115,7 +112,7 @@ async def test_an_ended_login_is_nobody_before_its_end_is_answered(house: House)
     other = await house.sign_in(user)
     assert await house.credentials.by_session(login)
     assert await house.credentials.by_session(other)
-    await house.database.write(logins.revoke, login_id=login, user_id=user.id, now=NOW)
+    await house.database.write(sessions.revoke, login_id=login, user_id=user.id, now=NOW)
     assert await house.credentials.by_session(login) is None
     assert await house.credentials.by_session(other)
 
@@ -128,7 +125,7 @@ async def test_a_disabled_user_and_a_changed_name_are_seen_at_once(house: House)
     assert caller is not None
     assert caller.user is not None
     assert caller.user.name == "Ada L"
-    await house.database.write(access.disable, email="ada@example.org", now=NOW)
+    await house.database.write(account_access.disable, email="ada@example.org", now=NOW)
     assert await house.credentials.by_session(login) is None
     assert await house.credentials.by_user(user.id) is None
 
@@ -138,7 +135,7 @@ async def test_a_revoked_key_is_nobody_at_once(house: House) -> None:
     caller = await house.credentials.by_api_key(text)
     assert caller == Caller("service", scopes=frozenset({"notify"}), service="billing")
     assert await house.credentials.by_api_key(text + "x") is None
-    await house.database.write(keys.revoke, name="billing", now=NOW)
+    await house.database.write(api_keys.revoke, name="billing", now=NOW)
     assert await house.credentials.by_api_key(text) is None
     assert await house.credentials.by_api_key(other)
 
@@ -162,7 +159,7 @@ async def test_who_was_identified_before_an_end_is_known_to_have_ended(house: Ho
     ada, bobs = await house.credentials.by_session(login), await house.credentials.by_session(bobs_login)
     assert ada is not None
     assert bobs is not None
-    await house.database.write(logins.revoke, login_id=login, user_id=user.id, now=NOW)
+    await house.database.write(sessions.revoke, login_id=login, user_id=user.id, now=NOW)
     assert house.credentials.changed_since(mark, ada)
     assert not house.credentials.changed_since(mark, bobs)
     assert not house.credentials.changed_since(house.credentials.version, ada)
@@ -188,13 +185,13 @@ async def test_a_use_is_written_once_an_hour_and_all_of_them_together(house: Hou
     for login in (first, second):
         assert await house.credentials.by_session(login)
     await house.credentials.flush()
-    found = await house.database.read(logins.load_many, ids=[first, second])
+    found = await house.database.read(sessions.load_many, ids=[first, second])
     assert {login.used_at for login in found.values()} == {NOW}
     house.clock.now = NOW + TOUCH_MS
     for login in (first, second, first):
         assert await house.credentials.by_session(login)
     await house.credentials.flush()
-    found = await house.database.read(logins.load_many, ids=[first, second])
+    found = await house.database.read(sessions.load_many, ids=[first, second])
     assert {login.used_at for login in found.values()} == {NOW + TOUCH_MS}
 
 

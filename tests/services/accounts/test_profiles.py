@@ -3,11 +3,9 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from services.accounts import account_access as access
-from services.accounts import profiles, users
+from services.accounts import account_access, profiles, users
 from services.errors import NotFound
-from services.jobs import bids, closing
-from services.jobs import statistics as stats
+from services.jobs import bids, closing, statistics
 from services.jobs.statistics import Statistics
 from tests.services.jobs.job_factory import NOW, gig, person, to
 
@@ -27,7 +25,7 @@ RECOUNT_DONE = text("""
 
 def check(tx: Connection) -> Statistics:
     """The numbers, which are what counting everything gives."""
-    shown = stats.get_statistics(tx)
+    shown = statistics.get_statistics(tx)
     assert (shown.open_jobs, shown.hires, shown.completed, shown.paid_out) == tuple(tx.execute(RECOUNT).one())
     for row in tx.execute(RECOUNT_DONE):
         assert profiles.get_profile(tx, user_id=row.id).jobs_done == row.done
@@ -77,11 +75,11 @@ def test_who_is_shut_out_has_no_profile_until_they_are_let_in_again(tx: Connecti
     bo = users.find_by_email(tx, email="bo@example.org")
     assert bo is not None
     assert profiles.get_profile(tx, user_id=bo.user.id).name == "Bo"
-    access.disable(tx, email="bo@example.org", now=NOW)
+    account_access.disable(tx, email="bo@example.org", now=NOW)
     for user_id in (bo.user.id, "nobody"):
         with pytest.raises(NotFound):
             profiles.get_profile(tx, user_id=user_id)
-    access.enable(tx, email="bo@example.org", now=NOW)
+    account_access.enable(tx, email="bo@example.org", now=NOW)
     assert profiles.get_profile(tx, user_id=bo.user.id).name == "Bo"
 
 

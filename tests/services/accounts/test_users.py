@@ -4,9 +4,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
-from services.accounts import account_access as access
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import account_access, sessions, users
 from services.accounts.schemas import Me
 from services.accounts.users import UserRef
 from services.database.outbox import PendingEvent
@@ -155,22 +153,22 @@ def test_the_first_who_is_nobody_is_pointed_at(tx: Connection, ref: UserRef) -> 
 
 
 def sign_in(tx: Connection, user: Me) -> str:
-    return logins.create(tx, user_id=user.id, seen_hash="h1", user_agent=None, address=None, now=NOW)
+    return sessions.create(tx, user_id=user.id, seen_hash="h1", user_agent=None, address=None, now=NOW)
 
 
 def test_a_changed_password_ends_every_other_login(tx: Connection, told: list[PendingEvent]) -> None:
     ada, bob = make(tx), make(tx, "bob@example.org")
     mine, lost, bobs = sign_in(tx, ada), sign_in(tx, ada), sign_in(tx, bob)
-    access.change_password(tx, user_id=ada.id, seen_hash="h1", password_hash="h2", keep_login=mine, now=NOW)
-    assert set(logins.load_many(tx, ids=[mine, lost, bobs])) == {mine, bobs}
+    account_access.change_password(tx, user_id=ada.id, seen_hash="h1", password_hash="h2", keep_login=mine, now=NOW)
+    assert set(sessions.load_many(tx, ids=[mine, lost, bobs])) == {mine, bobs}
     assert heard(told) == [("control", "login_ended", {"loginId": lost, "userId": ada.id, "reason": "revoked"})]
 
 
 def test_a_password_that_was_changed_meanwhile_is_not_changed_again(tx: Connection) -> None:
     ada = make(tx)
     with pytest.raises(Unauthenticated):
-        access.change_password(tx, user_id=ada.id, seen_hash="h0", password_hash="h2", keep_login=None, now=NOW)
-    access.upgrade_hash(tx, user_id=ada.id, seen_hash="h0", password_hash="h0 at another cost", now=NOW)
+        account_access.change_password(tx, user_id=ada.id, seen_hash="h0", password_hash="h2", keep_login=None, now=NOW)
+    account_access.upgrade_hash(tx, user_id=ada.id, seen_hash="h0", password_hash="h0 at another cost", now=NOW)
     account = users.find_by_id(tx, user_id=ada.id)
     assert account is not None
     assert account.password_hash == "h1"
@@ -181,26 +179,26 @@ def test_a_disabled_user_is_out_at_once_and_nobody_can_sign_in_as_them(
 ) -> None:
     ada = make(tx)
     login = sign_in(tx, ada)
-    access.disable(tx, email="ADA@example.org", now=NOW)
-    assert logins.load_many(tx, ids=[login]) == {}
+    account_access.disable(tx, email="ADA@example.org", now=NOW)
+    assert sessions.load_many(tx, ids=[login]) == {}
     assert users.load_many(tx, ids=[ada.id]) == {}
     assert heard(told) == [("control", "user_ended", {"userId": ada.id, "reason": "revoked"})]
     with pytest.raises(Unauthenticated):
         sign_in(tx, ada)
-    access.enable(tx, email="ada@example.org", now=NOW)
-    assert logins.load_many(tx, ids=[login]) == {}, "what was ended stays ended"
+    account_access.enable(tx, email="ada@example.org", now=NOW)
+    assert sessions.load_many(tx, ids=[login]) == {}, "what was ended stays ended"
     assert sign_in(tx, ada)
 
 
 def test_a_password_set_by_an_operator_ends_all_logins(tx: Connection, told: list[PendingEvent]) -> None:
     ada = make(tx)
     login = sign_in(tx, ada)
-    access.set_password(tx, email="ada@example.org", password_hash="h2", now=NOW)
-    assert logins.load_many(tx, ids=[login]) == {}
+    account_access.set_password(tx, email="ada@example.org", password_hash="h2", now=NOW)
+    assert sessions.load_many(tx, ids=[login]) == {}
     assert [type for _, type, _ in heard(told)] == ["user_ended"]
 
 
-@pytest.mark.parametrize("act", [access.disable, access.enable])
+@pytest.mark.parametrize("act", [account_access.disable, account_access.enable])
 def test_nobody_can_be_disabled_who_is_not_there(tx: Connection, act: object) -> None:
     assert callable(act)
     with pytest.raises(NotFound):

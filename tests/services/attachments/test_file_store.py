@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from services.accounts import users
-from services.attachments import file_store as attachment_files
-from services.attachments import media_types as attachment_types
-from services.attachments import records as attachments
+from services.attachments import file_store, media_types, records
 from services.attachments.file_store import FileStore, TemporaryFile
 from services.attachments.records import StoredFile
 from services.database.database import Database
@@ -49,7 +47,7 @@ def noted(hash: str) -> Callable[[Connection], str]:
     def note(tx: Connection) -> str:
         owner = users.create(tx, email=None, password_hash=None, name="Ann", role="client", now=0).id
         file = StoredFile(hash=hash, name="a", type="text/plain", size=1)
-        return attachments.create(tx, owner_id=owner, file=file, quota=0, now=0).id
+        return records.create(tx, owner_id=owner, file=file, quota=0, now=0).id
 
     return note
 
@@ -91,7 +89,7 @@ async def test_what_no_row_names_is_dropped_but_never_what_is_on_its_way(files: 
 
     assert await collect() == {named, young}
     assert orphan not in {path.name for path in files.all()}
-    await database.write(lambda tx: attachments.delete_unsent(tx, found=[id], now=0))
+    await database.write(lambda tx: records.delete_unsent(tx, found=[id], now=0))
     assert await collect() == {young}
 
 
@@ -105,12 +103,12 @@ def test_a_file_that_is_uploaded_again_while_it_is_looked_at_stays(files: FileSt
 
 def test_what_was_not_sent_within_a_day_is_forgotten(tx: Connection) -> None:
     id = noted("a" * 64)(tx)
-    assert attachments.find_unsent(tx, now=attachments.UNSENT_MS, limit=10) == []
-    assert attachments.find_unsent(tx, now=attachments.UNSENT_MS + 1, limit=10) == [id]
+    assert records.find_unsent(tx, now=records.UNSENT_MS, limit=10) == []
+    assert records.find_unsent(tx, now=records.UNSENT_MS + 1, limit=10) == [id]
 
 
 def test_a_full_disk_is_said_to_be_full(files: FileStore) -> None:
-    with pytest.raises(StorageFull), attachment_files._no_room():
+    with pytest.raises(StorageFull), file_store._no_room():
         raise OSError(28, "No space left on device")
     full = Path("/dev/full")
     if full.exists():
@@ -137,4 +135,4 @@ def test_a_full_disk_is_said_to_be_full(files: FileStore) -> None:
     ],
 )
 def test_a_type_is_known_by_the_content(head: bytes, type: str | None) -> None:
-    assert attachment_types.detect(head) == type
+    assert media_types.detect(head) == type

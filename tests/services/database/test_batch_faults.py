@@ -17,8 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
-from services.database.sqlite import writer
+from services.database.sqlite import engine, writer
 from services.database.sqlite.writer import Batch
 from services.errors import StorageFull, StorageUnavailable
 
@@ -421,7 +420,7 @@ async def test_a_long_log_is_cut_when_its_last_reader_has_gone(store: Path, monk
         == [
             f"PRAGMA busy_timeout={writer.CHECKPOINT_BUSY_MS}",
             "PRAGMA wal_checkpoint(TRUNCATE)",
-            f"PRAGMA busy_timeout={sqlite.BUSY_MS}",
+            f"PRAGMA busy_timeout={engine.BUSY_MS}",
         ]
         * attempts
     )

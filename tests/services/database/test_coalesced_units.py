@@ -16,9 +16,8 @@ from services.database.database import Database
 from services.database.sqlite.writer import Batch, CoalescedUnit
 from services.database.statements import Statement
 from services.errors import DomainError, InvalidField
-from services.notifications import inbox as notifications
-from services.notifications import listing as inbox
-from services.notifications import sending
+from services.notifications import inbox as notification_inbox
+from services.notifications import listing, sending
 from services.notifications.draft import NotificationDraft
 from services.notifications.sending import SendResult, SingleSend
 from services.tables import announcements
@@ -158,7 +157,7 @@ def people(tx: Connection) -> list[str]:
 
 
 def titles(tx: Connection, user_id: str) -> list[str]:
-    return [item.title for item in inbox.list_page(tx, user_id=user_id).items]
+    return [item.title for item in listing.list_page(tx, user_id=user_id).items]
 
 
 def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told: list[outbox.PendingEvent]) -> None:
@@ -171,7 +170,7 @@ def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told
     ]
     sent = [one.id for one in sending.send_coalesced(tx, singles) if isinstance(one, SendResult)]
     assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
-    assert notifications.counts_of(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
+    assert notification_inbox.counts_of(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
     events = [msgspec.json.decode(draft.data) for draft in told if draft.type == "notification"]
     assert [event["id"] for event in events] == sent
     # None is dated before it was asked for.

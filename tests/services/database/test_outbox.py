@@ -15,8 +15,8 @@ from realtime.backlog import Backlog
 from realtime.event import Event
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
-from services.event_log import log_retention as log_trim
+from services.database.sqlite import engine as sqlite_engine
+from services.event_log import log_retention
 from services.event_log.history import History
 from services.store.migrate import upgrade
 
@@ -66,10 +66,10 @@ class Log(RuleBasedStateMachine):
         self.path.write_bytes(self.template.read_bytes())
         self.model = Model()
         self.now = 1_000
-        self.engine: Engine = sqlite.writer_engine(self.path)
+        self.engine: Engine = sqlite_engine.writer_engine(self.path)
         self.tx: Connection = self.engine.connect()
         # What is tested is not the disk.
-        sqlite.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
+        sqlite_engine.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
         # An empty log has little to get wrong.
         self.transact([("tell", name, None) for name in CHANNELS], 1, True)
 
@@ -124,10 +124,10 @@ class Log(RuleBasedStateMachine):
         """What is due goes; marks rise with it."""
         before = self.now - young
         with self.begin():
-            due = log_trim.find_expired(self.tx, before=before, limit=limit) or log_trim.find_over_limit(
+            due = log_retention.find_expired(self.tx, before=before, limit=limit) or log_retention.find_over_limit(
                 self.tx, channels=CHANNELS, keep=keep, limit=limit
             )
-            log_trim.delete_and_mark(self.tx, rows=due)
+            log_retention.delete_and_mark(self.tx, rows=due)
         old = sorted((e for e in self.model.entries if e.created_at < before), key=lambda e: e.created_at)
         if old:
             assert len(due) == min(limit, len(old))
@@ -150,9 +150,9 @@ class Log(RuleBasedStateMachine):
         """The process ends and another opens the file."""
         self.tx.close()
         self.engine.dispose()
-        self.engine = sqlite.writer_engine(self.path)
+        self.engine = sqlite_engine.writer_engine(self.path)
         self.tx = self.engine.connect()
-        sqlite.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
+        sqlite_engine.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
 
     @rule(names=channels, position=st.integers(0, 60), limit=st.integers(1, 5))
     def replay(self, names: list[str], position: int, limit: int) -> None:
@@ -248,7 +248,7 @@ async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(da
         await database.write(put, "user:a")
         await database.write(put, "jobs")
     # The busy channel was cut at 6; user:a's event 5 is still kept, but below that mark nobody is promised anything.
-    await database.write(log_trim.delete_and_mark, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
+    await database.write(log_retention.delete_and_mark, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
     events, floor, head = await History(database).load_recent(100)
     assert (floor, head) == (6, 10)
     assert [event.position for event in events] == [7, 8, 9, 10]
@@ -276,7 +276,7 @@ async def test_many_channels_are_read_like_few(database: Database) -> None:
 async def test_a_trim_mark_never_falls(database: Database, trims: list[list[tuple[str, int]]]) -> None:
     await database.write(put, "jobs", 5)
     for rows in trims:
-        await database.write(log_trim.delete_and_mark, rows=rows)
+        await database.write(log_retention.delete_and_mark, rows=rows)
     missed = await History(database).count_missed(("jobs",), "", 3, own_limit=0, shared_limit=9)
     assert missed == ports.MissedCounts(own=0, shared=1, trimmed=True, head=5)
 
@@ -297,7 +297,7 @@ async def test_a_new_store_has_an_epoch_of_its_own(template: Path, tmp_path: Pat
     upgrade(other)
     epochs = []
     for path in (template, other):
-        engine = sqlite.writer_engine(path)
+        engine = sqlite_engine.writer_engine(path)
         with engine.connect() as tx, tx.begin():
             epochs.append(outbox.head(tx)[1])
         engine.dispose()

@@ -8,11 +8,9 @@ import pytest
 from sqlalchemy import Connection, Select, insert
 
 from services.accounts import profiles
-from services.database.sqlite import engine as sqlite
-from services.jobs import bidding, bids, comments
-from services.jobs import deadlines as due
-from services.jobs import events as job_events
-from services.payments import reconciliation as books
+from services.database.sqlite import engine
+from services.jobs import bidding, bids, comments, deadlines, events
+from services.payments import reconciliation
 from services.tables import metadata
 from tests.services.database.query_plans import plan
 from tests.services.jobs.job_factory import NOW, bid, gig, post
@@ -29,12 +27,12 @@ LISTS = {
         "SEARCH comments USING INDEX ix_comments_job_id_seq_author_id (job_id=? AND seq<?)",
     ),
     "a profile": (profiles._ONE, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
-    "jobs that are due": (due._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
+    "jobs that are due": (deadlines._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
     # All of that index, which has only the jobs that are untold.
-    "jobs that are untold": (job_events._DUE, "SCAN jobs USING INDEX ix_jobs_untold"),
-    "the books' accounts": (books._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
-    "the books' jobs": (books._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
-    "the books' transfers": (books._TRANSFERS, "SEARCH now USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    "jobs that are untold": (events._DUE, "SCAN jobs USING INDEX ix_jobs_untold"),
+    "the books' accounts": (reconciliation._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
+    "the books' jobs": (reconciliation._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
+    "the books' transfers": (reconciliation._TRANSFERS, "SEARCH now USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
 }
 
 
@@ -55,7 +53,9 @@ def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
 
 
 def test_the_books_read_of_an_owners_jobs_only_those_that_can_hold_money(tx: Connection) -> None:
-    assert "SEARCH jobs USING INDEX ix_jobs_owner_id_status (owner_id=? AND status=?)" in plan(tx, books._ACCOUNTS)
+    assert "SEARCH jobs USING INDEX ix_jobs_owner_id_status (owner_id=? AND status=?)" in plan(
+        tx, reconciliation._ACCOUNTS
+    )
 
 
 @pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "pushes", "accounts", "users"])
@@ -84,7 +84,7 @@ def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
         return sqlite3.SQLITE_OK
 
     # SQLite asks whether it may when it plans; a new authorizer makes it forget the plans it has.
-    sqlite.raw_connection(tx).set_authorizer(note)
+    engine.raw_connection(tx).set_authorizer(note)
     live()
     assert planned
     planned.clear()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, column, event, select, table
 from sqlalchemy.exc import DBAPIError
 
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.database.sqlite.readers import ReaderPool
 from services.database.statements import Statement
 from services.errors import StorageUnavailable
@@ -123,7 +123,7 @@ async def test_no_reader_keeps_the_process_alive(database: Database) -> None:
 
 
 async def test_those_who_wait_for_a_reader_go_in_order(database: Database) -> None:
-    leave, entered = [threading.Event() for _ in range(sqlite.READERS)], threading.Semaphore(0)
+    leave, entered = [threading.Event() for _ in range(engine.READERS)], threading.Semaphore(0)
     order: list[int] = []
 
     def hold(tx: Connection, until: threading.Event) -> None:
@@ -149,22 +149,22 @@ async def test_those_who_wait_for_a_reader_go_in_order(database: Database) -> No
 
 
 def _close_under_it(tx: Connection) -> None:
-    sqlite.raw_connection(tx).close()
+    engine.raw_connection(tx).close()
 
 
 def _use_it_closed(tx: Connection) -> None:
-    sqlite.raw_connection(tx).close()
+    engine.raw_connection(tx).close()
     count(tx)
 
 
 def _use_it_closed_past_core(tx: Connection) -> None:
-    sqlite.raw_connection(tx).close()
+    engine.raw_connection(tx).close()
     PREPARED.all(tx, {})
 
 
 def _close_in_a_transaction(tx: Connection) -> None:
     count(tx)
-    sqlite.raw_connection(tx).close()
+    engine.raw_connection(tx).close()
 
 
 def _close_it_as_sqlalchemy_does(tx: Connection) -> None:
@@ -195,11 +195,11 @@ async def test_a_broken_reader_is_replaced(database: Database, break_it: Callabl
         threads.add(threading.current_thread())
         break_it(tx)
 
-    for _ in range(2 * sqlite.READERS):
+    for _ in range(2 * engine.READERS):
         with suppress(DBAPIError, sqlite3.Error):
             await database.read(break_)
         assert await database.read(count) == 3
-    assert len(threads) == 2 * sqlite.READERS
+    assert len(threads) == 2 * engine.READERS
     await ended(threads)
 
 
@@ -273,11 +273,11 @@ async def test_a_store_that_cannot_be_opened_costs_no_turn_and_no_thread(databas
 
     event.listen(database._readers._engine, "do_connect", opening)
     _hide(store)
-    for _ in range(2 * sqlite.READERS):
+    for _ in range(2 * engine.READERS):
         with pytest.raises(StorageUnavailable):
             await database.read(count)
     _show(store)
-    assert len(threads) == 2 * sqlite.READERS
+    assert len(threads) == 2 * engine.READERS
     await ended(threads)
     assert await database.read(count) == 3
 
@@ -295,8 +295,8 @@ async def test_stopping_answers_those_who_wait_and_ends_every_thread(
         assert leave.wait(20)
         return count(tx)
 
-    reads = [asyncio.create_task(database.read(hold)) for _ in range(4 * sqlite.READERS)]
-    for _ in range(sqlite.READERS):
+    reads = [asyncio.create_task(database.read(hold)) for _ in range(4 * engine.READERS)]
+    for _ in range(engine.READERS):
         await asyncio.to_thread(entered.acquire)
     reads[0].cancel()
     reads[-1].cancel()
@@ -304,8 +304,8 @@ async def test_stopping_answers_those_who_wait_and_ends_every_thread(
     await asyncio.sleep(0)
     leave.set()
     await stopping
-    assert [await read for read in reads[1:-1]] == [3] * (4 * sqlite.READERS - 2)
-    assert len(threads) == sqlite.READERS
+    assert [await read for read in reads[1:-1]] == [3] * (4 * engine.READERS - 2)
+    assert len(threads) == engine.READERS
     await ended(threads)
     assert os.listdir(store.parent) == [store.name]
     # Each was closed on its own thread: SQLAlchemy has nothing to complain about.

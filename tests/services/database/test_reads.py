@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Connection, column, event, select, table
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from services.database import database as database_module
+from services.database import database as database_database
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.database.sqlite.engine import CannotOpenStore
 from services.database.statements import Statement
 from services.errors import Overloaded
@@ -60,12 +60,12 @@ async def test_every_connection_has_the_pragmas_it_needs(database: Database) -> 
     both = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
     # Triggers run on the writer alone, and those that write to the search index need a trusted schema.
     assert await database.write(pragmas) == {**both, "query_only": 0, "trusted_schema": 1}
-    async with Held(database, sqlite.READERS - 1):
+    async with Held(database, sqlite_engine.READERS - 1):
         assert await database.read(pragmas) == {**both, "query_only": 1, "trusted_schema": 0}
 
 
 def test_a_pragma_that_is_not_obeyed_is_noticed() -> None:
-    engine = sqlite.writer_engine(Path(":memory:"))
+    engine = sqlite_engine.writer_engine(Path(":memory:"))
     with pytest.raises(CannotOpenStore, match="journal_mode=wal for this file: it stays at memory"):
         engine.connect()
     engine.dispose()
@@ -100,7 +100,7 @@ class Held:
 
     def hold(self, tx: Connection) -> None:
         """Wait inside a statement, on the reader's thread."""
-        sqlite.raw_connection(tx).create_function("hold", 0, self._wait)
+        sqlite_engine.raw_connection(tx).create_function("hold", 0, self._wait)
         tx.exec_driver_sql("SELECT hold()")
 
     async def __aenter__(self) -> "Held":
@@ -115,20 +115,20 @@ class Held:
 
 
 async def test_a_read_does_not_wait_for_a_slow_one(database: Database) -> None:
-    async with Held(database, sqlite.READERS - 1):
+    async with Held(database, sqlite_engine.READERS - 1):
         assert await database.read(names) == []
 
 
 async def test_a_write_does_not_wait_for_readers(database: Database) -> None:
-    async with Held(database, sqlite.READERS):
+    async with Held(database, sqlite_engine.READERS):
         assert await database.write(add, "one") == "one"
 
 
 async def test_a_read_that_finds_no_reader_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "READER_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_engine, "READER_WAIT_SECONDS", 0.05)
     database = Database(store)
     await database.start()
-    async with Held(database, sqlite.READERS):
+    async with Held(database, sqlite_engine.READERS):
         with pytest.raises(Overloaded):
             await database.read(names)
     assert await database.read(names) == []
@@ -136,8 +136,8 @@ async def test_a_read_that_finds_no_reader_is_refused(store: Path, monkeypatch: 
 
 
 async def test_reads_that_wait_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "WAITING_READS", sqlite.READERS + 1)
-    async with Held(database, sqlite.READERS):
+    monkeypatch.setattr(database_database, "WAITING_READS", sqlite_engine.READERS + 1)
+    async with Held(database, sqlite_engine.READERS):
         waiting = asyncio.create_task(database.read(names))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
@@ -174,22 +174,22 @@ async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: D
             await asyncio.sleep(0)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-    async with Held(database, sqlite.READERS - 1):
+    async with Held(database, sqlite_engine.READERS - 1):
         assert await database.read(names) == []
     # What was cancelled may still be giving its reader back.
     async with asyncio.timeout(10):
         await asyncio.gather(*database._reads, return_exceptions=True)
     assert not database._reads
     # None was thrown away either.
-    assert len(opened) == sqlite.READERS
+    assert len(opened) == sqlite_engine.READERS
 
 
 async def test_a_read_that_is_cancelled_inside_a_statement_gives_its_reader_back(database: Database) -> None:
     for _ in range(3):
-        async with Held(database, sqlite.READERS) as held:
+        async with Held(database, sqlite_engine.READERS) as held:
             for reading in held._reads:
                 reading.cancel()
-    async with Held(database, sqlite.READERS - 1):
+    async with Held(database, sqlite_engine.READERS - 1):
         assert await database.read(names) == []
 
 

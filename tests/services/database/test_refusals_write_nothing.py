@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.accounts.users import UserRef
 from services.database.outbox import PendingEvent
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.errors import (
     Conflict,
     DomainError,
@@ -23,9 +23,7 @@ from services.errors import (
 )
 from services.jobs import bidding, closing, comments, editing, hiring
 from services.jobs.editing import JobEdit
-from services.payments import deposits_and_withdrawals as banking
-from services.payments import reconciliation as books
-from services.payments import wallet
+from services.payments import deposits_and_withdrawals, reconciliation, wallet
 from services.payments.wallet import MAX_BALANCE
 from services.schemas import Person
 from tests.services.jobs.job_factory import FUNDS, NOW, TERMS, Gig, bid, gig, person, post, to
@@ -48,7 +46,7 @@ def hire(tx: Connection, g: Gig, price: int = 4_000) -> Callable[[], object]:
 
 
 def deposit(tx: Connection, g: Gig, amount: int, payment_id: str) -> None:
-    banking.deposit(
+    deposits_and_withdrawals.deposit(
         tx, user=UserRef("/userId", user_id=g.owner.id), amount=amount, payment_id=payment_id, currency="USD", now=NOW
     )
 
@@ -97,10 +95,10 @@ FROZEN: Final[dict[str, tuple[str, Act]]] = {
 
 def refuses(tx: Connection, told: list[PendingEvent], kind: type[DomainError], act: Callable[[], object]) -> None:
     """Refused, and nothing was written or told before."""
-    before = sqlite.raw_connection(tx).total_changes, len(told)
+    before = engine.raw_connection(tx).total_changes, len(told)
     with pytest.raises(kind):
         act()
-    assert (sqlite.raw_connection(tx).total_changes, len(told)) == before
+    assert (engine.raw_connection(tx).total_changes, len(told)) == before
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -116,7 +114,7 @@ def test_while_money_is_frozen_a_refusal_comes_before_anything_is_written(
 ) -> None:
     status, act = FROZEN[name]
     g = gig(tx, status, instant_accept=True)
-    books.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    reconciliation.record_result(tx, began=NOW, faults=["a test"], now=NOW)
     refuses(tx, told, PaymentsFrozen, lambda: act(tx, g))
 
 
@@ -124,7 +122,7 @@ def test_a_hire_is_refused_before_anything_is_written(tx: Connection, told: list
     g = gig(tx)
     cheap, dear = hire(tx, g), hire(tx, g, FUNDS + 1)
     refuses(tx, told, InsufficientFunds, dear)
-    books.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    reconciliation.record_result(tx, began=NOW, faults=["a test"], now=NOW)
     refuses(tx, told, PaymentsFrozen, cheap)
 
 

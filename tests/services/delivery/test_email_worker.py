@@ -11,8 +11,7 @@ from services.delivery.push_client import PushClient
 from services.delivery.push_endpoints import PushEndpoints
 from services.delivery.smtp_client import SmtpSettings
 from services.delivery.worker import MAX_ATTEMPTS
-from services.notifications import changes as inbox_changes
-from services.notifications import preferences
+from services.notifications import changes, preferences
 from services.notifications.preferences import DEFAULTS
 from services.notifications.quiet_hours import QuietHours
 from services.tables import verified_emails
@@ -86,7 +85,7 @@ async def test_what_was_seen_or_pushed_is_not_sent_and_a_push_under_way_is_waite
     await world.turn()
     bob = await world.person()
     read = await world.send(bob, category="hire")
-    await world.database.write(inbox_changes.change_ids, user_id=bob, verb="read", ids=[read], now=world.now)
+    await world.database.write(changes.change_ids, user_id=bob, verb="read", ids=[read], now=world.now)
     world.push.replies = [Reply(503)] * MAX_ATTEMPTS
     waits = await world.send(ann, category="hire", priority="urgent")
     await world.turn(11 * MINUTE)

@@ -7,13 +7,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from services.delivery import push_encryption as sealing
+from services.delivery import push_encryption
 from services.delivery.base64url import decode, encode
 from tests.support.push_service import Browser
 
 
 def test_the_example_of_rfc_8291_comes_out() -> None:
-    sealed = sealing.encrypt(
+    sealed = push_encryption.encrypt(
         b"When I grow up, I want to be a watermelon",
         p256dh=decode("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
         auth=decode("BTBZMqHH6r4Tts7J_aSIgg"),
@@ -30,7 +30,7 @@ def test_a_browser_reads_what_was_sealed_for_it_and_no_two_are_alike() -> None:
     browser = Browser("x")
     keys = {name: decode(value) for name, value in browser.subscription["keys"].items()}
     plain = '{"a":"ä"}'.encode()
-    made = [sealing.encrypt(plain, p256dh=keys["p256dh"], auth=keys["auth"]) for _ in range(2)]
+    made = [push_encryption.encrypt(plain, p256dh=keys["p256dh"], auth=keys["auth"]) for _ in range(2)]
     assert [browser.read(each) for each in made] == [{"a": "ä"}] * 2
     assert made[0][:16] != made[1][:16]
     assert made[0][21:86] != made[1][21:86]
@@ -38,11 +38,11 @@ def test_a_browser_reads_what_was_sealed_for_it_and_no_two_are_alike() -> None:
 
 def test_a_point_that_is_not_on_the_curve_is_refused() -> None:
     with pytest.raises(ValueError, match=r"curve|EC key"):
-        sealing.check_public_key(b"\4" + b"\1" * 64)
+        push_encryption.check_public_key(b"\4" + b"\1" * 64)
 
 
 def test_the_signature_says_who_sends_to_whom_and_until_when() -> None:
-    signer = sealing.VapidSigner(sealing.new_key())
+    signer = push_encryption.VapidSigner(push_encryption.new_key())
     said = signer.authorization(audience="https://push.example", subject="mailto:a@b.example", expires_at=7)
     scheme, token, key = said.replace(",", "").split(" ")
     assert (scheme, key) == ("vapid", f"k={signer.public_key}")
@@ -58,6 +58,6 @@ def test_the_signature_says_who_sends_to_whom_and_until_when() -> None:
 
 
 def test_a_key_that_was_kept_is_the_same_key() -> None:
-    kept = sealing.new_key()
-    assert sealing.VapidSigner(kept).public_key == sealing.VapidSigner(kept).public_key
-    assert len(decode(sealing.VapidSigner(kept).public_key)) == 65
+    kept = push_encryption.new_key()
+    assert push_encryption.VapidSigner(kept).public_key == push_encryption.VapidSigner(kept).public_key
+    assert len(decode(push_encryption.VapidSigner(kept).public_key)) == 65

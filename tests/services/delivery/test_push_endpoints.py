@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from services.delivery import dns_resolver as resolver
+from services.delivery import dns_resolver
 from services.delivery.dns_resolver import NoSuchHost, ResolverBusy
 from services.delivery.public_addresses import is_public
 from services.delivery.push_endpoints import ADDRESSES, CHECKS, SENDS, NotPublic, PushEndpoints
@@ -135,11 +135,11 @@ class BlackHoles:
         self.asked: list[str] = []
         self._monkeypatch = monkeypatch
         # So short that a test does not wait for what hangs.
-        monkeypatch.setattr(resolver, "SECONDS", 0.2)
+        monkeypatch.setattr(dns_resolver, "SECONDS", 0.2)
 
     def are_made(self) -> None:
         """From here on what answers may take its time."""
-        self._monkeypatch.setattr(resolver, "SECONDS", 60.0)
+        self._monkeypatch.setattr(dns_resolver, "SECONDS", 60.0)
 
     def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
@@ -178,21 +178,21 @@ async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: B
 
 async def test_a_name_that_nobody_answered_is_not_asked_for_again_for_a_minute(black_holes: BlackHoles) -> None:
     now = 0.0
-    asked = resolver.DnsResolver(1, black_holes, lambda: now)
+    asked = dns_resolver.DnsResolver(1, black_holes, lambda: now)
     with pytest.raises(NoSuchHost):
         await asked.addresses("hole.example", 443)
     black_holes.are_made()
     black_holes.end.set()
     await free_again(asked)
-    now = resolver.SLOW_SECONDS - 1
+    now = dns_resolver.SLOW_SECONDS - 1
     with pytest.raises(NoSuchHost):
         await asked.addresses("hole.example", 443)
     assert black_holes.asked.count("hole.example") == 1
-    now = resolver.SLOW_SECONDS
+    now = dns_resolver.SLOW_SECONDS
     assert await asked.addresses("hole.example", 443) == ["8.8.8.8"]
 
 
-async def free_again(asked: resolver.DnsResolver | PushEndpoints) -> None:
+async def free_again(asked: dns_resolver.DnsResolver | PushEndpoints) -> None:
     """Wait until a thread that hung has ended."""
     while True:
         try:
@@ -206,8 +206,8 @@ async def free_again(asked: resolver.DnsResolver | PushEndpoints) -> None:
 async def test_names_that_nobody_answered_are_remembered_up_to_a_number(
     black_holes: BlackHoles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver, "SLOW_NAMES", 2)
-    asked = resolver.DnsResolver(9, black_holes, lambda: 0.0)
+    monkeypatch.setattr(dns_resolver, "SLOW_NAMES", 2)
+    asked = dns_resolver.DnsResolver(9, black_holes, lambda: 0.0)
     names = [f"hole{number}.example" for number in range(3)]
     await asyncio.gather(*(asked.addresses(name, 443) for name in names), return_exceptions=True)
     black_holes.are_made()

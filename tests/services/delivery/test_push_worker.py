@@ -12,11 +12,9 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, select
 
-from services.accounts import sessions as logins
+from services.accounts import sessions
 from services.database.database import Database
-from services.delivery import dns_resolver as resolver
-from services.delivery import push_subscriptions as subscriptions
-from services.delivery import queue as pushes
+from services.delivery import dns_resolver, push_subscriptions, queue
 from services.delivery.push_client import PushClient
 from services.delivery.push_connections import ANSWER_BYTES
 from services.delivery.push_endpoints import SENDS, PushEndpoints
@@ -189,12 +187,12 @@ async def test_of_an_answer_without_end_the_head_is_enough(world: World) -> None
 
 
 async def test_a_user_has_a_few_browsers_and_the_one_renewed_the_longest_ago_goes(world: World) -> None:
-    ann = await world.person(*(world.push.browser(f"{n}") for n in range(subscriptions.MOST + 2)))
+    ann = await world.person(*(world.push.browser(f"{n}") for n in range(push_subscriptions.MOST + 2)))
     await world.send(ann)
-    for _ in range(subscriptions.MOST):
+    for _ in range(push_subscriptions.MOST):
         await world.turn()
     assert sorted(got.target for got in world.push.got) == sorted(
-        f"/push/{n}" for n in range(2, subscriptions.MOST + 2)
+        f"/push/{n}" for n in range(2, push_subscriptions.MOST + 2)
     )
 
 
@@ -229,7 +227,7 @@ async def test_a_name_that_has_come_to_lead_inside_since_is_not_connected_to(wor
 async def test_a_push_that_others_names_keep_from_being_sent_costs_no_try_and_is_sent_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver, "SECONDS", 0.1)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 0.1)
     end = threading.Event()
 
     def resolve(host: str, port: int) -> list[str]:
@@ -241,7 +239,7 @@ async def test_a_push_that_others_names_keep_from_being_sent_costs_no_try_and_is
     holes = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
     await asyncio.gather(*holes, return_exceptions=True)
     # What answers may take its time.
-    monkeypatch.setattr(resolver, "SECONDS", 60.0)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 60.0)
     ann = await world.person(world.push.browser())
     made = await world.send(ann)
     assert await world.turn() == 0
@@ -345,8 +343,8 @@ async def test_a_browser_goes_with_its_login(world: World) -> None:
     ann = await world.person(world.push.browser())
 
     def log_out(tx: Connection) -> None:
-        (login,) = logins.list_for_user(tx, user_id=ann, current=None, after=None, limit=5, now=2).items
-        logins.revoke(tx, login_id=login.id, user_id=ann, now=2)
+        (login,) = sessions.list_for_user(tx, user_id=ann, current=None, after=None, limit=5, now=2).items
+        sessions.revoke(tx, login_id=login.id, user_id=ann, now=2)
 
     made = await world.send(ann)
     await world.database.write(log_out)
@@ -384,7 +382,7 @@ async def test_a_test_goes_to_each_browser_whether_one_is_looking_or_not(world: 
     a, b = world.push.browser("a"), world.push.browser("b")
     ann = await world.person(a, b)
     world.is_looking = True
-    tested = await world.database.write(pushes.queue_test, user_id=ann, now=world.now)
+    tested = await world.database.write(queue.queue_test, user_id=ann, now=world.now)
     assert tested.subscriptions == 2
     assert await world.turn() == 2
     read: dict[str, Callable[[bytes], Any]] = {"/push/a": a.read, "/push/b": b.read}

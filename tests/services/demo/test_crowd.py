@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, text
 
-from services.demo import crowd as demo_plan
+from services.demo import crowd
 from services.demo import steps as demo_steps
 from services.demo.steps import Step
-from services.jobs import statistics as stats
+from services.jobs import statistics
 from services.times import DAY
 from tests.services.jobs.job_factory import NOW, check_books
 
@@ -24,16 +24,16 @@ def play(tx: Connection, steps: list[Step]) -> None:
 
 
 def test_the_same_seed_makes_up_the_same_crowd_and_another_one_another() -> None:
-    first, again = (demo_plan.steps(now=NOW, currency="USD") for _ in range(2))
+    first, again = (crowd.steps(now=NOW, currency="USD") for _ in range(2))
     assert msgspec.json.encode(first) == msgspec.json.encode(again)
-    assert msgspec.json.encode(first) != msgspec.json.encode(demo_plan.steps(now=NOW, currency="USD", seed=2))
+    assert msgspec.json.encode(first) != msgspec.json.encode(crowd.steps(now=NOW, currency="USD", seed=2))
 
 
 def test_steps_are_in_order_of_time_and_name_only_what_is_there() -> None:
-    steps = demo_plan.steps(now=NOW, currency="USD")
+    steps = crowd.steps(now=NOW, currency="USD")
     assert [step.at for step in steps] == sorted(step.at for step in steps)
-    assert steps[0].at >= NOW - demo_plan.REACH
-    assert steps[-1].at < NOW - demo_plan.SILENCE
+    assert steps[0].at >= NOW - crowd.REACH
+    assert steps[-1].at < NOW - crowd.SILENCE
     made: set[str] = set()
     for step in steps:
         assert {step.by, step.on} - {""} <= made | {step.makes}
@@ -43,7 +43,7 @@ def test_steps_are_in_order_of_time_and_name_only_what_is_there() -> None:
 
 
 def test_what_the_crowd_says_has_no_gaps_left_and_is_not_all_the_same() -> None:
-    steps = demo_plan.steps(now=NOW, currency="USD")
+    steps = crowd.steps(now=NOW, currency="USD")
     words = [value for step in steps for value in step.about.values() if isinstance(value, str)]
     assert not any("{" in word or "lorem" in word.lower() for word in words)
     titles = {step.about["title"] for step in steps if step.act == "post"}
@@ -53,12 +53,12 @@ def test_what_the_crowd_says_has_no_gaps_left_and_is_not_all_the_same() -> None:
 
 def test_the_crowd_that_was_played_has_books_that_add_up_and_lists_in_order_of_time(tx: Connection) -> None:
     assert not demo_steps.has_crowd(tx)
-    play(tx, demo_plan.steps(now=NOW, currency="USD"))
+    play(tx, crowd.steps(now=NOW, currency="USD"))
     assert demo_steps.has_crowd(tx)
     check_books(tx)
     statuses = dict(rows(tx, "SELECT status, count(*) FROM jobs GROUP BY 1"))
     assert set(statuses) == {"open", "assigned", "in_progress", "submitted", "completed", "cancelled"}
-    numbers = stats.get_statistics(tx)
+    numbers = statistics.get_statistics(tx)
     assert (numbers.open_jobs, numbers.completed) == (statuses["open"], statuses["completed"])
     assert numbers.paid_out > 0
     for table in ("jobs", "bids", "comments", "transfers", "users"):

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from services.accounts import users
-from services.jobs import posting as jobs
+from services.jobs import posting
 from services.jobs.schemas import Job
 from services.payments import wallet
 from services.schemas import Person, Role
@@ -30,7 +30,7 @@ def post(tx: Connection, owner: Person, **about: Any) -> Job:
         "currency": "USD",
         "now": NOW,
     } | about
-    return jobs.post(tx, owner=owner, **said)
+    return posting.post(tx, owner=owner, **said)
 
 
 def put(tx: Connection, job: Job, status: str) -> None:

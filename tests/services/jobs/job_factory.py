@@ -8,9 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from services.accounts import users
 from services.database.outbox import PendingEvent
-from services.jobs import bidding, hiring
-from services.jobs import posting as jobs
-from services.jobs import status_change as moving
+from services.jobs import bidding, hiring, posting, status_change
 from services.jobs.lifecycle import Deadlines
 from services.jobs.schemas import Job, JobStatus
 from services.jobs.transitions import TransitionResult
@@ -18,7 +16,7 @@ from services.payments import wallet
 from services.schemas import Person, Role
 from services.tables import accounts, transfers
 from services.tables import bids as bid_rows
-from services.tables import jobs as job_rows
+from services.tables import jobs as table_jobs
 from services.times import DAY
 
 NOW: Final = 1_700_000_000_000
@@ -34,7 +32,9 @@ def person(tx: Connection, name: str = "Ann", role: Role = "freelancer", funds: 
 
 
 def post(tx: Connection, owner: Person, *, budget: int = 5_000, now: int = NOW, **more: Any) -> Job:
-    return jobs.post(tx, owner=owner, title="Fix it", description="All", budget=budget, currency="USD", now=now, **more)
+    return posting.post(
+        tx, owner=owner, title="Fix it", description="All", budget=budget, currency="USD", now=now, **more
+    )
 
 
 def bid(tx: Connection, job: Job, who: Person, price: int = 4_000) -> str:
@@ -52,7 +52,9 @@ def to(
     terms: Deadlines = TERMS,
     now: int = NOW,
 ) -> TransitionResult:
-    return moving.change_status(tx, job_id=job.id, user=who, role=role, target=target, note=note, terms=terms, now=now)
+    return status_change.change_status(
+        tx, job_id=job.id, user=who, role=role, target=target, note=note, terms=terms, now=now
+    )
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def check_books(tx: Connection, /) -> None:
         moved[row.to_account] = moved.get(row.to_account, 0) + row.amount
     assert {row.id: row.balance for row in tx.execute(select(accounts))} == moved
     assert sum(moved.values()) == 0
-    owed = select(job_rows.c.owner_id, func.sum(job_rows.c.held).label("total")).group_by("owner_id")
+    owed = select(table_jobs.c.owner_id, func.sum(table_jobs.c.held).label("total")).group_by("owner_id")
     held = {f"held:{row.owner_id}": row.total for row in tx.execute(owed)}
     assert {name: amount for name, amount in moved.items() if name.startswith("held:")} == held
 

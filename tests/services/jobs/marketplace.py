@@ -7,13 +7,12 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, event
 
-from services.database import statements as prepared
+from services.database import statements
 from services.database.outbox import PendingEvent
 from services.errors import DomainError
-from services.jobs import bidding
-from services.jobs import posting as jobs
+from services.jobs import bidding, posting
 from services.jobs.schemas import Bid, Job
-from services.payments import registration as joining
+from services.payments import registration
 from services.schemas import Person, Role
 
 Refusal = TypeVar("Refusal", bound=DomainError)
@@ -27,7 +26,9 @@ WEALTH: Final = 10_000 * BUDGET
 
 def person(tx: Connection, name: str, role: Role = "freelancer") -> Person:
     """Somebody with money."""
-    made = joining.register(tx, email=None, password_hash=None, name=name, role=role, opening_balance=WEALTH, now=NOW)
+    made = registration.register(
+        tx, email=None, password_hash=None, name=name, role=role, opening_balance=WEALTH, now=NOW
+    )
     return Person(id=made.id, name=made.name)
 
 
@@ -39,7 +40,7 @@ def people(tx: Connection, *names: str) -> list[Person]:
 def post(tx: Connection, owner: Person, *, now: int = NOW, **more: Any) -> Job:
     """An open job."""
     usual: dict[str, Any] = {"title": "Fix it", "description": "All of it", "budget": BUDGET, "currency": "USD"}
-    return jobs.post(tx, owner=owner, now=now, **(usual | more))
+    return posting.post(tx, owner=owner, now=now, **(usual | more))
 
 
 def bid(tx: Connection, job: Job, freelancer: Person, *, price: int = PRICE, now: int = NOW) -> Bid:
@@ -69,7 +70,7 @@ def meanwhile(tx: Connection, before: str, act: Callable[[], object]) -> None:
 
     It is what another transaction can do between a unit's look and its first write, on a store with several writers.
     """
-    patch, acts, cursor_of = pytest.MonkeyPatch(), [act], prepared._cursor
+    patch, acts, cursor_of = pytest.MonkeyPatch(), [act], statements._cursor
 
     def look(statement: str) -> None:
         if acts and statement.startswith(before):
@@ -77,7 +78,7 @@ def meanwhile(tx: Connection, before: str, act: Callable[[], object]) -> None:
             acts.pop()()
 
     event.listen(tx, "before_cursor_execute", lambda _tx, _cursor, statement, *_: look(statement))
-    patch.setattr(prepared, "_cursor", lambda tx: _Watched(cursor_of(tx), look))
+    patch.setattr(statements, "_cursor", lambda tx: _Watched(cursor_of(tx), look))
 
 
 class _Watched:

@@ -10,8 +10,7 @@ from services.database.database import Database
 from services.database.outbox import PendingEvent
 from services.database.sqlite.writer import Batch
 from services.errors import Conflict, Forbidden, NotFound
-from services.jobs import bidding, bids, hiring
-from services.jobs import posting as jobs
+from services.jobs import bidding, bids, hiring, posting
 from services.jobs.schemas import Bid
 from services.schemas import Person
 from services.tables import bids as rows
@@ -38,7 +37,7 @@ def test_a_bid_is_pending_counted_and_listed_as_it_was_answered(tx: Connection) 
         "createdAt": "2023-11-14T22:13:20.001Z",
     }
     assert bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items == [made]
-    assert jobs.one(tx, job_id=job.id).bid_count == 1
+    assert posting.one(tx, job_id=job.id).bid_count == 1
 
 
 def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
@@ -123,7 +122,7 @@ def test_a_withdrawn_bid_is_no_longer_counted_and_no_inbox_hears_of_it(
     hers = bid(tx, job, ann)
     bid(tx, job, bob)
     withdraw(tx, hers)
-    assert jobs.one(tx, job_id=job.id).bid_count == 1
+    assert posting.one(tx, job_id=job.id).bid_count == 1
     assert [event["type"] for event in mail(told, olga)] == ["bid_received"] * 2
     assert (mail(told, ann), mail(told, bob)) == ([], [])
 
@@ -145,7 +144,7 @@ def test_a_bid_that_is_no_longer_pending_cannot_be_withdrawn(tx: Connection) -> 
     hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW)
     assert refused(Conflict, withdraw, tx, hers).details == {"currentStatus": "hired"}
     assert refused(Conflict, withdraw, tx, his).details == {"currentStatus": "rejected"}
-    assert jobs.one(tx, job_id=job.id).bid_count == 2
+    assert posting.one(tx, job_id=job.id).bid_count == 2
 
 
 def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[PendingEvent]) -> None:
@@ -242,7 +241,7 @@ async def test_nobody_hears_of_a_bid_that_was_taken_back(database: Database, bat
     with pytest.raises(LookupError):
         await database.write(bid_and_fail)
     assert batches[before:] == []
-    assert (await database.read(jobs.one, job_id=job.id)).bid_count == 0
+    assert (await database.read(posting.one, job_id=job.id)).bid_count == 0
     await database.write(bid, job, ann)
     heard_of = [event.channel for batch in batches[before:] for event in batch.events]
     assert sorted(heard_of) == ["jobs", f"user:{olga.id}"]

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from services.database.database import Database
 from services.schemas import Person
-from tests.services.jobs import marketplace as market
+from tests.services.jobs import marketplace
 from tests.support.server import ROOT
 
 PROCESSES = 4
@@ -64,14 +64,14 @@ class Racers:
 
 @pytest.fixture
 async def owner(database: Database) -> Person:
-    return await database.write(market.person, "Olga", "client")
+    return await database.write(marketplace.person, "Olga", "client")
 
 
 async def jobs_with_bids(database: Database, owner: Person, jobs: int, bids: int) -> dict[str, list[str]]:
     def make(tx: Connection) -> dict[str, list[str]]:
-        freelancers = [market.person(tx, f"F{n}") for n in range(bids)]
-        posted = [market.post(tx, owner) for _ in range(jobs)]
-        return {job.id: [market.bid(tx, job, who).id for who in freelancers] for job in posted}
+        freelancers = [marketplace.person(tx, f"F{n}") for n in range(bids)]
+        posted = [marketplace.post(tx, owner) for _ in range(jobs)]
+        return {job.id: [marketplace.bid(tx, job, who).id for who in freelancers] for job in posted}
 
     return await database.write(make)
 

@@ -18,13 +18,12 @@ from services.database.database import Database
 from services.database.outbox import PendingEvent
 from services.database.sqlite.writer import Batch
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
-from services.jobs import closing
-from services.jobs import deadlines as due
+from services.jobs import closing, deadlines
 from services.jobs.deadlines import RETRY_MS, STEP_ROWS
 from services.jobs.schemas import Job
 from services.jobs.transitions import TransitionResult
 from services.maintenance.tasks import DUE_SECONDS, RetentionPolicy, all_tasks
-from services.notifications import listing as inbox
+from services.notifications import listing
 from services.scheduling.scheduler import STEPS_IN_A_ROW, PeriodicTask, Scheduler
 from services.schemas import Person
 from services.tables import accounts, jobs
@@ -58,11 +57,11 @@ def status_of(tx: Connection, job: Job) -> str:
 
 
 def found(tx: Connection, /, *, now: int, limit: int = STEP_ROWS) -> Sequence[str]:
-    return due.DeadlineFinder().find_due(tx, now=now, limit=limit)
+    return deadlines.DeadlineFinder().find_due(tx, now=now, limit=limit)
 
 
 def step(tx: Connection, now: int) -> list[TransitionResult]:
-    return due.process_due(tx, found=found(tx, now=now), now=now)
+    return deadlines.process_due(tx, found=found(tx, now=now), now=now)
 
 
 def told_of(batches: Sequence[Batch], job: Job) -> Counter[str]:
@@ -154,7 +153,7 @@ def test_a_job_that_was_moved_between_the_look_and_the_step_stays_as_it_is(
     closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
     tx.execute(update(jobs).where(jobs.c.id == edited.job.id).values(due_at=NOW + 11))
     told.clear()
-    assert due.process_due(tx, found=seen, now=NOW + 10) == []
+    assert deadlines.process_due(tx, found=seen, now=NOW + 10) == []
     assert (told, status_of(tx, edited.job)) == ([], "open")
 
 
@@ -307,16 +306,16 @@ async def test_a_job_that_could_not_be_settled_is_tried_again_an_hour_later(data
 
 def test_a_clock_that_is_set_back_puts_no_job_off_for_longer(tx: Connection) -> None:
     g = gig(tx, expires_at=NOW + 1)
-    jobs_due = due.DeadlineFinder()
+    jobs_due = deadlines.DeadlineFinder()
     jobs_due.postpone(g.job.id, NOW + 30 * DAY)
     assert jobs_due.find_due(tx, now=NOW + 30 * DAY, limit=1) == []
     assert jobs_due.find_due(tx, now=NOW + 1, limit=1) == [g.job.id]
 
 
 def test_no_more_than_so_many_are_remembered_as_put_off(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due, "MOST_PUT_OFF", 2)
+    monkeypatch.setattr(deadlines, "MOST_PUT_OFF", 2)
     made = [gig(tx, expires_at=NOW + 1).job.id for _ in range(3)]
-    jobs_due = due.DeadlineFinder()
+    jobs_due = deadlines.DeadlineFinder()
     for job_id in made:
         jobs_due.postpone(job_id, NOW + 1)
     assert jobs_due.find_due(tx, now=NOW + RETRY_MS, limit=STEP_ROWS) == [made[0]]
@@ -331,7 +330,7 @@ async def test_what_the_store_could_not_write_is_no_fault_of_the_job_and_is_trie
     def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[TransitionResult]:
         if refusals:
             raise refusals.pop()
-        return due.process_due(tx, found=found, now=now)
+        return deadlines.process_due(tx, found=found, now=now)
 
     done, failed = list[object](), list[BaseException]()
     retention = Scheduler(
@@ -433,5 +432,5 @@ async def test_nobody_is_told_of_what_was_rolled_back(
     assert told_of(batches, good.job) == {"job_completed": 2, "payment_released": 1}
     assert await database.read(status_of, bad.job) == "submitted"
     assert await database.read(balances, bad.owner, bad.ann) == [(FUNDS - 4_000, 4_000), (0, 0)]
-    assert [one.type for one in (await database.read(inbox.list_page, user_id=bad.ann.id)).items] == ["hired"]
+    assert [one.type for one in (await database.read(listing.list_page, user_id=bad.ann.id)).items] == ["hired"]
     await database.read(check_books)

@@ -7,13 +7,12 @@ from sqlalchemy import Connection, select
 
 from services.database.outbox import PendingEvent
 from services.errors import Conflict, Forbidden, InsufficientFunds, InvalidField, NotFound
-from services.jobs import bidding, editing
+from services.jobs import bidding, editing, posting
 from services.jobs import events as job_events
-from services.jobs import posting as jobs
 from services.jobs.editing import JobEdit
 from services.jobs.schemas import Job
 from services.schemas import Person
-from services.tables import jobs as rows
+from services.tables import jobs as table_jobs
 from services.tables import transfers
 from services.times import DAY, SECOND, to_rfc3339
 from tests.services.jobs.job_factory import (
@@ -44,7 +43,7 @@ def test_a_job_is_posted_with_its_expiry_and_may_be_had_at_once(tx: Connection) 
     owner = person(tx, "Olga", "client", FUNDS)
     job = post(tx, owner, expires_at=NOW + 1, instant_accept=True)
     assert (job.expires_at, job.instant_accept) == (to_rfc3339(NOW + 1), True)
-    assert tx.execute(select(rows.c.due_at)).scalar_one() == NOW + 1
+    assert tx.execute(select(table_jobs.c.due_at)).scalar_one() == NOW + 1
     plain = post(tx, owner)
     assert (plain.expires_at, plain.instant_accept) == (None, False)
 
@@ -72,18 +71,18 @@ def test_an_edit_changes_what_it_names_and_nothing_else(tx: Connection, told: li
         "updated_at": to_rfc3339(NOW + 2_000),
     }
     assert {name: getattr(edited, name) for name in Job.__struct_fields__} == expected
-    assert edited == jobs.one(tx, job_id=g.job.id)
+    assert edited == posting.one(tx, job_id=g.job.id)
     ((kind, event),) = events(told)
     assert (kind, event["title"], event["invalidates"]) == ("job_updated", "Mend it", ["jobs", f"job/{g.job.id}"])
     assert letters(told, g.ann) == letters(told, g.owner) == []
-    assert tx.execute(select(rows.c.due_at)).scalar_one() == NOW + 9
+    assert tx.execute(select(table_jobs.c.due_at)).scalar_one() == NOW + 9
 
 
 def test_null_takes_category_and_expiry_away(tx: Connection) -> None:
     g = gig(tx, category="web", expires_at=NOW + 9)
     edited = change(tx, g.job, g.owner, category=None, expires_at=None)
     assert (edited.category, edited.expires_at) == (None, None)
-    assert tx.execute(select(rows.c.due_at)).scalar_one() is None
+    assert tx.execute(select(table_jobs.c.due_at)).scalar_one() is None
 
 
 @pytest.mark.parametrize(("budget", "moved"), [(7_000, ("hold", 2_000)), (1_000, ("release", 4_000)), (5_000, None)])
@@ -104,7 +103,7 @@ def test_a_budget_that_the_wallet_cannot_hold_is_refused_and_moves_nothing(
     with pytest.raises(InsufficientFunds) as refused:
         change(tx, g.job, g.owner, budget=FUNDS + 1, title="Other")
     assert refused.value.details == {"available": FUNDS - 5_000}
-    assert (jobs.one(tx, job_id=g.job.id).title, told) == ("Fix it", [])
+    assert (posting.one(tx, job_id=g.job.id).title, told) == ("Fix it", [])
     assert change(tx, g.job, g.owner, budget=FUNDS).budget == FUNDS
     check_books(tx)
 
@@ -136,7 +135,7 @@ def test_a_budget_changed_between_the_look_and_the_edit_is_a_conflict_and_moves_
     with pytest.raises(Conflict) as refused:
         change(tx, g.job, g.owner, **changes)
     assert refused.value.details == {"currentStatus": "open"}
-    assert (jobs.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS - 9_000, 9_000)])
+    assert (posting.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS - 9_000, 9_000)])
     check_books(tx)
 
 
@@ -149,7 +148,7 @@ def test_a_job_cancelled_between_the_look_and_the_edit_is_a_conflict_and_holds_n
     with pytest.raises(Conflict) as refused:
         change(tx, g.job, g.owner, **changes)
     assert refused.value.details == {"currentStatus": "cancelled"}
-    assert (jobs.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS, 0)])
+    assert (posting.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS, 0)])
     check_books(tx)
 
 

@@ -7,9 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from services.database.outbox import PendingEvent
-from services.jobs import bidding, hiring
-from services.jobs import events as job_events
-from services.jobs import posting as jobs
+from services.jobs import bidding, events, hiring, posting
 from services.jobs.events import DEBOUNCE_MS
 from services.jobs.schemas import Job
 from tests.services.jobs.marketplace import NOW, bid, heard, people, post
@@ -27,8 +25,8 @@ def counts(told: list[PendingEvent], job: Job) -> list[int]:
 
 def tell(tx: Connection, now: int) -> list[str]:
     """What the chore does."""
-    found = list(job_events.find_unpublished(tx, now=now, limit=MANY))
-    job_events.publish_pending(tx, found=found, now=now)
+    found = list(events.find_unpublished(tx, now=now, limit=MANY))
+    events.publish_pending(tx, found=found, now=now)
     return found
 
 
@@ -37,7 +35,7 @@ def test_the_first_bid_is_told_at_once_as_the_public_job(tx: Connection, told: l
     job = post(tx, olga)
     bid(tx, job, ann, now=NOW + 5)
     (event,) = updates(told, job)
-    assert event == msgspec.to_builtins(jobs.one(tx, job_id=job.id)) | {
+    assert event == msgspec.to_builtins(posting.one(tx, job_id=job.id)) | {
         "url": f"/jobs/{job.id}",
         "invalidates": ["jobs", f"job/{job.id}"],
     }
@@ -102,12 +100,12 @@ def test_a_hire_is_told_at_once_and_nothing_older_after_it(tx: Connection, told:
     job = post(tx, olga)
     hers = bid(tx, job, ann, now=NOW)
     bid(tx, job, bob, now=NOW + 1)
-    late = list(job_events.find_unpublished(tx, now=NOW + DEBOUNCE_MS, limit=MANY))
+    late = list(events.find_unpublished(tx, now=NOW + DEBOUNCE_MS, limit=MANY))
     assert late == [job.id]
     hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW + 2)
     assert [(event["status"], event["bidCount"]) for event in updates(told, job)] == [("open", 1), ("assigned", 2)]
     # A chore that looked before the hire, and one that looks after it.
-    job_events.publish_pending(tx, found=late, now=NOW + DEBOUNCE_MS)
+    events.publish_pending(tx, found=late, now=NOW + DEBOUNCE_MS)
     assert tell(tx, NOW + DEBOUNCE_MS) == []
     assert len(updates(told, job)) == 2
 
@@ -128,9 +126,9 @@ def test_few_are_told_in_one_step_and_the_others_stay_due(tx: Connection, told: 
     for job in posted:
         bid(tx, job, ann)
         bid(tx, job, bob)
-    first = job_events.find_unpublished(tx, now=NOW + DEBOUNCE_MS, limit=2)
+    first = events.find_unpublished(tx, now=NOW + DEBOUNCE_MS, limit=2)
     assert len(first) == 2
-    job_events.publish_pending(tx, found=first, now=NOW + DEBOUNCE_MS)
+    events.publish_pending(tx, found=first, now=NOW + DEBOUNCE_MS)
     left = tell(tx, NOW + DEBOUNCE_MS)
     assert {*first, *left} == {job.id for job in posted}
     assert [counts(told, job) for job in posted] == [[1, 2]] * 3
@@ -138,5 +136,5 @@ def test_few_are_told_in_one_step_and_the_others_stay_due(tx: Connection, told: 
 
 @pytest.mark.parametrize("found", [[], ["nobody's"]])
 def test_telling_of_nothing_tells_nothing(tx: Connection, told: list[PendingEvent], found: list[str]) -> None:
-    job_events.publish_pending(tx, found=found, now=NOW)
+    events.publish_pending(tx, found=found, now=NOW)
     assert heard(told, "jobs") == []

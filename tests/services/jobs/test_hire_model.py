@@ -21,14 +21,13 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, text
 
 from services.database import outbox
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.errors import DomainError
-from services.jobs import bidding, bids, hiring
+from services.jobs import bidding, bids, hiring, posting
 from services.jobs import events as job_events
-from services.jobs import posting as jobs
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.schemas import Person
-from tests.services.jobs import marketplace as market
+from tests.services.jobs import marketplace
 
 PEOPLE = ("Olga", "Oleg", "Ann", "Bob", "Cat")
 WHO = st.sampled_from(PEOPLE)
@@ -79,9 +78,9 @@ class Market(RuleBasedStateMachine):
 
     def __init__(self, store: Path) -> None:
         super().__init__()
-        self.engine = sqlite.writer_engine(store)
+        self.engine = engine.writer_engine(store)
         self.tx = self.engine.connect()
-        self.now = market.NOW
+        self.now = marketplace.NOW
         self.jobs: list[Job] = []
         self.bids: list[Bid] = []
         self.inboxes: dict[str, list[tuple[str, str]]] = {name: [] for name in PEOPLE}
@@ -98,7 +97,7 @@ class Market(RuleBasedStateMachine):
             outbox.begin(self.tx)
             roles = ("client", "client", "freelancer", "freelancer", "freelancer")
             self.people: dict[str, Person] = {
-                name: market.person(self.tx, name, role)  # type: ignore[arg-type]
+                name: marketplace.person(self.tx, name, role)  # type: ignore[arg-type]
                 for name, role in zip(PEOPLE, roles, strict=True)
             }
         for owner in PEOPLE[:2]:
@@ -143,7 +142,12 @@ class Market(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(PEOPLE[:2]))
     def post(self, owner: str) -> None:
         made, told = self.do(
-            jobs.post, owner=self.people[owner], title="T", description="D", budget=market.BUDGET, currency="USD"
+            posting.post,
+            owner=self.people[owner],
+            title="T",
+            description="D",
+            budget=marketplace.BUDGET,
+            currency="USD",
         )
         self.jobs.append(Job(made.id, owner))
         assert told == [("job_created", *self.jobs[-1].shown())]
@@ -151,7 +155,9 @@ class Market(RuleBasedStateMachine):
     @rule(who=WHO, place=PLACE)
     def bid(self, who: str, place: int) -> None:
         job = self.jobs[place % len(self.jobs)]
-        made, told = self.do(bidding.place, job_id=job.id, freelancer=self.people[who], message="M", price=market.PRICE)
+        made, told = self.do(
+            bidding.place, job_id=job.id, freelancer=self.people[who], message="M", price=marketplace.PRICE
+        )
         if who == job.owner:
             assert made == "FORBIDDEN"
         elif job.status != "open" or who in [bid.who for bid in job.pending()]:
@@ -218,7 +224,7 @@ class Market(RuleBasedStateMachine):
         last = {data["id"]: data for _, _, data in self.heard}
         with self.tx.begin():
             for job in self.jobs:
-                shown = msgspec.to_builtins(jobs.one(self.tx, job_id=job.id))
+                shown = msgspec.to_builtins(posting.one(self.tx, job_id=job.id))
                 assert {name: last[job.id][name] for name in shown} == shown
 
     @rule(who=WHO, place=PLACE)
@@ -241,7 +247,7 @@ class Market(RuleBasedStateMachine):
             assert rows == sorted((bid.id, bid.job.id, bid.status) for bid in self.bids)
             for name, person in getattr(self, "people", {}).items():
                 assert _inbox(self.tx, person.id) == self.inboxes[name]
-                counts = notifications.counts_of(self.tx, ids=[person.id])[person.id]
+                counts = inbox.counts_of(self.tx, ids=[person.id])[person.id]
                 assert counts == (len(self.inboxes[name]),) * 2
 
     @invariant()

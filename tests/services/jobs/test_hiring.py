@@ -12,8 +12,7 @@ from services.database.database import Database
 from services.database.outbox import PendingEvent
 from services.database.sqlite.writer import Batch
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
-from services.jobs import bidding, bids, editing, hiring
-from services.jobs import posting as jobs
+from services.jobs import bidding, bids, editing, hiring, posting
 from services.jobs.editing import JobEdit
 from services.jobs.schemas import Bid, Job
 from services.payments import wallet
@@ -61,7 +60,7 @@ def test_a_hire_answers_as_published(tx: Connection) -> None:
 def test_job_winner_and_losers_change_together(tx: Connection) -> None:
     olga, job, (hers, his, cats) = scene(tx)
     hire(tx, hers, olga)
-    shown = jobs.one(tx, job_id=job.id)
+    shown = posting.one(tx, job_id=job.id)
     assert (shown.status, shown.hired_bid_id, shown.hired_at, shown.updated_at) == ("assigned", hers.id, STAMP, STAMP)
     assert shown.bid_count == 3
     listed = bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items
@@ -78,7 +77,7 @@ def test_other_jobs_and_their_bids_stay_as_they_are(tx: Connection) -> None:
     there = bid(tx, other, hers.freelancer)
     hire(tx, hers, olga)
     assert statuses(tx, other, olga) == {there.id: "pending"}
-    assert jobs.one(tx, job_id=other.id).status == "open"
+    assert posting.one(tx, job_id=other.id).status == "open"
 
 
 def test_the_winner_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
@@ -145,7 +144,7 @@ def test_everybody_hears_of_a_hire_once_and_the_owners_inbox_nothing(tx: Connect
     assert heard(told[before:], "jobs") == [
         (
             "job_updated",
-            msgspec.to_builtins(jobs.one(tx, job_id=job.id))
+            msgspec.to_builtins(posting.one(tx, job_id=job.id))
             | {"url": f"/jobs/{job.id}", "invalidates": ["jobs", f"job/{job.id}"]},
         )
     ]
@@ -338,7 +337,7 @@ async def test_nobody_hears_of_a_hire_that_was_taken_back(
             (f"user:{cats.freelancer.id}", "bid_rejected"),
         ]
     )
-    shown = await database.read(jobs.one, job_id=job.id)
+    shown = await database.read(posting.one, job_id=job.id)
     assert (shown.status, shown.hired_bid_id) == ("assigned", hers.id)
 
 
@@ -355,7 +354,7 @@ async def test_a_hire_that_lost_its_bid_half_way_leaves_the_job_open(database: D
     with pytest.raises(BidNotPending):
         await database.write(hire_what_is_withdrawn)
     assert batches[before:] == []
-    assert (await database.read(jobs.one, job_id=job.id)).status == "open"
+    assert (await database.read(posting.one, job_id=job.id)).status == "open"
     assert (await database.read(statuses, job, olga))[hers.id] == "pending"
 
 

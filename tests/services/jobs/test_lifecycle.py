@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from services.errors import Conflict, DomainError, GigNotOpen
-from services.jobs import lifecycle as life
+from services.jobs import lifecycle
 from services.jobs.lifecycle import TRANSITIONS, Actor, Deadlines, JobState, Status, Transition
 from services.jobs.schemas import JobStatus
 from services.schemas import Person
@@ -57,7 +57,7 @@ def job(
 
 def outcome(standing: JobState, target: JobStatus, by: Actor | None) -> Transition | DomainError:
     try:
-        return life.requested_transition(standing, target=target, by=by, terms=TERMS, now=NOW)
+        return lifecycle.requested_transition(standing, target=target, by=by, terms=TERMS, now=NOW)
     except DomainError as error:
         return error
 
@@ -84,18 +84,18 @@ def test_each_party_can_do_what_the_table_says_and_nothing_else(
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_hub_ends_what_is_open_or_submitted_when_it_is_due_and_not_before(status: Status) -> None:
     acts = {"open": "expire", "submitted": "complete"}
-    assert life.due_transition(job(status, due_at=None), now=NOW) is None
-    assert life.due_transition(job(status, due_at=NOW + 1), now=NOW) is None
-    found = life.due_transition(job(status, due_at=NOW), now=NOW)
+    assert lifecycle.due_transition(job(status, due_at=None), now=NOW) is None
+    assert lifecycle.due_transition(job(status, due_at=NOW + 1), now=NOW) is None
+    found = lifecycle.due_transition(job(status, due_at=NOW), now=NOW)
     assert (found.act if found else None) == acts.get(status)
 
 
 def test_an_owner_is_the_owner_whatever_their_role_and_a_hired_freelancer_is_theirs() -> None:
-    assert life.actor_of(job("open"), user_id="o", role="freelancer") == "owner"
-    assert life.actor_of(job("open"), user_id="f", role="client") == "hired freelancer"
-    assert life.actor_of(job("open"), user_id="x", role="freelancer") == "freelancer"
-    assert life.actor_of(job("open"), user_id="x", role="client") is None
-    assert life.actor_of(job("open"), user_id="x", role="admin") is None
+    assert lifecycle.actor_of(job("open"), user_id="o", role="freelancer") == "owner"
+    assert lifecycle.actor_of(job("open"), user_id="f", role="client") == "hired freelancer"
+    assert lifecycle.actor_of(job("open"), user_id="x", role="freelancer") == "freelancer"
+    assert lifecycle.actor_of(job("open"), user_id="x", role="client") is None
+    assert lifecycle.actor_of(job("open"), user_id="x", role="admin") is None
 
 
 def test_no_two_moves_answer_the_same_question() -> None:
@@ -104,7 +104,7 @@ def test_no_two_moves_answer_the_same_question() -> None:
 
 # The README
 
-NEEDS: dict[life.Precondition | None, str] = {
+NEEDS: dict[lifecycle.Precondition | None, str] = {
     None: "",
     "instant accept": ", the first who asks, where the job has `instantAccept`",
     "delivery over": ", `HUB_DELIVERY_DAYS` after acceptance",

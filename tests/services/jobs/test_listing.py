@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, event, insert, text
 
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.errors import InvalidField
-from services.jobs import editing
-from services.jobs import listing as job_lists
-from services.jobs import search_query as job_search
+from services.jobs import editing, listing, search_query
 from services.jobs.editing import JobEdit
 from services.jobs.schemas import Job
 from services.jobs.search_query import JobFilter
@@ -36,7 +34,7 @@ STATES = ("open", "open", "cancelled", "expired", "deleted")
 
 
 def found(tx: Connection, **wanted: Any) -> list[str]:
-    return [job.title for job in job_lists.list_jobs(tx, wanted=JobFilter(**wanted), limit=100).items]
+    return [job.title for job in listing.list_jobs(tx, wanted=JobFilter(**wanted), limit=100).items]
 
 
 def ids(tx: Connection, wanted: JobFilter, limit: int) -> list[str]:
@@ -44,7 +42,7 @@ def ids(tx: Connection, wanted: JobFilter, limit: int) -> list[str]:
     seen: list[str] = []
     after = None
     while True:
-        page = job_lists.list_jobs(tx, wanted=wanted, limit=limit, after=after)
+        page = listing.list_jobs(tx, wanted=wanted, limit=limit, after=after)
         seen += [job.id for job in page.items]
         if page.next is None:
             return seen
@@ -110,7 +108,7 @@ def test_a_range_of_budgets_has_the_facets_of_the_budgets_in_it_and_of_no_others
     octal = f"{budget:o}"
     has = {f"{BUDGET}{chr(96 + len(octal))}{octal[:n]}" for n in range(len(octal) + 1)}
     low, high = max(1, least or 1), 10**12 if most is None else most
-    wanted = list(job_search._budgets(low, high))
+    wanted = list(search_query._budgets(low, high))
     assert bool(has & set(wanted)) == (low <= budget <= high)
     assert len(wanted) < 200
 
@@ -132,7 +130,7 @@ def test_pages_neither_repeat_nor_miss_when_jobs_come_and_go_meanwhile(tx: Conne
     seen: list[str] = []
     after = None
     for turn in range(40):
-        page = job_lists.list_jobs(tx, wanted=JobFilter(status="open", text="logo"), limit=4, after=after)
+        page = listing.list_jobs(tx, wanted=JobFilter(status="open", text="logo"), limit=4, after=after)
         seen += [job.id for job in page.items]
         if page.next is None:
             break
@@ -159,7 +157,7 @@ def test_a_list_of_everything_is_a_list_of_all_but_deleted_jobs(tx: Connection) 
 def test_a_mark_that_is_none_is_refused(tx: Connection) -> None:
     for after in ("x", "LTE", "MS41", "é", "MDE5YS0", "M" * 65):
         with pytest.raises(InvalidField):
-            job_lists.list_jobs(tx, after=after)
+            listing.list_jobs(tx, after=after)
 
 
 # Words
@@ -194,14 +192,14 @@ MISSES = (
 def test_anything_can_be_typed(tx: Connection, typed: str, hits: bool) -> None:
     post(tx, person(tx), title="Logo for a bakery", description="Please", category="all", skills=["s"])
     assert found(tx, text=typed) == (["Logo for a bakery"] if hits else [])
-    job_lists.suggest(tx, text=typed)
+    listing.suggest(tx, text=typed)
 
 
 @settings(max_examples=300, deadline=None)
 @given(typed=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_nothing_typed_is_ever_an_error_of_fts5(template: Path, typed: str) -> None:
     with closing(sqlite3.connect(template)) as connection:
-        engine_expression = job_search.words_expression(_NoTerms(), typed)  # type: ignore[arg-type]  # answers one query
+        engine_expression = search_query.words_expression(_NoTerms(), typed)  # type: ignore[arg-type]  # answers one query
         if engine_expression is not None:
             connection.execute("SELECT rowid FROM job_index WHERE job_index MATCH ?", (engine_expression,)).fetchall()
 
@@ -268,7 +266,7 @@ def test_what_is_written_is_found_however_its_accents_were_typed(
     ):
         assert ids(tx, wanted, 100) == expected, wanted
     assert found(tx, text="plain") == []
-    suggested = job_lists.suggest(tx, text=typed)
+    suggested = listing.suggest(tx, text=typed)
     assert suggested.titles == suggested.skills == [unicodedata.normalize("NFC", written)]
 
 
@@ -302,7 +300,7 @@ def test_what_is_longer_in_its_usual_spelling_than_may_be_is_refused(
 
 def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> None:
     owner = person(tx)
-    many = [f"word{n:04d}" for n in range(job_search._FEW + 40)]
+    many = [f"word{n:04d}" for n in range(search_query._FEW + 40)]
     for title in many:
         post(tx, owner, title=title)
     assert found(tx, text="word") == found(tx, text="wor") == list(reversed(many))[:100]
@@ -311,11 +309,11 @@ def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> Non
 
 def test_a_search_is_two_statements_however_many_words_begin_so(tx: Connection) -> None:
     owner = person(tx)
-    for number in range(job_search._FEW):
+    for number in range(search_query._FEW):
         post(tx, owner, title=f"word{number:04d}")
     asked: list[str] = []
     event.listen(tx, "before_cursor_execute", lambda _tx, _cursor, statement, *_: asked.append(statement))
-    assert len(found(tx, text="word")) == job_search._FEW
+    assert len(found(tx, text="word")) == search_query._FEW
     # Each of them is a way to a reader's thread and back.
     assert len(asked) == 2, asked
 
@@ -359,17 +357,17 @@ def test_suggestions_are_titles_of_open_jobs_and_popular_skills(tx: Connection) 
         post(tx, owner, title=title, description="logo", skills=skills)
     put(tx, post(tx, owner, title="Logo done", skills=["Python"]), "cancelled")
     gone = post(tx, owner, title="Logo gone", skills=["Pyramid"])
-    assert job_lists.suggest(tx, text="pyr").skills == ["Pyramid"]
+    assert listing.suggest(tx, text="pyr").skills == ["Pyramid"]
     put(tx, gone, "deleted")
-    assert job_lists.suggest(tx, text=" LOG ").titles == ["Logo new", "Logo old"]
-    assert job_lists.suggest(tx, text="PY").skills == ["Python", "Pytorch", "pyy"]
-    assert job_lists.suggest(tx, text="pyr").skills == []
-    assert job_lists.suggest(tx, text="***") == job_lists.Suggestions(titles=[], skills=[])
+    assert listing.suggest(tx, text=" LOG ").titles == ["Logo new", "Logo old"]
+    assert listing.suggest(tx, text="PY").skills == ["Python", "Pytorch", "pyy"]
+    assert listing.suggest(tx, text="pyr").skills == []
+    assert listing.suggest(tx, text="***") == listing.Suggestions(titles=[], skills=[])
     for number in range(8):
         post(tx, owner, title=f"Logo {number}", skills=[f"Skill {number}"])
-    suggested = job_lists.suggest(tx, text="logo")
+    suggested = listing.suggest(tx, text="logo")
     assert suggested.titles == [f"Logo {number}" for number in (7, 6, 5, 4, 3)]
-    assert len(job_lists.suggest(tx, text="skill").skills) == 5
+    assert len(listing.suggest(tx, text="skill").skills) == 5
 
 
 def test_suggestions_look_at_the_newest_fifty_jobs_and_at_five_hundred_skills_only(tx: Connection) -> None:
@@ -377,14 +375,14 @@ def test_suggestions_look_at_the_newest_fifty_jobs_and_at_five_hundred_skills_on
     post(tx, owner, title="Logo first")
     for _ in range(49):
         post(tx, owner, title="Logo")
-    assert job_lists.suggest(tx, text="logo").titles == ["Logo", "Logo first"]
+    assert listing.suggest(tx, text="logo").titles == ["Logo", "Logo first"]
     post(tx, owner, title="Logo")
-    assert job_lists.suggest(tx, text="logo").titles == ["Logo"]
+    assert listing.suggest(tx, text="logo").titles == ["Logo"]
     tx.execute(insert(skill_rows), [{"name": f"sql {number:03d}", "jobs": 1} for number in range(499)])
     tx.execute(insert(skill_rows), {"name": "sql zzz", "jobs": 9})
-    assert job_lists.suggest(tx, text="sql").skills[0] == "sql zzz"
+    assert listing.suggest(tx, text="sql").skills[0] == "sql zzz"
     tx.execute(insert(skill_rows), {"name": "sql 499", "jobs": 1})
-    assert job_lists.suggest(tx, text="sql").skills == [f"sql 00{number}" for number in range(5)]
+    assert listing.suggest(tx, text="sql").skills == [f"sql 00{number}" for number in range(5)]
 
 
 def test_the_counts_of_skills_are_what_the_jobs_say(tx: Connection) -> None:
@@ -408,12 +406,12 @@ def test_no_list_reads_a_table_from_one_end_to_the_other_or_sorts(tx: Connection
         status="open", category="A", owner_id=owner.id, skills=["b"], min_budget=5, max_budget=500, text="some word"
     )
     for narrowed in (JobFilter(), JobFilter(status="open"), JobFilter(min_budget=7), JobFilter(text="des"), wanted):
-        expression = job_search.build_expression(tx, narrowed)
-        steps = plan(tx, job_lists._PAGE, expression=expression, below=10**6, most=21)
+        expression = search_query.build_expression(tx, narrowed)
+        steps = plan(tx, listing._PAGE, expression=expression, below=10**6, most=21)
         # FTS5 itself looks the words up (M), from the mark (<) downwards (192): no step sorts what was found.
         assert steps[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", steps
         assert all(step.startswith("SEARCH") for step in steps[1:]), steps
-    steps = plan(tx, job_lists._POPULAR, least="py", beyond="pz")
+    steps = plan(tx, listing._POPULAR, least="py", beyond="pz")
     assert any("SEARCH skills USING INDEX" in step for step in steps), steps
 
 
@@ -428,7 +426,7 @@ async def test_a_copy_of_the_store_finds_the_same(database: Database, store: Pat
     with closing(sqlite3.connect(store, isolation_level=None)) as connection:
         connection.execute("DELETE FROM jobs WHERE status = 'deleted'")
         connection.execute(f"VACUUM INTO '{tmp_path / 'copy.db'}'")
-    engine = sqlite.writer_engine(tmp_path / "copy.db")
+    engine = sqlite_engine.writer_engine(tmp_path / "copy.db")
     with engine.connect() as copied:
         assert found(copied, text="logo") == titles
     engine.dispose()

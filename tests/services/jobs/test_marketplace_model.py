@@ -16,23 +16,18 @@ from sqlalchemy import select, text
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.database import outbox
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.errors import DomainError
-from services.jobs import bidding, closing, editing, hiring
-from services.jobs import deadlines as due
+from services.jobs import bidding, closing, deadlines, editing, hiring, posting, status_change
 from services.jobs import events as job_events
-from services.jobs import posting as jobs
-from services.jobs import status_change as moving
 from services.jobs.editing import JobEdit
 from services.jobs.lifecycle import Deadlines
-from services.payments import deposits_and_withdrawals as banking
-from services.payments import reconciliation as books
-from services.payments import wallet
+from services.payments import deposits_and_withdrawals, reconciliation, wallet
 from services.payments.reconciliation import ReconciliationRun
 from services.schemas import Person
 from services.tables import accounts, notifications
 from services.tables import bids as bid_rows
-from services.tables import jobs as job_rows
+from services.tables import jobs as table_jobs
 from services.times import DAY
 from tests.services.jobs.marketplace_model import Bid, Job, Market, Refused, User
 
@@ -77,10 +72,10 @@ class Marketplace(RuleBasedStateMachine):
         self.seen = seen
         self.sound = False
         self.frozen_for = -1
-        self.engine = sqlite.writer_engine(store)
+        self.engine = engine.writer_engine(store)
         self.tx = self.engine.connect()
         # Nothing here is about a power cut.
-        sqlite.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
+        engine.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
         self.drafts: list[outbox.PendingEvent] = []
 
     def teardown(self) -> None:
@@ -195,7 +190,7 @@ class Marketplace(RuleBasedStateMachine):
 
     def pay_in(self, user: User, amount: int, payment: str) -> None:
         asked = {"user": UserRef("/userId", user.id), "amount": amount, "payment_id": payment, "currency": "USD"}
-        self.do(lambda: self.market.deposit(user, amount, payment), banking.deposit, **asked)
+        self.do(lambda: self.market.deposit(user, amount, payment), deposits_and_withdrawals.deposit, **asked)
         self.compare_told()
 
     def deposit(self) -> None:
@@ -209,18 +204,18 @@ class Marketplace(RuleBasedStateMachine):
         user = self.pick(self.market.users)
         amount = self.pick([*AMOUNTS, user.available + 1, user.available or 1])
         asked = {"user_id": user.id, "amount": amount, "currency": "USD"}
-        self.do(lambda: self.market.withdraw(user, amount), banking.withdraw, **asked)
+        self.do(lambda: self.market.withdraw(user, amount), deposits_and_withdrawals.withdraw, **asked)
 
     def freeze(self) -> None:
         with self.tx.begin():
-            books.record_result(self.tx, began=0, faults=["a test"], now=self.market.now)
+            reconciliation.record_result(self.tx, began=0, faults=["a test"], now=self.market.now)
         self.market.frozen = True
         self.frozen_for = 8
 
     def let_go(self) -> None:
         self.market.now += 1
         with self.tx.begin():
-            books.record_result(self.tx, began=self.market.now, faults=[], now=self.market.now)
+            reconciliation.record_result(self.tx, began=self.market.now, faults=[], now=self.market.now)
         self.market.frozen = False
 
     # Jobs and bids
@@ -232,7 +227,7 @@ class Marketplace(RuleBasedStateMachine):
         asked = {"title": "T", "description": "D", "budget": budget, "currency": "USD"}
         job, made = self.do(
             lambda: self.market.post(owner, budget, at, instant),
-            jobs.post,
+            posting.post,
             owner=self.person(owner),
             expires_at=at,
             instant_accept=instant,
@@ -330,7 +325,7 @@ class Marketplace(RuleBasedStateMachine):
     def bring(self, job: Job, user: User, target: str) -> None:
         _, made = self.do(
             lambda: self.market.move(job, user, target),
-            moving.change_status,
+            status_change.change_status,
             job_id=job.id,
             user=self.person(user),
             role=user.role,
@@ -351,15 +346,15 @@ class Marketplace(RuleBasedStateMachine):
 
     def see_to_what_is_due(self) -> None:
         with self.tx.begin():
-            found = due.DeadlineFinder().find_due(self.tx, now=self.market.now, limit=1_000)
+            found = deadlines.DeadlineFinder().find_due(self.tx, now=self.market.now, limit=1_000)
         waiting = {job.id: job for job in self.market.due()}
         assert set(found) == set(waiting)
         for job_id in found:
-            self.do(partial(self.market.settle, waiting[job_id]), due.process_due, found=[job_id])
+            self.do(partial(self.market.settle, waiting[job_id]), deadlines.process_due, found=[job_id])
             self.compare_told()
         # What is not due, whoever found it, stays as it is.
         early = [job.id for job in self.market.jobs if job.id not in waiting and not self.market.frozen]
-        self.do(lambda: None, due.process_due, found=early)
+        self.do(lambda: None, deadlines.process_due, found=early)
 
     def tell_late(self) -> None:
         with self.tx.begin():
@@ -395,7 +390,7 @@ class Marketplace(RuleBasedStateMachine):
 
     def every_job_and_bid_is_as_the_model_has_it(self) -> None:
         with self.tx.begin():
-            stored = {row.id: row for row in self.tx.execute(select(job_rows))}
+            stored = {row.id: row for row in self.tx.execute(select(table_jobs))}
             offers = {row.id: (row.job_id, row.status, row.price) for row in self.tx.execute(select(bid_rows))}
         assert set(stored) == {job.id for job in self.market.jobs}
         for job in self.market.jobs:

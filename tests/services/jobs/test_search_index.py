@@ -5,9 +5,8 @@ import random
 import pytest
 from sqlalchemy import Connection, text
 
-from services.database.sqlite import engine as sqlite
-from services.jobs import editing
-from services.jobs import listing as job_lists
+from services.database.sqlite import engine
+from services.jobs import editing, listing
 from services.jobs.editing import JobEdit
 from services.jobs.search_query import JobFilter
 from services.migrations.versions.m0005_jobs import FILL
@@ -60,10 +59,10 @@ def test_every_word_and_its_beginning_is_found_wherever_the_job_has_got_to(tx: C
     to(tx, g.job, g.owner, "cancelled")
     for word in WORDS.split():
         for typed in {word, word[:3], word[:4]}:
-            found = [job.id for job in job_lists.list_jobs(tx, wanted=JobFilter(text=typed)).items]
+            found = [job.id for job in listing.list_jobs(tx, wanted=JobFilter(text=typed)).items]
             assert found == [moved.job.id, g.job.id], typed
-    assert [job.id for job in job_lists.list_jobs(tx, wanted=JobFilter(status="cancelled")).items] == [g.job.id]
-    assert [job.id for job in job_lists.list_jobs(tx, wanted=JobFilter(max_budget=4_500)).items] == [g.job.id]
+    assert [job.id for job in listing.list_jobs(tx, wanted=JobFilter(status="cancelled")).items] == [g.job.id]
+    assert [job.id for job in listing.list_jobs(tx, wanted=JobFilter(max_budget=4_500)).items] == [g.job.id]
 
 
 def test_a_budget_and_a_status_cost_the_same_whatever_has_been_written_about_the_job(tx: Connection) -> None:
@@ -74,11 +73,11 @@ def test_a_budget_and_a_status_cost_the_same_whatever_has_been_written_about_the
     def rows(description: str) -> int:
         job = post(tx, owner)
         tx.execute(text("UPDATE jobs SET description = :said WHERE id = :id"), {"said": description, "id": job.id})
-        before = sqlite.raw_connection(tx).total_changes
+        before = engine.raw_connection(tx).total_changes
         editing.edit(tx, job_id=job.id, owner_id=owner.id, edit=JobEdit(budget=6_000), now=NOW)
         to(tx, job, owner, "cancelled")
         # What FTS5 has gathered is written when it is asked for.
-        job_lists.list_jobs(tx)
-        return sqlite.raw_connection(tx).total_changes - before
+        listing.list_jobs(tx)
+        return engine.raw_connection(tx).total_changes - before
 
     assert rows(many_words) <= rows("few words") + 2

@@ -8,16 +8,12 @@ from sqlalchemy import Connection, select
 
 from services.database.outbox import PendingEvent
 from services.errors import Conflict, DomainError, Forbidden, GigNotFound, GigNotOpen, InvalidField, NotFound
-from services.jobs import bidding, closing, editing, hiring, working
-from services.jobs import deadlines as due
+from services.jobs import bidding, closing, deadlines, editing, hiring, listing, posting, transitions, working
 from services.jobs import events as job_events
-from services.jobs import listing as job_lists
-from services.jobs import posting as jobs
-from services.jobs import transitions as job_moves
 from services.jobs.editing import JobEdit
 from services.jobs.lifecycle import Deadlines
 from services.jobs.schemas import JobStatus
-from services.tables import jobs as rows
+from services.tables import jobs as table_jobs
 from services.times import DAY, SECOND
 from tests.services.jobs.job_factory import (
     FUNDS,
@@ -54,7 +50,11 @@ def test_accepting_begins_the_work_and_tells_the_owner_and_everybody(tx: Connect
     assert letter["data"]["freelancer"] == {"id": g.ann.id, "name": "Ann"}
     ((kind, event),) = events(told)
     assert (kind, event["status"], event["url"], event["invalidates"]) == ("job_accepted", "in_progress", url, keys)
-    assert tx.execute(select(rows.c.accepted_at, rows.c.held, rows.c.due_at)).one() == (NOW + 1, 4_000, None)
+    assert tx.execute(select(table_jobs.c.accepted_at, table_jobs.c.held, table_jobs.c.due_at)).one() == (
+        NOW + 1,
+        4_000,
+        None,
+    )
     assert letters(told, g.ann) == letters(told, g.bob) == []
 
 
@@ -68,7 +68,7 @@ def test_submitting_begins_the_review_and_tells_the_owner(tx: Connection, told: 
     assert looks(letter) == ("job_submitted", "job", "high", "📦", "Work submitted: Fix it", url, keys)
     ((kind, event),) = events(told)
     assert (kind, event["status"], event["invalidates"]) == ("job_updated", "submitted", ["jobs", *keys])
-    assert tx.execute(select(rows.c.due_at)).scalar_one() == NOW + 7 * DAY
+    assert tx.execute(select(table_jobs.c.due_at)).scalar_one() == NOW + 7 * DAY
     assert letters(told, g.ann) == letters(told, g.bob) == []
 
 
@@ -90,7 +90,7 @@ def test_asking_for_changes_goes_back_to_work_and_gives_the_freelancer_the_note(
     assert [(kind, event["status"]) for kind, event in events(told)] == [("job_updated", "in_progress")]
     assert letters(told, g.owner) == letters(told, g.bob) == []
     # The review begins anew with the next submission, and not before.
-    assert tx.execute(select(rows.c.due_at, rows.c.accepted_at)).one() == (None, NOW)
+    assert tx.execute(select(table_jobs.c.due_at, table_jobs.c.accepted_at)).one() == (None, NOW)
 
 
 def test_a_note_belongs_to_asking_for_changes_alone(tx: Connection) -> None:
@@ -98,12 +98,12 @@ def test_a_note_belongs_to_asking_for_changes_alone(tx: Connection) -> None:
     with pytest.raises(InvalidField) as refused:
         to(tx, g.job, g.owner, "completed", note="Thanks")
     assert refused.value.details["pointer"] == "/note"
-    assert jobs.one(tx, job_id=g.job.id).status == "submitted"
+    assert posting.one(tx, job_id=g.job.id).status == "submitted"
 
 
 def test_the_longest_note_in_the_largest_characters_fits(tx: Connection, told: list[PendingEvent]) -> None:
     owner, ann = person(tx, "🎉" * 80, "client", FUNDS), person(tx)
-    job = jobs.post(tx, owner=owner, title="🎉" * 120, description="D", budget=10, currency="USD", now=NOW)
+    job = posting.post(tx, owner=owner, title="🎉" * 120, description="D", budget=10, currency="USD", now=NOW)
     hiring.hire(tx, bid_id=bid(tx, job, ann, 10), owner_id=owner.id, now=NOW)
     to(tx, job, ann, "in_progress")
     to(tx, job, ann, "submitted")
@@ -212,7 +212,7 @@ def test_taking_a_job_at_once_is_a_hire_at_the_budget_and_then_the_acceptance(
     assert [letter["type"] for letter in letters(told, g.owner)] == ["job_accepted"]
     assert [(letter["type"], letter["data"]["price"]) for letter in letters(told, g.ann)] == [("hired", 5_000)]
     assert [letter["type"] for letter in letters(told, g.bob)] == ["bid_rejected"]
-    assert tx.execute(select(rows.c.due_at, rows.c.accepted_at)).one() == (None, NOW)
+    assert tx.execute(select(table_jobs.c.due_at, table_jobs.c.accepted_at)).one() == (None, NOW)
     with pytest.raises(GigNotOpen) as late:
         to(tx, g.job, g.bob, "in_progress")
     assert late.value.details == {"currentStatus": "in_progress", "hiredBidId": taken.hired_bid_id}
@@ -248,14 +248,14 @@ def test_a_deleted_job_is_gone_refunded_and_told(tx: Connection, told: list[Pend
     assert balances(tx, g.owner) == [(FUNDS, 0)]
     check_books(tx)
     for read in (
-        lambda: jobs.one(tx, job_id=g.job.id),
+        lambda: posting.one(tx, job_id=g.job.id),
         lambda: to(tx, g.job, g.owner, "cancelled"),
         lambda: bid(tx, g.job, person(tx)),
         lambda: closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW),
     ):
         with pytest.raises(NotFound):
             read()
-    assert job_lists.list_jobs(tx).items == []
+    assert listing.list_jobs(tx).items == []
 
 
 def test_a_hire_of_a_bid_on_a_deleted_job_finds_no_gig(tx: Connection) -> None:
@@ -286,7 +286,7 @@ def test_a_state_that_nobody_names_is_refused_and_changes_nothing(
         with pytest.raises(Conflict):
             to(tx, g.job, who, target)
     assert told == []
-    assert jobs.one(tx, job_id=g.job.id) == g.job.__class__(**{**_fields(g.job), "bid_count": 2})
+    assert posting.one(tx, job_id=g.job.id) == g.job.__class__(**{**_fields(g.job), "bid_count": 2})
 
 
 def _fields(job: Any) -> dict[str, Any]:
@@ -302,7 +302,7 @@ def test_bids_that_were_still_to_be_told_are_told_with_the_move_and_not_after_it
     if end == "deleted":
         closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW)
     elif end == "expired":
-        due.process_due(tx, found=[g.job.id], now=NOW + 9)
+        deadlines.process_due(tx, found=[g.job.id], now=NOW + 9)
     else:
         to(tx, g.job, g.ann if end == "in_progress" else g.owner, "cancelled" if end == "cancelled" else "in_progress")
     told.clear()
@@ -313,7 +313,7 @@ def test_bids_that_were_still_to_be_told_are_told_with_the_move_and_not_after_it
 
 def test_who_read_the_job_too_early_moves_nothing(tx: Connection, told: list[PendingEvent]) -> None:
     g = gig(tx, "submitted")
-    stale = job_moves.load_state(tx, job_id=g.job.id)
+    stale = transitions.load_state(tx, job_id=g.job.id)
     to(tx, g.job, g.owner, "completed")
     told.clear()
     late: list[Callable[[], object]] = [
@@ -359,7 +359,7 @@ def test_a_job_hired_for_between_the_look_and_the_taking_is_not_open_and_names_i
     with pytest.raises(GigNotOpen) as refused:
         to(tx, g.job, g.bob, "in_progress")
     assert refused.value.details == {"currentStatus": "assigned", "hiredBidId": hers}
-    assert jobs.one(tx, job_id=g.job.id).bid_count == 3
+    assert posting.one(tx, job_id=g.job.id).bid_count == 3
 
 
 @pytest.mark.parametrize("budget", [9_000, 1_000])
@@ -368,9 +368,9 @@ def test_a_budget_changed_between_the_look_and_the_expiry_leaves_the_job_to_the_
 ) -> None:
     g = gig(tx, expires_at=NOW + 9)
     meanwhile(tx, "UPDATE jobs", lambda: edit(tx, g, budget))
-    assert due.process_due(tx, found=[g.job.id], now=NOW + 9) == []
+    assert deadlines.process_due(tx, found=[g.job.id], now=NOW + 9) == []
     assert balances(tx, g.owner) == [(FUNDS - budget, budget)]
-    (moved,) = due.process_due(tx, found=[g.job.id], now=NOW + 9)
+    (moved,) = deadlines.process_due(tx, found=[g.job.id], now=NOW + 9)
     assert (moved.answer.status, balances(tx, g.owner)) == ("expired", [(FUNDS, 0)])
     check_books(tx)
 

@@ -8,20 +8,19 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import sessions, users
 from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
-from services.event_log import log_retention as log_trim
+from services.event_log import log_retention
 from services.event_log.log_retention import LogRetention
 from services.maintenance.tasks import RetentionPolicy, all_tasks
-from services.notifications import inbox as notifications
-from services.notifications import listing as inbox
+from services.notifications import inbox as notification_inbox
+from services.notifications import listing
 from services.notifications.draft import NotificationDraft
 from services.scheduling.scheduler import STEP_ROWS, PeriodicTask, Scheduler
 from services.tables import events, idempotent_responses, inbox_undos, inboxes
-from services.tables import notifications as rows
+from services.tables import notifications as table_notifications
 from services.tables import sessions as login_rows
 from services.times import DAY
 
@@ -35,7 +34,7 @@ def person(tx: Connection, name: str = "Ann") -> str:
 
 def send(tx: Connection, *, user_id: str, now: int, count: int = 1, expires_at: int | None = None) -> list[str]:
     letter = NotificationDraft(type="t", category="system", title="T", body="B", expires_at=expires_at)
-    return notifications.deliver(tx, items=[(user_id, letter)] * count, now=now)
+    return notification_inbox.deliver(tx, items=[(user_id, letter)] * count, now=now)
 
 
 def fill(tx: Connection, *, channel: str, count: int, now: int) -> None:
@@ -76,8 +75,8 @@ async def test_an_expired_notification_leaves_counts_and_list_and_is_told(
     (stays,) = await database.write(send, user_id=ann, now=NOW - 10)
     (goes,) = await database.write(send, user_id=ann, now=NOW - 10, expires_at=NOW)
     async with running(database, all_tasks(FOREVER)) as failed:
-        await until(lambda tx: inbox.list_page(tx, user_id=ann).unread == 1, database)
-    page = await database.read(inbox.list_page, user_id=ann)
+        await until(lambda tx: listing.list_page(tx, user_id=ann).unread == 1, database)
+    page = await database.read(listing.list_page, user_id=ann)
     assert ([item.id for item in page.items], page.unseen, failed) == ([stays], 1, [])
     told = batches[-1].events[-1]
     assert msgspec.json.decode(told.data) == {"ids": [goes], "state": "retracted", "unread": 1, "unseen": 1}
@@ -90,13 +89,13 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
     def prepare(tx: Connection) -> None:
         send(tx, user_id=ann, now=NOW - 365 * DAY - 1, count=STEP_ROWS + 1)
         send(tx, user_id=ann, now=NOW - 365 * DAY)
-        tx.execute(update(rows).values(read_at=NOW).where(rows.c.seq < 3))
+        tx.execute(update(table_notifications).values(read_at=NOW).where(table_notifications.c.seq < 3))
         tx.execute(update(inboxes).values(unread=inboxes.c.unread - 2))
         for at in (NOW - 7 * DAY - 1, NOW - 7 * DAY + 1):
             idempotency.run_once(tx, caller="c", key=str(at), digest=b"", now=at, act=lambda _: {})
             fill(tx, channel="jobs", count=STEP_ROWS + 1, now=at)
         for at in (NOW - 30 * DAY - 1, NOW - 30 * DAY):
-            logins.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=at)
+            sessions.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=at)
         for at in (NOW - 30_000, NOW - 29_999):
             undo = {"id": str(at), "user_id": ann, "verb": "read", "change": 1, "first_seq": 1, "last_seq": 1}
             tx.execute(insert(inbox_undos), undo | {"created_at": at})
@@ -104,7 +103,7 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
     await database.write(prepare)
 
     def counts(tx: Connection) -> list[int]:
-        tables = (rows, idempotent_responses, login_rows, inbox_undos)
+        tables = (table_notifications, idempotent_responses, login_rows, inbox_undos)
         jobs = select(func.count()).select_from(events).where(events.c.channel == "jobs")
         return [tx.execute(select(func.count()).select_from(table)).scalar_one() for table in tables] + [
             tx.execute(jobs).scalar_one()
@@ -113,7 +112,7 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
     keep = RetentionPolicy(log_events=0, log_ms=7 * DAY, inbox_ms=365 * DAY)
     async with running(database, all_tasks(keep)) as failed:
         await until(lambda tx: counts(tx) == [1, 1, 1, 1, STEP_ROWS + 1], database)
-    page = await database.read(inbox.list_page, user_id=ann)
+    page = await database.read(listing.list_page, user_id=ann)
     assert (page.unread, page.unseen, len(page.items), failed) == (1, 1, 1, [])
 
 
@@ -139,13 +138,13 @@ async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The channels of each look at the log."""
     looks: list[list[str]] = []
-    crowded = log_trim.find_over_limit
+    crowded = log_retention.find_over_limit
 
     def spy(tx: Connection, *, channels: Sequence[str], keep: int, limit: int) -> list[tuple[str, int]]:
         looks.append(list(channels))
         return crowded(tx, channels=channels, keep=keep, limit=limit)
 
-    monkeypatch.setattr(log_trim, "find_over_limit", spy)
+    monkeypatch.setattr(log_retention, "find_over_limit", spy)
     return looks
 
 
@@ -187,7 +186,7 @@ async def test_one_look_finds_what_is_crowded_and_goes_on_only_when_that_is_gone
     gone: list[tuple[str, int]] = []
     while found := await database.read(trim.find_due, now=NOW, limit=4):
         assert len(found) <= 4
-        await database.write(log_trim.delete_and_mark, rows=found)
+        await database.write(log_retention.delete_and_mark, rows=found)
         gone += found
     assert gone == [*(("jobs", position) for position in range(1, 8)), ("user:1", 13)]
 

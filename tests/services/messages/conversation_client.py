@@ -7,8 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from realtime.event import Event
-from services.messages import conversations
-from services.messages import history as messages
+from services.messages import conversations, history
 
 Item = dict[str, Any]
 
@@ -69,7 +68,7 @@ def _talk(tx: Connection, shown: Item, user_id: str) -> Item:
     said: list[Item] = []
     before = None
     while True:
-        part = messages.list_messages(tx, conversation_id=shown["id"], user_id=user_id, before=before, limit=3)
+        part = history.list_messages(tx, conversation_id=shown["id"], user_id=user_id, before=before, limit=3)
         said += [msgspec.to_builtins(each) for each in part.items]
         if (before := part.next) is None:
             break

@@ -10,19 +10,14 @@ from services import tables
 from services.accounts import users
 from services.database import outbox
 from services.errors import Forbidden, InvalidField
-from services.messages import blocks, conversations, receipts
-from services.messages import editing as message_changes
-from services.messages import groups as membership
-from services.messages import history as messages
-from services.messages import notifications as message_notices
-from services.messages import sending as messaging
+from services.messages import blocks, conversations, editing, history, notifications, receipts, sending
+from services.messages import groups as message_groups
 from services.messages.draft import MessageDraft, Recipient
 from services.messages.membership import MAX_MEMBERS
 from services.messages.notifications import ACTIVE_MS
 from services.messages.receipts import LOOKED_AT
 from services.messages.schemas import Message
-from services.notifications import changes as inbox_changes
-from services.notifications import listing as inbox
+from services.notifications import changes, listing
 from services.schemas import Person
 
 NOW = 1_000_000
@@ -35,15 +30,15 @@ def person(tx: Connection, name: str = "Ann") -> Person:
 
 def say(tx: Connection, sender: Person, to: Person | str, content: str = "Hello", now: int = NOW) -> Message:
     place = Recipient(conversation_id=to) if isinstance(to, str) else Recipient(recipient_id=to.id)
-    return messaging.send(tx, sender=sender, to=place, words=MessageDraft(content=content), now=now).message
+    return sending.send(tx, sender=sender, to=place, words=MessageDraft(content=content), now=now).message
 
 
 def notices(tx: Connection, who: Person) -> list[tuple[str, str, int]]:
-    return [(each.title, each.body, each.count) for each in inbox.list_page(tx, user_id=who.id).items]
+    return [(each.title, each.body, each.count) for each in listing.list_page(tx, user_id=who.id).items]
 
 
 def tell_what_is_due(tx: Connection, now: int) -> None:
-    message_notices.notify_due(tx, found=message_notices.find_due(tx, now=now, limit=10), now=now)
+    notifications.notify_due(tx, found=notifications.find_due(tx, now=now, limit=10), now=now)
 
 
 def heard(told: list[outbox.PendingEvent], who: Person, type: str) -> list[dict[str, Any]]:
@@ -57,7 +52,7 @@ def test_a_conversation_has_one_notification_that_counts(tx: Connection) -> None
     say(tx, ann, bob, "two")
     say(tx, eve, bob, "three")
     assert notices(tx, bob) == [("New message from Eve", "three", 1), ("2 new messages from Ann", "two", 2)]
-    team = membership.create(tx, maker_id=ann.id, member_ids=[bob.id, eve.id], title="Team", now=NOW).id
+    team = message_groups.create(tx, maker_id=ann.id, member_ids=[bob.id, eve.id], title="Team", now=NOW).id
     say(tx, ann, team)
     say(tx, eve, team, "four", now=NOW + ACTIVE_MS)
     assert notices(tx, bob)[0] == ("2 new messages in Team", "Eve: four", 2)
@@ -69,25 +64,25 @@ def test_who_looks_is_notified_later_and_only_of_what_they_have_not_read(tx: Con
     place = say(tx, bob, ann).conversation_id
     last = say(tx, ann, bob, now=NOW + 1_000)
     assert notices(tx, bob) == []
-    assert message_notices.find_due(tx, now=NOW + ACTIVE_MS, limit=10) == []
-    due = message_notices.find_due(tx, now=NOW + 1_000 + ACTIVE_MS, limit=10)
+    assert notifications.find_due(tx, now=NOW + ACTIVE_MS, limit=10) == []
+    due = notifications.find_due(tx, now=NOW + 1_000 + ACTIVE_MS, limit=10)
     assert due == [(place, bob.id)]
     receipts.mark_read(tx, conversation_id=place, user_id=bob.id, up_to=last.id, now=NOW + 2_000)
-    assert message_notices.find_due(tx, now=NOW + 2 * ACTIVE_MS, limit=10) == []
-    message_notices.notify_due(tx, found=due, now=NOW + 2 * ACTIVE_MS)
+    assert notifications.find_due(tx, now=NOW + 2 * ACTIVE_MS, limit=10) == []
+    notifications.notify_due(tx, found=due, now=NOW + 2 * ACTIVE_MS)
     assert notices(tx, bob) == []
     say(tx, ann, bob, "Still there?", now=NOW + 3_000)
     say(tx, ann, bob, "Bob?", now=NOW + 4_000)
-    message_notices.notify_due(tx, found=message_notices.find_due(tx, now=NOW + 90_000, limit=10), now=NOW + 90_000)
+    notifications.notify_due(tx, found=notifications.find_due(tx, now=NOW + 90_000, limit=10), now=NOW + 90_000)
     assert notices(tx, bob) == [("2 new messages from Ann", "Bob?", 1)]
-    assert message_notices.find_due(tx, now=NOW + 90_000, limit=10) == []
+    assert notifications.find_due(tx, now=NOW + 90_000, limit=10) == []
 
 
 def test_a_clock_that_was_set_back_delays_no_notification_for_hours(tx: Connection) -> None:
     ann, bob = person(tx), person(tx, "Bob")
     place = say(tx, bob, ann).conversation_id
     say(tx, ann, bob, now=NOW + 1)
-    assert message_notices.find_due(tx, now=NOW - 10 * ACTIVE_MS, limit=10) == [(place, bob.id)]
+    assert notifications.find_due(tx, now=NOW - 10 * ACTIVE_MS, limit=10) == [(place, bob.id)]
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -96,9 +91,9 @@ def test_a_notification_does_not_keep_words_that_were_taken_back(tx: Connection,
     say(tx, ann, bob, "one")
     secret = say(tx, ann, bob, "my password")
     if gone:
-        message_changes.delete_message(tx, message_id=secret.id, user_id=ann.id, now=NOW)
+        editing.delete_message(tx, message_id=secret.id, user_id=ann.id, now=NOW)
     else:
-        message_changes.edit(tx, message_id=secret.id, user_id=ann.id, content="nothing", now=NOW)
+        editing.edit(tx, message_id=secret.id, user_id=ann.id, content="nothing", now=NOW)
     assert notices(tx, bob) == []
     left = tx.execute(select(tables.notifications.c.body)).scalars().all()
     assert left == []
@@ -112,9 +107,9 @@ def test_a_notification_does_not_keep_words_that_were_taken_back(tx: Connection,
 def test_who_has_done_with_a_notification_is_not_told_anew_of_words_that_changed(tx: Connection, verb: Any) -> None:
     ann, bob = person(tx), person(tx, "Bob")
     said = say(tx, ann, bob, "one")
-    (shown,) = inbox.list_page(tx, user_id=bob.id).items
-    inbox_changes.change_ids(tx, user_id=bob.id, verb=verb, ids=[shown.id], now=NOW)
-    message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="two", now=NOW)
+    (shown,) = listing.list_page(tx, user_id=bob.id).items
+    changes.change_ids(tx, user_id=bob.id, verb=verb, ids=[shown.id], now=NOW)
+    editing.edit(tx, message_id=said.id, user_id=ann.id, content="two", now=NOW)
     tell_what_is_due(tx, now=NOW)
     assert (notices(tx, bob), conversations.list_conversations(tx, user_id=bob.id).unread) == ([], 1)
 
@@ -124,9 +119,9 @@ def test_who_is_looking_is_not_told_sooner_for_an_edit_of_what_their_notificatio
     first, shown = say(tx, ann, bob, "one"), say(tx, ann, bob, "two")
     receipts.mark_read(tx, conversation_id=first.conversation_id, user_id=bob.id, up_to=first.id, now=NOW + 1)
     say(tx, ann, bob, "three", now=NOW + 2)
-    message_changes.edit(tx, message_id=shown.id, user_id=ann.id, content="two!", now=NOW + 3)
+    editing.edit(tx, message_id=shown.id, user_id=ann.id, content="two!", now=NOW + 3)
     assert notices(tx, bob) == []
-    assert message_notices.find_due(tx, now=NOW + 1 + ACTIVE_MS, limit=10) == []
+    assert notifications.find_due(tx, now=NOW + 1 + ACTIVE_MS, limit=10) == []
     tell_what_is_due(tx, now=NOW + 2 + ACTIVE_MS)
     assert notices(tx, bob) == [("2 new messages from Ann", "three", 1)]
 
@@ -134,19 +129,19 @@ def test_who_is_looking_is_not_told_sooner_for_an_edit_of_what_their_notificatio
 def test_a_muted_conversation_tells_nobody_of_words_that_changed(tx: Connection) -> None:
     ann, bob = person(tx), person(tx, "Bob")
     said = say(tx, ann, bob, "one")
-    membership.update_group(
+    message_groups.update_group(
         tx, conversation_id=said.conversation_id, user_id=bob.id, rename=False, title=None, muted=True, now=NOW
     )
-    message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="two", now=NOW)
-    assert message_notices.find_due(tx, now=NOW, limit=10) == []
+    editing.edit(tx, message_id=said.id, user_id=ann.id, content="two", now=NOW)
+    assert notifications.find_due(tx, now=NOW, limit=10) == []
 
 
 def test_deleting_all_that_was_unread_takes_the_notification_of_what_was_before(tx: Connection) -> None:
     ann, bob = person(tx), person(tx, "Bob")
     first, second = say(tx, ann, bob, "one"), say(tx, ann, bob, "two")
-    message_changes.delete_message(tx, message_id=first.id, user_id=ann.id, now=NOW)
+    editing.delete_message(tx, message_id=first.id, user_id=ann.id, now=NOW)
     assert len(notices(tx, bob)) == 1
-    message_changes.delete_message(tx, message_id=second.id, user_id=ann.id, now=NOW)
+    editing.delete_message(tx, message_id=second.id, user_id=ann.id, now=NOW)
     assert (notices(tx, bob), conversations.list_conversations(tx, user_id=bob.id).unread) == ([], 0)
 
 
@@ -154,18 +149,18 @@ def test_deleting_all_that_was_unread_takes_the_notification_of_what_was_before(
 def test_a_block_holds_for_new_words_in_old_messages_and_deleting_stays(tx: Connection, by_sender: bool) -> None:
     ann, bob = person(tx), person(tx, "Bob")
     said = say(tx, ann, bob, "hello")
-    team = membership.create(tx, maker_id=ann.id, member_ids=[bob.id], title="Team", now=NOW).id
+    team = message_groups.create(tx, maker_id=ann.id, member_ids=[bob.id], title="Team", now=NOW).id
     in_group = say(tx, ann, team, "hello all")
     one, other = (ann, bob) if by_sender else (bob, ann)
     blocks.block(tx, user_id=one.id, other_id=other.id, now=NOW)
     with pytest.raises(Forbidden):
-        message_changes.edit(tx, message_id=said.id, user_id=ann.id, content="I will find you", now=NOW)
-    assert messages.load_many(tx, ids=[said.id])[said.id].content == "hello"
-    message_changes.edit(tx, message_id=in_group.id, user_id=ann.id, content="hello everybody", now=NOW)
-    message_changes.delete_message(tx, message_id=said.id, user_id=ann.id, now=NOW)
+        editing.edit(tx, message_id=said.id, user_id=ann.id, content="I will find you", now=NOW)
+    assert history.load_many(tx, ids=[said.id])[said.id].content == "hello"
+    editing.edit(tx, message_id=in_group.id, user_id=ann.id, content="hello everybody", now=NOW)
+    editing.delete_message(tx, message_id=said.id, user_id=ann.id, now=NOW)
     blocks.unblock(tx, user_id=one.id, other_id=other.id, now=NOW)
     again = say(tx, ann, bob, "hello")
-    assert message_changes.edit(tx, message_id=again.id, user_id=ann.id, content="hi", now=NOW).content == "hi"
+    assert editing.edit(tx, message_id=again.id, user_id=ann.id, content="hi", now=NOW).content == "hi"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +170,7 @@ def test_in_a_large_group_reading_is_told_to_the_reader_alone(
     tx: Connection, told: list[outbox.PendingEvent], others: int, told_to_all: bool
 ) -> None:
     ann, rest = person(tx), [person(tx) for _ in range(others)]
-    team = membership.create(tx, maker_id=ann.id, member_ids=[each.id for each in rest], now=NOW).id
+    team = message_groups.create(tx, maker_id=ann.id, member_ids=[each.id for each in rest], now=NOW).id
     last = say(tx, ann, team)
     told.clear()
     receipts.mark_read(tx, conversation_id=team, user_id=rest[0].id, up_to=last.id, now=NOW)
@@ -188,7 +183,7 @@ def test_in_a_large_group_reading_is_told_to_the_reader_alone(
 
 def test_a_report_is_looked_up_in_so_many_conversations_the_last_active_first(tx: Connection) -> None:
     ann, bob = person(tx), person(tx, "Bob")
-    groups = [membership.create(tx, maker_id=ann.id, member_ids=[bob.id], now=NOW).id for _ in range(LOOKED_AT + 2)]
+    groups = [message_groups.create(tx, maker_id=ann.id, member_ids=[bob.id], now=NOW).id for _ in range(LOOKED_AT + 2)]
     for group in groups:
         say(tx, ann, group)
     reports = {bob.id: 1_000_000}
@@ -204,11 +199,11 @@ def test_a_report_is_looked_up_in_so_many_conversations_the_last_active_first(tx
 def test_a_group_is_for_a_hundred(tx: Connection) -> None:
     ann, rest = person(tx), [person(tx).id for _ in range(MAX_MEMBERS)]
     with pytest.raises(InvalidField):
-        membership.create(tx, maker_id=ann.id, member_ids=rest, now=NOW)
-    team = membership.create(tx, maker_id=ann.id, member_ids=rest[1:], now=NOW).id
+        message_groups.create(tx, maker_id=ann.id, member_ids=rest, now=NOW)
+    team = message_groups.create(tx, maker_id=ann.id, member_ids=rest[1:], now=NOW).id
     with pytest.raises(InvalidField):
-        membership.add_members(tx, conversation_id=team, by=ann.id, user_ids=rest[:1], history=True, now=NOW)
-    membership.add_members(tx, conversation_id=team, by=ann.id, user_ids=rest[1:], history=True, now=NOW)
+        message_groups.add_members(tx, conversation_id=team, by=ann.id, user_ids=rest[:1], history=True, now=NOW)
+    message_groups.add_members(tx, conversation_id=team, by=ann.id, user_ids=rest[1:], history=True, now=NOW)
     assert len(conversations.get_conversation(tx, conversation_id=team, user_id=ann.id).members) == MAX_MEMBERS
 
 
@@ -218,7 +213,7 @@ def test_a_page_of_large_groups_ends_early_and_the_next_goes_on(
     monkeypatch.setattr(conversations, "PAGE_MEMBERS", 6)
     ann, *others = [person(tx, str(number)) for number in range(8)]
     for size in (3, 3, 7, 2):
-        membership.create(tx, maker_id=ann.id, member_ids=[each.id for each in others[: size - 1]], now=NOW)
+        message_groups.create(tx, maker_id=ann.id, member_ids=[each.id for each in others[: size - 1]], now=NOW)
         say(tx, ann, conversations.list_conversations(tx, user_id=ann.id, limit=1).items[0].id)
     pages, after = [], None
     while True:
@@ -232,12 +227,14 @@ def test_a_page_of_large_groups_ends_early_and_the_next_goes_on(
 
 def test_a_group_whose_maker_leaves_is_that_of_its_oldest_member(tx: Connection) -> None:
     ann, bob, eve = person(tx), person(tx, "Bob"), person(tx, "Eve")
-    team = membership.create(tx, maker_id=ann.id, member_ids=[eve.id], now=NOW).id
-    membership.add_members(tx, conversation_id=team, by=ann.id, user_ids=[bob.id], history=False, now=NOW + 1)
-    membership.remove_member(tx, conversation_id=team, by=ann.id, user_id=ann.id, now=NOW + 2)
+    team = message_groups.create(tx, maker_id=ann.id, member_ids=[eve.id], now=NOW).id
+    message_groups.add_members(tx, conversation_id=team, by=ann.id, user_ids=[bob.id], history=False, now=NOW + 1)
+    message_groups.remove_member(tx, conversation_id=team, by=ann.id, user_id=ann.id, now=NOW + 2)
     with pytest.raises(Forbidden):
-        membership.update_group(tx, conversation_id=team, user_id=bob.id, rename=True, title="Bob's", now=NOW + 3)
-    changed = membership.update_group(tx, conversation_id=team, user_id=eve.id, rename=True, title="Eve's", now=NOW + 3)
+        message_groups.update_group(tx, conversation_id=team, user_id=bob.id, rename=True, title="Bob's", now=NOW + 3)
+    changed = message_groups.update_group(
+        tx, conversation_id=team, user_id=eve.id, rename=True, title="Eve's", now=NOW + 3
+    )
     assert changed.title == "Eve's"
 
 

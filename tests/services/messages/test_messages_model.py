@@ -14,15 +14,12 @@ from sqlalchemy import Connection, text
 
 from services.accounts import users
 from services.database import outbox
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.errors import Conflict, DomainError, Forbidden, InvalidField, NotFound
-from services.messages import blocks, receipts
-from services.messages import editing as message_changes
-from services.messages import groups as membership
-from services.messages import notifications as message_notices
-from services.messages import sending as messaging
+from services.messages import blocks, editing, groups, receipts, sending
+from services.messages import notifications as message_notifications
 from services.messages.draft import MessageDraft, Recipient
-from services.notifications import inbox as notifications
+from services.notifications import inbox
 from services.schemas import Person
 from tests.services.messages.conversation_client import Page
 
@@ -92,7 +89,7 @@ class Talks(RuleBasedStateMachine):
 
     def __init__(self, store: Path) -> None:
         super().__init__()
-        self.engine = sqlite.writer_engine(store)
+        self.engine = engine.writer_engine(store)
         self.tx = self.engine.connect()
         self.now = 1_000_000
         self.talks: dict[str, Talk] = {}
@@ -188,7 +185,7 @@ class Talks(RuleBasedStateMachine):
                 refused = Forbidden
             elif answered and talk and talk.said.index(answered) < talk.members[me.id].first:
                 refused = InvalidField
-        sent = self.act(messaging.send, refused, sender=me, to=to, words=words)
+        sent = self.act(sending.send, refused, sender=me, to=to, words=words)
         if sent is None:
             return
         assert sent.new == (before is None)
@@ -209,7 +206,7 @@ class Talks(RuleBasedStateMachine):
         refused: type[DomainError] | None = None if with_me else InvalidField
         if any(self.are_apart(me, id) for id in with_me):
             refused = Forbidden
-        made = self.act(membership.create, refused, maker_id=me, member_ids=ids, title=title)
+        made = self.act(groups.create, refused, maker_id=me, member_ids=ids, title=title)
         if made is not None:
             self.talks[made.id] = Talk("group", me, title, members={id: Standing() for id in [me, *with_me]})
 
@@ -229,7 +226,7 @@ class Talks(RuleBasedStateMachine):
         refused = self.as_maker(talk, me)
         if refused is None and other not in talk.members and self.are_apart(me, other):
             refused = Forbidden
-        done = self.act(membership.add_members, refused, conversation_id=id, by=me, user_ids=[other], history=history)
+        done = self.act(groups.add_members, refused, conversation_id=id, by=me, user_ids=[other], history=history)
         if done is not None and other not in talk.members:
             said = len(talk.said)
             talk.members[other] = Standing(0, said) if history else Standing(said, 0)
@@ -245,7 +242,7 @@ class Talks(RuleBasedStateMachine):
             refused = Conflict if talk.kind == "direct" else None if me == other else self.as_maker(talk, me)
             if refused is None and other not in talk.members:
                 refused = NotFound
-        self.act(membership.remove_member, refused, conversation_id=id, by=me, user_id=other)
+        self.act(groups.remove_member, refused, conversation_id=id, by=me, user_id=other)
         if refused is None:
             del talk.members[other]
             self.lost_all(id, other)
@@ -267,8 +264,8 @@ class Talks(RuleBasedStateMachine):
             return
         words = MessageDraft(content=f"at {self.now}")
         sent, _ = self.do(
-            lambda tx: messaging.send(tx, sender=me, to=Recipient(conversation_id=id), words=words, now=self.now),
-            lambda tx: membership.remove_member(tx, conversation_id=id, by=me.id, user_id=other, now=self.now),
+            lambda tx: sending.send(tx, sender=me, to=Recipient(conversation_id=id), words=words, now=self.now),
+            lambda tx: groups.remove_member(tx, conversation_id=id, by=me.id, user_id=other, now=self.now),
         )
         talk.said.append(Said(sent.message.id, me.id, words.content, None))
         talk.members[me.id].read = len(talk.said)
@@ -321,12 +318,12 @@ class Talks(RuleBasedStateMachine):
     @rule(who=WHO, place=PLACE, back=PLACE)
     def edit(self, who: int, place: int, back: int) -> None:
         words = f"instead at {self.now}"
-        if said := self.change(who, place, back, message_changes.edit, content=words):
+        if said := self.change(who, place, back, editing.edit, content=words):
             said.content, said.edited = words, True
 
     @rule(who=WHO, place=PLACE, back=PLACE)
     def delete(self, who: int, place: int, back: int) -> None:
-        if said := self.change(who, place, back, message_changes.delete_message):
+        if said := self.change(who, place, back, editing.delete_message):
             said.deleted = True
             with self.tx.begin():
                 asked = {"words": f"%{said.content}%"}
@@ -343,7 +340,7 @@ class Talks(RuleBasedStateMachine):
         talk, me = self.talks[id], self.people[who].id
         refused = (NotFound if me not in talk.members else None) or (self.as_maker(talk, me) if rename else None)
         done = self.act(
-            membership.update_group, refused, conversation_id=id, user_id=me, rename=rename, title=title, muted=muted
+            groups.update_group, refused, conversation_id=id, user_id=me, rename=rename, title=title, muted=muted
         )
         if done is not None:
             talk.members[me].muted = muted
@@ -367,10 +364,10 @@ class Talks(RuleBasedStateMachine):
 
     @rule()
     def stop_looking(self) -> None:
-        self.now += message_notices.ACTIVE_MS
+        self.now += message_notifications.ACTIVE_MS
         with self.tx.begin():
-            found = message_notices.find_due(self.tx, now=self.now, limit=10)
-        self.act(message_notices.notify_due, None, found=found)
+            found = message_notifications.find_due(self.tx, now=self.now, limit=10)
+        self.act(message_notifications.notify_due, None, found=found)
 
     @rule(who=WHO)
     def leave(self, who: int) -> None:
@@ -414,10 +411,10 @@ class Talks(RuleBasedStateMachine):
         """One row a conversation at most, and none for what has been read."""
         keyed = text("SELECT collapse_key FROM notifications WHERE user_id = :me")
         keys = self.tx.execute(keyed, {"me": me}).scalars().all()
-        unread = {message_notices.collapse_key(id) for id, talk in mine.items() if talk.unread(me)}
+        unread = {message_notifications.collapse_key(id) for id, talk in mine.items() if talk.unread(me)}
         assert len(keys) == len(set(keys))
         assert set(keys) <= unread
-        assert notifications.counts_of(self.tx, ids=[me]).get(me, (0, 0))[0] == len(keys)
+        assert inbox.counts_of(self.tx, ids=[me]).get(me, (0, 0))[0] == len(keys)
 
 
 def _compared(shown: dict[str, Any], unread: int, me: str, apart: set[str]) -> tuple[dict[str, Any], int]:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from realtime.event import Event
-from services.notifications import listing as inbox
+from services.notifications import listing
 
 Item = dict[str, Any]
 
@@ -29,7 +29,7 @@ class Client:
         for name in ("all", "archived"):
             after = None
             while True:
-                page = inbox.list_page(tx, user_id=user_id, filter=name, limit=limit, after=after)
+                page = listing.list_page(tx, user_id=user_id, filter=name, limit=limit, after=after)
                 items |= {item.id: _known(msgspec.to_builtins(item)) for item in page.items}
                 if (after := page.next) is None:
                     break

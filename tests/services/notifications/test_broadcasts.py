@@ -13,8 +13,7 @@ from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite.writer import Batch
 from services.errors import Forbidden, InvalidField
-from services.notifications import announcements, broadcasts
-from services.notifications import inbox as notifications
+from services.notifications import announcements, broadcasts, inbox
 from services.notifications.draft import NotificationDraft
 
 NOW = 1_000_000
@@ -58,9 +57,9 @@ async def test_the_cursor_is_right_whatever_is_forgotten_in_the_same_unit(
     def unit(tx: Connection) -> str:
         ann = users.create(tx, email=None, password_hash=None, name="Ann", role="client", now=NOW).id
         letter = NotificationDraft(type="t", category="system", title="T", body="B", collapse_key="k")
-        notifications.deliver(tx, items=[(ann, letter)] * 2, now=NOW)
+        inbox.deliver(tx, items=[(ann, letter)] * 2, now=NOW)
         cursor = send(tx)
-        notifications.deliver(tx, items=[(ann, letter)], now=NOW)
+        inbox.deliver(tx, items=[(ann, letter)], now=NOW)
         return cursor
 
     cursor = await database.write(unit)

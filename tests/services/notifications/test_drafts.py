@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import text as texts
+from services import text as services_text
 from services.errors import InvalidField
 from services.notifications.draft import Action, NotificationDraft
 
@@ -103,7 +103,7 @@ def test_data_is_at_most_8_kib_of_json_and_bounded_in_depth() -> None:
     assert refusal(data={"a": "x" * (8 * 1024 - 7)}) == ("/data", "length")
     assert refusal(data={"a": "ä" * 4_093}) == ("/data", "length")
     deep: Any = 1
-    for _ in range(texts.DEPTH - 1):
+    for _ in range(services_text.DEPTH - 1):
         deep = [deep]
     assert letter(data={"a": deep})
     assert refusal(data={"a": [deep]})[1] == "range"
@@ -133,7 +133,7 @@ def test_errors_point_into_what_was_asked() -> None:
 @given(st.text())
 def test_a_text_is_refused_or_can_be_told(text: str) -> None:
     try:
-        texts.check_multiline(text, "/body", 100)
+        services_text.check_multiline(text, "/body", 100)
     except InvalidField:
         return
     text.encode()

@@ -14,12 +14,11 @@ from sqlalchemy import Connection, text
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.database import outbox
-from services.database.sqlite import engine as sqlite
-from services.notifications import changes as inbox_changes
-from services.notifications import inbox as notifications
-from services.notifications import listing as inbox
-from services.notifications import removal as inbox_removals
-from services.notifications import undo as inbox_undo
+from services.database.sqlite import engine
+from services.notifications import changes as notification_changes
+from services.notifications import inbox as notification_inbox
+from services.notifications import listing, removal
+from services.notifications import undo as notification_undo
 from services.notifications.change_rules import Verb
 from services.notifications.change_steps import ChangeResult, Remaining, StepResult
 from services.notifications.draft import Action, NotificationDraft
@@ -35,7 +34,7 @@ class Inbox(RuleBasedStateMachine):
 
     def __init__(self, store: Path) -> None:
         super().__init__()
-        self.engine = sqlite.writer_engine(store)
+        self.engine = engine.writer_engine(store)
         self.tx = self.engine.connect()
         self.now = 1_000_000
         self.undos: list[tuple[str, int]] = []
@@ -99,62 +98,64 @@ class Inbox(RuleBasedStateMachine):
             actions=[Action(id="yes", label="Yes"), Action(id="no", label="No")],
         )
         mail = [(self.user_id, letter), (self.other_id, letter)] * many
-        self.ids += self.do(notifications.deliver, items=mail)[::2]
+        self.ids += self.do(notification_inbox.deliver, items=mail)[::2]
 
     @rule(verb=VERBS, places=PLACES)
     def change(self, verb: Verb, places: list[int]) -> None:
-        self.remember(self.do(inbox_changes.change_ids, user_id=self.user_id, verb=verb, ids=self.some(places)))
+        self.remember(self.do(notification_changes.change_ids, user_id=self.user_id, verb=verb, ids=self.some(places)))
 
     @rule(verb=VERBS, place=st.integers(0, 7))
     def change_all(self, verb: Verb, place: int) -> None:
         if place < len(self.ids):
             before = self.ids[-1 - place]
-            step = self.do(inbox_changes.change_up_to, user_id=self.user_id, verb=verb, before=before)
-            self.remember(self.steps(step, inbox_changes.continue_change))
+            step = self.do(notification_changes.change_up_to, user_id=self.user_id, verb=verb, before=before)
+            self.remember(self.steps(step, notification_changes.continue_change))
 
     @rule(verb=VERBS, place=st.integers(0, 3))
     def begin_change(self, verb: Verb, place: int) -> None:
         """The rest is done later, after other things have happened."""
         if place < len(self.ids):
-            step = self.do(inbox_changes.change_up_to, user_id=self.user_id, verb=verb, before=self.ids[-1 - place])
+            step = self.do(
+                notification_changes.change_up_to, user_id=self.user_id, verb=verb, before=self.ids[-1 - place]
+            )
             self.rests += [step.rest] if step.rest else []
 
     @rule()
     def go_on(self) -> None:
         if self.rests:
-            step = self.do(inbox_changes.continue_change, rest=self.rests.pop())
+            step = self.do(notification_changes.continue_change, rest=self.rests.pop())
             self.rests += [step.rest] if step.rest else []
 
     @rule(which=st.integers(0, 3))
     def undo(self, which: int) -> None:
-        in_time = [id for id, at in self.undos if self.now < at + inbox_undo.UNDO_MS]
+        in_time = [id for id, at in self.undos if self.now < at + notification_undo.UNDO_MS]
         if which < len(in_time):
-            step = self.do(inbox_undo.undo, user_id=self.user_id, undo=in_time[-1 - which])
-            changes = self.steps(step, inbox_undo.continue_undo)
+            step = self.do(notification_undo.undo, user_id=self.user_id, undo=in_time[-1 - which])
+            changes = self.steps(step, notification_undo.continue_undo)
             assert (changes.unread, changes.unseen) == (self.page.unread, self.page.unseen)
 
     @rule(places=PLACES)
     def retract(self, places: list[int]) -> None:
-        self.do(inbox_removals.retract, ids=self.some(places))
+        self.do(removal.retract, ids=self.some(places))
 
     @rule(key=st.sampled_from(["a", "b"]))
     def retract_key(self, key: str) -> None:
-        self.do(inbox_removals.retract_by_key, user=UserRef("/userId", self.user_id), collapse_key=key)
+        self.do(removal.retract_by_key, user=UserRef("/userId", self.user_id), collapse_key=key)
 
     @rule(later=st.integers(0, 25))
     def expire(self, later: int) -> None:
         self.now += later
-        self.do(inbox_removals.expire, ids=self.read(inbox_removals.find_expired, now=self.now, limit=2))
+        self.do(removal.expire, ids=self.read(removal.find_expired, now=self.now, limit=2))
 
     @rule()
     def purge(self) -> None:
-        self.do(inbox_removals.purge, ids=self.read(inbox_removals.find_old, before=self.now - 10, limit=1))
+        self.do(removal.purge, ids=self.read(removal.find_old, before=self.now - 10, limit=1))
 
     @rule(place=st.integers(0, 3), action=st.sampled_from(["yes", "no"]))
     def act(self, place: int, action: str) -> None:
         shown = [item["id"] for item in self.page.items.values()]
         if place < len(shown):
-            self.do(inbox.record_action, user_id=self.user_id, notification_id=shown[place], action_id=action)
+            self.do(listing.record_action, user_id=self.user_id, notification_id=shown[place], action_id=action)
 
     @rule()
     def leave(self) -> None:
@@ -170,7 +171,7 @@ class Inbox(RuleBasedStateMachine):
             fetched = Client.fetch(self.tx, self.user_id)
             assert (fetched.unread, fetched.unseen) == _recount(self.tx, self.user_id) == fetched.recounted()
             assert _recount(self.tx, self.other_id) == tuple(
-                notifications.counts_of(self.tx, ids=[self.other_id]).get(self.other_id, (0, 0))
+                notification_inbox.counts_of(self.tx, ids=[self.other_id]).get(self.other_id, (0, 0))
             )
             assert (self.page.items, self.page.unread, self.page.unseen) == _state(fetched)
             page = self.returning[-1]
@@ -197,8 +198,8 @@ def _recount(tx: Connection, user_id: str) -> tuple[int, int]:
 def test_counts_lists_and_events_agree_whatever_is_done(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_changes, "STEP_ROWS", 2)
-    monkeypatch.setattr(inbox_undo, "IDS_AT_ONCE", 2)
+    monkeypatch.setattr(notification_changes, "STEP_ROWS", 2)
+    monkeypatch.setattr(notification_undo, "IDS_AT_ONCE", 2)
     made = 0
 
     def fresh() -> Inbox:

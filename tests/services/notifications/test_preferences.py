@@ -7,22 +7,18 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from services.accounts import sessions as logins
-from services.accounts import users
+from services.accounts import sessions, users
 from services.database import outbox
-from services.delivery import push_subscriptions as subscriptions
-from services.delivery import report as delivery
+from services.delivery import push_subscriptions, report
 from services.errors import InvalidField, NotFound
-from services.notifications import changes as inbox_changes
-from services.notifications import inbox as notifications
-from services.notifications import listing as inbox
-from services.notifications import preferences
+from services.notifications import changes, listing, preferences
+from services.notifications import inbox as notification_inbox
 from services.notifications.draft import NotificationDraft
 from services.notifications.preferences import CATEGORIES, DEFAULTS, LOCKED, Choice
 from services.notifications.quiet_hours import QuietHours
 from services.notifications.schemas import Category
 from services.tables import deliveries, verified_emails
-from services.tables import notifications as notices
+from services.tables import notifications as table_notifications
 from services.times import HOUR, MINUTE
 
 NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z, a Thursday
@@ -36,9 +32,9 @@ def person(tx: Connection, email: str = "ann@example.org") -> str:
 def reachable(tx: Connection, email: str = "ann@example.org") -> str:
     """Somebody with one browser that takes push, and a confirmed address."""
     ann = person(tx, email)
-    login = logins.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
+    login = sessions.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
     endpoint = f"https://push.example/{email}"
-    subscriptions.save(tx, user_id=ann, login_id=login, endpoint=endpoint, p256dh="p", auth="a", now=1)
+    push_subscriptions.save(tx, user_id=ann, login_id=login, endpoint=endpoint, p256dh="p", auth="a", now=1)
     tx.execute(insert(verified_emails).values(user_id=ann, email=email, confirmed_at=1))
     return ann
 
@@ -48,7 +44,7 @@ def choose(tx: Connection, user_id: str, category: Category, choice: Choice, qui
 
 
 def send(tx: Connection, user_id: str, category: Category, now: int = NOON, **more: Any) -> str:
-    return notifications.deliver_fields(
+    return notification_inbox.deliver_fields(
         tx, user_id=user_id, type="t", category=category, title="T", body="B", now=now, **more
     )
 
@@ -67,11 +63,11 @@ def test_each_category_comes_by_exactly_the_ways_that_are_on(tx: Connection, cat
         ann = reachable(tx, f"{in_app}{push}{email}@example.org".lower())
         choose(tx, ann, category, Choice(in_app=in_app, push=push, email=email))
         made = send(tx, ann, category)
-        page = inbox.list_page(tx, user_id=ann)
+        page = listing.list_page(tx, user_id=ann)
         assert [item.id for item in page.items] == ([made] if in_app else [])
         assert (page.unread, page.unseen) == (in_app, in_app)
         assert set(waiting(tx, ann)) == {way for way, on in (("push", push), ("email", email)) if on}
-        told = delivery.get_report(tx, notification_id=made, user_id=ann)
+        told = report.get_report(tx, notification_id=made, user_id=ann)
         assert (told.in_app.state, told.push.state, told.email.state) == (
             "shown" if in_app else "hidden",
             "waiting" if push else "off",
@@ -118,11 +114,11 @@ def test_a_hidden_one_is_in_no_list_no_count_and_no_event_and_stays_so(
     hidden = send(tx, ann, "comment")
     assert [draft.subject for draft in told if draft.type == "notification"] == [shown]
     for verb in ("read", "unread", "seen", "archive", "unarchive"):
-        changed = inbox_changes.change_ids(tx, user_id=ann, verb=verb, ids=[hidden], now=NOON)
+        changed = changes.change_ids(tx, user_id=ann, verb=verb, ids=[hidden], now=NOON)
         assert (changed.unread, changed.unseen) == (1, 1)
-    inbox_changes.change_up_to(tx, user_id=ann, verb="read", before=hidden, now=NOON)
-    assert inbox.list_page(tx, user_id=ann, filter="archived").items == []
-    assert inbox.list_page(tx, user_id=ann).unread == 0
+    changes.change_up_to(tx, user_id=ann, verb="read", before=hidden, now=NOON)
+    assert listing.list_page(tx, user_id=ann, filter="archived").items == []
+    assert listing.list_page(tx, user_id=ann).unread == 0
 
 
 def test_a_hidden_one_takes_the_place_of_the_one_it_replaces(tx: Connection, told: list[outbox.PendingEvent]) -> None:
@@ -131,8 +127,8 @@ def test_a_hidden_one_takes_the_place_of_the_one_it_replaces(tx: Connection, tol
     choose(tx, ann, "bid", Choice(in_app=False, push=True, email=False))
     letters = [NotificationDraft(type="t", category=c, title="T", body="B", collapse_key="k") for c in ("bid", "job")]
     send(tx, ann, "job", collapse_key="other")
-    made = notifications.deliver(tx, items=[(ann, letters[0]), (ann, letters[1])], now=NOON)
-    page = inbox.list_page(tx, user_id=ann)
+    made = notification_inbox.deliver(tx, items=[(ann, letters[0]), (ann, letters[1])], now=NOON)
+    page = listing.list_page(tx, user_id=ann)
     assert old not in [item.id for item in page.items]
     assert page.items[0].id == made[1]
     assert page.unread == len(page.items) == 2
@@ -148,18 +144,20 @@ def test_hidden_ones_replace_each_other_and_change_no_count(tx: Connection, told
         send(tx, ann, "message", now=NOON + 11 * HOUR, collapse_key=key)
         for key in ("talk", "talk", "other", "talk", None)
     ]
-    hidden = tx.execute(select(notices.c.id, notices.c.count).where(notices.c.hidden == 1)).all()
+    hidden = tx.execute(
+        select(table_notifications.c.id, table_notifications.c.count).where(table_notifications.c.hidden == 1)
+    ).all()
     kept = {row[0]: row[1] for row in hidden}
     assert kept == {made[2]: 1, made[3]: 3, made[4]: 1}
     waiting = (
         tx.execute(select(deliveries.c.notification_id).where(deliveries.c.notification_id.in_(made))).scalars().all()
     )
     assert sorted(waiting) == sorted([made[2], made[3], made[4]]), "one push each when the quiet hours end"
-    assert inbox.list_page(tx, user_id=ann).unread == 1
+    assert listing.list_page(tx, user_id=ann).unread == 1
     assert [draft.type for draft in told if b"retracted" in draft.data] == []
     choose(tx, ann, "message", Choice(in_app=True, push=True, email=False))
     shown = send(tx, ann, "message", collapse_key="talk")
-    page = inbox.list_page(tx, user_id=ann)
+    page = listing.list_page(tx, user_id=ann)
     assert (page.items[0].id, page.items[0].count, page.unread, page.unseen) == (shown, 4, 2, 2)
     assert [draft.type for draft in told if b"retracted" in draft.data] == []
 
@@ -172,7 +170,7 @@ def test_quiet_hours_hold_both_ways_until_they_end_and_urgent_passes(tx: Connect
     assert waiting(tx, ann) == {"push": morning, "email": morning + 10 * MINUTE}
     send(tx, ann, "hire", late + 1, priority="urgent")
     assert waiting(tx, ann) == {"push": late + 1, "email": late + 1 + 10 * MINUTE}
-    assert len(inbox.list_page(tx, user_id=ann).items) == 2, "in the app nothing is held"
+    assert len(listing.list_page(tx, user_id=ann).items) == 2, "in the app nothing is held"
     send(tx, ann, "hire", NOON)
     assert waiting(tx, ann)["push"] == NOON
 
@@ -180,7 +178,7 @@ def test_quiet_hours_hold_both_ways_until_they_end_and_urgent_passes(tx: Connect
 def test_who_has_nowhere_to_send_it_is_told_so_and_nothing_waits(tx: Connection) -> None:
     ann = person(tx)
     made = send(tx, ann, "hire")
-    told = delivery.get_report(tx, notification_id=made, user_id=ann)
+    told = report.get_report(tx, notification_id=made, user_id=ann)
     assert (told.push.state, told.email.state) == ("nowhere", "nowhere")
     assert waiting(tx, ann) == {}
 
@@ -188,7 +186,7 @@ def test_who_has_nowhere_to_send_it_is_told_so_and_nothing_waits(tx: Connection)
 def test_an_address_counts_only_while_it_is_the_one_that_was_confirmed(tx: Connection) -> None:
     ann = reachable(tx)
     tx.execute(verified_emails.update().values(email="old@example.org"))
-    assert delivery.get_report(tx, notification_id=send(tx, ann, "hire"), user_id=ann).email.state == "nowhere"
+    assert report.get_report(tx, notification_id=send(tx, ann, "hire"), user_id=ann).email.state == "nowhere"
 
 
 def test_what_is_taken_back_or_replaced_is_not_sent_any_more(tx: Connection) -> None:
@@ -201,7 +199,7 @@ def test_what_is_taken_back_or_replaced_is_not_sent_any_more(tx: Connection) -> 
 def test_nobody_else_is_told_what_became_of_it(tx: Connection) -> None:
     ann, bob = person(tx), person(tx, "bob@example.org")
     with pytest.raises(NotFound):
-        delivery.get_report(tx, notification_id=send(tx, ann, "job"), user_id=bob)
+        report.get_report(tx, notification_id=send(tx, ann, "job"), user_id=bob)
 
 
 def test_no_more_email_leaves_the_rest_as_it_was(tx: Connection) -> None:

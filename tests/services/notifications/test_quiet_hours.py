@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import InvalidField
-from services.notifications import quiet_hours as quiet
+from services.notifications import quiet_hours
 from services.notifications.quiet_hours import DAYS, QuietHours
 
 NIGHT = QuietHours(from_="22:00", to="07:00", time_zone="Europe/Berlin")
@@ -19,7 +19,7 @@ def ms(text: str) -> int:
 
 
 def end(hours: QuietHours, now: str) -> str | None:
-    found = quiet.ends_at(hours, now=ms(now))
+    found = quiet_hours.ends_at(hours, now=ms(now))
     return None if found is None else datetime.fromtimestamp(found / 1_000, UTC).isoformat()
 
 
@@ -75,7 +75,7 @@ def test_the_end_is_ahead_within_a_day_or_so_at_the_time_that_was_set(
 ) -> None:
     begin, stop = (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in two)
     hours = QuietHours(from_=begin, to=stop, time_zone=zone, days=DAYS)
-    found = quiet.ends_at(hours, now=now)
+    found = quiet_hours.ends_at(hours, now=now)
     clock = datetime.fromtimestamp(now / 1_000, ZoneInfo(zone))
     if found is None:
         return

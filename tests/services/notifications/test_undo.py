@@ -10,20 +10,24 @@ from sqlalchemy import Connection, select
 from services.accounts import users
 from services.database import outbox
 from services.errors import InvalidField, NotFound
-from services.notifications import changes as inbox_changes
-from services.notifications import inbox as notifications
-from services.notifications import listing as inbox
-from services.notifications import removal as inbox_removals
-from services.notifications import undo as inbox_undo
+from services.notifications import changes as notification_changes
+from services.notifications import inbox as notification_inbox
+from services.notifications import listing, removal, undo
 from services.notifications.change_rules import Verb
 from services.notifications.change_steps import ChangeResult, StepResult
 from services.notifications.draft import NotificationDraft
 from services.tables import inbox_undos
-from services.tables import notifications as table
+from services.tables import notifications as table_notifications
 
 NOW = 1_000_000
 LETTER = NotificationDraft(type="note", category="system", title="Hello", body="Body")
-COLUMNS = (table.c.id, table.c.seen_at, table.c.read_at, table.c.archived_at, table.c.expired_at)
+COLUMNS = (
+    table_notifications.c.id,
+    table_notifications.c.seen_at,
+    table_notifications.c.read_at,
+    table_notifications.c.archived_at,
+    table_notifications.c.expired_at,
+)
 
 State = dict[str, tuple[Any, ...]]
 
@@ -35,7 +39,7 @@ def ann(tx: Connection) -> str:
 
 def sent(tx: Connection, user_id: str, count: int = 1, **more: Any) -> list[str]:
     letter = NotificationDraft(type="note", category="system", title="Hello", body="Body", **more) if more else LETTER
-    return notifications.deliver(tx, items=[(user_id, letter)] * count, now=NOW)
+    return notification_inbox.deliver(tx, items=[(user_id, letter)] * count, now=NOW)
 
 
 def state(tx: Connection) -> State:
@@ -43,20 +47,20 @@ def state(tx: Connection) -> State:
 
 
 def do(tx: Connection, user_id: str, verb: Verb, *ids: str, now: int = NOW) -> ChangeResult:
-    return inbox_changes.change_ids(tx, user_id=user_id, verb=verb, ids=ids, now=now)
+    return notification_changes.change_ids(tx, user_id=user_id, verb=verb, ids=ids, now=now)
 
 
 def do_all(tx: Connection, user_id: str, verb: Verb, before: str, now: int = NOW) -> ChangeResult:
     return to_the_end(
         tx,
-        inbox_changes.change_up_to(tx, user_id=user_id, verb=verb, before=before, now=now),
-        inbox_changes.continue_change,
+        notification_changes.change_up_to(tx, user_id=user_id, verb=verb, before=before, now=now),
+        notification_changes.continue_change,
     )
 
 
 def take_back(tx: Connection, user_id: str, changes: ChangeResult, now: int = NOW) -> ChangeResult:
     assert isinstance(changes.undo, str)
-    return to_the_end(tx, inbox_undo.undo(tx, user_id=user_id, undo=changes.undo, now=now), inbox_undo.continue_undo)
+    return to_the_end(tx, undo.undo(tx, user_id=user_id, undo=changes.undo, now=now), undo.continue_undo)
 
 
 def to_the_end(tx: Connection, step: StepResult, go_on: Callable[..., StepResult]) -> ChangeResult:
@@ -91,14 +95,14 @@ def test_reading_implies_having_seen_and_undo_makes_unseen_only_what_was(
 def test_undo_of_all_puts_back_every_row_as_it_was_in_however_many_steps(
     tx: Connection, ann: str, verb: Verb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_changes, "STEP_ROWS", 2)
-    monkeypatch.setattr(inbox_undo, "IDS_AT_ONCE", 3)
+    monkeypatch.setattr(notification_changes, "STEP_ROWS", 2)
+    monkeypatch.setattr(undo, "IDS_AT_ONCE", 3)
     ids = sent(tx, ann, 12)
     do(tx, ann, "seen", *ids[:6])
     do(tx, ann, "read", *ids[3:9], now=NOW - 7)
     do(tx, ann, "archive", *ids[::3], now=NOW - 5)
     before = state(tx)
-    counts = inbox.list_page(tx, user_id=ann)
+    counts = listing.list_page(tx, user_id=ann)
     changes = do_all(tx, ann, verb, ids[10])
     assert state(tx) != before
     assert state(tx)[ids[11]] == before[ids[11]]
@@ -131,10 +135,10 @@ def test_undo_skips_what_expired_or_was_retracted_or_replaced_since(tx: Connecti
     (expires,) = sent(tx, ann, expires_at=NOW + 1)
     changes = do_all(tx, ann, "seen", expires)
     changes = do_all(tx, ann, "archive", expires)
-    inbox_removals.expire(tx, ids=[expires], now=NOW + 1)
-    inbox_removals.retract(tx, ids=[retracted], now=NOW + 1)
+    removal.expire(tx, ids=[expires], now=NOW + 1)
+    removal.retract(tx, ids=[retracted], now=NOW + 1)
     assert take_back(tx, ann, changes) == ChangeResult(2, 0)
-    assert sorted(item.id for item in inbox.list_page(tx, user_id=ann).items) == sorted([stays, replaced])
+    assert sorted(item.id for item in listing.list_page(tx, user_id=ann).items) == sorted([stays, replaced])
     assert state(tx)[expires][-1] == NOW + 1
 
 
@@ -146,7 +150,7 @@ def test_undo_of_reading_tells_nothing_of_what_has_expired_and_counts_nothing_ar
     do(tx, ann, "archive", archived)
     do(tx, ann, "seen", archived, seen)
     changes = do(tx, ann, "read", archived, unseen, seen, expires)
-    inbox_removals.expire(tx, ids=[expires], now=NOW + 1)
+    removal.expire(tx, ids=[expires], now=NOW + 1)
     before = len(heard(told))
     take_back(tx, ann, changes)
     assert heard(told)[before:] == [
@@ -159,14 +163,16 @@ def test_undo_of_reading_tells_nothing_of_what_has_expired_and_counts_nothing_ar
 def test_a_step_covers_again_what_others_put_back_since_the_step_before(
     tx: Connection, told: list[outbox.PendingEvent], ann: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_changes, "STEP_ROWS", 2)
+    monkeypatch.setattr(notification_changes, "STEP_ROWS", 2)
     ids = sent(tx, ann, 4)
     do(tx, ann, "archive", ids[0])
-    begun = inbox_changes.change_up_to(tx, user_id=ann, verb="archive", before=ids[3], now=NOW)
+    begun = notification_changes.change_up_to(tx, user_id=ann, verb="archive", before=ids[3], now=NOW)
     do(tx, ann, "unarchive", *ids[:2])
     assert begun.rest is not None
-    done = to_the_end(tx, inbox_changes.continue_change(tx, rest=begun.rest, now=NOW), inbox_changes.continue_change)
-    assert (inbox.list_page(tx, user_id=ann).items, done.unread) == ([], 0)
+    done = to_the_end(
+        tx, notification_changes.continue_change(tx, rest=begun.rest, now=NOW), notification_changes.continue_change
+    )
+    assert (listing.list_page(tx, user_id=ann).items, done.unread) == ([], 0)
     assert heard(told)[-1] == {"all": True, "before": ids[3], "state": "archived", "unread": 0, "unseen": 0}
     assert take_back(tx, ann, done).unread == 4
 
@@ -208,7 +214,7 @@ def test_nobody_changes_another_ones_rows(tx: Connection, ann: str) -> None:
 
 def test_all_up_to_one_that_is_gone_means_up_to_where_it_was(tx: Connection, ann: str) -> None:
     _, two, three = sent(tx, ann, 3)
-    inbox_removals.retract(tx, ids=[two], now=NOW)
+    removal.retract(tx, ids=[two], now=NOW)
     assert do_all(tx, ann, "read", two).unread == 1
     assert state(tx)[three][1] is None
     assert do_all(tx, ann, "read", "00000000-0000-7000-8000-000000000000").unread == 1
@@ -229,22 +235,22 @@ def test_a_retracted_one_leaves_the_counts_the_list_and_the_log(
 ) -> None:
     one, two = sent(tx, ann, 2)
     do(tx, ann, "seen", one)
-    assert inbox_removals.retract(tx, ids=[one, one, "nobody's"], now=NOW).retracted == 1
+    assert removal.retract(tx, ids=[one, one, "nobody's"], now=NOW).retracted == 1
     assert heard(told)[-1] == {"ids": [one], "state": "retracted", "unread": 1, "unseen": 1}
-    assert [item.id for item in inbox.list_page(tx, user_id=ann).items] == [two]
+    assert [item.id for item in listing.list_page(tx, user_id=ann).items] == [two]
     collected: outbox.PendingEvents = tx.info["outbox"]
     assert one not in {draft.subject for _, draft in collected.to_publish()}
 
 
 def test_an_expired_one_leaves_once_and_stays_away(tx: Connection, told: list[outbox.PendingEvent], ann: str) -> None:
     (one,) = sent(tx, ann, expires_at=NOW + 10)
-    assert inbox_removals.find_expired(tx, now=NOW + 9, limit=10) == []
-    assert inbox_removals.find_expired(tx, now=NOW + 10, limit=10) == [one]
+    assert removal.find_expired(tx, now=NOW + 9, limit=10) == []
+    assert removal.find_expired(tx, now=NOW + 10, limit=10) == [one]
     for _ in range(2):
-        inbox_removals.expire(tx, ids=[one], now=NOW + 10)
+        removal.expire(tx, ids=[one], now=NOW + 10)
     assert heard(told) == [{"ids": [one], "state": "retracted", "unread": 0, "unseen": 0}]
-    assert inbox_removals.find_expired(tx, now=NOW + 10, limit=10) == []
-    assert [inbox.list_page(tx, user_id=ann, filter=name).items for name in ("all", "unread", "archived")] == [
+    assert removal.find_expired(tx, now=NOW + 10, limit=10) == []
+    assert [listing.list_page(tx, user_id=ann, filter=name).items for name in ("all", "unread", "archived")] == [
         [],
         [],
         [],

@@ -6,17 +6,17 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services.errors import Conflict
-from services.payments import currency as ledger
+from services.payments import currency as payment_currency
 from services.store import migrate
 from services.tables import ledger_settings as rows
 from tests.services.store.old_stores import at_revision
 
 
 def test_a_store_keeps_the_currency_of_its_first_start(tx: Connection) -> None:
-    ledger.fix_currency(tx, currency="EUR")
-    ledger.fix_currency(tx, currency="EUR")
+    payment_currency.fix_currency(tx, currency="EUR")
+    payment_currency.fix_currency(tx, currency="EUR")
     with pytest.raises(Conflict, match="must be EUR; it is USD"):
-        ledger.fix_currency(tx, currency="USD")
+        payment_currency.fix_currency(tx, currency="USD")
     assert tx.execute(select(rows.c.currency)).scalars().all() == ["EUR"]
 
 
@@ -32,12 +32,12 @@ def test_a_store_from_before_has_that_of_its_newest_job(tmp_path: Path) -> None:
                 (seq, str(seq), currency),
             )
     migrate.upgrade(path)
-    ledger.settle_store(path, "EUR")
+    payment_currency.settle_store(path, "EUR")
     with pytest.raises(Conflict):
-        ledger.settle_store(path, "CHF")
+        payment_currency.settle_store(path, "CHF")
 
 
 def test_a_store_without_jobs_takes_the_first_that_is_set(store: Path) -> None:
-    ledger.settle_store(store, "CHF")
+    payment_currency.settle_store(store, "CHF")
     with pytest.raises(Conflict):
-        ledger.settle_store(store, "EUR")
+        payment_currency.settle_store(store, "EUR")

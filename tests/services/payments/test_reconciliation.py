@@ -4,15 +4,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from services.errors import PaymentsFrozen
-from services.jobs import bidding, closing, editing, hiring
-from services.jobs import deadlines as due
-from services.jobs import posting as jobs
-from services.jobs import transitions as job_moves
+from services.jobs import bidding, closing, deadlines, editing, hiring, posting, transitions
 from services.jobs.editing import JobEdit
-from services.maintenance import ledger_check as audit
-from services.payments import reconciliation as books
-from services.payments import registration as joining
-from services.payments import wallet
+from services.maintenance import ledger_check
+from services.payments import reconciliation, registration, wallet
 from services.payments.reconciliation import ReconciliationRun
 from services.scheduling.scheduler import PeriodicTask
 from services.times import DAY
@@ -21,7 +16,7 @@ from tests.services.jobs.job_factory import FUNDS, NOW, Gig, balances, bid, gig,
 TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('accounts', 'transfers')"
 
 
-def looked(tx: Connection, most: int = books.STEP_ROWS) -> ReconciliationRun:
+def looked(tx: Connection, most: int = reconciliation.STEP_ROWS) -> ReconciliationRun:
     """A whole look."""
     look = ReconciliationRun(began=NOW)
     while look.place is not None:
@@ -50,7 +45,7 @@ def everything(tx: Connection) -> dict[str, Gig]:
 
 
 def end(tx: Connection, one: Gig, status: str) -> None:
-    closing.close_with_refund(tx, job_moves.load_state(tx, job_id=one.job.id), status, now=NOW)  # type: ignore[arg-type]
+    closing.close_with_refund(tx, transitions.load_state(tx, job_id=one.job.id), status, now=NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 500])
@@ -147,7 +142,7 @@ def test_one_look_tells_of_so_many_faults_and_no_more(tx: Connection) -> None:
         post(tx, owner, budget=10)
     tamper(tx)
     tx.execute(text("UPDATE jobs SET held = 11"))
-    assert len(looked(tx, 7).faults) == books.FAULTS
+    assert len(looked(tx, 7).faults) == reconciliation.FAULTS
 
 
 def test_jobs_that_were_over_before_there_was_money_are_no_fault(tx: Connection) -> None:
@@ -178,22 +173,22 @@ def test_a_look_among_writers_finds_nothing_that_is_not_there(tx: Connection) ->
 
 def test_faults_freeze_money_and_a_later_look_without_any_lets_it_go(tx: Connection) -> None:
     ann = person(tx, "Ann", "client", 100)
-    books.record_result(tx, began=NOW, faults=["first", "second"], now=NOW + 5)
-    assert books.freeze_reason(tx) == "first"
+    reconciliation.record_result(tx, began=NOW, faults=["first", "second"], now=NOW + 5)
+    assert reconciliation.freeze_reason(tx) == "first"
     with pytest.raises(PaymentsFrozen):
         wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
     # A look that began before it was frozen has seen what was before.
-    books.record_result(tx, began=NOW + 5, faults=[], now=NOW + 9)
-    assert books.freeze_reason(tx) == "first"
-    books.record_result(tx, began=NOW + 6, faults=["third"], now=NOW + 9)
-    assert books.freeze_reason(tx) == "third"
-    books.record_result(tx, began=NOW + 10, faults=[], now=NOW + 11)
-    assert books.freeze_reason(tx) is None
+    reconciliation.record_result(tx, began=NOW + 5, faults=[], now=NOW + 9)
+    assert reconciliation.freeze_reason(tx) == "first"
+    reconciliation.record_result(tx, began=NOW + 6, faults=["third"], now=NOW + 9)
+    assert reconciliation.freeze_reason(tx) == "third"
+    reconciliation.record_result(tx, began=NOW + 10, faults=[], now=NOW + 11)
+    assert reconciliation.freeze_reason(tx) is None
     wallet.withdraw(tx, user_id=ann.id, amount=1, now=NOW)
 
 
 def freeze(tx: Connection) -> None:
-    books.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    reconciliation.record_result(tx, began=NOW, faults=["a test"], now=NOW)
 
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "submitted"])
@@ -231,26 +226,26 @@ def test_while_money_is_frozen_an_open_job_is_bid_on_and_edited_where_no_money_m
         with pytest.raises(PaymentsFrozen):
             act()
     bidding.withdraw(tx, bid_id=offer, freelancer_id=eve.id, now=NOW)
-    assert jobs.one(tx, job_id=one.job.id).title == "Other"
+    assert posting.one(tx, job_id=one.job.id).title == "Other"
 
 
 def test_while_money_is_frozen_what_is_due_waits_and_is_not_looked_at_again_and_again(tx: Connection) -> None:
     one = gig(tx, expires_at=NOW + 5)
-    assert due.DeadlineFinder().find_due(tx, now=NOW + 5, limit=10) == [one.job.id]
+    assert deadlines.DeadlineFinder().find_due(tx, now=NOW + 5, limit=10) == [one.job.id]
     freeze(tx)
-    assert due.DeadlineFinder().find_due(tx, now=NOW + 5, limit=10) == []
-    books.record_result(tx, began=NOW + 1, faults=[], now=NOW + 6)
-    due.process_due(tx, found=due.DeadlineFinder().find_due(tx, now=NOW + 6, limit=10), now=NOW + 6)
-    assert jobs.one(tx, job_id=one.job.id).status == "expired"
+    assert deadlines.DeadlineFinder().find_due(tx, now=NOW + 5, limit=10) == []
+    reconciliation.record_result(tx, began=NOW + 1, faults=[], now=NOW + 6)
+    deadlines.process_due(tx, found=deadlines.DeadlineFinder().find_due(tx, now=NOW + 6, limit=10), now=NOW + 6)
+    assert posting.one(tx, job_id=one.job.id).status == "expired"
 
 
 def test_while_money_is_frozen_people_may_join_and_begin_with_nothing(tx: Connection) -> None:
     account = {"email": "a@example.org", "password_hash": "x", "name": "A", "role": "client"}
     freeze(tx)
-    ann = joining.register(tx, opening_balance=500, now=NOW, **account)
+    ann = registration.register(tx, opening_balance=500, now=NOW, **account)
     assert wallet.get_wallet(tx, user_id=ann.id, currency="USD").available == 0
-    books.record_result(tx, began=NOW + 1, faults=[], now=NOW + 1)
-    bob = joining.register(tx, opening_balance=500, now=NOW, **{**account, "email": "b@example.org"})
+    reconciliation.record_result(tx, began=NOW + 1, faults=[], now=NOW + 1)
+    bob = registration.register(tx, opening_balance=500, now=NOW, **{**account, "email": "b@example.org"})
     assert wallet.get_wallet(tx, user_id=bob.id, currency="USD").available == 500
 
 
@@ -266,7 +261,7 @@ def faults() -> list[str]:
 @pytest.fixture
 def chore(faults: list[str]) -> PeriodicTask:
     """The chore."""
-    return audit.task(faults.extend)
+    return ledger_check.task(faults.extend)
 
 
 def turns(tx: Connection, chore: PeriodicTask, now: int) -> int:
@@ -284,17 +279,17 @@ def test_the_hub_looks_at_start_and_once_a_day(tx: Connection, chore: PeriodicTa
     turns(tx, chore, NOW)
     tamper(tx, "UPDATE jobs SET held = held + 1")
     turns(tx, chore, NOW + DAY - 1)
-    assert (books.freeze_reason(tx), faults) == (None, [])
+    assert (reconciliation.freeze_reason(tx), faults) == (None, [])
     assert turns(tx, chore, NOW + DAY) < 3
-    assert one.owner.id in str(books.freeze_reason(tx))
+    assert one.owner.id in str(reconciliation.freeze_reason(tx))
     assert len(faults) > 0
     tx.execute(text("UPDATE jobs SET held = held - 1"))
     turns(tx, chore, NOW + 2 * DAY)
-    assert books.freeze_reason(tx) is None
+    assert reconciliation.freeze_reason(tx) is None
     # A clock that was set back by a year does not keep it away.
     tx.execute(text("UPDATE jobs SET held = held - 1"))
     turns(tx, chore, NOW - 365 * DAY)
-    assert books.freeze_reason(tx) is not None
+    assert reconciliation.freeze_reason(tx) is not None
 
 
 def test_a_long_look_takes_many_short_turns(
@@ -313,5 +308,5 @@ def test_a_long_look_takes_many_short_turns(
         steps.clear()
         assert chore.find(tx, now=NOW, limit=100) == []
         counts.append(len(steps))
-    assert max(counts) == audit.STEPS
+    assert max(counts) == ledger_check.STEPS
     assert len(counts) > 3

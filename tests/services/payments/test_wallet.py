@@ -11,12 +11,10 @@ from sqlalchemy import Connection, text
 from services.accounts import users
 from services.accounts.users import UserRef
 from services.database import outbox
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.errors import Conflict, IdempotencyKeyReused, InsufficientFunds, InvalidField, PaymentsFrozen
-from services.jobs import bidding, hiring
-from services.jobs import posting as jobs
-from services.payments import deposits_and_withdrawals as banking
-from services.payments import wallet
+from services.jobs import bidding, hiring, posting
+from services.payments import deposits_and_withdrawals, wallet
 from services.payments.schemas import Wallet, WalletEntry
 from services.schemas import Person
 
@@ -31,7 +29,7 @@ def someone(tx: Connection, role: Any = "client", money: int = 0) -> Person:
 
 
 def posted(tx: Connection, owner: Person, budget: int) -> str:
-    return jobs.post(tx, owner=owner, title="T", description="D", budget=budget, currency="USD", now=NOW).id
+    return posting.post(tx, owner=owner, title="T", description="D", budget=budget, currency="USD", now=NOW).id
 
 
 def standing(tx: Connection, user: Person) -> tuple[int, int]:
@@ -51,7 +49,7 @@ def statement(tx: Connection, user: Person, limit: int = 100) -> list[WalletEntr
 
 
 def pay_in(tx: Connection, user: Person, amount: int, payment_id: str) -> WalletEntry:
-    return banking.deposit(
+    return deposits_and_withdrawals.deposit(
         tx, user=UserRef("/userId", user.id), amount=amount, payment_id=payment_id, currency="USD", now=NOW
     )
 
@@ -125,9 +123,9 @@ def steps(tx: Connection) -> Iterator[list[int]]:
     def step() -> None:
         count[0] += 1
 
-    sqlite.raw_connection(tx).set_progress_handler(step, 1)
+    engine.raw_connection(tx).set_progress_handler(step, 1)
     yield count
-    sqlite.raw_connection(tx).set_progress_handler(None, 0)
+    engine.raw_connection(tx).set_progress_handler(None, 0)
 
 
 def test_a_page_costs_the_same_wherever_it_is_and_whatever_others_do(tx: Connection, steps: list[int]) -> None:
@@ -154,7 +152,7 @@ def test_a_page_costs_the_same_wherever_it_is_and_whatever_others_do(tx: Connect
 
 def test_too_little_money_says_how_much_there_is_and_writes_nothing(tx: Connection) -> None:
     ann, bob = someone(tx, money=70), someone(tx)
-    before = sqlite.raw_connection(tx).total_changes
+    before = engine.raw_connection(tx).total_changes
     for act in (
         lambda: wallet.withdraw(tx, user_id=ann.id, amount=71, now=NOW),
         lambda: wallet.hold(tx, owner_id=ann.id, job_id="j", amount=71, now=NOW),
@@ -166,7 +164,7 @@ def test_too_little_money_says_how_much_there_is_and_writes_nothing(tx: Connecti
     with pytest.raises(InsufficientFunds) as refused:
         wallet.withdraw(tx, user_id=bob.id, amount=1, now=NOW)
     assert refused.value.details == {"available": 0}
-    assert sqlite.raw_connection(tx).total_changes == before
+    assert engine.raw_connection(tx).total_changes == before
     wallet.require_funds(tx, user_id=ann.id, amount=70)
     wallet.require_funds(tx, user_id=bob.id, amount=0)
 
@@ -222,14 +220,14 @@ def test_a_payment_is_deposited_once_and_told_once(tx: Connection, told: list[ou
 
 def test_a_payment_for_nobody_is_refused(tx: Connection) -> None:
     with pytest.raises(InvalidField):
-        banking.deposit(
+        deposits_and_withdrawals.deposit(
             tx, user=UserRef("/externalId", None, "nobody"), amount=1, payment_id="p", currency="USD", now=NOW
         )
 
 
 def test_a_withdrawal_is_told(tx: Connection, told: list[outbox.PendingEvent]) -> None:
     ann = someone(tx, money=5_000)
-    entry = banking.withdraw(tx, user_id=ann.id, amount=1_250, currency="USD", now=NOW)
+    entry = deposits_and_withdrawals.withdraw(tx, user_id=ann.id, amount=1_250, currency="USD", now=NOW)
     assert (entry.kind, entry.amount, entry.balance) == ("withdrawal", -1_250, 3_750)
     (letter,) = told
     said = msgspec.json.decode(letter.data)
@@ -242,7 +240,7 @@ def test_frozen_books_move_no_money_in_any_way(tx: Connection) -> None:
     first = pay_in(tx, ann, 100, "before")
     job = posted(tx, ann, 600)
     freeze(tx)
-    before = sqlite.raw_connection(tx).total_changes
+    before = engine.raw_connection(tx).total_changes
     for act in (
         lambda: wallet.require_funds(tx, user_id=ann.id, amount=0),
         lambda: pay_in(tx, ann, 1, "after"),
@@ -255,7 +253,7 @@ def test_frozen_books_move_no_money_in_any_way(tx: Connection) -> None:
     ):
         with pytest.raises(PaymentsFrozen):
             act()
-    assert sqlite.raw_connection(tx).total_changes == before
+    assert engine.raw_connection(tx).total_changes == before
     # What was done before is answered as it was, and what is there can be looked at.
     assert pay_in(tx, ann, 100, "before") == first
     assert standing(tx, ann) == (500, 600)

@@ -16,8 +16,7 @@ from services.accounts import users
 from services.database.database import Database
 from services.event_log.history import History
 from services.messages.groups import member_row
-from services.presence import broadcaster as presence_teller
-from services.presence import visibility as presences
+from services.presence import broadcaster, visibility
 from services.presence.broadcaster import PresenceBroadcaster
 from tests.realtime.fake_ports import ListSink
 from tests.realtime.sse_parser import parse
@@ -97,8 +96,8 @@ async def test_a_thousand_who_come_at_once_are_told_in_lots(database: Database, 
         told = await crowd.turns()
         # Each to the 99 who share a group with them, so many a turn and no more; no million.
         assert sum(told) == USERS * (TOGETHER - 1)
-        assert max(told) <= presence_teller.TURN_EVENTS + TOGETHER
-        assert len(told) >= sum(told) // (presence_teller.TURN_EVENTS + TOGETHER)
+        assert max(told) <= broadcaster.TURN_EVENTS + TOGETHER
+        assert len(told) >= sum(told) // (broadcaster.TURN_EVENTS + TOGETHER)
         messages = parse(crowd.sinks[groups[0][0]].received()).messages
         assert Counter(message.type for message in messages) == {"presence": TOGETHER - 1}
         assert parse(crowd.sinks[groups[0][0]].received()).last_event_id == ""
@@ -124,7 +123,7 @@ async def test_who_left_is_noted_and_who_comes_back_in_time_is_not_told(
         crowd.come(bob)
         crowd.now = 61.0
         assert await crowd.turns() == [2]
-        kept = await database.read(presences.load_visible, ids=[bob, eve], user_id=ann)
+        kept = await database.read(visibility.load_visible, ids=[bob, eve], user_id=ann)
         assert crowd.teller.get_presence(eve, kept[eve]).status == "offline"
         assert crowd.teller.get_presence(eve, kept[eve]).last_seen_at == "1970-01-01T00:00:00.000Z"
         assert crowd.teller.get_presence(bob, kept[bob]).status == "online"
@@ -138,7 +137,7 @@ async def test_watchers_beyond_what_one_look_up_gives_are_told_by_the_next(
     database: Database, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch, pairs: int
 ) -> None:
     # Fewer than one of them has; more than two have, and fewer than three.
-    monkeypatch.setattr(presences, "MOST_PAIRS", pairs)
+    monkeypatch.setattr(visibility, "MOST_PAIRS", pairs)
     crowd = Crowd(database)
     await crowd.manager.start()
     try:

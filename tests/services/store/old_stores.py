@@ -7,16 +7,16 @@ from pathlib import Path
 
 from alembic import command
 
-from services.database.sqlite import engine as stores
+from services.database.sqlite import engine as sqlite_engine
 from services.store import migrate
 
 
 @contextmanager
 def at_revision(path: Path, revision: str) -> Iterator[sqlite3.Connection]:
     """A store, made or migrated up to a revision, and open as the writer has it: each statement is its own commit."""
-    engine = stores.writer_engine(path)
+    engine = sqlite_engine.writer_engine(path)
     with engine.connect() as connection:
-        store = stores.raw_connection(connection)
+        store = sqlite_engine.raw_connection(connection)
         store.execute("PRAGMA foreign_keys=OFF")
         with connection.begin():
             config = migrate.configuration()

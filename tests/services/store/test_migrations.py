@@ -17,9 +17,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
-from services.database import schema_version as revision
+from services.database import schema_version
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine as sqlite_engine
 from services.database.sqlite.engine import CannotOpenStore
 from services.store import migrate
 from services.store.lock import DataDirLock, DataDirLocked
@@ -54,7 +54,7 @@ def test_alembic_sees_no_difference_either(tx: Connection) -> None:
 
 
 def test_the_revision_that_the_code_asks_for_is_the_last_one() -> None:
-    assert ScriptDirectory.from_config(migrate.configuration()).get_current_head() == revision.REVISION
+    assert ScriptDirectory.from_config(migrate.configuration()).get_current_head() == schema_version.REVISION
 
 
 def test_migrating_twice_changes_nothing(store: Path) -> None:
@@ -207,7 +207,7 @@ def test_closing_other_descriptors_drops_no_lock(store: Path) -> None:
         # POSIX locks would be gone after the first of these.
         for path in (store, folder / "hub.lock"):
             os.close(os.open(path, os.O_RDWR))
-        engine = sqlite.writer_engine(store)
+        engine = sqlite_engine.writer_engine(store)
         engine.connect().close()
         engine.dispose()
         with pytest.raises(DataDirLocked):

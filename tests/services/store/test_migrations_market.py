@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from services.database.sqlite import engine as sqlite
-from services.jobs import listing as job_lists
+from services.database.sqlite import engine as sqlite_engine
+from services.jobs import listing
 from services.jobs.search_query import JobFilter
 from services.store import migrate
 from tests.services.store.old_stores import at_revision
@@ -22,11 +22,11 @@ def test_jobs_of_the_first_form_are_indexed_and_counted(tmp_path: Path) -> None:
                 (f"job-{number}", f"Logo {number}", status),
             )
     migrate.upgrade(path)
-    engine = sqlite.writer_engine(path)
+    engine = sqlite_engine.writer_engine(path)
     with engine.connect() as tx:
-        titles = [job.title for job in job_lists.list_jobs(tx, wanted=JobFilter(text="log")).items]
+        titles = [job.title for job in listing.list_jobs(tx, wanted=JobFilter(text="log")).items]
         assert titles == ["Logo 3", "Logo 2", "Logo 1"]
-        assert job_lists.suggest(tx, text="sq").skills == ["sql"]
+        assert listing.suggest(tx, text="sq").skills == ["sql"]
         assert tx.execute(text("SELECT name, jobs FROM skills")).all() == [("sql", 3)]
         assert tx.execute(text("SELECT * FROM totals")).all() == [(1, 2, 0, 0, 0)]
     engine.dispose()

@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from services.accounts import profiles, users
-from services.jobs import bidding, bids, comments
-from services.jobs import listing as job_lists
-from services.jobs import posting as jobs
+from services.jobs import bidding, bids, comments, listing, posting
 from services.jobs.search_query import JobFilter
 from services.schemas import Person
 from services.store import migrate
@@ -67,7 +65,7 @@ def test_bids_and_comments_stay_in_the_order_in_which_they_came(old: Connection)
 
 
 def test_what_was_hired_stays_hired_and_what_refers_to_bids_still_does(old: Connection) -> None:
-    assert jobs.one(old, job_id="done").hired_bid_id == "won"
+    assert posting.one(old, job_id="done").hired_bid_id == "won"
     with pytest.raises(Exception, match="FOREIGN KEY"):
         old.execute(text("UPDATE bids SET status = 'hired', hired_at = 1 WHERE id = 'b'"))
     with pytest.raises(Exception, match="FOREIGN KEY"):
@@ -80,8 +78,8 @@ def test_what_each_user_did_is_counted(old: Connection) -> None:
 
 def test_what_was_typed_in_another_spelling_is_found(old: Connection) -> None:
     for wanted in (JobFilter(text="café"), JobFilter(category="Café"), JobFilter(skills=["ébène"])):
-        assert [job.title for job in job_lists.list_jobs(old, wanted=wanted).items] == ["Café"]
-    assert job_lists.suggest(old, text="Éb").skills == ["Ébène"]
+        assert [job.title for job in listing.list_jobs(old, wanted=wanted).items] == ["Café"]
+    assert listing.suggest(old, text="Éb").skills == ["Ébène"]
     account = users.find_by_id(old, user_id="ann")
     assert account is not None
     assert account.user.skills == ("Café", "Ébène")

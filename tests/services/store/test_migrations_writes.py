@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from services.jobs import listing as job_lists
+from services.jobs import listing
 from services.jobs.search_query import JobFilter
 from services.migrations.versions.m0005_jobs import FILL
 from tests.services.store.old_stores import at_revision
@@ -29,7 +29,7 @@ def old_store(tmp_path: Path) -> Path:
 
 
 def found(tx: Connection, **wanted: object) -> list[str]:
-    return [job.id for job in job_lists.list_jobs(tx, wanted=JobFilter(**wanted)).items]  # type: ignore[arg-type]
+    return [job.id for job in listing.list_jobs(tx, wanted=JobFilter(**wanted)).items]  # type: ignore[arg-type]
 
 
 def terms(tx: Connection) -> set[tuple[object, ...]]:

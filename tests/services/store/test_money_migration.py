@@ -8,11 +8,8 @@ import pytest
 from sqlalchemy import Connection, select
 
 from services.errors import Conflict
-from services.jobs import closing as ends
-from services.jobs import deadlines as due
-from services.jobs import hiring
-from services.jobs import lifecycle as life
-from services.jobs import transitions as job_moves
+from services.jobs import closing as job_closing
+from services.jobs import deadlines, hiring, lifecycle, transitions
 from services.payments.reconciliation import ReconciliationRun
 from services.schemas import Person
 from services.store import migrate
@@ -92,9 +89,9 @@ def test_every_job_that_is_not_over_is_paid_for_and_the_books_add_up(old: Connec
 def test_every_job_can_be_finished_and_the_books_still_add_up(old: Connection) -> None:
     hiring.hire(old, bid_id="bid-open", owner_id=OWNER.id, now=NOW)
     assert balances(old, OWNER) == [(1_000, 12_000)]
-    ends.complete(old, job_moves.load_state(old, job_id="submitted"), now=NOW)
+    job_closing.complete(old, transitions.load_state(old, job_id="submitted"), now=NOW)
     for status in ("open", "assigned", "in_progress"):
-        ends.close_with_refund(old, job_moves.load_state(old, job_id=status), "cancelled", now=NOW)
+        job_closing.close_with_refund(old, transitions.load_state(old, job_id=status), "cancelled", now=NOW)
     assert balances(old, OWNER, OTHER, ANN) == [(13_000, 0), (0, 0), (4_000, 0)]
     assert faults(old) == []
 
@@ -108,14 +105,16 @@ def test_every_deadline_is_kept(old: Connection) -> None:
         "submitted": (NOW + 3 + 7 * DAY, NOW + 2),
         **dict.fromkeys(("assigned", "completed", "cancelled", "expired"), (None, None)),
     }
-    jobs_due = due.DeadlineFinder()
+    jobs_due = deadlines.DeadlineFinder()
     assert jobs_due.find_due(old, now=NOW + 8, limit=100) == []
     assert jobs_due.find_due(old, now=NOW + 9, limit=100) == ["open"]
     assert jobs_due.find_due(old, now=NOW + 3 + 7 * DAY, limit=100) == ["open", "submitted"]
-    working = job_moves.load_state(old, job_id="in_progress")
+    working = transitions.load_state(old, job_id="in_progress")
     with pytest.raises(Conflict, match="has until"):
-        life.requested_transition(working, target="cancelled", by="owner", terms=TERMS, now=NOW + 1 + TERMS.delivery_ms)
-    assert life.requested_transition(
+        lifecycle.requested_transition(
+            working, target="cancelled", by="owner", terms=TERMS, now=NOW + 1 + TERMS.delivery_ms
+        )
+    assert lifecycle.requested_transition(
         working, target="cancelled", by="owner", terms=TERMS, now=NOW + 2 + TERMS.delivery_ms
     )
 

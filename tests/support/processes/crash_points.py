@@ -23,8 +23,7 @@ from sqlalchemy.pool import Pool
 
 from services.database import idempotency
 from services.database.database import Database
-from services.jobs import hiring
-from services.jobs import status_change as moving
+from services.jobs import hiring, status_change
 from services.jobs.lifecycle import Deadlines
 from services.jobs.schemas import JobStatus
 from services.schemas import Person, Role
@@ -57,7 +56,7 @@ def _do(tx: Connection, act: Act, now: int) -> Any:
         return hiring.hire(tx, bid_id=act.bid, owner_id=act.user, now=now).answer
     terms = Deadlines(review_ms=act.review_ms, delivery_ms=1)
     user = Person(id=act.user, name="Somebody")
-    return moving.change_status(
+    return status_change.change_status(
         tx, job_id=act.job, user=user, role=act.role, target=act.target, terms=terms, now=now
     ).answer
 

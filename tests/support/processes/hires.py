@@ -1,8 +1,8 @@
-"""A process that hires with a Database of its own, for the test that runs several of them on one file.
+"""A process that hires with its own Database, for the test that runs several such processes on one file.
 
-`python -m tests.support.processes.hires FILE OWNER TIMES`, and on its input, one line each: JOB BID… .
-For each line it starts TIMES hires at once, of the bids in turn, and says one line of JSON: what came of each, `hired` or the error's name with
-what it says beside its message. It says `ready` when the file is open, and ends when its input does.
+`python -m tests.support.processes.hires FILE OWNER TIMES` prints `ready` when the file is open. Each input line is
+JOB BID… . For each line it starts TIMES concurrent hires, cycling through the bids, and prints one line of JSON: the
+result of each hire, `hired` or the error's name with its details. It exits when its input ends.
 """
 
 import asyncio

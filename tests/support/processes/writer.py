@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from services.database import idempotency, outbox
 from services.database.database import Database
-from services.database.sqlite import engine as sqlite
+from services.database.sqlite import engine
 from services.database.sqlite.writer import Batch
 from services.errors import DomainError
 from services.tables import announcements
@@ -91,6 +91,6 @@ async def main(mode: str, path: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     if os.environ.get("HUB_TEST_UNSAFE"):
-        sqlite._WRITER = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in sqlite._WRITER)
-        sqlite._WRITER_HAS["synchronous"] = 1
+        engine._WRITER = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in engine._WRITER)
+        engine._WRITER_HAS["synchronous"] = 1
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))

@@ -30,7 +30,7 @@ from api.config.signing_keys import signing_keys
 from api.http.problems import STATUS
 from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
-from services.accounts import email_verification as confirming
+from services.accounts import email_verification
 from services.accounts.tokens import Tokens
 from tests.support.callers import KINDS, Callers, allowed
 from tests.support.hub import PASSWORD, Hub, Person
@@ -191,7 +191,7 @@ class World:
         client = self._callers.client
         with closing(sqlite3.connect(self._hub.data_dir / "hub.db")) as store:
             ((kept,),) = store.execute("SELECT password_hash FROM users WHERE id = ?", [client.id])
-        return tokens.sign_link("reset", [client.id, confirming.reset_fingerprint(kept, client.email)])
+        return tokens.sign_link("reset", [client.id, email_verification.reset_fingerprint(kept, client.email)])
 
     async def _new_job(self) -> str:
         job = {"title": "t", "description": "d", "budget": 1}
