@@ -40,8 +40,8 @@ class Database:
         on_storage_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_commit = on_commit
-        self._on_doubt = on_storage_failure
-        self._told_doubt = False
+        self._on_storage_failure = on_storage_failure
+        self._storage_failure_reported = False
         self._open = False
         self._reads: set[asyncio.Task[Any]] = set()
         self._readers = ReaderPool(path)
@@ -143,6 +143,6 @@ class Database:
                     work.future.set_result(work.result)
                 else:
                     work.future.set_exception(work.error)
-            if self._writer.in_doubt and not self._told_doubt:
-                self._told_doubt = True
-                self._on_doubt()
+            if self._writer.in_doubt and not self._storage_failure_reported:
+                self._storage_failure_reported = True
+                self._on_storage_failure()
