@@ -15,7 +15,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import market, raw_client, search, servers
+from bench import idle, market, raw_client, search, servers
+from bench.market import sign_up
+from bench.raw_client import Ear, open_streams
 from bench.servers import Server, decode
 
 SECONDS = 4.0
@@ -23,7 +25,7 @@ ROUNDS = 3
 STREAMS = 1_000
 BROADCASTS = 10
 PACED = 300  # paced publishes, 100 a second
-BIDDERS = 32
+HIRES = 1_500
 # taken by the mark's counting only
 MARK = b"~bench~"
 
@@ -62,88 +64,10 @@ def fsync_ms(folder: Path) -> float:
     return raw_client.percentile(times, 0.5)
 
 
-async def sign_up(url: str, role: str, count: int) -> list[tuple[str, str]]:
-    """So many new users of a role: (id, token)."""
-    made = []
-    (caller,) = await raw_client.callers(url, 1)
-    for number in range(count):
-        who = {"email": f"{role}{number}-{time.time_ns()}@example.org", "password": "correct horse", "name": role}
-        body = json.dumps(who | {"role": role}).encode()
-        answer = decode(await caller.ask(raw_client.request("POST", url, "/api/auth/signup", body=body)), 201)
-        user = answer["user"]
-        assert isinstance(user, dict)
-        made.append((str(user["id"]), str(answer["token"])))
-    return made
-
-
-async def hires(server: Server) -> tuple[float, list[float]]:
-    """Hires a second by 32 callers, each job with two bids; seconds of each."""
-    ((_, owner),) = await sign_up(server.url, "client", 1)
-    bidders = await sign_up(server.url, "freelancer", 2)
-    connections = await raw_client.callers(server.url, BIDDERS)
-    job = json.dumps({"title": "Bench", "description": "x", "budget": 1000}).encode()
-    bid = json.dumps({"message": "me", "price": 900}).encode()
-    ready: list[str] = []
-
-    async def prepare(caller: raw_client.Caller) -> bool:
-        made = decode(await caller.ask(raw_client.request("POST", server.url, "/api/jobs", token=owner, body=job)), 201)
-        path = f"/api/jobs/{made['id']}/bids"
-        for _, token in bidders:
-            placed = decode(await caller.ask(raw_client.request("POST", server.url, path, token=token, body=bid)), 201)
-        ready.append(str(placed["id"]))
-        return len(ready) < 1_500
-
-    await raw_client.flat_out(connections, 60, prepare)
-
-    async def hire(caller: raw_client.Caller) -> bool:
-        if not ready:
-            return False
-        ask = raw_client.request("PATCH", server.url, f"/api/bids/{ready.pop()}/hire", token=owner)
-        decode(await caller.ask(ask), 200)
-        return True
-
-    return await raw_client.flat_out(connections, 60, hire)
-
-
-class Ear:
-    """All listeners of one server: how many marks arrived, and when the last did."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.count = 0
-
-    def heard(self, at: float, count: int) -> None:
-        self.count += count
-        self.times.append(at)
-
-    async def wait(self, count: int) -> float:
-        """The time of the last of `count` marks."""
-        async with asyncio.timeout(raw_client.PATIENCE_SECONDS):
-            while self.count < count:  # noqa: ASYNC110  # the event loop itself is what is watched
-                await asyncio.sleep(0)
-        self.count = 0
-        return self.times[-1]
-
-
-async def open_streams(url: str, asks: Sequence[bytes], ear: Ear) -> list[raw_client.Listener]:
-    """Open the streams, 32 at a time."""
-    (host, port), loop = raw_client.where(url), asyncio.get_running_loop()
-    listeners: list[raw_client.Listener] = []
-    for start in range(0, len(asks), 32):
-        part = []
-        for ask in asks[start : start + 32]:
-            listener = raw_client.Listener(ask, MARK, ear.heard)
-            await loop.create_connection(lambda made=listener: made, host, port)  # type: ignore[misc]  # bound now
-            part.append(listener)
-        await asyncio.gather(*(listener.opened for listener in part))
-        listeners += part
-    return listeners
-
-
 async def memory(server: Server, streams: Sequence[bytes]) -> float:
     """KiB of memory per stream, of a server that has done nothing else: what others have freed it would take again."""
     before = server.rss_kb()
-    listeners = await open_streams(server.url, streams, Ear())
+    listeners = await open_streams(server.url, streams, MARK, Ear())
     await asyncio.sleep(1)
     taken = (server.rss_kb() - before) / len(streams)
     for listener in listeners:
@@ -165,11 +89,18 @@ async def memories(users: int) -> Row:
     return ("KiB a stream, 1,000 streams", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.2f} ×")
 
 
+def idle_row() -> Row:
+    """Return the memory of the idle hub as a table row, in MiB."""
+    memory = idle.measure()
+    parts = f"PSS {memory.pss_kb / 1_024:.1f}, private {memory.private_kb / 1_024:.1f}"
+    return ("MiB of the idle hub, RSS", f"{memory.rss_kb / 1_024:.1f}", "–", parts)
+
+
 async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, status: int) -> float:
     """The median milliseconds from a broadcast to the last of all streams."""
     (caller,) = await raw_client.callers(server.url, 1)
     ear = Ear()
-    listeners = await open_streams(server.url, streams, ear)
+    listeners = await open_streams(server.url, streams, MARK, ear)
     times = []
     for _ in range(BROADCASTS):
         began = time.perf_counter()
@@ -198,7 +129,7 @@ async def notified(server: Server, key: str, user: tuple[str, str]) -> list[floa
     """Seconds from the POST of a notification to its user's stream."""
     ear, (caller,) = Ear(), await raw_client.callers(server.url, 1)
     connect = raw_client.request("GET", server.url, "/api/realtime/connect", token=user[1])
-    (listener,) = await open_streams(server.url, [connect], ear)
+    (listener,) = await open_streams(server.url, [connect], MARK, ear)
     note = {"userId": user[0], "type": "bench", "category": "system", "title": MARK.decode(), "body": "x"}
     ask = raw_client.request(
         "POST", server.url, "/api/realtime/notifications/send", token=key, body=json.dumps(note).encode()
@@ -239,10 +170,11 @@ async def measure(ours: Server, naive: Server) -> list[Row]:
     ids = [user for user, _ in users]
     for count in (1, 32, 256):
         rows += durable(ours, naive, key, ids, count)
-    rate, times = await hires(ours)
-    p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
-    rows.append(("hires/s, 32 callers", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
-    rows.append(await market.lives(ours, sign_up))
+    hires = await market.measure_hires(ours, HIRES)
+    p50, p99 = raw_client.percentile(hires.seconds, 0.5), raw_client.percentile(hires.seconds, 0.99)
+    rows.append(("hires/s, 32 callers", f"{hires.rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
+    rows.append(("  server CPU µs each", f"{hires.cpu_us:,.0f}", "–", ""))
+    rows.append(await market.lives(ours))
     seconds = await notified(ours, key, users[0])
     p50, p99 = raw_client.percentile(seconds, 0.5), raw_client.percentile(seconds, 0.99)
     rows.append(("publish → stream, 100/s", f"p50 {p50:.1f} ms", "–", f"p99 {p99:.1f} ms"))
@@ -274,6 +206,7 @@ def main() -> None:
     with servers.hub() as ours, servers.naive() as naive:
         rows = uvloop.run(measure(ours, naive))
     rows.append(uvloop.run(memories(50)))
+    rows.append(idle_row())
     rows += search.measure()
     table = Table(
         "what",

@@ -13,7 +13,9 @@ import uvloop
 from sqlalchemy import Connection, insert, update
 
 from bench import raw_client, servers
-from bench.__main__ import MARK, Ear, open_streams, paced, sign_up
+from bench.__main__ import MARK, paced
+from bench.market import sign_up
+from bench.raw_client import Ear, open_streams
 from bench.servers import Server, decode
 from services import tables
 from services.accounts import users
@@ -64,7 +66,7 @@ async def heard(server: Server) -> list[float]:
     ann, bob = await sign_up(server.url, "client", 2)
     ear, (caller,) = Ear(), await raw_client.callers(server.url, 1)
     connect = raw_client.request("GET", server.url, "/api/realtime/connect?channels=user:" + bob[0], token=bob[1])
-    (listener,) = await open_streams(server.url, [connect], ear)
+    (listener,) = await open_streams(server.url, [connect], MARK, ear)
     place = await conversation(server, caller, [ann, bob])
     # So that he is taken to be looking, and each message is one event.
     said = json.dumps({"conversationId": place, "type": "text", "content": "x"}).encode()

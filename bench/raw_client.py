@@ -69,6 +69,41 @@ class Listener(asyncio.Protocol):
             self._heard(time.perf_counter(), count)
 
 
+class Ear:
+    """Counts the marks that all streams of one server received and keeps the time of each block."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.count = 0
+
+    def heard(self, at: float, count: int) -> None:
+        self.count += count
+        self.times.append(at)
+
+    async def wait(self, count: int) -> float:
+        """Return the time at which the last of `count` marks arrived."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.count < count:  # noqa: ASYNC110  # the event loop itself is what is watched
+                await asyncio.sleep(0)
+        self.count = 0
+        return self.times[-1]
+
+
+async def open_streams(url: str, asks: Sequence[bytes], mark: bytes, ear: Ear) -> list[Listener]:
+    """Open one stream for each request, 32 at a time."""
+    (host, port), loop = where(url), asyncio.get_running_loop()
+    listeners: list[Listener] = []
+    for start in range(0, len(asks), 32):
+        part = []
+        for ask in asks[start : start + 32]:
+            listener = Listener(ask, mark, ear.heard)
+            await loop.create_connection(lambda made=listener: made, host, port)  # type: ignore[misc]  # bound now
+            part.append(listener)
+        await asyncio.gather(*(listener.opened for listener in part))
+        listeners += part
+    return listeners
+
+
 def request(
     method: str, url: str, path: str, *, token: str | None = None, body: bytes = b"", extra: Sequence[str] = ()
 ) -> bytes:
