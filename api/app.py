@@ -32,7 +32,7 @@ from api.hub import Hub
 from api.metrics import Metrics
 from api.operations.dispatcher import Dispatcher
 from api.routes.table import OPERATIONS
-from api.streams.responses import BODY
+from api.streams.responses import BODY_KEY
 from api.streams.takeover import Takeover
 from api.web.pages import page_routes
 from realtime.manager import RealtimeManager
@@ -83,7 +83,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         await self._asgi(scope, receive, send)
-        body = scope.pop(BODY, None)
+        body = scope.pop(BODY_KEY, None)
         if body is not None:
             # Out here, since the coroutines of all layers would be 8 KB for as long as a stream lives.
             await body(receive, send)

@@ -4,7 +4,7 @@ import msgspec
 import structlog
 
 from api.http.authentication import Authenticator
-from realtime.event import Bye
+from realtime.event import ByeReason
 from realtime.manager import RealtimeManager
 from services.database.sqlite.writer import Batch
 from services.event_log import channels
@@ -34,10 +34,10 @@ class CommitPublisher:
     def _control(self, type: str, data: dict[str, str]) -> None:
         """A login, a user or a key has ended or changed: forget who they were, and end their streams."""
         self._identities.apply(type, data)
-        if type == "login_ended":
-            reason: Bye = "logout" if data["reason"] == "logout" else "revoked"
-            self._manager.end_session_streams(data["loginId"], reason, user_id=data["userId"])
-        elif type == "user_ended":
+        if type == "session_revoked":
+            reason: ByeReason = "logout" if data["reason"] == "logout" else "revoked"
+            self._manager.end_session_streams(data["sessionId"], reason, user_id=data["userId"])
+        elif type == "user_revoked":
             self._manager.end_user_streams(data["userId"], "revoked")
         elif type == "key_revoked":
             self._manager.end_session_streams(f"key:{data['name']}", "revoked", user_id=None)

@@ -1,6 +1,6 @@
 """Admission: who may open one more stream, and who may send one more thing."""
 
-from realtime.event import Bye
+from realtime.event import ByeReason
 from realtime.options import RealtimeOptions, exceeds
 from realtime.rate_limiter import RateLimiter, RateLimitResult
 from realtime.stream_registry import StreamRegistry
@@ -15,7 +15,7 @@ class AdmissionControl:
         self._connects = RateLimiter(options.connect_limit, options.limiter_keys)
         self._sends = RateLimiter(options.send_limit, options.limiter_keys)
 
-    def stream_rejection(self, user_id: str, address: str, now: float) -> Bye | None:
+    def stream_rejection(self, user_id: str, address: str, now: float) -> ByeReason | None:
         """Why not, or None; a yes counts as one connect. `now` in monotonic seconds."""
         if exceeds(len(self._registry) + 1, self._options.max_streams):
             return "overloaded"

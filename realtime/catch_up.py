@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from realtime.cursor import Cursor
-from realtime.event import Bye, Event, reset_frame
+from realtime.event import ByeReason, Event, reset_frame
 from realtime.fan_out import FanOut
 from realtime.options import RealtimeOptions
 from realtime.ports import EventPage, History
@@ -26,7 +26,7 @@ class CatchUp:
     """Feeds what is behind. A read of the log is shared by nobody and outlived by nobody: one page, one stream."""
 
     def __init__(
-        self, flow: FanOut, history: History, options: RealtimeOptions, end: Callable[[Stream, Bye], None]
+        self, flow: FanOut, history: History, options: RealtimeOptions, end: Callable[[Stream, ByeReason], None]
     ) -> None:
         """`end` is called for a stream that cannot go on because the log could not be read."""
         self._flow = flow

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, Self
 
-Bye = Literal["shutdown", "rotate", "logout", "revoked", "too_many_streams", "overloaded"]
+ByeReason = Literal["shutdown", "rotate", "logout", "revoked", "too_many_streams", "overloaded"]
 ResetReason = Literal["trimmed", "epoch_changed", "ahead", "malformed"]
 
 # How long a client waits before it comes back, in milliseconds (lowest, highest): spread out, so that those who were
 # sent away together do not return together.
-RETRY_MS: Final[Mapping[Bye, tuple[int, int]]] = {
+RETRY_MS: Final[Mapping[ByeReason, tuple[int, int]]] = {
     "rotate": (200, 1_000),
     "shutdown": (1_000, 5_000),
     "logout": (1_000, 5_000),
@@ -77,7 +77,7 @@ def reset_frame(data: Mapping[str, object] | bytes, id: str) -> bytes:
     return encode(event="reset", data=_json(data), id=id)
 
 
-def bye_frame(reason: Bye, retry_ms: int) -> bytes:
+def bye_frame(reason: ByeReason, retry_ms: int) -> bytes:
     """The last frame of a stream that the hub ends."""
     return encode(event="bye", data=_json({"reason": reason}), retry=retry_ms)
 

@@ -25,10 +25,10 @@ class WriteGroup:
     """The same events for some streams; those before `next` have been given them."""
 
     items: list[QueuedEvent]
-    listeners: Sequence[Stream]
+    streams: Sequence[Stream]
     # The same object for all of them.
     chunk: bytes = field(init=False)
-    next: int = 0
+    written: int = 0
 
     def __post_init__(self) -> None:
         self.chunk = b"".join([item.event.frame for item in self.items])
@@ -38,7 +38,7 @@ class WriteGroup:
         kept = [item for item in self.items if item.event.position is None or item.event.position not in positions]
         if len(kept) == len(self.items):
             return self
-        return WriteGroup(kept, self.listeners[self.next :]) if kept else None
+        return WriteGroup(kept, self.streams[self.written :]) if kept else None
 
 
 class FanOut:
@@ -47,10 +47,10 @@ class FanOut:
     What was queued in a turn is written in one round, in slices; what is published meanwhile waits for the next round.
     """
 
-    def __init__(self, options: RealtimeOptions, backlog: Backlog, on_behind: Callable[[Stream], None]) -> None:
+    def __init__(self, options: RealtimeOptions, backlog: Backlog, on_suspended: Callable[[Stream], None]) -> None:
         """`on_behind` is told of a stream that was live and whose sink is too full."""
         self.backlog = backlog
-        self.audience = SubscriptionIndex()
+        self.subscriptions = SubscriptionIndex()
         self.queues = ChannelQueues(_QUEUE_SIZE)
         # The last position published.
         self.head = 0
@@ -58,7 +58,7 @@ class FanOut:
         self.delivered = 0
         self.dropped = 0
         self._options = options
-        self._on_behind = on_behind
+        self._on_behind = on_suspended
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
         # The round under way: what is left of it, its number, and the positions before it and after it.
@@ -91,7 +91,7 @@ class FanOut:
         if not self._lots and not len(self.queues):
             self._after = self.head
         for event in events:
-            if self.audience.has_subscribers(event.channel):
+            if self.subscriptions.has_subscribers(event.channel):
                 self._put(event)
             if event.position is not None:
                 self.backlog.append(event)
@@ -117,15 +117,15 @@ class FanOut:
         session.unflushed_events = 0
         # What waits already is before its time.
         session.joined_at = self.queues.sequence
-        self.audience.add(session)
+        self.subscriptions.add(session)
         if session.position > self.head or len(self.queues):
-            self.audience.ahead_of_publisher.add(session)
+            self.subscriptions.ahead_of_publisher.add(session)
 
     def suspend(self, session: Stream) -> None:
         """Stop giving it live events, and note where it stands. It must be live."""
         session.position = self.delivered_position(session)
         session.state = "behind"
-        self.audience.remove(session)
+        self.subscriptions.remove(session)
 
     def delivered_position(self, session: Stream) -> int:
         """The position up to which a stream has been given everything; never more."""
@@ -165,7 +165,7 @@ class FanOut:
         self._schedule()
 
     def _pending_writes(self) -> int:
-        return sum(len(lot.listeners) - lot.next for lot in self._lots)
+        return sum(len(lot.streams) - lot.written for lot in self._lots)
 
     def _begin_round(self) -> None:
         """The one before is over. Everything that waits becomes lots, for those who listen now."""
@@ -173,7 +173,7 @@ class FanOut:
         if len(self.queues):
             self._round += 1
             self._lots.extend(self._split_into_groups(self.queues.drain()))
-        ahead = self.audience.ahead_of_publisher
+        ahead = self.subscriptions.ahead_of_publisher
         for session in tuple(ahead):
             if session.position <= self.head:
                 ahead.discard(session)
@@ -182,11 +182,11 @@ class FanOut:
         """The next so many writes of the round. Giving may take listeners away: lots are copies."""
         while room > 0 and self._lots:
             lot = self._lots[0]
-            part = lot.listeners[lot.next : lot.next + room]
-            lot.next += len(part)
+            part = lot.streams[lot.written : lot.written + room]
+            lot.written += len(part)
             room -= len(part)
             self._write_group(lot, part)
-            if self._lots and self._lots[0] is lot and lot.next >= len(lot.listeners):
+            if self._lots and self._lots[0] is lot and lot.written >= len(lot.streams):
                 self._lots.popleft()
 
     def _write_group(self, lot: WriteGroup, listeners: Sequence[Stream]) -> None:
@@ -207,7 +207,7 @@ class FanOut:
 
     def _split_into_groups(self, waiting: dict[str, list[QueuedEvent]]) -> Iterator[WriteGroup]:
         apart = self._individual_streams(waiting)
-        for shared, listeners in self.audience.by_shared_channels.values():
+        for shared, listeners in self.subscriptions.by_shared_channels.values():
             items = _merged(waiting, shared)
             if items:
                 together = [each for each in listeners if each not in apart] if apart else tuple(listeners)
@@ -224,9 +224,9 @@ class FanOut:
 
     def _individual_streams(self, waiting: dict[str, list[QueuedEvent]]) -> dict[Stream, None]:
         """The streams that need a chunk of their own: private events, or some of the events read before."""
-        apart = dict.fromkeys(self.audience.ahead_of_publisher)
+        apart = dict.fromkeys(self.subscriptions.ahead_of_publisher)
         for channel in waiting:
-            apart.update(dict.fromkeys(values(self.audience.by_user_channel, channel)))
+            apart.update(dict.fromkeys(values(self.subscriptions.by_user_channel, channel)))
         return apart
 
 

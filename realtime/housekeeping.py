@@ -27,8 +27,8 @@ class Housekeeping:
         admission: AdmissionControl,
         absent: IdleUsers,
         *,
-        close: Callable[[Stream], None],
-        forget: Callable[[Sequence[str]], None],
+        on_stalled: Callable[[Stream], None],
+        on_users_idle: Callable[[Sequence[str]], None],
     ) -> None:
         """`close` is called for a stream that was aborted because it stalled, `forget` for users long without one."""
         self._options = options
@@ -37,8 +37,8 @@ class Housekeeping:
         self._registry = registry
         self._admission = admission
         self._absent = absent
-        self._close = close
-        self._forget = forget
+        self._close = on_stalled
+        self._forget = on_users_idle
 
     def tick(self, now: float) -> None:
         """Do what is due at `now`, monotonic seconds."""

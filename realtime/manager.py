@@ -10,7 +10,7 @@ from realtime.admission import AdmissionControl
 from realtime.backlog import Backlog
 from realtime.catch_up import CatchUp
 from realtime.cursor import Cursor
-from realtime.event import RECONNECT_MS, RETRY_MS, Bye, Event, bye_frame, random_delay_ms
+from realtime.event import RECONNECT_MS, RETRY_MS, ByeReason, Event, bye_frame, random_delay_ms
 from realtime.fan_out import FanOut
 from realtime.housekeeping import Housekeeping
 from realtime.idle_users import IdleUsers
@@ -48,10 +48,10 @@ class RealtimeManager:
         self._clock, self._wall, self._random = clock, wall_clock, random
         self._process, self._numbers = process_id, count(1)
         backlog = Backlog(options.backlog_events, options.backlog_bytes)
-        self._flow = FanOut(options, backlog, lambda session: self._catch_up.resume_on_drain(session))
-        self._catch_up = CatchUp(self._flow, history, options, self.end_stream)
+        self._fan_out = FanOut(options, backlog, lambda session: self._catch_up.resume_on_drain(session))
+        self._catch_up = CatchUp(self._fan_out, history, options, self.end_stream)
         self._judge = ResumePolicy(options, backlog, history)
-        self._wheel = TimerWheel(self._flow, options, random, wall_clock, partial(self.end_stream, reason="rotate"))
+        self._wheel = TimerWheel(self._fan_out, options, random, wall_clock, partial(self.end_stream, reason="rotate"))
         self._stalls = StallDetector(options.stall_seconds)
         self._registry = StreamRegistry()
         self.presence = PresenceTracker()
@@ -64,8 +64,8 @@ class RealtimeManager:
             self._registry,
             self._admission,
             self._absent,
-            close=self.stream_closed,
-            forget=on_users_idle,
+            on_stalled=self.stream_closed,
+            on_users_idle=on_users_idle,
         )
         self._started_at = clock()
         self._hand: asyncio.Task[None] | None = None
@@ -75,7 +75,7 @@ class RealtimeManager:
     async def start(self) -> None:
         """Bind to the running loop and set the wheel in motion. `seed` before or after, but before streams open."""
         loop = asyncio.get_running_loop()
-        self._flow.bind_loop(loop)
+        self._fan_out.bind_loop(loop)
         self._catch_up.bind_loop(loop)
         self._started_at = self._clock()
         self._hand = loop.create_task(self._upkeep.run(self._clock), name="realtime-upkeep")
@@ -91,7 +91,7 @@ class RealtimeManager:
 
     def seed(self, events: Sequence[Event], floor: int, head: int) -> None:
         """Fill the ring from the log: all its events past `floor`, in order, up to `head`, its last position."""
-        self._flow.seed(events, floor, head)
+        self._fan_out.seed(events, floor, head)
 
     def tick(self, now: float) -> None:
         """What time brings at `now` (seconds of the clock): heartbeats, rotation, stalls, forgetting."""
@@ -102,28 +102,28 @@ class RealtimeManager:
     @property
     def head(self) -> int:
         """The last position published."""
-        return self._flow.head
+        return self._fan_out.head
 
     def last_position(self, channel: str) -> int:
         """The last position of this channel that memory holds, 0 if it holds none."""
-        return self._flow.backlog.last_position(channel)
+        return self._fan_out.backlog.last_position(channel)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Give events to their listeners, in order of position; durable ones must be on disk.
 
         Raises ValueError, and does nothing, when a position is not later than all before it.
         """
-        self._flow.publish(events)
+        self._fan_out.publish(events)
 
     def forget(self, positions: Iterable[int]) -> None:
         """Take events back that are no longer in the log: nobody who comes or is behind gets them."""
         taken_back = tuple(positions)
-        self._flow.forget(taken_back)
+        self._fan_out.forget(taken_back)
         self._catch_up.forget(taken_back)
 
     # Streams
 
-    def admit(self, user_id: str, address: str, now: float | None = None) -> Bye | None:
+    def admit(self, user_id: str, address: str, now: float | None = None) -> ByeReason | None:
         """Why this user may not open a stream from there now, or None; a yes counts as one connect.
 
         `now` in seconds of the manager's clock (None: now). Call it with no await between it and `open`.
@@ -134,7 +134,7 @@ class RealtimeManager:
         self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str
     ) -> ResumeDecision | None:
         """How a stream with this cursor begins, if memory can tell; None: ask `judge_log`."""
-        return self._judge.from_memory(cursor, malformed, channels, own_channel, self._flow.head)
+        return self._judge.from_memory(cursor, malformed, channels, own_channel, self._fan_out.head)
 
     async def decide_resume_from_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> ResumeDecision:
         """How a stream with this cursor of our epoch begins, by the log; raises what the log raises."""
@@ -156,8 +156,8 @@ class RealtimeManager:
         user_id: str,
         channels: tuple[str, ...],
         own_channel: str,
-        verdict: ResumeDecision,
-        login: str | None,
+        decision: ResumeDecision,
+        session_id: str | None,
         address: str,
         confirm: Confirm,
     ) -> Stream:
@@ -166,56 +166,56 @@ class RealtimeManager:
         `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
         """
         now = self._clock()
-        position = self._flow.head if verdict.position is None else verdict.position
+        position = self._fan_out.head if decision.position is None else decision.position
         session = Stream(
             number=next(self._numbers),
             user_id=user_id,
             channels=channels,
             own_channel=own_channel,
-            session_id=login,
+            session_id=session_id,
             address=address,
             sink=sink,
             position=position,
             opened_at=now,
         )
-        cursor = None if verdict.reason else Cursor(self.options.epoch, position)
+        cursor = None if decision.reason else Cursor(self.options.epoch, position)
         first = confirm(session, cursor)
         self._registry.add(session)
         self._absent.connected(user_id)
         self._wheel.add(session, now)
         self.presence.connected(user_id, now)
-        if verdict.reason:
-            self._catch_up.send_reset(session, verdict.reason, first)
+        if decision.reason:
+            self._catch_up.send_reset(session, decision.reason, first)
         else:
             # A fresh stream too: one that has missed nothing since the cursor it was just told.
             self._catch_up.feed(session, first)
         return session
 
-    def end_stream(self, session: Stream, reason: Bye) -> None:
+    def end_stream(self, session: Stream, reason: ByeReason) -> None:
         """Say goodbye to a stream, and why; no harm if it is closed."""
         if session.state != "closed":
             self.reject(session.sink, reason)
             self.stream_closed(session)
 
-    def reject(self, sink: Sink, reason: Bye) -> None:
+    def reject(self, sink: Sink, reason: ByeReason) -> None:
         """Say goodbye on a sink, and why; it may take as long to finish as a stream may stall."""
         sink.end(self.bye_frame(reason))
         self._stalls.watch_closing(sink, self._clock())
 
-    def end_session_streams(self, login: str, reason: Bye, *, user_id: str | None) -> None:
+    def end_session_streams(self, session_id: str, reason: ByeReason, *, user_id: str | None) -> None:
         """End the streams of one signed-in login of a user, or of one API key (no user)."""
-        for session in self._registry.for_session(login, user_id):
+        for session in self._registry.for_session(session_id, user_id):
             self.end_stream(session, reason)
 
-    def end_user_streams(self, user_id: str, reason: Bye) -> None:
+    def end_user_streams(self, user_id: str, reason: ByeReason) -> None:
         """End the streams of one user."""
         for session in self._registry.for_user(user_id):
             self.end_stream(session, reason)
 
-    def shutdown(self, most: int | None = None) -> None:
+    def shutdown(self, max_streams: int | None = None) -> None:
         """Write what waits, then end every stream, or so many of them."""
-        self._flow.flush()
-        for session in islice(self._registry, most):
+        self._fan_out.flush()
+        for session in islice(self._registry, max_streams):
             self.end_stream(session, "shutdown")
 
     def stream_closed(self, session: Stream) -> None:
@@ -223,7 +223,7 @@ class RealtimeManager:
         if session.state == "closed":
             return
         if session.state == "live":
-            self._flow.suspend(session)
+            self._fan_out.suspend(session)
         session.state = "closed"
         self._wheel.remove(session)
         self._registry.remove(session)
@@ -242,10 +242,10 @@ class RealtimeManager:
 
     def stream_cursor(self, session: Stream) -> Cursor:
         """How far a stream has been given everything."""
-        self._flow.flush()
-        return Cursor(self.options.epoch, self._flow.delivered_position(session))
+        self._fan_out.flush()
+        return Cursor(self.options.epoch, self._fan_out.delivered_position(session))
 
-    def bye_frame(self, reason: Bye) -> bytes:
+    def bye_frame(self, reason: ByeReason) -> bytes:
         """A `bye` frame with its own wait; for those who were not admitted, too."""
         return bye_frame(reason, random_delay_ms(RETRY_MS[reason], self._random))
 
@@ -272,17 +272,17 @@ class RealtimeManager:
     @property
     def queued(self) -> int:
         """Events that wait for the end of this turn of the loop."""
-        return self._flow.queues.total_queued()
+        return self._fan_out.queues.total_queued()
 
     @property
     def delivered(self) -> int:
         """Events written to streams, each counted once per stream."""
-        return self._flow.delivered
+        return self._fan_out.delivered
 
     @property
     def dropped(self) -> int:
         """Events not written live because a stream was too slow; it reads the durable ones from the log."""
-        return self._flow.dropped
+        return self._fan_out.dropped
 
     @property
     def uptime_seconds(self) -> int:

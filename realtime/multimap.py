@@ -11,22 +11,22 @@ class Many(dict[_Thing, None]):
     """Two things or more, in the order in which they came."""
 
 
-def add(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, thing: _Thing) -> None:
+def add(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, value: _Thing) -> None:
     """Add a thing that is not there yet."""
     few = index.get(key)
     if few is None:
-        index[key] = thing
+        index[key] = value
     elif isinstance(few, Many):
-        few[thing] = None
+        few[value] = None
     else:
-        index[key] = Many([(few, None), (thing, None)])
+        index[key] = Many([(few, None), (value, None)])
 
 
-def discard(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, thing: _Thing) -> None:
+def discard(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, value: _Thing) -> None:
     """Take out a thing that is there; the key goes with the last."""
     few = index[key]
     if isinstance(few, Many):
-        del few[thing]
+        del few[value]
         if not few:
             del index[key]
     else:

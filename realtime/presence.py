@@ -9,7 +9,7 @@ Status = Literal["online", "idle", "offline"]
 # Without input for so long, somebody who is connected is idle; without a stream for so long, they are gone. A reload
 # and a rotated stream are back before that.
 IDLE_SECONDS: Final = 300.0
-AWAY_SECONDS: Final = 60.0
+OFFLINE_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -105,13 +105,13 @@ class PresenceTracker:
         return found
 
     def _status(self, user: _User, now: float) -> Status:
-        if user.left_at is not None and now >= user.left_at + AWAY_SECONDS:
+        if user.left_at is not None and now >= user.left_at + OFFLINE_SECONDS:
             return "offline"
         return "online" if now < user.input_at + IDLE_SECONDS else "idle"
 
     def _look(self, user_id: str, user: _User, now: float) -> None:
         """See to it that the next change by time alone is noticed."""
-        turns = [user.input_at + IDLE_SECONDS] if user.left_at is None else [user.left_at + AWAY_SECONDS]
+        turns = [user.input_at + IDLE_SECONDS] if user.left_at is None else [user.left_at + OFFLINE_SECONDS]
         if user.left_at is not None and user.input_at + IDLE_SECONDS > now:
             turns.append(user.input_at + IDLE_SECONDS)
         at = min(turns)

@@ -13,7 +13,7 @@ class RegistrySnapshot:
     """Who is here: how many streams listen to each channel, and the streams themselves."""
 
     channels: dict[str, int]
-    sessions: tuple[Stream, ...]
+    streams: tuple[Stream, ...]
 
 
 class StreamRegistry:
@@ -56,10 +56,10 @@ class StreamRegistry:
         """The open streams of a user."""
         return tuple(values(self._users, user_id))
 
-    def for_session(self, login: str, user_id: str | None) -> tuple[Stream, ...]:
+    def for_session(self, session_id: str, user_id: str | None) -> tuple[Stream, ...]:
         """The open streams that end with a login of this user, or with an API key: then all have to be looked at."""
         among = self._sessions if user_id is None else values(self._users, user_id)
-        return tuple(session for session in among if session.session_id == login)
+        return tuple(session for session in among if session.session_id == session_id)
 
     def count_for_address(self, address: str) -> int:
         """How many streams are open from there."""

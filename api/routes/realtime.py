@@ -62,6 +62,6 @@ def _inside(call: Call[None, None]) -> tuple[dict[str, int], list[dict[str, Any]
             "channels": list(session.channels),
             "openedAt": times.to_rfc3339(manager.opened_at(session)),
         }
-        for session in snapshot.sessions[:SESSIONS_SHOWN]
+        for session in snapshot.streams[:SESSIONS_SHOWN]
     ]
     return snapshot.channels, sessions

@@ -71,8 +71,8 @@ async def connect(call: Call[None, Connect]) -> ASGIApp:
             user_id=user.id,
             channels=heard,
             own_channel=own,
-            verdict=verdict,
-            login=call.caller.session_key,
+            decision=verdict,
+            session_id=call.caller.session_key,
             address=address,
             confirm=lambda session, at: _confirmation(hub, session, at, verdict, counts),
         )
@@ -80,7 +80,7 @@ async def connect(call: Call[None, Connect]) -> ASGIApp:
     def still() -> bool:
         return hub.identities.is_still_valid(call.request, call.caller)
 
-    opening = StreamOpening(hub.manager, user.id, address, still=still, open=begin)
+    opening = StreamOpening(hub.manager, user.id, address, is_still_valid=still, open=begin)
     line = hub.takeover.connection_of(scope)
     return (
         AsgiStreamResponse(opening)

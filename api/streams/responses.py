@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from api.http.request_context import HEAD_WRITER
 from api.streams.portable_sink import AsgiSink
 from api.streams.takeover import Header, TakeoverConnection
-from realtime.event import Bye
+from realtime.event import ByeReason
 from realtime.manager import RealtimeManager
 from realtime.ports import Sink
 from realtime.stream import Stream
@@ -25,7 +25,7 @@ _TAKEN_HEADERS: Final[Sequence[Header]] = (
     (b"connection", b"close"),
 )
 # Where the scope holds what writes the rest of a portable stream, once all layers have returned.
-BODY: Final = "hub.body"
+BODY_KEY: Final = "hub.body"
 
 
 class StreamOpening:
@@ -39,14 +39,14 @@ class StreamOpening:
         user_id: str,
         address: str,
         *,
-        still: Callable[[], bool],
+        is_still_valid: Callable[[], bool],
         open: Callable[[Sink], Stream],
     ) -> None:
         """`still`: whether its caller may still be answered. Await nothing between `refusal` and `begin`."""
         self.manager, self._user_id, self._address = manager, user_id, address
-        self._still, self.open = still, open
+        self._still, self.open = is_still_valid, open
 
-    def rejection(self) -> Bye | None:
+    def rejection(self) -> ByeReason | None:
         """Why there is no stream; None counts as one that is opened."""
         if not self._still():
             # What the caller rests on ended since they were identified: coming back, they are judged anew.
@@ -110,10 +110,10 @@ class AsgiStreamResponse(EventSourceResponse):
         except BaseException:
             close()
             raise
-        scope[BODY] = partial(_write_body, sink, close)
+        scope[BODY_KEY] = partial(_write_body, sink, close)
 
 
-def bye_response(manager: RealtimeManager, reason: Bye) -> Response:
+def bye_response(manager: RealtimeManager, reason: ByeReason) -> Response:
     """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
     said = manager.bye_frame(reason)
     return Response(said, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")

@@ -21,18 +21,18 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 class ChunkEncoder:
     """Chunks of HTTP/1.1 (RFC 9112, 7.1), made once for all who are given the same bytes one after the other."""
 
-    __slots__ = ("chunk", "framed")
+    __slots__ = ("chunk", "encoded")
 
     def __init__(self) -> None:
         # The last chunk, held so that no other bytes can have the same identity meanwhile; and what became of it.
-        self.chunk = self.framed = b""
+        self.chunk = self.encoded = b""
 
-    def of(self, chunk: bytes) -> bytes:
+    def encode(self, chunk: bytes) -> bytes:
         """The chunk with its frame; there are no empty ones, for such a one would be the last."""
         if chunk is not self.chunk:
-            self.framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+            self.encoded = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
             self.chunk = chunk
-        return self.framed
+        return self.encoded
 
 
 class DirectSink(asyncio.Protocol):
@@ -63,7 +63,7 @@ class DirectSink(asyncio.Protocol):
             framing = self._framing
             if framing is not None:
                 # Looked at here, too: a call for each event and stream is a tenth of what it costs.
-                chunk = framing.framed if chunk is framing.chunk else framing.of(chunk)
+                chunk = framing.encoded if chunk is framing.chunk else framing.encode(chunk)
             self._transport.write(chunk)  # type: ignore[union-attr]  # open
 
     def buffered_bytes(self) -> int:
@@ -74,7 +74,7 @@ class DirectSink(asyncio.Protocol):
         """Write `last` and the end of the body, in one; then close."""
         if self._open and self._transport is not None:
             self._open = False
-            self._transport.write(last if self._framing is None else self._framing.of(last) + LAST_CHUNK)
+            self._transport.write(last if self._framing is None else self._framing.encode(last) + LAST_CHUNK)
             self._transport.close()
 
     def abort(self) -> None:
@@ -154,7 +154,7 @@ class Takeover:
         self.streams = 0
         self.loop: asyncio.AbstractEventLoop
         self._close = close
-        self.framing = ChunkEncoder()
+        self.encoder = ChunkEncoder()
         missing = [] if path == "portable" else missing_names()
         if missing and path == "takeover":
             raise LookupError(f"uvicorn has no {', '.join(missing)}")
@@ -179,7 +179,7 @@ class Takeover:
     def take(self, protocol: BoundedProtocol, *, framed: bool) -> DirectSink:
         """Make a sink that is the connection's protocol from now on."""
         self.loop = protocol.loop
-        sink = DirectSink(self, self.framing if framed else None)
+        sink = DirectSink(self, self.encoder if framed else None)
         sink.connection_made(protocol.hand_over(sink))
         self.streams += 1
         return sink

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.realtime.driver import Hub
+from tests.realtime.driver import Driver
 
-MakeHub = Callable[..., Awaitable[Hub]]
+MakeDriver = Callable[..., Awaitable[Driver]]
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +17,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def make_hub() -> AsyncIterator[MakeHub]:
+async def make_hub() -> AsyncIterator[MakeDriver]:
     """Make a hub with options of the test's own; it is stopped after the test."""
-    made: list[Hub] = []
+    made: list[Driver] = []
 
-    async def make(**options: Any) -> Hub:
-        hub = Hub(**options)
+    async def make(**options: Any) -> Driver:
+        hub = Driver(**options)
         made.append(hub)
         await hub.manager.start()
         return hub
@@ -33,6 +33,6 @@ async def make_hub() -> AsyncIterator[MakeHub]:
 
 
 @pytest.fixture
-async def hub(make_hub: MakeHub) -> Hub:
+async def hub(make_hub: MakeDriver) -> Driver:
     """A hub with the default options."""
     return await make_hub()

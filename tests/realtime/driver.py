@@ -10,7 +10,7 @@ from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
 from realtime.resume import ResumeDecision
 from realtime.stream import Stream
-from tests.realtime.fake_ports import ListLog, ListSink
+from tests.realtime.fake_ports import FakeHistory, FakeSink
 from tests.realtime.sse_parser import Message, parse
 
 SHARED = ("jobs", "news")
@@ -19,20 +19,20 @@ SHARED = ("jobs", "news")
 class Client:
     """One stream as its client sees it."""
 
-    def __init__(self, session: Stream, sink: ListSink) -> None:
-        self.session = session
+    def __init__(self, session: Stream, sink: FakeSink) -> None:
+        self.stream = session
         self.sink = sink
 
     @property
     def state(self) -> str:
-        return self.session.state
+        return self.stream.state
 
     @property
     def messages(self) -> list[Message]:
         return parse(self.sink.received()).messages
 
     @property
-    def facts(self) -> list[str]:
+    def event_data(self) -> list[str]:
         """The data of the events that were published, without the stream's own."""
         own = ("connection_confirmed", "reset", "bye", "heartbeat")
         return [message.data for message in self.messages if message.type not in own]
@@ -46,71 +46,71 @@ class Client:
         return parse(self.sink.received()).last_event_id
 
 
-class Hub:
+class Driver:
     """Clock and log are the test's; the manager is the real one."""
 
     def __init__(self, **options: Any) -> None:
         self.now = 1_000.0
-        self.log = ListLog()
+        self.history = FakeHistory()
         self.options = RealtimeOptions(epoch="e", **options)
         # Whom the manager said to forget.
-        self.gone: list[str] = []
+        self.idle_users: list[str] = []
         self.manager = self.make_manager()
 
     def make_manager(self) -> RealtimeManager:
         return RealtimeManager(
             self.options,
-            history=self.log,
+            history=self.history,
             clock=lambda: self.now,
             wall_clock=lambda: int(self.now * 1_000),
             random=Random(7),
             process_id="p",
-            on_users_idle=self.gone.extend,
+            on_users_idle=self.idle_users.extend,
         )
 
-    def tell(self, channel: str, *data: str) -> list[Event]:
+    def publish(self, channel: str, *data: str) -> list[Event]:
         """Commit and publish."""
-        events = [self.log.commit(channel, text.encode()) for text in data]
+        events = [self.history.commit(channel, text.encode()) for text in data]
         self.manager.publish(events)
         return events
 
-    def whisper(self, channel: str, data: str) -> None:
+    def publish_ephemeral(self, channel: str, data: str) -> None:
         """Publish an ephemeral event."""
         self.manager.publish([Event.ephemeral(channel, "typing", data.encode())])
 
     def open(
-        self, user: str = "u", verdict: ResumeDecision | None = None, *, sink: ListSink | None = None, **asked: Any
+        self, user: str = "u", decision: ResumeDecision | None = None, *, sink: FakeSink | None = None, **asked: Any
     ) -> Client:
-        sink = sink or ListSink()
+        sink = sink or FakeSink()
         own = f"user:{user}"
         session = self.manager.open_stream(
             sink,
             user_id=user,
             channels=asked.get("channels", (own, *SHARED)),
             own_channel=own,
-            verdict=verdict or ResumeDecision.fresh(),
-            login=asked.get("login"),
+            decision=decision or ResumeDecision.fresh(),
+            session_id=asked.get("login"),
             address=asked.get("address", "192.0.2.1"),
             confirm=asked.get("confirm", confirm),
         )
         return Client(session, sink)
 
-    async def come(self, user: str, last: str | None, *, sink: ListSink | None = None) -> Client:
+    async def connect(self, user: str, last: str | None, *, sink: FakeSink | None = None) -> Client:
         """Connect the way the outer rings do: judge, then open."""
         cursor = None if last is None else Cursor.parse(last)
         own = f"user:{user}"
         verdict = await self.manager.decide_resume(cursor, False, (own, *SHARED), own)
         return self.open(user, verdict, sink=sink)
 
-    async def until_reads(self, count: int) -> None:
+    async def wait_for_reads(self, count: int) -> None:
         """Let the loop go on until the log has been asked so often, and not further."""
         for _ in range(200):
-            if self.log.reads >= count:
+            if self.history.reads >= count:
                 return
             await asyncio.sleep(0)
         raise AssertionError("the log was not asked")
 
-    async def settle(self) -> None:
+    async def run_until_idle(self) -> None:
         """Let the loop come to rest."""
         for _ in range(200):
             await asyncio.sleep(0)

@@ -7,34 +7,34 @@ from realtime.event import Event
 from realtime.ports import EventPage, MissedCounts
 
 
-class ListSink:
+class FakeSink:
     """Keeps what was written. While `stuck`, the client takes nothing until `take` or `drain`."""
 
-    def __init__(self, *, stuck: bool = False) -> None:
-        self.stuck = stuck
+    def __init__(self, *, blocked: bool = False) -> None:
+        self.blocked = blocked
         self.chunks: list[bytes] = []
-        self.written = 0
-        self.taken = 0
+        self.written_bytes = 0
+        self.read_bytes = 0
         # Bytes of the transport's own that wait with the rest.
-        self.framing = 0
+        self.overhead_bytes = 0
         self.ended = False
         self.aborted = False
-        self.callback: Callable[[], None] | None = None
+        self.drain_callback: Callable[[], None] | None = None
 
     def write(self, chunk: bytes) -> None:
         if self.ended or self.aborted:
             return
         self.chunks.append(chunk)
-        self.written += len(chunk)
-        if not self.stuck:
-            self.taken = self.written
+        self.written_bytes += len(chunk)
+        if not self.blocked:
+            self.read_bytes = self.written_bytes
 
     @property
     def is_drained(self) -> bool:
         return self.buffered_bytes() == 0
 
     def buffered_bytes(self) -> int:
-        return self.written - self.taken + (self.framing if self.written > self.taken else 0)
+        return self.written_bytes - self.read_bytes + (self.overhead_bytes if self.written_bytes > self.read_bytes else 0)
 
     def end(self, last: bytes = b"") -> None:
         self.write(last)
@@ -44,36 +44,36 @@ class ListSink:
         self.aborted = True
 
     def on_drain(self, callback: Callable[[], None]) -> None:
-        self.callback = callback
+        self.drain_callback = callback
 
-    def take(self, amount: int) -> None:
+    def read(self, amount: int) -> None:
         """The client reads so many bytes."""
-        self.taken = min(self.written, self.taken + amount)
-        if self.taken == self.written and self.callback is not None:
-            callback, self.callback = self.callback, None
+        self.read_bytes = min(self.written_bytes, self.read_bytes + amount)
+        if self.read_bytes == self.written_bytes and self.drain_callback is not None:
+            callback, self.drain_callback = self.drain_callback, None
             callback()
 
-    def drain(self) -> None:
+    def unblock(self) -> None:
         """The client reads everything, and goes on to."""
-        self.stuck = False
-        self.take(self.written)
+        self.blocked = False
+        self.read(self.written_bytes)
 
     def received(self) -> bytes:
         """What the client has."""
-        return b"".join(self.chunks)[: self.taken]
+        return b"".join(self.chunks)[: self.read_bytes]
 
 
-class ListLog:
+class FakeHistory:
     """A History over a list. Each read takes two turns of the loop, so that things happen before and after it."""
 
     def __init__(self, epoch: str = "e") -> None:
         self.epoch = epoch
         self.head = 0
-        self.kept: list[Event] = []
-        self.marks: dict[str, int] = {}
+        self.events: list[Event] = []
+        self.trim_marks: dict[str, int] = {}
         self.reads = 0
-        self.reading = 0
-        self.most_reading = 0
+        self.active_reads = 0
+        self.max_active_reads = 0
         self.failure: Exception | None = None
         # Set: reads go through. Cleared: they wait.
         self.gate = asyncio.Event()
@@ -82,24 +82,24 @@ class ListLog:
     def commit(self, channel: str, data: bytes = b"{}", type: str = "fact") -> Event:
         self.head += 1
         event = Event.durable(channel, type, data, self.head, self.epoch)
-        self.kept.append(event)
+        self.events.append(event)
         return event
 
     def trim(self, upto: int) -> None:
         """Old events go, and the marks of their channels say so."""
-        for event in self.kept:
+        for event in self.events:
             if event.position is not None and event.position <= upto:
-                self.marks[event.channel] = max(self.marks.get(event.channel, 0), event.position)
-        self.kept = [event for event in self.kept if event.position is not None and event.position > upto]
+                self.trim_marks[event.channel] = max(self.trim_marks.get(event.channel, 0), event.position)
+        self.events = [event for event in self.events if event.position is not None and event.position > upto]
 
     def forget(self, position: int) -> None:
-        self.kept = [event for event in self.kept if event.position != position]
+        self.events = [event for event in self.events if event.position != position]
 
     def recent(self, limit: int) -> tuple[list[Event], int, int]:
         """What a manager is seeded with: events, floor, head."""
-        events = self.kept[-limit:]
+        events = self.events[-limit:]
         oldest = (events[0].position or 0) - 1 if len(events) == limit else 0
-        return events, max([oldest, *self.marks.values()]), self.head
+        return events, max([oldest, *self.trim_marks.values()]), self.head
 
     async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
         await self._wait()
@@ -125,23 +125,23 @@ class ListLog:
         return answer
 
     def is_trimmed(self, channels: Sequence[str], position: int) -> bool:
-        return any(self.marks.get(channel, 0) > position for channel in channels)
+        return any(self.trim_marks.get(channel, 0) > position for channel in channels)
 
     def _of(self, channels: Sequence[str], position: int) -> list[Event]:
         return [
             event
-            for event in self.kept
+            for event in self.events
             if event.channel in channels and event.position is not None and event.position > position
         ]
 
     async def _wait(self) -> None:
         self.reads += 1
-        self.reading += 1
-        self.most_reading = max(self.most_reading, self.reading)
+        self.active_reads += 1
+        self.max_active_reads = max(self.max_active_reads, self.active_reads)
         try:
             await asyncio.sleep(0)
             await self.gate.wait()
             if self.failure is not None:
                 raise self.failure
         finally:
-            self.reading -= 1
+            self.active_reads -= 1

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from realtime.cursor import Cursor
 from realtime.event import Event
-from tests.realtime.driver import SHARED, Client, Hub
-from tests.realtime.fake_ports import ListSink
+from tests.realtime.driver import SHARED, Client, Driver
+from tests.realtime.fake_ports import FakeSink
 from tests.realtime.sse_parser import parse
 
 CHANNELS = ("user:u", "user:v", *SHARED)
@@ -43,7 +43,7 @@ class Delivery(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.hub = Hub(
+        self.hub = Driver(
             max_replay=4,
             max_shared_replay=6,
             queue_events=4,
@@ -74,7 +74,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=9), size=st.sampled_from([1, 1, 1, 300]))
     def commit(self, channels: list[str], size: int) -> None:
         for channel in channels:
-            event = self.hub.log.commit(channel, b"%d%b" % (self.hub.log.head + 1, b" " * size))
+            event = self.hub.history.commit(channel, b"%d%b" % (self.hub.history.head + 1, b" " * size))
             self.archive.append(event)
             self.unpublished.append(event)
 
@@ -99,7 +99,7 @@ class Delivery(RuleBasedStateMachine):
     def whisper(self, channel: str) -> None:
         text = f"soft {len(self.whispers)}"
         self.whispers[text] = (channel, self.hub.manager.head)
-        self.hub.whisper(channel, text)
+        self.hub.publish_ephemeral(channel, text)
 
     @rule()
     def turn(self) -> None:
@@ -118,7 +118,7 @@ class Delivery(RuleBasedStateMachine):
         # Only what was published is old enough to be trimmed.
         upto = data.draw(st.integers(0, max(self.hub.manager.head, 0)))
         self.look()
-        self.hub.log.trim(upto)
+        self.hub.history.trim(upto)
 
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
@@ -128,7 +128,7 @@ class Delivery(RuleBasedStateMachine):
             position = data.draw(st.sampled_from(published[-12:])) or 0
             # What is written by now may be read; it must not be written again.
             self.look()
-            self.hub.log.forget(position)
+            self.hub.history.forget(position)
             self.hub.manager.forget([position])
             self.taken_back.add(position)
 
@@ -140,7 +140,7 @@ class Delivery(RuleBasedStateMachine):
             self.lose(browser)
         self.unpublished = []
         self.hub.manager = self.hub.make_manager()
-        self.hub.manager.seed(*self.hub.log.recent(8))
+        self.hub.manager.seed(*self.hub.history.recent(8))
         self.loop.run_until_complete(self.hub.manager.start())
 
     # What clients do
@@ -157,7 +157,7 @@ class Delivery(RuleBasedStateMachine):
         browser = self.browsers[number]
         self.commit(["user:u", "news", "jobs", "news"], 1)
         self.cut(number)
-        browser.cursor, browser.since, browser.got = f"e.{self.hub.log.head - 1}", self.hub.log.head - 1, []
+        browser.cursor, browser.since, browser.got = f"e.{self.hub.history.head - 1}", self.hub.history.head - 1, []
         self.connect(browser, stuck=False)
 
     @rule(number=CLIENTS, epoch=st.sampled_from(["f", "e"]))
@@ -165,7 +165,7 @@ class Delivery(RuleBasedStateMachine):
         """It brings a cursor of another life, or from the future."""
         browser = self.browsers[number]
         self.cut(number)
-        browser.cursor, browser.got = f"{epoch}.{self.hub.log.head + 1}", []
+        browser.cursor, browser.got = f"{epoch}.{self.hub.history.head + 1}", []
         self.connect(browser, stuck=False)
 
     @rule(number=CLIENTS)
@@ -179,19 +179,19 @@ class Delivery(RuleBasedStateMachine):
     def get_stuck(self, number: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
-            browser.stream.sink.stuck = True
+            browser.stream.sink.blocked = True
 
     @rule(number=CLIENTS, amount=st.integers(1, 400))
     def read_a_little(self, number: int, amount: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
-            browser.stream.sink.take(amount)
+            browser.stream.sink.read(amount)
 
     @rule(number=CLIENTS)
     def read_on(self, number: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
-            browser.stream.sink.drain()
+            browser.stream.sink.unblock()
 
     # What must hold
 
@@ -222,8 +222,8 @@ class Delivery(RuleBasedStateMachine):
         streams = [browser.stream for browser in self.browsers if browser.stream is not None]
         for _ in range(60):
             for stream in streams:
-                stream.sink.drain()
-            self.loop.run_until_complete(self.hub.settle())
+                stream.sink.unblock()
+            self.loop.run_until_complete(self.hub.run_until_idle())
             if all(stream.state == "live" for stream in streams):
                 break
         self.look()
@@ -238,7 +238,7 @@ class Delivery(RuleBasedStateMachine):
         manager = self.hub.manager
         verdict = self.loop.run_until_complete(manager.decide_resume(cursor, False, browser.channels, own))
         self.check_verdict(browser, cursor, verdict.reason)
-        sink = ListSink(stuck=stuck)
+        sink = FakeSink(blocked=stuck)
         browser.stream = self.hub.open(browser.user, verdict, sink=sink, channels=browser.channels)
         browser.seen = browser.chunks = 0
         browser.soft = []
@@ -249,7 +249,7 @@ class Delivery(RuleBasedStateMachine):
             assert reason is None
         elif cursor.epoch != "e":
             assert reason == "epoch_changed"
-        elif cursor.position > self.hub.log.head:
+        elif cursor.position > self.hub.history.head:
             assert reason == "ahead"
         else:
             # Published or not, the log has it; the ring only knows what was published.
@@ -263,7 +263,7 @@ class Delivery(RuleBasedStateMachine):
                 assert not too_many or unpublished
             else:
                 assert reason == "trimmed"
-                assert too_many or self.hub.log.is_trimmed(browser.channels, cursor.position)
+                assert too_many or self.hub.history.is_trimmed(browser.channels, cursor.position)
 
     def check_written(self, browser: Browser, stream: Client) -> None:
         """What was taken back before this step was not written in it."""
@@ -274,11 +274,11 @@ class Delivery(RuleBasedStateMachine):
 
     def lose(self, browser: Browser) -> None:
         if browser.stream is not None:
-            self.hub.manager.stream_closed(browser.stream.session)
+            self.hub.manager.stream_closed(browser.stream.stream)
             browser.stream = None
 
     def read_new(self, browser: Browser, stream: Client) -> None:
-        if stream.state == "behind" or stream.sink.stuck:
+        if stream.state == "behind" or stream.sink.blocked:
             browser.steady = False
         messages = stream.messages
         for index, message in enumerate(messages[browser.seen :], browser.seen):
@@ -311,7 +311,7 @@ class Delivery(RuleBasedStateMachine):
             assert reason == "trimmed"
         stands = Cursor.parse(browser.cursor or "e.0").position
         if index > 1:
-            assert self.hub.log.is_trimmed(browser.channels, stands)
+            assert self.hub.history.is_trimmed(browser.channels, stands)
 
     def take(self, browser: Browser, number: int, position: int) -> None:
         assert number == position

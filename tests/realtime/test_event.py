@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime import event as realtime_event
-from realtime.event import RETRY_MS, Bye, Event, encode, random_delay_ms
+from realtime.event import RETRY_MS, ByeReason, Event, encode, random_delay_ms
 from tests.realtime.sse_parser import Message, parse
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -83,7 +83,7 @@ def test_ready_json_goes_into_frames_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("reason", RETRY_MS)
-def test_goodbyes_say_why_and_when_to_return(reason: Bye) -> None:
+def test_goodbyes_say_why_and_when_to_return(reason: ByeReason) -> None:
     lowest, highest = RETRY_MS[reason]
     parsed = parse(realtime_event.bye_frame(reason, random_delay_ms(RETRY_MS[reason], Random(1))))
     assert parsed.messages == [Message("bye", json.dumps({"reason": reason}, separators=(",", ":")), "")]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.presence import AWAY_SECONDS, IDLE_SECONDS, PresenceTracker
+from realtime.presence import OFFLINE_SECONDS, IDLE_SECONDS, PresenceTracker
 
 ANN = "ann"
 
@@ -21,8 +21,8 @@ def test_online_then_idle_without_input_then_offline_without_a_stream() -> None:
     presence.input_received(ANN, 400)
     assert told(presence, 400) == [(ANN, "online")]
     presence.disconnected(ANN, 500)
-    assert told(presence, 500 + AWAY_SECONDS - 1) == []
-    assert told(presence, 500 + AWAY_SECONDS) == [(ANN, "offline")]
+    assert told(presence, 500 + OFFLINE_SECONDS - 1) == []
+    assert told(presence, 500 + OFFLINE_SECONDS) == [(ANN, "offline")]
     assert (presence.status(ANN, 600), len(presence)) == ("offline", 0)
 
 
@@ -47,14 +47,14 @@ def test_idle_is_noticed_between_leaving_and_being_gone() -> None:
     told(presence, 0)
     presence.disconnected(ANN, IDLE_SECONDS - 10)
     assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
-    assert told(presence, IDLE_SECONDS - 10 + AWAY_SECONDS) == [(ANN, "offline")]
+    assert told(presence, IDLE_SECONDS - 10 + OFFLINE_SECONDS) == [(ANN, "offline")]
 
 
 def test_who_came_and_went_before_anybody_was_told_is_not_told() -> None:
     presence = PresenceTracker()
     presence.connected(ANN, 0)
     presence.disconnected(ANN, 1)
-    assert told(presence, 1 + AWAY_SECONDS) == []
+    assert told(presence, 1 + OFFLINE_SECONDS) == []
     assert len(presence) == 0
 
 
@@ -86,7 +86,7 @@ class Slow:
         self.left: float | None = None
 
     def status(self, now: float) -> str:
-        if self.input is None or (self.left is not None and now >= self.left + AWAY_SECONDS):
+        if self.input is None or (self.left is not None and now >= self.left + OFFLINE_SECONDS):
             return "offline"
         return "online" if now < self.input + IDLE_SECONDS else "idle"
 

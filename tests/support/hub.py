@@ -13,7 +13,7 @@ import anyio.to_thread
 import httpx2
 
 from tests.support.server import Server, json_lines
-from tests.support.stream_client import PATIENCE, Stream
+from tests.support.stream_client import TIMEOUT_SECONDS, StreamClient
 
 PASSWORD: Final = "a long enough passphrase"
 # Whoever it is, is right; made once, for it takes longer than all else about a client.
@@ -44,7 +44,7 @@ class Hub:
         self.server = server
         self.expects_errors = False
         self._clients: list[httpx2.AsyncClient] = []
-        self._streams: list[Stream] = []
+        self._streams: list[StreamClient] = []
         self._lines_before = server.lines_said
 
     @property
@@ -134,7 +134,7 @@ class Hub:
         channels: str | Sequence[str] | None = None,
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Stream:
+    ) -> StreamClient:
         """A stream to open with `async with` (or `await stream.open()`); `cursor` goes as `Last-Event-ID`."""
         asked = dict(params or {})
         if channels is not None:
@@ -142,8 +142,8 @@ class Hub:
         sent = {"accept": "text/event-stream"} | _bearer(who) | dict(headers or {})
         if cursor is not None:
             sent["last-event-id"] = cursor
-        client = self.client(timeout=httpx2.Timeout(PATIENCE, read=None))
-        stream = Stream(client, asked, sent)
+        client = self.client(timeout=httpx2.Timeout(TIMEOUT_SECONDS, read=None))
+        stream = StreamClient(client, asked, sent)
         self._streams.append(stream)
         return stream
 

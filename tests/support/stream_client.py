@@ -11,10 +11,10 @@ import httpx2
 from tests.support.sse_parser import Parser, ServerEvent
 
 # Far beyond what anything here takes; only a failing test waits so long.
-PATIENCE: Final = 10.0
+TIMEOUT_SECONDS: Final = 10.0
 
 
-class Stream:
+class StreamClient:
     """One open `GET /api/realtime/connect`, read in the background: `async with hub.stream(user) as stream`.
 
     `events` holds all that came; `next` and `until` go through it once, in order. Heartbeats are skipped unless
@@ -45,7 +45,7 @@ class Stream:
         return self._parser.comments
 
     @property
-    def ended(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the server has closed it (or it was closed here)."""
         return self._task is not None and self._task.done()
 
@@ -56,7 +56,7 @@ class Stream:
     async def open(self) -> Self:
         """Connect, and wait for the answer's head; what is not 200 is read into `body`."""
         self._task = asyncio.create_task(self._run())
-        await self._wait(lambda: self.status != 0, PATIENCE, "answer")
+        await self._wait(lambda: self.status != 0, TIMEOUT_SECONDS, "answer")
         return self
 
     async def close(self) -> None:
@@ -66,16 +66,16 @@ class Stream:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def next(self, type: str | None = None, timeout: float = PATIENCE) -> ServerEvent:
+    async def next_event(self, type: str | None = None, timeout: float = TIMEOUT_SECONDS) -> ServerEvent:
         """The next event not yet handed out (of a type: those before it are passed over)."""
 
         def wanted(event: ServerEvent) -> bool:
             return event.type == type if type is not None else event.type != "heartbeat"
 
-        return (await self.until(wanted, timeout, what=type or "any event"))[-1]
+        return (await self.read_until(wanted, timeout, description=type or "any event"))[-1]
 
-    async def until(
-        self, wanted: Callable[[ServerEvent], bool], timeout: float = PATIENCE, what: str = "the wanted event"
+    async def read_until(
+        self, predicate: Callable[[ServerEvent], bool], timeout: float = TIMEOUT_SECONDS, description: str = "the wanted event"
     ) -> list[ServerEvent]:
         """The events not yet handed out, up to and with the first that is wanted."""
         start = self._read
@@ -83,16 +83,16 @@ class Stream:
         def found() -> bool:
             while self._read < len(self.events):
                 self._read += 1
-                if wanted(self.events[self._read - 1]):
+                if predicate(self.events[self._read - 1]):
                     return True
             return False
 
-        await self._wait(found, timeout, what)
+        await self._wait(found, timeout, description)
         return self.events[start : self._read]
 
-    async def wait_ended(self, timeout: float = PATIENCE) -> None:
+    async def wait_closed(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Wait until the server closes the stream."""
-        await self._wait(lambda: self.ended, timeout, "end")
+        await self._wait(lambda: self.is_closed, timeout, "end")
 
     def pause(self) -> None:
         """Stop reading, as a stalled browser does."""
@@ -130,13 +130,13 @@ class Stream:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while not condition():
-                    if self.ended:
+                    if self.is_closed:
                         break
                     self._news.clear()
                     await self._news.wait()
                 else:
                     return
-        why = "the stream ended first" if self.ended else f"nothing in {timeout} s"
+        why = "the stream ended first" if self.is_closed else f"nothing in {timeout} s"
         raise AssertionError(f"waited for {what}: {why}; status {self.status}, heard {self._heard()} {self.body!r}")
 
     def _heard(self) -> list[Any]:

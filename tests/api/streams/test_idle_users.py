@@ -11,7 +11,7 @@ from api.hub import Hub
 from realtime.cursor import Cursor
 from realtime.resume import ResumeDecision
 from services.store.migrate import upgrade
-from tests.realtime.fake_ports import ListSink
+from tests.realtime.fake_ports import FakeSink
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def hub(data_dir: Path) -> Hub:
 async def test_what_a_users_browsers_stored_is_at_hand_until_they_have_been_gone_for_the_idle_seconds(hub: Hub) -> None:
     await hub.manager.start()
     session = hub.manager.open_stream(
-        ListSink(),
+        FakeSink(),
         user_id="ann",
         channels=("user:ann",),
         own_channel="user:ann",
-        verdict=ResumeDecision.fresh(),
-        login="phone",
+        decision=ResumeDecision.fresh(),
+        session_id="phone",
         address="a",
         confirm=lambda session, cursor: b"",
     )

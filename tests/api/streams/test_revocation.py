@@ -16,7 +16,7 @@ from realtime.resume import ResumeDecision
 from realtime.stream import Stream
 from services.database.sqlite.batch import Batch
 from services.event_log import channels
-from tests.realtime.fake_ports import ListLog, ListSink
+from tests.realtime.fake_ports import FakeHistory, FakeSink
 
 
 class Heard:
@@ -32,7 +32,7 @@ class Heard:
 def manager() -> RealtimeManager:
     return RealtimeManager(
         RealtimeOptions(epoch="e"),
-        history=ListLog(),
+        history=FakeHistory(),
         clock=lambda: 0.0,
         wall_clock=lambda: 0,
         random=random.Random(1),
@@ -40,15 +40,15 @@ def manager() -> RealtimeManager:
     )
 
 
-def opened(hub: RealtimeManager, login: str) -> ListSink:
-    sink = ListSink()
+def opened(hub: RealtimeManager, login: str) -> FakeSink:
+    sink = FakeSink()
     hub.open_stream(
         sink,
         user_id="ann",
         channels=("user:ann",),
         own_channel="user:ann",
-        verdict=ResumeDecision.fresh(),
-        login=login,
+        decision=ResumeDecision.fresh(),
+        session_id=login,
         address="a",
         confirm=lambda session, cursor: b"event: connection_confirmed\ndata: {}\n\n",
     )
@@ -66,7 +66,7 @@ async def test_a_stream_gets_nothing_committed_after_its_login_ended() -> None:
     await hub.start()
     ended, other = opened(hub, "phone"), opened(hub, "desk")
     CommitPublisher(hub, cast(Authenticator, Heard()))(
-        batch("login_ended", b'{"loginId":"phone","userId":"ann","reason":"logout"}')
+        batch("session_revoked", b'{"sessionId":"phone","userId":"ann","reason":"logout"}')
     )
     await hub.stop()
     assert b'"reason":"logout"' in ended.received()
@@ -98,7 +98,7 @@ async def test_a_login_that_ended_while_its_stream_was_being_opened_opens_none()
     def begin(sink: Sink) -> Stream:
         raise AssertionError("opened")
 
-    stream = AsgiStreamResponse(StreamOpening(hub, "ann", "a", still=lambda: False, open=begin))
+    stream = AsgiStreamResponse(StreamOpening(hub, "ann", "a", is_still_valid=lambda: False, open=begin))
     scope: dict[str, Any] = {"type": "http", "method": "GET"}
     await stream(scope, receive, send)
     await hub.stop()

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Scope, Send
 
-from api.streams.responses import BODY, AsgiStreamResponse, StreamOpening
+from api.streams.responses import BODY_KEY, AsgiStreamResponse, StreamOpening
 from api.streams.takeover import DirectSink, Takeover
 from realtime.event import Event
 from realtime.manager import RealtimeManager
@@ -65,7 +65,7 @@ class Streams:
 
     def open(self, count: int) -> None:
         for _ in range(count):
-            sink = DirectSink(self.takeover, self.takeover.framing)
+            sink = DirectSink(self.takeover, self.takeover.encoder)
             sink.connection_made(cast(asyncio.BaseTransport, self.wire))
             user = new_id()
             self.users.append(user)
@@ -76,12 +76,12 @@ class Streams:
         user = new_id()
         scope: Scope = {"type": "http", "method": "GET"}
         opening = StreamOpening(
-            self.manager, user, "127.0.0.1", still=lambda: True, open=lambda sink: self.begin(sink, user)
+            self.manager, user, "127.0.0.1", is_still_valid=lambda: True, open=lambda sink: self.begin(sink, user)
         )
         response = AsgiStreamResponse(opening)
         await response(scope, gone, send)
         del response, opening
-        await scope.pop(BODY)(gone, send)
+        await scope.pop(BODY_KEY)(gone, send)
 
     def begin(self, sink: Sink, user: str) -> Stream:
         return self.manager.open_stream(
@@ -89,8 +89,8 @@ class Streams:
             user_id=user,
             channels=channels.resolve_channels(user, "client", None),
             own_channel=channels.user_channel(user),
-            verdict=ResumeDecision.fresh(),
-            login=new_id(),
+            decision=ResumeDecision.fresh(),
+            session_id=new_id(),
             address="127.0.0.1",
             confirm=lambda session, at: b"confirmed",
         )
@@ -132,7 +132,7 @@ def counted(act: Callable[[], Any]) -> int:
 def broadcast(streams: Streams) -> int:
     """The calls of one event to everybody."""
     streams.tell("jobs")
-    return counted(lambda: streams.manager._flow.flush())
+    return counted(lambda: streams.manager._fan_out.flush())
 
 
 async def test_an_event_costs_the_same_few_calls_a_stream_however_many_there_are() -> None:
@@ -151,7 +151,7 @@ async def test_what_a_turn_brings_is_framed_once_and_written_once_a_stream() -> 
     for _ in range(20):
         streams.tell("jobs")
         streams.tell(channels.ANNOUNCEMENTS)
-    streams.manager._flow.flush()
+    streams.manager._fan_out.flush()
     assert streams.wire.writes == 300
     assert len(streams.wire.chunks) == 1
     await streams.manager.stop()
@@ -162,7 +162,7 @@ async def test_a_private_event_costs_the_same_among_few_and_among_many() -> None
     for count in (100, 2_000):
         streams = await made(count)
         streams.tell(channels.user_channel(streams.users[50]))
-        costs.append(counted(streams.manager._flow.flush))
+        costs.append(counted(streams.manager._fan_out.flush))
         await streams.manager.stop()
     assert costs[1] <= costs[0] + 2
 
@@ -220,7 +220,7 @@ async def test_an_open_stream_is_no_task_and_a_closed_one_leaves_nothing() -> No
     try:
         streams.open(200)
         assert len(asyncio.all_tasks()) == tasks
-        sinks = [session.sink for session in streams.manager.snapshot().sessions]
+        sinks = [session.sink for session in streams.manager.snapshot().streams]
         for sink in sinks:
             cast(DirectSink, sink).connection_lost(None)
         del sinks, sink

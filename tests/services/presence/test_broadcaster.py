@@ -18,7 +18,7 @@ from services.event_log.history import History
 from services.messages.groups import member_row
 from services.presence import broadcaster, visibility
 from services.presence.broadcaster import PresenceBroadcaster
-from tests.realtime.fake_ports import ListSink
+from tests.realtime.fake_ports import FakeSink
 from tests.realtime.sse_parser import parse
 
 USERS = 1_000
@@ -31,7 +31,7 @@ def crowd(tx: Connection) -> list[list[str]]:
     ids = [users.create(tx, name=f"{n}", **make).id for n in range(USERS)]
     groups = [ids[at : at + TOGETHER] for at in range(0, USERS, TOGETHER)]
     for at, group in enumerate(groups):
-        row = {"id": f"g{at}", "kind": "group", "maker_id": group[0], "last_seq": 0, "created_at": 0, "updated_at": 0}
+        row = {"id": f"g{at}", "kind": "group", "creator_id": group[0], "last_seq": 0, "created_at": 0, "updated_at": 0}
         tx.execute(insert(tables.conversations), row)
         tx.execute(insert(tables.conversation_members), [member_row(f"g{at}", each, now=0) for each in group])
     return groups
@@ -42,7 +42,7 @@ class Crowd:
 
     def __init__(self, database: Database) -> None:
         self.now = 0.0
-        self.sinks: dict[str, ListSink] = {}
+        self.sinks: dict[str, FakeSink] = {}
         self.manager = RealtimeManager(
             RealtimeOptions(epoch="e", max_streams_per_address=0),
             history=History(database),
@@ -56,15 +56,15 @@ class Crowd:
         )
 
     def come(self, user_id: str) -> None:
-        sink = self.sinks[user_id] = ListSink()
+        sink = self.sinks[user_id] = FakeSink()
         own = f"user:{user_id}"
         self.manager.open_stream(
             sink,
             user_id=user_id,
             channels=(own,),
             own_channel=own,
-            verdict=ResumeDecision.fresh(),
-            login=None,
+            decision=ResumeDecision.fresh(),
+            session_id=None,
             address="a",
             confirm=lambda session, cursor: b"",
         )
@@ -101,7 +101,7 @@ async def test_a_thousand_who_come_at_once_are_told_in_lots(database: Database, 
         messages = parse(crowd.sinks[groups[0][0]].received()).messages
         assert Counter(message.type for message in messages) == {"presence": TOGETHER - 1}
         assert parse(crowd.sinks[groups[0][0]].received()).last_event_id == ""
-        assert crowd.manager.stream_cursor(next(iter(crowd.manager.snapshot().sessions))) == Cursor("e", 0)
+        assert crowd.manager.stream_cursor(next(iter(crowd.manager.snapshot().streams))) == Cursor("e", 0)
     finally:
         await crowd.manager.stop()
 
@@ -116,7 +116,7 @@ async def test_who_left_is_noted_and_who_comes_back_in_time_is_not_told(
         for user_id in (ann, bob, eve):
             crowd.come(user_id)
         assert await crowd.turns() == [6]
-        for session in crowd.manager.snapshot().sessions:
+        for session in crowd.manager.snapshot().streams:
             if session.user_id != ann:
                 crowd.manager.stream_closed(session)
         crowd.now = 30.0

@@ -81,7 +81,7 @@ async def test_a_restored_store_is_as_it_was_and_old_cursors_start_over(hub: Hub
         assert (await hub.cli("backup", str(tmp_path / "copy.db"))).returncode == 0
         async with hub.stream(person) as stream:
             await send(client, person, "lost")
-            cursor = (await stream.next("notification")).last_event_id
+            cursor = (await stream.next_event("notification")).last_event_id
     refused = await hub.cli("restore", str(tmp_path / "copy.db"))
     assert refused.returncode == 1
     assert str(hub.server.pid) in refused.stderr
@@ -93,7 +93,7 @@ async def test_a_restored_store_is_as_it_was_and_old_cursors_start_over(hub: Hub
     await hub.restart()
     assert await titles(hub, person) == ["kept"]
     async with hub.stream(person, cursor=cursor) as stream:
-        assert (await stream.next("reset")).data["reason"] == "epoch_changed"
+        assert (await stream.next_event("reset")).data["reason"] == "epoch_changed"
     assert hub.lines("new epoch") == []
 
 
@@ -167,11 +167,11 @@ async def test_an_older_file_copied_back_is_noticed(hub: Hub, tmp_path: Path, cl
     assert (await hub.cli("backup", str(tmp_path / "old.db"))).returncode == 0
     async with hub.client(key) as client, hub.stream(person) as stream:
         await send(client, person, "will be lost")
-        cursor = (await stream.next("notification")).last_event_id
+        cursor = (await stream.next_event("notification")).last_event_id
     if clean:
         await hub.stop()
     else:
-        while cursor not in (hub.data_dir / "hub.witness").read_text():  # noqa: ASYNC110  # another process writes it
+        while cursor not in (hub.data_dir / "hub.position").read_text():  # noqa: ASYNC110  # another process writes it
             await anyio.sleep(0.05)
         await hub.kill()
     for leftover in hub.data_dir.glob("hub.db*"):
@@ -181,9 +181,9 @@ async def test_an_older_file_copied_back_is_noticed(hub: Hub, tmp_path: Path, cl
     assert len(hub.lines("new epoch")) == 1
     # Under the old epoch, this one would get the position that the cursor already has.
     async with hub.client(key) as client, hub.stream(person, cursor=cursor) as stream:
-        assert (await stream.next("reset")).data["reason"] == "epoch_changed"
+        assert (await stream.next_event("reset")).data["reason"] == "epoch_changed"
         await send(client, person, "new")
-        assert (await stream.next("notification")).data["title"] == "new"
+        assert (await stream.next_event("notification")).data["title"] == "new"
     await hub.restart()
     assert len(hub.lines("new epoch")) == 1
 
@@ -191,9 +191,9 @@ async def test_an_older_file_copied_back_is_noticed(hub: Hub, tmp_path: Path, cl
 async def test_a_cursor_ahead_of_the_store_starts_over(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:
-        epoch, _, position = (await stream.next("connection_confirmed")).last_event_id.partition(".")
+        epoch, _, position = (await stream.next_event("connection_confirmed")).last_event_id.partition(".")
     async with hub.stream(person, cursor=f"{epoch}.{int(position) + 1}") as stream:
-        assert (await stream.next("reset")).data["reason"] == "ahead"
+        assert (await stream.next_event("reset")).data["reason"] == "ahead"
 
 
 def test_what_is_no_backup_is_refused_and_the_store_stays(data_dir: Path, tmp_path: Path) -> None:

@@ -44,11 +44,11 @@ async def test_a_living_market_posts_hires_and_pays_until_it_is_told_to_stop(hub
 async def said_until(hub: Hub, admin: Person, wanted: set[str], ended_by: signal.Signals) -> str:
     """What a market says that lives until all of this has happened, and is ended so."""
     async with hub.stream(admin) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         with living(hub.server) as market:
             # Something happens all the time; what is wanted is soon among it.
             for _ in range(5_000):
-                wanted.discard((await stream.next(timeout=60)).type)
+                wanted.discard((await stream.next_event(timeout=60)).type)
                 if not wanted:
                     break
             market.send_signal(ended_by)

@@ -139,7 +139,7 @@ async def test_a_failed_disk_ends_the_process_with_a_reason(hub: Hub) -> None:
             answer = await client.patch("/api/auth/me", json={"name": "Nobody Knows"})
             assert answer.status_code == 503
             assert answer.json()["code"] == "STORAGE_UNAVAILABLE"
-            await stream.next("bye")
+            await stream.next_event("bye")
         assert await anyio.to_thread.run_sync(hub.server.wait) == 1
     finally:
         tracer.kill()

@@ -80,9 +80,9 @@ async def test_users_are_made_shut_out_and_let_in_again(hub: Hub) -> None:
     root = await hub.login("root@example.org")
     assert (root.id, root.role, root.name) == (made.stdout.strip(), "admin", "Ro Ot")
     async with hub.stream(root) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         assert (await hub.cli("users", "disable", "root@example.org")).returncode == 0
-        assert (await stream.next("bye")).data == {"reason": "revoked"}
+        assert (await stream.next_event("bye")).data == {"reason": "revoked"}
     async with hub.client() as client:
         login = {"email": "root@example.org", "password": PASSWORD}
         assert (await client.post("/api/auth/login", json=login)).status_code == 401

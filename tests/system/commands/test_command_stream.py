@@ -58,7 +58,7 @@ async def test_a_notification_from_the_shell_arrives_in_the_open_stream(hub: Hub
                                   "--link", "/jobs/1", "--data", '{"free": 0}',
                                   stdin="Delete something.\n")  # fmt: skip
         assert (sent.returncode, sent.stderr) == (0, "")
-        told = (await stream.next("notification")).data
+        told = (await stream.next_event("notification")).data
     assert told["id"] == sent.stdout.strip()
     expected = {"title": "Disk is full", "body": "Delete something.", "priority": "urgent", "type": "note",
                 "category": "system", "url": "/jobs/1", "data": {"free": 0}, "unread": 1}  # fmt: skip
@@ -93,7 +93,7 @@ async def test_a_service_names_its_own_people_and_adds_buttons_and_an_end(hub: H
         for way in ((), ("--key", key)):
             sent = await hub.cli("send", "--external-id", "acme/42", "--external-id", "acme/43", *more, *way)
             assert (sent.returncode, sent.stderr) == (0, "")
-            told = (await stream.next("notification")).data
+            told = (await stream.next_event("notification")).data
             ids = json.loads(sent.stdout)["ids"]
             assert (len(ids), told["id"], told["expiresAt"]) == (2, ids[0], "2999-01-01T11:00:00.000Z")
             assert told["actions"] == [
@@ -114,7 +114,7 @@ async def test_each_line_of_a_pipe_is_a_notification_in_their_order(hub: Hub) ->
             sent = await hub.cli("send", "--to", person.email, "--lines", *way, stdin=lines)
             assert len(sent.stdout.splitlines()) == 5
             for n in range(5):
-                assert (await stream.next("notification")).data["title"] == f"line {n}"
+                assert (await stream.next_event("notification")).data["title"] == f"line {n}"
     refused = await hub.cli("send", "--to", person.email, "--lines", stdin=f"fine\n{'x' * 3_000}\nnever\n")
     assert refused.returncode == 1
     assert refused.stderr.startswith("Error: line 2: ")
@@ -149,12 +149,12 @@ async def test_what_is_wrong_with_it_is_said_and_nothing_is_sent(hub: Hub) -> No
 async def test_a_notification_sent_while_nobody_serves_is_seen_on_coming_back(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:
-        cursor = (await stream.next("connection_confirmed")).last_event_id
+        cursor = (await stream.next_event("connection_confirmed")).last_event_id
     assert await hub.stop() == 0
     assert (await hub.cli("send", "--to", person.email, "--title", "Meanwhile")).returncode == 0
     await hub.restart()
     async with hub.stream(person, cursor=cursor) as stream:
-        assert (await stream.next("notification")).data["title"] == "Meanwhile"
+        assert (await stream.next_event("notification")).data["title"] == "Meanwhile"
 
 
 async def test_tail_loses_nothing_and_repeats_nothing_over_a_restart_and_a_kill(hub: Hub) -> None:
@@ -185,7 +185,7 @@ async def test_tail_listens_with_a_token_a_key_or_as_the_operator(hub: Hub) -> N
 async def test_tail_ends_after_as_many_as_were_asked_for_and_prints_lines_for_people(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:
-        cursor = (await stream.next("connection_confirmed")).last_event_id
+        cursor = (await stream.next_event("connection_confirmed")).last_event_id
     for title in ("one", "two", "three"):
         await hub.cli("send", "--to", person.id, "--title", title, "--icon", "🎉", stdin="first\nsecond")
     done = await hub.cli("tail", "--user", person.email, "--since", cursor, "--count", "2")

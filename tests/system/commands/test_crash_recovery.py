@@ -26,7 +26,7 @@ from services.store.migrate import upgrade
 from tests.support.hub import Hub, Person
 from tests.support.processes.writer import CALLERS
 from tests.support.server import ROOT
-from tests.support.stream_client import Stream
+from tests.support.stream_client import StreamClient
 
 StartHub = Callable[..., Awaitable[Hub]]
 
@@ -133,14 +133,14 @@ async def test_a_killed_hub_keeps_what_it_acknowledged(start_hub: StartHub) -> N
     for cycle in range(CYCLES):
         stream = hub.stream(reader, cursor=cursor or None)
         async with stream:
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
             async with anyio.create_task_group() as group:
                 again = iter(oracle.unanswered)
                 for caller in range(CALLERS):
                     group.start_soon(send, hub, key, reader, oracle, again, f"{cycle}-{caller}")
                 await anyio.sleep(chance.uniform(*LOAD))
                 await hub.kill()
-            await stream.wait_ended()
+            await stream.wait_closed()
         cursor = listen(stream, oracle) or cursor
         look(hub, reader, oracle)
         await anyio.to_thread.run_sync(hub.server.start)
@@ -150,7 +150,7 @@ async def test_a_killed_hub_keeps_what_it_acknowledged(start_hub: StartHub) -> N
             name for names in oracle.told.values() for name in names
         }
         for _ in missing:
-            await stream.next("notification")
+            await stream.next_event("notification")
     listen(stream, oracle)
     assert {name for names in oracle.told.values() for name in names} == {name for name, _ in rows_of(hub, reader)}
     assert len(oracle.answers) > 5 * CYCLES
@@ -172,7 +172,7 @@ async def send(hub: Hub, key: str, reader: Person, oracle: Oracle, again: Iterat
         oracle.answer(name, answer.json()["id"])
 
 
-def listen(stream: Stream, oracle: Oracle) -> str:
+def listen(stream: StreamClient, oracle: Oracle) -> str:
     """Take down what a stream has heard; the cursor to come back with."""
     assert "reset" not in stream.types()
     positions = []

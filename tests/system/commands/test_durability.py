@@ -215,7 +215,7 @@ async def test_a_hub_sends_neither_answer_nor_event_before_the_sync(hub: Hub, tm
                 for n in range(10):
                     group.start_soon(send, n)
         for _ in ids:
-            await stream.next("notification")
+            await stream.next_event("notification")
     assert len(set(ids)) == 40
     assert told_too_early(trace, ids, "NAME", "NAME") == []
 
@@ -230,7 +230,7 @@ async def test_a_hub_whose_disk_fails_says_so_ends_and_has_all_it_acknowledged(h
     async with hub.stream(reader) as stream, failing:
         answer = await client.post("/api/realtime/notifications/send", json=notification(reader, "lost"))
         assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
-        await stream.wait_ended()
+        await stream.wait_closed()
         assert await to_thread.run_sync(hub.server.wait) == 1
     assert "notification" not in stream.types()
     # No stop is an accident for the streams: they are told to come back.

@@ -80,7 +80,7 @@ async def test_500_streams_all_get_a_farewell_and_a_whole_end(start_hub: StartHu
 async def test_the_farewell_comes_while_a_slow_request_still_runs_and_that_one_is_answered(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         body = b'{"name": "Finished In Time"}'
         reader, writer = await asyncio.open_connection("127.0.0.1", hub.server.port)
         writer.write(
@@ -92,7 +92,7 @@ async def test_the_farewell_comes_while_a_slow_request_still_runs_and_that_one_i
         async with hub.client(person) as client:
             assert (await client.get("/api/auth/me")).status_code == 200
         os.kill(hub.server.pid, signal.SIGTERM)
-        assert (await stream.next("bye")).data == {"reason": "shutdown"}
+        assert (await stream.next_event("bye")).data == {"reason": "shutdown"}
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", hub.server.port)
         writer.write(body[5:])
@@ -125,14 +125,14 @@ async def test_what_was_acknowledged_in_the_last_moment_is_there_and_was_told(hu
 
     async with hub.stream(person) as stream, hub.client(key) as client:
         senders = [asyncio.create_task(send(client)) for _ in range(8)]
-        await stream.until(lambda _: len(acknowledged) > 50)
+        await stream.read_until(lambda _: len(acknowledged) > 50)
         assert await hub.stop(SECONDS) == 0
         await asyncio.gather(*senders)
-        await stream.wait_ended()
+        await stream.wait_closed()
         cursor, heard = stream.last_event_id, {e.data["id"] for e in stream.events if e.type == "notification"}
     await hub.restart()
     async with hub.stream(person, cursor=cursor) as stream:
-        await stream.until(
+        await stream.read_until(
             lambda _: acknowledged <= heard | {e.data["id"] for e in stream.events if e.type == "notification"}
         )
 
@@ -141,10 +141,10 @@ async def test_what_was_acknowledged_in_the_last_moment_is_there_and_was_told(hu
 async def test_more_signals_change_nothing(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT, signal.SIGTERM):
             os.kill(hub.server.pid, number)
-        await stream.next("bye")
+        await stream.next_event("bye")
         assert await anyio.to_thread.run_sync(hub.server.wait, SECONDS) == 0
     assert "Traceback" not in hub.log
 

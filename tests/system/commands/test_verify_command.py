@@ -86,10 +86,10 @@ async def test_a_mismatch_freezes_money_and_nothing_else_until_it_is_mended(hub:
     assert "do not add up" in refused.json()["message"]
 
     async with hub.stream(ann) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         note = {"userId": ann.id, "type": "note", "category": "system", "title": "Hello", "body": "There"}
         assert await status(hub, key, "POST", "/api/realtime/notifications/send", note) == (201, None)
-        assert (await stream.next("notification")).data["title"] == "Hello"
+        assert (await stream.next_event("notification")).data["title"] == "Hello"
     assert await status(hub, olga, "PATCH", f"/api/jobs/{job}", {"title": "Other"}) == (200, None)
     assert await status(hub, ann, "DELETE", f"/api/bids/{bid}") == (204, None)
     assert (await hub.signup()).id

@@ -132,20 +132,20 @@ async def test_log_out_ends_that_session_and_its_streams_only(shared_hub: Hub) -
         await log_in(browser, ann)
         cookie = {"cookie": f"gigwire={browser.cookies['gigwire']}"}
         async with shared_hub.stream(headers=cookie) as gone, shared_hub.stream(other) as stays:
-            await gone.next("connection_confirmed")
-            await stays.next("connection_confirmed")
+            await gone.next_event("connection_confirmed")
+            await stays.next_event("connection_confirmed")
             answer = await browser.post("/api/auth/logout")
             assert (answer.status_code, answer.content) == (204, b"")
             assert "gigwire" not in browser.cookies
             # Said by the commit itself, so that it is there before any clock could matter.
-            assert (await gone.next("bye")).data["reason"] == "logout"
-            await gone.wait_ended()
+            assert (await gone.next_event("bye")).data["reason"] == "logout"
+            await gone.wait_closed()
             async with shared_hub.stream(headers=cookie) as back:
                 assert back.status == 401
             async with shared_hub.client(other) as program:
                 assert (await program.get("/api/auth/me")).status_code == 200
                 assert (await program.post("/api/auth/logout")).status_code == 204
-            assert (await stays.next()).type == "bye"
+            assert (await stays.next_event()).type == "bye"
             assert "bye" in gone.types()
 
 
@@ -170,9 +170,9 @@ async def test_one_sees_ones_sessions_and_ends_them(shared_hub: Hub) -> None:
         refused, absent = await stranger.delete(ends), await stranger.delete("/api/auth/sessions/nothing")
         assert refused.json() | {"requestId": ""} == absent.json() | {"requestId": ""}
         assert code(refused) == (404, "NOT_FOUND")
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         assert (await laptop.delete(ends)).status_code == 204
-        assert (await stream.next("bye")).data["reason"] == "revoked"
+        assert (await stream.next_event("bye")).data["reason"] == "revoked"
         assert code(await pocket.get("/api/auth/me")) == (401, "UNAUTHENTICATED")
         assert (await laptop.get("/api/auth/me")).status_code == 200
 
@@ -187,13 +187,13 @@ async def test_a_new_password_ends_every_other_session(shared_hub: Hub) -> None:
         shared_hub.stream(phone) as gone,
         shared_hub.stream(ann) as stays,
     ):
-        await gone.next("connection_confirmed")
-        await stays.next("connection_confirmed")
+        await gone.next_event("connection_confirmed")
+        await stays.next_event("connection_confirmed")
         wrong = await laptop.post("/api/auth/password", json=change | {"currentPassword": "guessed"})
         assert code(wrong) == (401, "UNAUTHENTICATED")
         assert (await pocket.get("/api/auth/me")).status_code == 200
         assert (await laptop.post("/api/auth/password", json=change)).status_code == 204
-        assert (await gone.next("bye")).data["reason"] == "revoked"
+        assert (await gone.next_event("bye")).data["reason"] == "revoked"
         assert code(await pocket.get("/api/auth/me")) == (401, "UNAUTHENTICATED")
         assert (await laptop.get("/api/auth/me")).status_code == 200
         assert code(await log_in(laptop, ann)) == (401, "UNAUTHENTICATED")

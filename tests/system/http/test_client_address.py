@@ -39,6 +39,6 @@ async def test_another_address_of_the_same_network_is_no_way_round_a_limit(start
         hub.stream(ann, headers=forwarded(SECOND)) as second,
         hub.stream(ann, headers=forwarded(NEIGHBOUR)) as neighbour,
     ):
-        assert (await second.next()).data == {"reason": "too_many_streams"}
+        assert (await second.next_event()).data == {"reason": "too_many_streams"}
         for stream in (first, neighbour):
-            assert (await stream.next()).type == "connection_confirmed"
+            assert (await stream.next_event()).type == "connection_confirmed"

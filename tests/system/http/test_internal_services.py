@@ -35,14 +35,14 @@ async def test_a_ticket_opens_one_stream_once_from_an_allowed_origin(shared_hub:
         taken = await ticket(client)
         page = {"origin": "http://localhost:5173"}
         async with shared_hub.stream(params={"ticket": taken}, headers=page) as stream:
-            assert (await stream.next("connection_confirmed")).data["userId"] == ann.id
+            assert (await stream.next_event("connection_confirmed")).data["userId"] == ann.id
             assert stream.headers["access-control-allow-origin"] == page["origin"]
             assert "access-control-allow-credentials" not in stream.headers
             async with shared_hub.stream(params={"ticket": taken}, headers=page) as again:
                 assert again.status == 401
                 assert again.headers["access-control-allow-origin"] == page["origin"]
             await client.post("/api/auth/logout")
-            assert (await stream.next("bye")).data["reason"] == "logout"
+            assert (await stream.next_event("bye")).data["reason"] == "logout"
 
 
 async def test_a_ticket_does_not_outlive_the_session_or_the_process_that_took_it(hub: Hub) -> None:
@@ -108,10 +108,10 @@ async def test_a_service_keeps_its_users_and_opens_their_streams(hub: Hub) -> No
             assert code(await crm.post("/api/realtime/tickets", json=body)) == (422, "INVALID_FIELD")
         async with hub.stream(params={"ticket": by_ours}) as one, hub.stream(params={"ticket": by_theirs}) as two:
             for stream in (one, two):
-                assert (await stream.next("connection_confirmed")).data["userId"] == made.json()["id"]
+                assert (await stream.next_event("connection_confirmed")).data["userId"] == made.json()["id"]
             assert (await hub.cli("keys", "revoke", "crm")).returncode == 0
             for stream in (one, two):
-                assert (await stream.next("bye")).data["reason"] == "revoked"
+                assert (await stream.next_event("bye")).data["reason"] == "revoked"
             async with hub.stream(params={"ticket": left}) as stream:
                 assert stream.status == 401
         assert code(await crm.put(path, json={"name": "Grace"})) == (401, "UNAUTHENTICATED")
@@ -146,7 +146,7 @@ async def test_a_foreign_id_may_be_any_text_and_comes_whole(
     again = await services_client.put(path, json={"name": "Grace H"})
     assert (again.json()["id"], other.json()["id"] == made.json()["id"]) == (made.json()["id"], False)
     async with shared_hub.stream(params={"ticket": await ticket(services_client, {"externalId": theirs})}) as stream:
-        assert (await stream.next("connection_confirmed")).data["userId"] == made.json()["id"]
+        assert (await stream.next_event("connection_confirmed")).data["userId"] == made.json()["id"]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_asking_for_the_head_of_a_stream_leaves_the_ticket_good(shared_hub
         head = await shared_hub.client().head(CONNECT, params={"ticket": taken})
         assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     async with shared_hub.stream(params={"ticket": taken}) as stream:
-        assert await stream.next("connection_confirmed")
+        assert await stream.next_event("connection_confirmed")
     assert (await shared_hub.client().head(CONNECT, params={"ticket": taken})).status_code == 401
 
 
@@ -209,8 +209,8 @@ async def test_a_foreign_user_with_another_role_comes_back_to_other_channels(hub
         path = "/api/users/by-external-id/7"
         await crm.put(path, json={"name": "Grace", "role": "client"})
         async with hub.stream(params={"ticket": await ticket(crm, {"externalId": "7"})}) as stream:
-            assert "role:client" in (await stream.next("connection_confirmed")).data["channels"]
+            assert "role:client" in (await stream.next_event("connection_confirmed")).data["channels"]
             await crm.put(path, json={"name": "Grace", "role": "freelancer"})
-            assert (await stream.next("bye")).data["reason"] == "rotate"
+            assert (await stream.next_event("bye")).data["reason"] == "rotate"
         async with hub.stream(params={"ticket": await ticket(crm, {"externalId": "7"})}) as stream:
-            assert "role:freelancer" in (await stream.next("connection_confirmed")).data["channels"]
+            assert "role:freelancer" in (await stream.next_event("connection_confirmed")).data["channels"]

@@ -122,15 +122,15 @@ async def test_events_arrive_one_by_one_and_a_log_out_ends_the_stream(nginx: Ngi
     note = {"userId": ann.id, "type": "note", "category": "system", "title": "Hello", "body": "there"}
     async with hub.client(key) as service, hub.stream(ann) as stream:
         # Each is waited for before the next is sent, so that none can be pushed out of a buffer by a later one.
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         for title in ("first", "second", "third"):
             answer = await service.post("/api/realtime/notifications/send", json=note | {"title": title})
             assert answer.status_code == 201
-            assert (await stream.next("notification")).data["title"] == title
+            assert (await stream.next_event("notification")).data["title"] == title
         async with hub.client(ann) as client:
             assert (await client.post("/api/auth/logout")).status_code == 204
-        assert (await stream.next()).data == {"reason": "logout"}
-        await stream.wait_ended()
+        assert (await stream.next_event()).data == {"reason": "logout"}
+        await stream.wait_closed()
         assert stream.types()[-1] == "bye"
 
 

@@ -63,7 +63,7 @@ async def test_every_change_reaches_the_other_tabs_and_the_list_agrees(
         undone = await change("undo", {"undo": archived["undo"]})
         assert (undone["unread"], undone["unseen"]) == (1, 1)
         await change("undo", {"undo": read["undo"]})
-        told = [(await tab.next("notification_state")).data for _ in range(5)]
+        told = [(await tab.next_event("notification_state")).data for _ in range(5)]
     assert [(event["state"], event["unread"], event["unseen"]) for event in told] == [
         ("seen", 3, 1),
         ("read", 1, 1),
@@ -81,7 +81,7 @@ async def test_a_collapsed_one_is_not_replayed_to_who_comes_back(shared_hub: Hub
     old = await send(service, ann, collapseKey="bids", title="1 bid")
     new = await send(service, ann, collapseKey="bids", title="2 bids")
     async with shared_hub.stream(ann, cursor=cursor) as stream:
-        came = await stream.next("notification")
+        came = await stream.next_event("notification")
         assert (came.data["id"], came.data["count"], came.data["unread"]) == (new, 2, 1)
     assert [event.data.get("ids") for event in stream.events if event.type == "notification_state"] == [[old]]
 
@@ -164,9 +164,9 @@ async def test_retracting_by_id_or_by_user_and_key(shared_hub: Hub, service: htt
 async def test_an_expired_one_leaves_within_seconds(shared_hub: Hub, service: httpx2.AsyncClient) -> None:
     ann = await shared_hub.signup()
     async with shared_hub.stream(ann) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         made = await send_ending_soon(service, ann)
-        gone = (await stream.next("notification_state", timeout=20)).data
+        gone = (await stream.next_event("notification_state", timeout=20)).data
     assert gone == {"ids": [made], "state": "retracted", "unread": 0, "unseen": 0}
     assert (await shared_hub.client(ann).get("/api/notifications")).json()["items"] == []
 
@@ -176,10 +176,10 @@ async def test_an_action_is_kept_and_told(shared_hub: Hub, service: httpx2.Async
     made = await send(service, ann, actions=[{"id": "yes", "label": "Yes", "style": "primary"}])
     path = f"/api/notifications/{made}/actions"
     async with shared_hub.stream(ann) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         done = await shared_hub.client(ann).post(f"{path}/yes")
         assert done.json()["actions"] == [{"id": "yes", "label": "Yes", "style": "primary", "done": True}]
-        told = (await stream.next("notification_state")).data
+        told = (await stream.next_event("notification_state")).data
     assert told == {"ids": [made], "state": "action", "action": "yes", "unread": 1, "unseen": 1}
     for client, action in ((shared_hub.client(bob), "yes"), (shared_hub.client(ann), "no")):
         assert problem(await client.post(f"{path}/{action}"))[:2] == (404, "NOT_FOUND")
@@ -189,12 +189,12 @@ async def test_a_broadcast_answers_with_the_cursor_of_its_event(shared_hub: Hub,
     ann = await shared_hub.signup("freelancer")
     body = {"type": "sale", "data": {"off": 10}, "channel": f"user:{ann.id}"}
     async with shared_hub.stream(ann) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         answers = [
             await service.post("/api/realtime/broadcast", json=body, headers={"idempotency-key": f"b-{ann.id}"})
             for _ in range(2)
         ]
-        came = await stream.next("sale")
+        came = await stream.next_event("sale")
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].json() == answers[1].json() == {"cursor": came.id}
     assert came.data == {"off": 10}

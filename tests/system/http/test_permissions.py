@@ -212,7 +212,7 @@ class Stage:
                 job = await post(self.clients["owner"])
                 made = Gig(job, owner, worker, await bid(self.clients["worker"], job))
                 await end_soon(self.clients["owner"], job)
-                await stream.until(lambda event: event.type == "job_refunded" and event.data["id"] == job)
+                await stream.read_until(lambda event: event.type == "job_refunded" and event.data["id"] == job)
                 return made
         made = await gig(self.hub, "open" if state in OPEN else state, owner=owner, worker=worker, **more)
         if state in OPEN:

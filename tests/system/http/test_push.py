@@ -63,10 +63,10 @@ async def test_whoever_looks_at_an_open_page_is_not_pushed_to(hub: Hub, push: Lo
     await subscribe(hub, ann, push.browser("ann"))
     await subscribe(hub, bob, push.browser("bob"))
     async with hub.stream(ann) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         await hub.client(ann).post("/api/presence", json={"active": True})
         made = await notify(hub, key, ann)
-        await stream.next("notification")
+        await stream.next_event("notification")
         await notify(hub, key, bob)
         # What is due is taken in order: Bob's was sent, so Ann's was looked at.
         assert [got.target for got in await push.wait(1)] == ["/push/bob"]

@@ -20,11 +20,11 @@ async def test_a_comment_is_kept_shown_to_anybody_and_heard_by_the_owner(shared_
     owner, ann = await hub.signup("client"), await hub.signup("freelancer", name="Ann")
     job = await post(hub, owner)
     async with hub.stream(owner) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         answer = await hub.client(ann).post(f"/api/jobs/{job}/comments", json={"text": "When?\nSoon?"})
         assert answer.status_code == 201
         comment = answer.json()
-        heard = (await stream.next("notification")).data
+        heard = (await stream.next_event("notification")).data
     assert set(comment) == {"id", "jobId", "author", "text", "createdAt"}
     assert (comment["jobId"], comment["author"]) == (job, {"id": ann.id, "name": "Ann"})
     assert (heard["type"], heard["category"], heard["priority"]) == ("comment", "comment", "normal")

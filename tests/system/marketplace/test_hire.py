@@ -71,8 +71,8 @@ async def test_a_hire_tells_winner_loser_and_everybody_once(hub: Hub) -> None:
     job = await posted(hub, owner)
     hers, _ = await bid(hub, job, ann), await bid(hub, job, bob)
     async with hub.stream(ann) as winner, hub.stream(bob) as loser:
-        await winner.next("connection_confirmed")
-        await loser.next("connection_confirmed")
+        await winner.next_event("connection_confirmed")
+        await loser.next_event("connection_confirmed")
         answer = await hub.client(owner).patch(f"/api/bids/{hers}/hire")
         assert answer.status_code == 200, answer.text
         assert answer.json() | {"hiredAt": ""} == {
@@ -82,9 +82,9 @@ async def test_a_hire_tells_winner_loser_and_everybody_once(hub: Hub) -> None:
             "freelancerId": ann.id,
             "hiredAt": "",
         }
-        assert (await winner.next("notification")).data["type"] == "hired"
-        assert (await loser.next("notification")).data["type"] == "bid_rejected"
-        await loser.until(lambda e: e.type == "job_updated" and e.data["status"] == "assigned")
+        assert (await winner.next_event("notification")).data["type"] == "hired"
+        assert (await loser.next_event("notification")).data["type"] == "bid_rejected"
+        await loser.read_until(lambda e: e.type == "job_updated" and e.data["status"] == "assigned")
     shown = (await hub.client().get(f"/api/jobs/{job}")).json()
     assert (shown["status"], shown["hiredBidId"]) == ("assigned", hers)
 
@@ -109,11 +109,11 @@ async def test_of_a_thousand_hires_at_once_one_wins_and_the_others_are_told_why(
     bids = await asyncio.gather(*(bid(hub, job, who) for who in freelancers))
     by = dict(zip(bids, freelancers, strict=True))
     async with hub.stream(owner) as listener:
-        await listener.next("connection_confirmed")
+        await listener.next_event("connection_confirmed")
         answers = await hire_all_at_once(hub, owner, bids * TIMES)
         # The log has an order: what was told of the hires came before this.
         later = await posted(hub, owner)
-        heard = await listener.until(lambda event: event.type == "job_created" and event.data["id"] == later)
+        heard = await listener.read_until(lambda event: event.type == "job_created" and event.data["id"] == later)
 
     assert Counter(status for status, _ in answers) == {200: 1, 400: BIDS * TIMES - 1}
     won = next(body for status, body in answers if status == 200)["bidId"]
@@ -154,9 +154,9 @@ async def test_the_last_of_many_bids_at_once_is_told_though_nobody_does_anything
     freelancers = [await hub.signup("freelancer") for _ in range(5)]
     job = await posted(hub, owner)
     async with hub.stream(owner, channels="jobs") as listener:
-        await listener.next("connection_confirmed")
+        await listener.next_event("connection_confirmed")
         await asyncio.gather(*(bid(hub, job, who) for who in freelancers))
-        heard = await listener.until(lambda event: event.type == "job_updated" and event.data["bidCount"] == 5)
+        heard = await listener.read_until(lambda event: event.type == "job_updated" and event.data["bidCount"] == 5)
     counts = [event.data["bidCount"] for event in heard if event.type == "job_updated"]
     # The first at once, the others together; more tellings only where a bid took more than a second.
     assert counts == sorted(set(counts))

@@ -37,8 +37,8 @@ async def test_a_whole_life_is_told_to_both_and_to_everybody_and_written_into_th
             answer = await move(who, job, status, **more)
             assert (answer.status_code, answer.json()["status"]) == (200, status), answer.text
             assert answer.json() == (await hub.client().get(f"/api/jobs/{job}")).json()
-        last = await client.until(lambda e: e.type == "job_completed" and e.data["id"] == job)
-        await freelancer.until(lambda e: e.type == "job_completed" and e.data["id"] == job)
+        last = await client.read_until(lambda e: e.type == "job_completed" and e.data["id"] == job)
+        await freelancer.read_until(lambda e: e.type == "job_completed" and e.data["id"] == job)
     assert last[-1].data["invalidates"] == [f"job/{job}", "my-jobs", "stats", "wallet"]
     inbox = [event.data for event in freelancer.events if event.type == "notification"]
     assert [one["type"] for one in inbox] == ["hired", "changes_requested", "payment_released"]
@@ -134,7 +134,7 @@ async def test_a_job_expires_while_the_hub_serves_and_streams_hear_of_it(shared_
         job = await post(hub.client(owner))
         await bid(hub.client(worker), job)
         await end_soon(hub.client(owner), job)
-        (*_, told) = await stream.until(lambda e: e.type == "job_refunded" and e.data["id"] == job, timeout=20)
+        (*_, told) = await stream.read_until(lambda e: e.type == "job_refunded" and e.data["id"] == job, timeout=20)
         assert told.data["status"] == "expired"
         assert told.data["updatedAt"] >= told.data["expiresAt"]
     (letter,) = [event.data for event in stream.events if event.type == "notification"]
@@ -263,7 +263,7 @@ async def test_an_edit_is_seen_by_everybody_and_a_taken_job_can_no_longer_be_edi
         assert answer.status_code == 200, answer.text
         assert {name: answer.json()[name] for name in changes} == changes
         assert answer.json()["skills"] == ["a"]
-        (*_, told) = await stream.until(lambda e: e.type == "job_updated" and e.data["title"] == "Mend it")
+        (*_, told) = await stream.read_until(lambda e: e.type == "job_updated" and e.data["title"] == "Mend it")
         assert told.data["budget"] == 9_000
     poor = await boss.patch(f"/api/jobs/{g.id}", json={"budget": 10**12})
     assert (poor.status_code, poor.json()["code"]) == (402, "INSUFFICIENT_FUNDS")

@@ -27,12 +27,12 @@ async def test_a_message_sent_many_times_at_once_is_one(shared_hub: Hub) -> None
     client = shared_hub.client(ann)
     body = {"recipientId": bob.id, "content": "Hello", "type": "text", "clientMessageId": "once"}
     async with shared_hub.stream(bob) as his:
-        await his.next("connection_confirmed")
+        await his.next_event("connection_confirmed")
         answers = await asyncio.gather(*(client.post(SEND, json=body) for _ in range(30)))
         assert sorted(answer.status_code for answer in answers) == [200] * 29 + [201]
         assert len({answer.json()["id"] for answer in answers}) == 1
         last = await say(shared_hub, ann, "after", recipientId=bob.id)
-        await his.until(lambda event: event.type == "message" and event.data["id"] == last["id"])
+        await his.read_until(lambda event: event.type == "message" and event.data["id"] == last["id"])
         assert his.types().count("message") == 2
     assert (await get(shared_hub, bob, "/api/conversations"))["unread"] == 2
 
@@ -43,14 +43,14 @@ async def test_everybody_sees_one_order_whoever_speaks_at_once(start_hub: StartH
     place = await group(hub, people[0], *people[1:])
     async with hub.stream(people[0]) as one, hub.stream(people[3]) as other:
         for stream in (one, other):
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
         sent = await asyncio.gather(
             *(say(hub, people[n % 4], f"{n}", conversationId=place, clientMessageId=f"{n}") for n in range(80))
         )
         heard = []
         for stream in (one, other):
             for _ in range(len(sent)):
-                await stream.next("message")
+                await stream.next_event("message")
             heard.append([event.data["id"] for event in stream.events if event.type == "message"])
     assert heard[0] == heard[1] == await history(hub, people[1].token, place)
     assert sorted(heard[0]) == sorted(each["id"] for each in sent)

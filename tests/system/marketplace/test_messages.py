@@ -40,12 +40,12 @@ async def test_a_message_reaches_every_tab_of_both_with_their_own_counts(shared_
     ann, bob = await shared_hub.signup(), await shared_hub.signup("freelancer")
     async with shared_hub.stream(bob) as his, shared_hub.stream(ann) as hers:
         for stream in (his, hers):
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
         sent = await say(shared_hub, ann, "Can you\nstart Monday?", recipientId=bob.id, clientMessageId="m1")
-        came, echoed = await his.next("message"), await hers.next("message")
+        came, echoed = await his.next_event("message"), await hers.next_event("message")
         assert came.data == sent | {"unread": 1, "unreadTotal": 1}
         assert echoed.data == sent | {"unread": 0, "unreadTotal": 0}
-        notice = (await his.next("notification")).data
+        notice = (await his.next_event("notification")).data
     assert sent == {
         "id": sent["id"],
         "conversationId": sent["conversationId"],
@@ -128,14 +128,14 @@ async def test_reading_on_one_device_clears_the_others_and_the_inbox(shared_hub:
     client, path = shared_hub.client(bob), "/api/realtime/messages/read"
     async with shared_hub.stream(bob) as other, shared_hub.stream(ann) as hers:
         for stream in (other, hers):
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
         half = await client.post(path, json={"conversationId": place, "upTo": sent[1]["id"]})
         assert (half.status_code, half.json()) == (200, {"unread": 1, "unreadTotal": 1})
         told = {"conversationId": place, "kind": "read", "userId": bob.id, "upTo": sent[1]["id"]}
-        assert (await other.next("message_state")).data == told | {"unread": 1, "unreadTotal": 1}
-        assert (await hers.next("message_state")).data == told
+        assert (await other.next_event("message_state")).data == told | {"unread": 1, "unreadTotal": 1}
+        assert (await hers.next_event("message_state")).data == told
         assert (await client.post(path, json={"conversationId": place, "upTo": sent[2]["id"]})).json()["unread"] == 0
-        gone = (await other.next("notification_state")).data
+        gone = (await other.next_event("notification_state")).data
         assert (gone["ids"], gone["state"], gone["unread"]) == ([notice["id"]], "retracted", 0)
         # It never goes back.
         back = await client.post(path, json={"conversationId": place, "upTo": sent[0]["id"]})
@@ -150,12 +150,12 @@ async def test_who_is_looking_is_not_notified_and_a_muted_conversation_stays_sil
     place = sent["conversationId"]
     await shared_hub.client(bob).post("/api/realtime/messages/read", json={"conversationId": place, "upTo": sent["id"]})
     async with shared_hub.stream(bob) as his:
-        await his.next("connection_confirmed")
+        await his.next_event("connection_confirmed")
         await say(shared_hub, ann, recipientId=bob.id)
         muted = await shared_hub.client(ann).patch(f"/api/conversations/{place}", json={"muted": True})
         assert muted.json()["muted"] is True
         await say(shared_hub, bob, recipientId=ann.id)
-        await his.until(lambda event: event.type == "message" and event.data["sender"]["id"] == bob.id)
+        await his.read_until(lambda event: event.type == "message" and event.data["sender"]["id"] == bob.id)
         assert "notification" not in his.types()
     listed = await get(shared_hub, ann, "/api/conversations")
     assert (listed["unread"], listed["items"][0]["unread"]) == (0, 1)
@@ -195,7 +195,7 @@ async def test_who_was_removed_gets_nothing_more_not_by_replay_either(shared_hub
     await say(shared_hub, ann, "secret 3", conversationId=place)
     elsewhere = await say(shared_hub, bob, recipientId=eve.id)
     async with shared_hub.stream(eve, cursor=cursor) as hers:
-        await hers.until(lambda event: event.type == "message" and event.data["id"] == elsewhere["id"])
+        await hers.read_until(lambda event: event.type == "message" and event.data["id"] == elsewhere["id"])
         about = [event for event in hers.events if place in event.text and event.type != "notification_state"]
     assert [event.data for event in about] == [
         {"conversationId": place, "kind": "members", "members": [], "removed": [eve.id], "unread": 0, "unreadTotal": 0}
@@ -220,7 +220,7 @@ async def test_an_edit_is_marked_and_what_was_deleted_is_nowhere(shared_hub: Hub
     assert edited.json()["editedAt"] is not None
     assert (await mine.delete(f"/api/messages/{sent['id']}")).status_code == 204
     async with shared_hub.stream(bob, cursor=cursor) as his:
-        gone = await his.until(lambda event: event.type == "message_state" and event.data["kind"] == "deleted")
+        gone = await his.read_until(lambda event: event.type == "message_state" and event.data["kind"] == "deleted")
     assert not any("password" in event.text for event in his.events)
     assert gone[-1].data["message"] | {"deletedAt": ""} == sent | {"content": "", "deletedAt": ""}
     assert (gone[-1].data["unread"], gone[-1].data["unreadTotal"]) == (1, 1)

@@ -35,11 +35,11 @@ async def test_a_payment_is_in_the_wallet_and_told_once_however_often_it_is_sent
     payments = poor_hub.client(key)
     body = {"userId": ann.id, "amount": 5_000, "paymentId": "pay-1"}
     async with poor_hub.stream(ann) as stream:
-        await stream.next("connection_confirmed")
+        await stream.next_event("connection_confirmed")
         answers = await asyncio.gather(*(payments.post("/api/wallet/deposits", json=body) for _ in range(10)))
         assert {answer.status_code for answer in answers} == {201}
         assert len({answer.text for answer in answers}) == 1
-        told = (await stream.next("notification")).data
+        told = (await stream.next_event("notification")).data
         assert (told["type"], told["category"], told["priority"], told["icon"]) == (
             "deposit",
             "payment",

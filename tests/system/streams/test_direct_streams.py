@@ -141,9 +141,9 @@ async def test_there_is_a_most_of_streams_in_all(start_hub: StartHub) -> None:
     hub = await start_hub(HUB_MAX_STREAMS="2")
     people = [await hub.signup("client") for _ in range(3)]
     async with hub.stream(people[0]) as first, hub.stream(people[1]) as second, hub.stream(people[2]) as third:
-        await first.next("connection_confirmed")
-        await second.next("connection_confirmed")
-        assert (await third.next("bye")).data == {"reason": "overloaded"}
+        await first.next_event("connection_confirmed")
+        await second.next_event("connection_confirmed")
+        assert (await third.next_event("bye")).data == {"reason": "overloaded"}
 
 
 @pytest.mark.parametrize("stream_path", ["takeover", "portable"])
@@ -151,7 +151,7 @@ async def test_a_reader_that_pauses_falls_behind_and_gets_everything_in_order(st
     hub = await start_hub(HUB_QUEUE_EVENTS="5")
     person, key = await hub.signup("client"), await hub.api_key("broadcast")
     async with hub.stream(person) as slow:
-        await slow.next("connection_confirmed")
+        await slow.next_event("connection_confirmed")
         slow.pause()
         async with hub.client(key) as client:
             for number in range(FILLING):
@@ -160,5 +160,5 @@ async def test_a_reader_that_pauses_falls_behind_and_gets_everything_in_order(st
             status = (await client.get("/api/realtime/status")).json()
         assert status["dropped"] > 0
         slow.resume()
-        await slow.until(lambda _: sum(event.type == "told" for event in slow.events) == FILLING)
+        await slow.read_until(lambda _: sum(event.type == "told" for event in slow.events) == FILLING)
         assert [event.data["number"] for event in slow.events if event.type == "told"] == list(range(FILLING))

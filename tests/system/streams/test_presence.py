@@ -39,18 +39,18 @@ async def test_typing_reaches_the_other_members_at_most_once_in_3_s_and_moves_no
     ann, bob, eve = [await shared_hub.signup() for _ in range(3)]
     async with shared_hub.stream(bob) as his, shared_hub.stream(eve) as outside, shared_hub.stream(ann) as hers:
         for stream in (his, outside, hers):
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
         place = await type_thrice(shared_hub, ann, bob)
-        event = (await his.until(lambda event: is_typing(event, place)))[-1]
+        event = (await his.read_until(lambda event: is_typing(event, place)))[-1]
         assert event.data == {"conversationId": place, "userId": ann.id, "typing": True, "expiresIn": 8}
         before = his.events[his.events.index(event) - 1]
         assert (event.id, event.last_event_id) == (None, before.last_event_id)
         await type_in(shared_hub, ann, place, typing=False)
-        assert (await his.until(lambda event: is_typing(event, place)))[-1].data["typing"] is False
+        assert (await his.read_until(lambda event: is_typing(event, place)))[-1].data["typing"] is False
         await say(shared_hub, ann, conversationId=place)
         await say(shared_hub, ann, recipientId=eve.id)
-        await outside.next("message")
-        await his.next("message")
+        await outside.next_event("message")
+        await his.next_event("message")
         assert [is_typing(event, place) for event in his.events].count(True) == 2
         assert "typing" not in outside.types() + hers.types()
     refused = await shared_hub.client(eve).post(TYPING, json={"conversationId": place, "typing": True})
@@ -68,11 +68,11 @@ async def test_presence_is_for_those_who_share_a_conversation_or_a_hire(shared_h
         shared_hub.stream(stranger) as does_not,
     ):
         for stream in (employs, knows, does_not):
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
         async with shared_hub.stream(worker) as own:
-            await own.next("connection_confirmed")
+            await own.next_event("connection_confirmed")
             for stream in (employs, knows):
-                event = (await stream.until(lambda event: _about(event, worker)))[-1]
+                event = (await stream.read_until(lambda event: _about(event, worker)))[-1]
                 assert event.data | {"lastSeenAt": ""} == {"userId": worker.id, "status": "online", "lastSeenAt": ""}
                 assert event.data["lastSeenAt"] is not None
                 assert event.id is None
@@ -88,16 +88,16 @@ async def test_who_hides_is_offline_to_all_and_what_they_do_then_is_told_to_nobo
     ann, bob = await shared_hub.signup(), await shared_hub.signup()
     await say(shared_hub, ann, recipientId=bob.id)
     async with shared_hub.stream(bob) as his, shared_hub.stream(ann) as hers:
-        await hers.next("connection_confirmed")
-        await his.until(lambda event: _about(event, ann))
+        await hers.next_event("connection_confirmed")
+        await his.read_until(lambda event: _about(event, ann))
         client = shared_hub.client(ann)
         assert (await client.put("/api/presence/visibility", json={"invisible": True})).status_code == 204
-        hidden = (await his.until(lambda event: _about(event, ann)))[-1]
+        hidden = (await his.read_until(lambda event: _about(event, ann)))[-1]
         assert hidden.data["status"] == "offline"
         assert await seen(shared_hub, bob, ann) == {ann.id: "offline"}
         assert (await client.post("/api/presence", json={"active": True})).status_code == 204
         await client.put("/api/presence/visibility", json={"invisible": False})
-        shown = (await his.until(lambda event: _about(event, ann)))[-1]
+        shown = (await his.read_until(lambda event: _about(event, ann)))[-1]
         assert shown.data["status"] == "online"
 
 
@@ -105,15 +105,15 @@ async def test_a_block_ends_presence_and_typing_both_ways(shared_hub: Hub) -> No
     ann, bob = await shared_hub.signup(), await shared_hub.signup()
     place = await group(shared_hub, ann, bob)
     async with shared_hub.stream(bob) as his, shared_hub.stream(ann) as hers:
-        await his.until(lambda event: _about(event, ann))
-        await hers.next("connection_confirmed")
+        await his.read_until(lambda event: _about(event, ann))
+        await hers.next_event("connection_confirmed")
         await shared_hub.client(bob).put(f"/api/blocks/{ann.id}")
         for stream, other in ((his, ann), (hers, bob)):
-            over = (await stream.until(lambda event: _about(event, other) and event.data["status"] == "offline"))[-1]  # noqa: B023
+            over = (await stream.read_until(lambda event: _about(event, other) and event.data["status"] == "offline"))[-1]  # noqa: B023
             assert over.data["lastSeenAt"] is None
         await type_in(shared_hub, ann, place)
         await say(shared_hub, ann, conversationId=place)
-        await his.next("message")
+        await his.next_event("message")
         assert "typing" not in his.types()
     assert (await seen(shared_hub, bob, ann), await seen(shared_hub, ann, bob)) == ({}, {})
 
@@ -122,25 +122,25 @@ async def test_a_message_is_delivered_once_the_browser_says_it_has_it(shared_hub
     ann, bob = await shared_hub.signup(), await shared_hub.signup()
     async with shared_hub.stream(bob) as his, shared_hub.stream(ann) as hers:
         for stream in (his, hers):
-            await stream.next("connection_confirmed")
+            await stream.next_event("connection_confirmed")
         first = await say(shared_hub, ann, recipientId=bob.id)
-        stored = (await his.next("message")).id
-        await his.next("notification")
+        stored = (await his.next_event("message")).id
+        await his.next_event("notification")
         assert await delivered(shared_hub, ann, first, bob) is None
         client = shared_hub.client(bob)
         assert (await client.post("/api/presence", json={"active": False, "cursor": stored})).status_code == 204
-        told = (await hers.next("message_state")).data
+        told = (await hers.next_event("message_state")).data
         member = {"id": bob.id, "name": bob.name, "readUpTo": None, "deliveredUpTo": first["id"]}
         assert (told["kind"], told["members"]) == ("members", [member])
         assert await delivered(shared_hub, ann, first, bob) == first["id"]
         second = await say(shared_hub, ann, recipientId=bob.id)
-        come_back = (await his.next("message")).id
+        come_back = (await his.next_event("message")).id
     # Who comes back with a cursor has what is before it.
     async with shared_hub.stream(ann) as hers, shared_hub.stream(bob, cursor=come_back) as his:
-        await his.next("connection_confirmed")
+        await his.next_event("connection_confirmed")
         async with asyncio.timeout(10):
             while await delivered(shared_hub, ann, first, bob) != second["id"]:
-                await hers.next("message_state")
+                await hers.next_event("message_state")
     for cursor in ("nonsense", "1"):
         refused = await shared_hub.client(bob).post("/api/presence", json={"active": True, "cursor": cursor})
         assert problem(refused) == (422, "INVALID_FIELD", "/cursor", "type")
