@@ -43,7 +43,7 @@ from services.attachments.file_store import FileStore
 from services.attachments.thumbnails import Thumbnails
 from services.database.batch_loader import BatchLoader
 from services.database.database import Database
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.delivery.email_sender import EmailSender
 from services.delivery.email_templates import EmailIdentity
 from services.delivery.push_client import PushClient
@@ -116,7 +116,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
     gone = partial(_forget, identities, deliveries)
     endpoints = PushEndpoints(settings.push_test_origin)
     push_service = PushClient(endpoints, settings.data_dir, settings.contact)
-    mailer = SmtpClient(SmtpSettings.of(settings.smtp_url) if settings.smtp_url else None)
+    mailer = SmtpClient(SmtpSettings.from_url(settings.smtp_url) if settings.smtp_url else None)
     mail_post = EmailSender(mailer, tokens, EmailIdentity(settings.sender, settings.origin))
     onlookers = UserAttention(manager, deliveries, time.monotonic)
     hub = Hub(
@@ -142,7 +142,7 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         files=FileStore(settings.files_dir),
         thumbnails=Thumbnails(),
         upload_slots=UploadSlots(),
-        inbox_counts=BatchLoader(database, inbox.counts_of),
+        inbox_counts=BatchLoader(database, inbox.load_counts),
         metrics=Metrics(manager, database),
         clock=clock,
         monotonic=time.monotonic,

@@ -6,7 +6,7 @@ import structlog
 from api.http.authentication import Authenticator
 from realtime.event import ByeReason
 from realtime.manager import RealtimeManager
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.event_log import channels
 
 

@@ -22,7 +22,8 @@ from sqlalchemy import Connection, insert
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite_engine
-from services.database.sqlite.batch import BatchRunner, QueuedUnit
+from services.database.sqlite.batch import BatchRunner
+from services.database.units import QueuedUnit
 from services.errors import Conflict
 from services.notifications import inbox
 from services.notifications.draft import NotificationDraft
@@ -84,7 +85,7 @@ def bare(path: Path, batch: int) -> float:
                 "INSERT INTO announcements (id, title, body, priority, created_at) VALUES (?, 'A note', 'b', 'low', 0)",
                 [(id,) for id in ids],
             )
-            sql = "UPDATE counter SET position = position + ? RETURNING position"
+            sql = "UPDATE event_counter SET position = position + ? RETURNING position"
             (last,) = connection.execute(sql, (batch,)).fetchone()
             connection.executemany(
                 "INSERT INTO events VALUES (?, ?, 'notification', ?, ?, 0)",

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from services.database.sqlite import engine
 from services.database.sqlite.readers import ReaderPool
-from services.database.sqlite.writer import Batch, CoalescedUnit, QueuedUnit, Writer
+from services.database.sqlite.writer import Writer
+from services.database.units import Batch, CoalescedUnit, QueuedUnit
 from services.errors import DomainError, Overloaded, StorageUnavailable
 
 P = ParamSpec("P")

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, inspect, text
 
-from services.database.sqlite.engine import CannotOpenStore
+from services.database.open_errors import CannotOpenStore
 
 # The last file in services/migrations/versions.
 REVISION = "0008"

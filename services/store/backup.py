@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from services.database import schema_version
-from services.database.sqlite.engine import BUSY_MS, CannotOpenStore
+from services.database.open_errors import CannotOpenStore
+from services.database.sqlite.engine import BUSY_MS
 from services.store import epoch, rollback_detection
 from services.store.preparation import stored_revision
 

@@ -29,7 +29,7 @@ def copy(store: Path, target: Path) -> int:
         for source, place in [*small, (files.path(hash), copies.path(hash))]:
             with suppress(FileNotFoundError):
                 _again(source, place)
-    return sum(1 for _ in copies.all())
+    return sum(1 for _ in copies.list_paths())
 
 
 def adopt(store: Path, kept: Path) -> None:
@@ -49,7 +49,7 @@ def restore(source: Path, store: Path) -> int:
     Raises OSError.
     """
     copies, files = FileStore(folder_of(source)), folder_of(store)
-    return sum(_again(path, files / path.parent.name / path.name) for path in copies.all())
+    return sum(_again(path, files / path.parent.name / path.name) for path in copies.list_paths())
 
 
 def _named(store: Path) -> Iterator[tuple[str, bool]]:

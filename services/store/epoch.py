@@ -12,7 +12,7 @@ def stored_epoch(path: Path) -> str:
     Raises sqlite3.OperationalError when there is no such store.
     """
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        (epoch,) = connection.execute("SELECT epoch FROM counter").fetchone()
+        (epoch,) = connection.execute("SELECT epoch FROM event_counter").fetchone()
     return str(epoch)
 
 
@@ -24,5 +24,5 @@ def renew(path: Path) -> str:
     epoch = secrets.token_hex(4)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("UPDATE counter SET epoch = ?", (epoch,))
+        connection.execute("UPDATE event_counter SET epoch = ?", (epoch,))
     return epoch

@@ -40,16 +40,16 @@ def upgrade(path: Path) -> None:
 def _upgrade(connection: Connection) -> None:
     found = schema_version.stored_revision(connection)
     if found is not None and found > schema_version.REVISION:
-        raise sqlite_engine.CannotOpenStore(schema_version.newer_message(found))
+        raise sqlite_CannotOpenStore(schema_version.newer_message(found))
     config = configuration()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-        raise sqlite_engine.CannotOpenStore("A migration would leave rows that refer to nothing; nothing was changed.")
+        raise sqlite_CannotOpenStore("A migration would leave rows that refer to nothing; nothing was changed.")
 
 
 if __name__ == "__main__":
     try:
         upgrade(Path(sys.argv[1]))
-    except sqlite_engine.CannotOpenStore as error:
+    except sqlite_CannotOpenStore as error:
         sys.exit(str(error))

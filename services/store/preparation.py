@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from services.database import schema_version
-from services.database.sqlite.engine import CannotOpenStore
+from services.database.open_errors import CannotOpenStore
 from services.store import epoch, rollback_detection
 
 _ROOT = Path(__file__).parents[2]

@@ -41,7 +41,7 @@ def is_rolled_back(path: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        epoch, position = connection.execute("SELECT epoch, position FROM counter").fetchone()
+        epoch, position = connection.execute("SELECT epoch, position FROM event_counter").fetchone()
     return bool(epoch != told.epoch or position < told.position)
 
 

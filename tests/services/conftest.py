@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite_engine
-from services.database.sqlite.writer import Batch, CoalescedUnit
+from services.database.units import Batch, CoalescedUnit
 from services.store.migrate import upgrade
 
 Together = Callable[..., Awaitable[list[Any]]]

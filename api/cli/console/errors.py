@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import click
 
 from api.config.settings import SettingsError
-from services.database.sqlite.engine import CannotOpenStore
+from services.database.open_errors import CannotOpenStore
 from services.errors import DomainError
 from services.store.backup import BackupError
 from services.store.lock import DataDirLocked

@@ -6,19 +6,17 @@ transaction itself vanish (a ROLLBACK inside SQLite) or its COMMIT be refused, e
 own, so that only the guilty one fails.
 """
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from sqlalchemy import Connection, RootTransaction
 
 from realtime.event import Event
 from services.database import outbox
 from services.database.sqlite import engine
+from services.database.units import Batch, CoalescedUnit, QueuedUnit
 from services.errors import Overloaded, StorageFull, StorageUnavailable
 
 # Rows that one transaction may change, so that nobody waits long for it; the unit that passes it is its last.
@@ -29,48 +27,6 @@ BATCH_SECONDS = 0.02
 
 class _RetryNeeded(Exception):
     """The transaction cannot stand as it ran: it was taken back and must run more carefully."""
-
-
-@dataclass(frozen=True, slots=True)
-class CoalescedUnit:
-    """A unit that may run in one call with others of its kind that wait beside it: fewer and larger statements.
-
-    `each(tx, items)` gives for every item its result, or the exception it fails with, before anything of it is
-    written. What `each` itself raises is nobody's: then every item is tried alone.
-    """
-
-    each: Callable[[Connection, Sequence[Any]], Sequence[Any]]
-    item: Any
-
-    def __call__(self, tx: Connection) -> Any:
-        """Run it alone, as any unit."""
-        (result,) = self.each(tx, [self.item])
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-
-@dataclass(slots=True)
-class QueuedUnit:
-    """One unit of work on its way to the disk and back."""
-
-    unit: Callable[[Connection], Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
-
-    def fail(self, error: Exception) -> None:
-        """Nothing of it is written, as far as one can know."""
-        self.result, self.error = None, error
-
-
-@dataclass(slots=True)
-class Batch:
-    """The units that are answered together, and what may now be told."""
-
-    works: Sequence[QueuedUnit]
-    events: list[Event] = field(default_factory=list)
-    forgotten: list[int] = field(default_factory=list)
 
 
 class BatchRunner:

@@ -10,6 +10,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from services.database.open_errors import CannotOpenStore
+
 # How long BEGIN IMMEDIATE waits for a writer in another process; the hub itself has only one.
 BUSY_MS = 5_000
 # Readers at once; each is an OS thread of aiosqlite's, and holds 0.8 MB: the schema, and pages.
@@ -57,10 +59,6 @@ _STORAGE = frozenset(
 # A PRAGMA that is not obeyed says nothing: these are read back.
 _WRITER_HAS: dict[str, str | int] = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 _READER_HAS: dict[str, str | int] = {"journal_mode": "wal", "query_only": 1, "foreign_keys": 1}
-
-
-class CannotOpenStore(Exception):
-    """The store cannot be used; the message is one sentence for the person who starts the hub."""
 
 
 class ReadConnection(sqlite3.Connection):

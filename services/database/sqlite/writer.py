@@ -10,10 +10,8 @@ from time import monotonic
 
 from services.database import schema_version
 from services.database.sqlite import engine
-from services.database.sqlite.batch import Batch as Batch
 from services.database.sqlite.batch import BatchRunner
-from services.database.sqlite.batch import CoalescedUnit as CoalescedUnit
-from services.database.sqlite.batch import QueuedUnit as QueuedUnit
+from services.database.units import Batch, QueuedUnit
 from services.errors import Overloaded, StorageUnavailable
 
 # Units in a batch: they share one fsync, and each of them waits for all of them.

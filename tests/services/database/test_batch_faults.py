@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from services.database import outbox
 from services.database.database import Database
 from services.database.sqlite import engine, writer
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.errors import StorageFull, StorageUnavailable
 
 # What is looked at is how units end a batch, and not how slow the machine is.

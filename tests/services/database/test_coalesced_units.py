@@ -13,8 +13,8 @@ from services.accounts import users
 from services.accounts.users import UserRef
 from services.database import outbox
 from services.database.database import Database
-from services.database.sqlite.writer import Batch, CoalescedUnit
 from services.database.statements import Statement
+from services.database.units import Batch, CoalescedUnit
 from services.errors import DomainError, InvalidField
 from services.notifications import inbox as notification_inbox
 from services.notifications import listing, sending
@@ -170,7 +170,7 @@ def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told
     ]
     sent = [one.id for one in sending.send_coalesced(tx, singles) if isinstance(one, SendResult)]
     assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
-    assert notification_inbox.counts_of(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
+    assert notification_inbox.load_counts(tx, user_ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
     events = [msgspec.json.decode(draft.data) for draft in told if draft.type == "notification"]
     assert [event["id"] for event in events] == sent
     # None is dated before it was asked for.

@@ -21,9 +21,10 @@ from sqlalchemy.exc import IntegrityError
 
 from services.database import outbox
 from services.database.database import Database
+from services.database.open_errors import CannotOpenStore
 from services.database.sqlite import batch
-from services.database.sqlite.engine import CannotOpenStore
-from services.database.sqlite.writer import BATCH_UNITS, WAITING_UNITS, Batch
+from services.database.sqlite.writer import BATCH_UNITS, WAITING_UNITS
+from services.database.units import Batch
 from services.errors import Overloaded
 
 Together = Callable[..., Awaitable[list[Any]]]

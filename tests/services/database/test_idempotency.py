@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.database import idempotency, outbox
 from services.database.database import Database
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.errors import Conflict, IdempotencyKeyReused
 
 Together = Callable[..., Awaitable[list[Any]]]

@@ -29,7 +29,7 @@ LISTS = {
     "a profile": (profiles._ONE, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
     "jobs that are due": (deadlines._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
     # All of that index, which has only the jobs that are untold.
-    "jobs that are untold": (events._DUE, "SCAN jobs USING INDEX ix_jobs_untold"),
+    "jobs that are untold": (events._DUE, "SCAN jobs USING INDEX ix_jobs_unpublished"),
     "the books' accounts": (reconciliation._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
     "the books' jobs": (reconciliation._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
     "the books' transfers": (reconciliation._TRANSFERS, "SEARCH now USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
@@ -58,7 +58,7 @@ def test_the_books_read_of_an_owners_jobs_only_those_that_can_hold_money(tx: Con
     )
 
 
-@pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "pushes", "accounts", "users"])
+@pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "deliveries", "accounts", "users"])
 def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, name: str) -> None:
     adding = (
         insert(metadata.tables[name])

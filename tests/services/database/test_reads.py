@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from services.database import database as database_database
 from services.database import outbox
 from services.database.database import Database
+from services.database.open_errors import CannotOpenStore
 from services.database.sqlite import engine as sqlite_engine
-from services.database.sqlite.engine import CannotOpenStore
 from services.database.statements import Statement
 from services.errors import Overloaded
 

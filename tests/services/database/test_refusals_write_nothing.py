@@ -114,7 +114,7 @@ def test_while_money_is_frozen_a_refusal_comes_before_anything_is_written(
 ) -> None:
     status, act = FROZEN[name]
     g = gig(tx, status, instant_accept=True)
-    reconciliation.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    reconciliation.record_result(tx, started_at=NOW, faults=["a test"], now=NOW)
     refuses(tx, told, PaymentsFrozen, lambda: act(tx, g))
 
 
@@ -122,7 +122,7 @@ def test_a_hire_is_refused_before_anything_is_written(tx: Connection, told: list
     g = gig(tx)
     cheap, dear = hire(tx, g), hire(tx, g, FUNDS + 1)
     refuses(tx, told, InsufficientFunds, dear)
-    reconciliation.record_result(tx, began=NOW, faults=["a test"], now=NOW)
+    reconciliation.record_result(tx, started_at=NOW, faults=["a test"], now=NOW)
     refuses(tx, told, PaymentsFrozen, cheap)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, insert, select
 from services.database import idempotency, outbox
 from services.database.database import Database
 from services.database.sqlite import engine
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.errors import DomainError
 from services.tables import announcements
 
