@@ -1,4 +1,4 @@
-"""The store: `read` and `write` run plain functions over a connection; the one place that knows which engine."""
+"""Database: runs queries on readers and units of work on the single writer."""
 
 import asyncio
 import sqlite3
@@ -20,16 +20,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-# Reads that may be under way or wait for a reader; beyond that OVERLOADED.
-WAITING_READS = 1_024
+# Reads that run or wait for a reader; further reads raise Overloaded.
+MAX_READS = 1_024
 
 
 class Database:
     """One SQLite file: a writer thread with group commit, and several query-only readers.
 
-    `on_commit` is called on the event loop with each committed batch that has something to tell, in order, before
-    anybody who waits in `write` goes on. `on_doubt` is called once when a failed disk has left it unknown what is
-    written: the process should then stop itself; writes are refused from there on, reads go on.
+    `on_commit` is called on the event loop with each committed batch that has events or removals, in commit order,
+    before the callers of `write` continue. `on_storage_failure` is called once when the disk has failed and it is
+    unknown what is stored. The process should then stop. From that moment writes are refused; reads continue.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class Database:
         self._open = False
         self._reads: set[asyncio.Task[Any]] = set()
         self._readers = ReaderPool(path)
-        self._writer = Writer(path, wal_bytes=wal_bytes, settle=self._settle)
+        self._writer = Writer(path, wal_bytes=wal_bytes, on_batch_done=self._on_batch_done)
 
     async def start(self) -> None:
-        """Open the file, which must have been migrated. Raises sqlite.CannotOpen. A Database starts only once."""
+        """Open the migrated file. Raises CannotOpenStore. A Database starts only once."""
         self._loop = asyncio.get_running_loop()
         self._writer.start()
         self._open = True
 
     async def stop(self) -> None:
-        """Refuse new work, finish and answer what was accepted, close readers first and the writer last."""
+        """Refuse new work, finish the accepted work, close the readers and then the writer."""
         if not self._open:
             return
         self._open = False
         await self._loop.run_in_executor(None, self._writer.drain)
-        # The writer's last answers are callbacks of this loop; let them run before anything closes.
+        # The last results arrive as callbacks of this loop. They must run before the connections close.
         await asyncio.sleep(0)
         if self._reads:
             await asyncio.gather(*self._reads, return_exceptions=True)
@@ -69,27 +69,27 @@ class Database:
 
     @property
     def queued_writes(self) -> int:
-        """Units of work that wait for the writer."""
-        return self._writer.waiting
+        """Number of units of work that wait for the writer."""
+        return self._writer.queued_writes
 
     @property
     def storage_failed(self) -> bool:
-        """Whether a failed disk has ended writing."""
-        return self._writer.in_doubt
+        """Whether the disk has failed and writes are refused."""
+        return self._writer.storage_failed
 
     async def write(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a unit of work on the writer; when this returns, its rows and events are on disk.
 
-        The unit is a plain function without effects but rows: it may be run more than once, and its exception
-        is raised here with nothing of it written. A caller who is cancelled does not stop it. Raises Overloaded
-        and StorageFull (nothing was written) and StorageUnavailable (unknown).
+        The unit is a plain function whose only effects are rows, because it may run more than once. An exception
+        of the unit is raised here, and nothing of the unit is stored. Cancelling the caller does not stop the unit.
+        Raises Overloaded and StorageFull (nothing is stored) and StorageUnavailable (the result is unknown).
         """
         return await self._submit(lambda tx: unit(tx, *args, **kwargs))
 
     async def write_coalesced(
         self, each: Callable[[Connection, Sequence[Item]], Sequence[T | DomainError]], item: Item
     ) -> T:
-        """Like `write`, for a unit that runs in one call with those of its kind that wait beside it: see `Joint`."""
+        """Like `write`, for units that run in one call with queued units of the same kind: see `CoalescedUnit`."""
         return await self._submit(CoalescedUnit(each, item))
 
     def _submit(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
@@ -100,12 +100,12 @@ class Database:
         return future
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a plain function on a reader's thread, in one snapshot of the store; it must fetch what it gives back.
+        """Run a plain function on a reader's thread, in one snapshot of the store. It must fetch its rows itself.
 
-        Shielded: a caller who is cancelled leaves no transaction behind. Raises Overloaded when too many wait, and
-        StorageUnavailable when the file cannot be read.
+        The call is shielded: cancelling the caller does not leave a transaction open. Raises Overloaded when too
+        many reads wait, and StorageUnavailable when the file cannot be read.
         """
-        if not self._open or len(self._reads) >= WAITING_READS:
+        if not self._open or len(self._reads) >= MAX_READS:
             raise Overloaded
         task = self._loop.create_task(self._read(lambda tx: query(tx, *args, **kwargs)))
         self._reads.add(task)
@@ -114,7 +114,7 @@ class Database:
 
     def _read_ended(self, task: asyncio.Task[Any]) -> None:
         self._reads.discard(task)
-        # Looked at, because nobody may wait for it any more, and then asyncio would log its error.
+        # Retrieve the exception: without a waiting caller asyncio would log it.
         if not task.cancelled():
             task.exception()
 
@@ -126,24 +126,24 @@ class Database:
                 raise StorageUnavailable from error
             raise
 
-    def _settle(self, batch: Batch) -> None:
-        # The loop is closed only when nobody is left who could wait for an answer.
+    def _on_batch_done(self, batch: Batch) -> None:
+        # A closed loop means that no caller waits for a result.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._finish, batch)
+            self._loop.call_soon_threadsafe(self._publish_and_complete, batch)
 
-    def _finish(self, batch: Batch) -> None:
-        """On the loop: tell first, then answer."""
+    def _publish_and_complete(self, batch: Batch) -> None:
+        """Publish the batch, then complete its units. Runs on the event loop."""
         try:
             if batch.events or batch.forgotten:
                 self._on_commit(batch)
         finally:
-            for work in batch.works:
-                if work.future.done():
+            for unit in batch.units:
+                if unit.future.done():
                     continue
-                if work.error is None:
-                    work.future.set_result(work.result)
+                if unit.error is None:
+                    unit.future.set_result(unit.result)
                 else:
-                    work.future.set_exception(work.error)
-            if self._writer.in_doubt and not self._storage_failure_reported:
+                    unit.future.set_exception(unit.error)
+            if self._writer.storage_failed and not self._storage_failure_reported:
                 self._storage_failure_reported = True
                 self._on_storage_failure()

@@ -28,7 +28,7 @@ _APPEND = Statement(insert(events))
 _HEAD = select(event_counter.c.position, event_counter.c.epoch)
 _FORGET = delete(events).where(events.c.subject.in_(bindparam("about", expanding=True))).returning(events.c.position)
 # Subjects one statement takes; SQLite knows 32,766 parameters, and each length is compiled once.
-_FORGET_AT_ONCE = 500
+_MAX_SUBJECTS = 500
 _COLUMNS = (events.c.position, events.c.channel, events.c.type, events.c.data)
 _NEWEST = select(*_COLUMNS).order_by(events.c.position.desc()).limit(bindparam("most"))
 _CUT = select(func.coalesce(func.max(trim_marks.c.position), 0))
@@ -80,25 +80,25 @@ class PendingEvent:
 class PendingEvents:
     """What one transaction has to tell when it has committed: kept in the connection's `info`."""
 
-    drafts: list[PendingEvent] = field(default_factory=list)
+    events: list[PendingEvent] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
     # (subject, or channel and subject; how many drafts there were): those are not to be told if they are about it.
-    cuts: list[tuple[str | tuple[str, str], int]] = field(default_factory=list)
+    forgotten_subjects: list[tuple[str | tuple[str, str], int]] = field(default_factory=list)
 
-    def mark(self) -> tuple[int, int, int]:
+    def savepoint(self) -> tuple[int, int, int]:
         """Where the next unit of work begins."""
-        return len(self.drafts), len(self.forgotten), len(self.cuts)
+        return len(self.events), len(self.forgotten), len(self.forgotten_subjects)
 
     def rollback_to(self, mark: tuple[int, int, int]) -> None:
         """Drop what a failed unit has added since `mark`."""
-        del self.drafts[mark[0] :], self.forgotten[mark[1] :], self.cuts[mark[2] :]
+        del self.events[mark[0] :], self.forgotten[mark[1] :], self.forgotten_subjects[mark[2] :]
 
     def to_publish(self) -> list[tuple[int, PendingEvent]]:
         """The drafts, numbered, without those forgotten again in the same transaction."""
-        until = dict(self.cuts)
+        until = dict(self.forgotten_subjects)
         return [
             (at, draft)
-            for at, draft in enumerate(self.drafts)
+            for at, draft in enumerate(self.events)
             if draft.subject is None
             or at >= max(until.get(draft.subject, 0), until.get((draft.channel, draft.subject), 0))
         ]
@@ -117,7 +117,7 @@ def append(tx: Connection, channel: str, type: str, data: Any, *, now: int, subj
     `data` is a struct or dict that becomes one JSON object; `subject` names what it is about, for `forget`.
     """
     collected: PendingEvents = tx.info["outbox"]
-    collected.drafts.append(PendingEvent(channel, type, _encoder.encode(data), subject, now))
+    collected.events.append(PendingEvent(channel, type, _encoder.encode(data), subject, now))
 
 
 def next_cursor(tx: Connection) -> str:
@@ -128,7 +128,7 @@ def next_cursor(tx: Connection) -> str:
     """
     collected: PendingEvents = tx.info["outbox"]
     position, epoch = head(tx)
-    return f"{epoch}.{position + len(collected.drafts)}"
+    return f"{epoch}.{position + len(collected.events)}"
 
 
 def forget(tx: Connection, subject: str) -> None:
@@ -139,9 +139,9 @@ def forget(tx: Connection, subject: str) -> None:
 def forget_all(tx: Connection, subjects: Sequence[str]) -> None:
     """`forget` for many subjects, in few statements."""
     collected: PendingEvents = tx.info["outbox"]
-    collected.cuts.extend((subject, len(collected.drafts)) for subject in subjects)
-    for start in range(0, len(subjects), _FORGET_AT_ONCE):
-        part = subjects[start : start + _FORGET_AT_ONCE]
+    collected.forgotten_subjects.extend((subject, len(collected.events)) for subject in subjects)
+    for start in range(0, len(subjects), _MAX_SUBJECTS):
+        part = subjects[start : start + _MAX_SUBJECTS]
         collected.forgotten.extend(tx.execute(_FORGET, {"about": part}).scalars())
 
 
@@ -152,7 +152,7 @@ def assign_positions(tx: Connection) -> list[Event]:
     its position may be in an answer by now (`cursor`) and must not become another event's.
     """
     collected: PendingEvents = tx.info["outbox"]
-    count = len(collected.drafts)
+    count = len(collected.events)
     if not count:
         return []
     drafts = collected.to_publish()

@@ -12,17 +12,17 @@ from realtime.event import Event
 
 @dataclass(frozen=True, slots=True)
 class CoalescedUnit:
-    """A unit that may run in one call with others of its kind that wait beside it: fewer and larger statements.
+    """A unit that may run in one call with queued units of the same kind, with fewer and larger statements.
 
-    `each(tx, items)` gives for every item its result, or the exception it fails with, before anything of it is
-    written. What `each` itself raises is nobody's: then every item is tried alone.
+    `each(tx, items)` returns, for each item, its result or the exception it fails with; a failed item has written
+    nothing. When `each` itself raises, every item runs separately.
     """
 
     each: Callable[[Connection, Sequence[Any]], Sequence[Any]]
     item: Any
 
     def __call__(self, tx: Connection) -> Any:
-        """Run it alone, as any unit."""
+        """Run this unit alone."""
         (result,) = self.each(tx, [self.item])
         if isinstance(result, Exception):
             raise result
@@ -31,7 +31,7 @@ class CoalescedUnit:
 
 @dataclass(slots=True)
 class QueuedUnit:
-    """One unit of work on its way to the disk and back."""
+    """A unit of work that waits for the writer, and its result."""
 
     unit: Callable[[Connection], Any]
     future: asyncio.Future[Any]
@@ -39,14 +39,14 @@ class QueuedUnit:
     error: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """Nothing of it is written, as far as one can know."""
+        """Record that the unit has failed and, as far as is known, has stored nothing."""
         self.result, self.error = None, error
 
 
 @dataclass(slots=True)
 class Batch:
-    """The units that are answered together, and what may now be told."""
+    """Units that complete together, and the events and removals to publish for them."""
 
-    works: Sequence[QueuedUnit]
+    units: Sequence[QueuedUnit]
     events: list[Event] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)

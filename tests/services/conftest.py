@@ -35,17 +35,6 @@ def store(template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def old(old_store: Path) -> Iterator[Connection]:
-    """An open transaction on the `old_store` of the test's file, migrated."""
-    upgrade(old_store)
-    engine = sqlite_engine.writer_engine(old_store)
-    with engine.connect() as connection, connection.begin():
-        outbox.begin(connection)
-        yield connection
-    engine.dispose()
-
-
-@pytest.fixture
 def batches() -> list[Batch]:
     """What `database` has committed and told, batch by batch."""
     return []
@@ -63,7 +52,7 @@ async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch has all the time it wants: on a busy machine it would end early, and there would be two."""
-    monkeypatch.setattr("services.database.sqlite.batch.BATCH_SECONDS", math.inf)
+    monkeypatch.setattr("services.database.sqlite.batch.MAX_BATCH_SECONDS", math.inf)
 
 
 @pytest.fixture
@@ -114,4 +103,4 @@ def tx(store: Path) -> Iterator[Connection]:
 def told(tx: Connection) -> list[outbox.PendingEvent]:
     """What the units called with `tx` are going to tell, in order: channel, type, data (JSON bytes), subject."""
     collected: outbox.PendingEvents = tx.info["outbox"]
-    return collected.drafts
+    return collected.events

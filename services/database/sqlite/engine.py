@@ -13,29 +13,29 @@ from sqlalchemy.pool import NullPool, StaticPool
 from services.database.open_errors import CannotOpenStore
 
 # How long BEGIN IMMEDIATE waits for a writer in another process; the hub itself has only one.
-BUSY_MS = 5_000
+BUSY_TIMEOUT_MS = 5_000
 # Readers at once; each is an OS thread of aiosqlite's, and holds 0.8 MB: the schema, and pages.
-READERS = 3
+MAX_READERS = 3
 # A reader that cannot get a connection in this time answers OVERLOADED.
-READER_WAIT_SECONDS = 5.0
+MAX_READER_WAIT_SECONDS = 5.0
 
 # Both kinds keep temporary tables in memory: a full disk or a want of file descriptors then cannot touch them.
-_BOTH = (
+_COMMON_PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
-    f"PRAGMA busy_timeout={BUSY_MS}",
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
 )
 # FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut. The schema is trusted where its triggers run: they
 # keep the search index, and SQLite lets no trigger write to FTS5 otherwise.
-_WRITER: tuple[str, ...] = (
+_WRITER_PRAGMAS: tuple[str, ...] = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA trusted_schema=ON",
-    *_BOTH,
+    *_COMMON_PRAGMAS,
 )
 # Only the writer checkpoints: two that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
-_READER: tuple[str, ...] = (
-    *_BOTH,
+_READER_PRAGMAS: tuple[str, ...] = (
+    *_COMMON_PRAGMAS,
     "PRAGMA trusted_schema=OFF",
     "PRAGMA query_only=ON",
     "PRAGMA wal_autocheckpoint=0",
@@ -43,7 +43,7 @@ _READER: tuple[str, ...] = (
     "PRAGMA cache_size=-256",
 )
 
-_STORAGE = frozenset(
+_STORAGE_ERRORS = frozenset(
     {
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
@@ -57,8 +57,8 @@ _STORAGE = frozenset(
 )
 
 # A PRAGMA that is not obeyed says nothing: these are read back.
-_WRITER_HAS: dict[str, str | int] = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
-_READER_HAS: dict[str, str | int] = {"journal_mode": "wal", "query_only": 1, "foreign_keys": 1}
+_WRITER_EXPECTED: dict[str, str | int] = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+_READER_EXPECTED: dict[str, str | int] = {"journal_mode": "wal", "query_only": 1, "foreign_keys": 1}
 
 
 class ReadConnection(sqlite3.Connection):
@@ -89,7 +89,7 @@ def writer_engine(path: Path) -> Engine:
         # What people wrote does not belong into the log, and an error's text does.
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _prepare(_WRITER, _WRITER_HAS))
+    event.listen(engine, "connect", _prepare(_WRITER_PRAGMAS, _WRITER_EXPECTED))
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -105,7 +105,7 @@ def reader_engine(path: Path) -> Engine:
         connect_args={"check_same_thread": True, "factory": ReadConnection},
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _prepare(_READER, _READER_HAS))
+    event.listen(engine, "connect", _prepare(_READER_PRAGMAS, _READER_EXPECTED))
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -122,7 +122,7 @@ def standalone_reader(path: Path) -> Iterator[Connection]:
         poolclass=StaticPool,
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _prepare(_READER, _READER_HAS))
+    event.listen(engine, "connect", _prepare(_READER_PRAGMAS, _READER_EXPECTED))
     event.listen(engine, "begin", _begin)
     try:
         with translate_open_errors(path), engine.connect() as connection:
@@ -159,12 +159,12 @@ def error_code(error: BaseException) -> int | None:
 
 def is_storage_error(error: BaseException) -> bool:
     """Whether an exception speaks of the disk or the file, and not of the statement."""
-    return error_code(error) in _STORAGE
+    return error_code(error) in _STORAGE_ERRORS
 
 
 def is_read_error(error: BaseException) -> bool:
     """Whether a read failed because of the file, and not because of what was asked."""
-    return error_code(error) in (sqlite3.SQLITE_BUSY, *(_STORAGE - {sqlite3.SQLITE_READONLY}))
+    return error_code(error) in (sqlite3.SQLITE_BUSY, *(_STORAGE_ERRORS - {sqlite3.SQLITE_READONLY}))
 
 
 def raw_connection(tx: Connection) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""The readers of the store: connections that cannot write, each on a thread of its own, where whole reads run."""
+"""Read-only connections, each on its own thread."""
 
 import asyncio
 import sqlite3
@@ -17,22 +17,22 @@ T = TypeVar("T")
 
 
 class ReaderPool:
-    """At most `sqlite.READERS` connections; another one opens when all that are open have something to do."""
+    """At most `MAX_READERS` connections; another one opens when all open ones are busy."""
 
     def __init__(self, path: Path) -> None:
         self._engine = sqlite_engine.reader_engine(path)
-        self._turns = asyncio.Semaphore(sqlite_engine.READERS)
+        self._slots = asyncio.Semaphore(sqlite_engine.MAX_READERS)
         self._idle: list[_Reader] = []
 
     async def run(self, query: Callable[[Connection], T]) -> T:
-        """Run a plain function on a reader's thread, in one snapshot; those who wait for a reader go in order.
+        """Run a plain function on a reader's thread, in one snapshot. Waiting calls get a reader in order.
 
-        Not to be cancelled: the reader would be given back while it is busy. Raises what the query raises, Overloaded
-        when no reader was free in time, and sqlite.CannotOpen and DBAPIError when one cannot be opened.
+        The call must not be cancelled: the reader would return to the pool while it is busy. Raises what the query
+        raises, Overloaded when no reader was free in time, and CannotOpenStore and DBAPIError when none can open.
         """
-        await self._wait_for_turn()
+        await self._acquire_slot()
         try:
-            # The one used last, whose pages are at hand.
+            # The reader used last has the warmest page cache.
             reader = self._idle.pop() if self._idle else await _Reader(self._engine).open()
             try:
                 return await reader.run(query)
@@ -42,51 +42,51 @@ class ReaderPool:
                 else:
                     self._idle.append(reader)
         finally:
-            self._turns.release()
+            self._slots.release()
 
     async def close(self) -> None:
-        """Close them all and end their threads, when no read is under way."""
+        """Close all readers and end their threads. No read may be running."""
         while self._idle:
             await self._idle.pop().close()
 
-    async def _wait_for_turn(self) -> None:
+    async def _acquire_slot(self) -> None:
         try:
-            # Who need not wait sets no clock either.
-            async with asyncio.timeout(sqlite_engine.READER_WAIT_SECONDS if self._turns.locked() else None):
-                await self._turns.acquire()
+            # A call that need not wait starts no timer.
+            async with asyncio.timeout(sqlite_engine.MAX_READER_WAIT_SECONDS if self._slots.locked() else None):
+                await self._slots.acquire()
         except TimeoutError as error:
             raise Overloaded from error
 
 
 class _Reader:
-    """One connection and its thread, which are aiosqlite's; SQLAlchemy works over it, on that thread alone."""
+    """One aiosqlite connection and its thread; SQLAlchemy uses the connection on that thread only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # The chunks are for those who let aiosqlite fetch.
+        # The chunk size matters only to fetches by aiosqlite, which this code does not use.
         self._connection = aiosqlite.Connection(self._connect, iter_chunk_size=1)
-        # A daemon: a process that ends without `close` must not hang.
+        # A daemon thread: a process that ends without `close` must not hang.
         self._connection._thread.daemon = True
         self.broken = False
 
     async def open(self) -> Self:
-        """Start the thread and connect there. Raises sqlite.CannotOpen and DBAPIError; the thread then ends."""
+        """Start the thread and connect on it. Raises CannotOpenStore and DBAPIError; the thread then ends."""
         await self._connection
         return self
 
     async def run(self, query: Callable[[Connection], T]) -> T:
-        """What the query returns or raises; from then on `broken` says whether there can be another one."""
+        """Run the query, and return or raise its result. Afterwards `broken` says whether the reader is still usable."""
         return await self._on_thread(self._read, query)
 
     async def close(self) -> None:
-        """Close the connection, broken or not, and end the thread."""
-        # It has only read: whatever is wrong with it, nothing is lost.
+        """Close the connection, even a broken one, and end the thread."""
+        # The connection only reads, so an error of closing loses nothing.
         with suppress(Exception):
             await self._on_thread(self._tx.close)
         await self._connection.close()
 
     async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """One way there and back; aiosqlite's public methods are one for each statement (docs/decisions/0015)."""
+        """Run a function on the thread; the public methods of aiosqlite run one statement each (docs/decisions/0015)."""
         result: T = await self._connection._execute(function, *arguments)  # type: ignore[no-untyped-call]
         return result
 
@@ -103,8 +103,8 @@ class _Reader:
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, StopIteration):
                 raise
-            # A future takes no StopIteration, so nobody would be answered; and a SystemExit would end the loop.
-            raise RuntimeError("a query ended in an unheard-of way") from error
+            # A future accepts no StopIteration, so the caller would wait forever; a SystemExit would end the loop.
+            raise RuntimeError("a query raised an exception that cannot be passed on") from error
         finally:
             self._end_snapshot()
 
@@ -112,7 +112,7 @@ class _Reader:
         try:
             self._raw.close_cursors()
             self._tx.rollback()
-            # One that somebody has closed says so when it is asked.
+            # A connection that was closed elsewhere raises here.
             self.broken = self._raw.in_transaction
         except Exception:
             self.broken = True
