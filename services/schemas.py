@@ -1,4 +1,4 @@
-"""What the outside sees of our objects: msgspec structs whose JSON is the contract's, camelCase."""
+"""Base class of every JSON object the API returns, and the ones all domains share."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ Role = Literal["client", "freelancer", "admin"]
 
 
 class Schema(Struct, frozen=True, rename="camel", kw_only=True):
-    """A value that leaves the house as a JSON object."""
+    """Base of the JSON objects of the API; fields are camelCase in JSON."""
 
 
 class Person(Schema, frozen=True):
-    """Somebody, as others see them inside another object."""
+    """A user, as part of another object."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Statements of the hot paths: Core compiles each once, and SQLite's driver runs the text with nothing in between."""
+"""Prepared statements and the dialect-specific helpers that domain modules may use."""
 
 import sqlite3
 from collections import namedtuple
@@ -10,20 +10,20 @@ from sqlalchemy import BindParameter, Connection, TableValuedAlias, bindparam, f
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.sql import ClauseElement
 
-# What a constraint says to a prepared statement.
+# Raised by a prepared statement that violates a constraint.
 IntegrityError = sqlite3.IntegrityError
 
 
 class _Compiler(SQLiteCompiler):
-    """Writes a statement's own values into its text.
+    """Compiles constant values into the text of a statement.
 
-    SQLite plans with them then; bound, a value that is compared with a partial index's column is planned with anew at
-    every run, which takes longer than the run.
+    SQLite then plans with them once. A bound value that is compared with the column of a partial index makes SQLite
+    plan again at every execution, which takes longer than the execution.
     """
 
-    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **how: Any) -> str:
-        how["literal_binds"] = not bindparam.required
-        text: str = super().visit_bindparam(bindparam, *args, **how)  # type: ignore[no-untyped-call]
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **options: Any) -> str:
+        options["literal_binds"] = not bindparam.required
+        text: str = super().visit_bindparam(bindparam, *args, **options)  # type: ignore[no-untyped-call]
         return text
 
 
@@ -36,20 +36,20 @@ _SQLITE = _Dialect(paramstyle="qmark")
 
 
 def json_values(name: str) -> TableValuedAlias:
-    """Any number of values for one statement: a parameter made by `as_list`, each value a row of one column."""
+    """Return a table of one column `value` from a parameter made by `to_json_list`."""
     return func.json_each(bindparam(name)).table_valued("value")
 
 
 def to_json_list(values: Iterable[str]) -> str:
-    """Values as the one parameter of `each_of`: JSON."""
+    """Encode values as the parameter of `json_values`: a JSON array."""
     return msgspec.json.encode(list(values)).decode()
 
 
 class Statement:
-    """A Core statement whose parameters are the binds it has no value for; none of them may expand to a list.
+    """A Core statement, compiled once and executed by the driver; no bind may expand to a list.
 
-    SQLAlchemy asks four to ten times what SQLite asks for a small statement. What it would convert is not converted:
-    values go in and come out as SQLite has them, and errors are sqlite3's own.
+    For a small statement SQLAlchemy costs four to ten times what SQLite does. No type conversion takes place: values
+    are those of SQLite, and errors are those of sqlite3.
     """
 
     __slots__ = ("_named", "_names", "_text")
@@ -58,50 +58,50 @@ class Statement:
         compiled = statement.compile(dialect=_SQLITE)
         assert isinstance(compiled, _Compiler)
         self._text = compiled.string
-        # In place of names: sqlite3 looks a name up in each row anew.
+        # Positions instead of names, because sqlite3 looks up each name again for every row.
         self._names = tuple(compiled.positiontup or ())
         self._named: Any = None
 
     def all(self, tx: Connection, parameters: Mapping[str, Any]) -> list[Any]:
-        """Run it once; all rows, as tuples whose fields are named as their columns."""
+        """Execute once and return all rows, as named tuples with the column names."""
         cursor = _cursor(tx)
         try:
             cursor.execute(self._text, [parameters[name] for name in self._names])
             if self._named is None:
-                # Two threads may both make it: it is the same.
+                # Two threads may both create it; the results are equal.
                 self._named = namedtuple("Row", [name for name, *_ in cursor.description], rename=True)  # type: ignore[misc]
             return list(map(self._named._make, cursor))
         except sqlite3.Error as error:
-            self._name(error)
+            self._add_note(error)
             raise
         finally:
             cursor.close()
 
     def one_or_none(self, tx: Connection, parameters: Mapping[str, Any]) -> Any:
-        """Like `rows`, for a statement that finds one row at most."""
-        found = self.all(tx, parameters)
-        return found[0] if found else None
+        """Execute once and return the first row, or None."""
+        rows = self.all(tx, parameters)
+        return rows[0] if rows else None
 
     def execute_many(self, tx: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Run it once for each of these; it returns no rows, and this how many it changed."""
+        """Execute once for each parameter set. Return the number of changed rows."""
         cursor = _cursor(tx)
         try:
             cursor.executemany(self._text, [[row[name] for name in self._names] for row in rows])
             changed: int = cursor.rowcount
             return changed
         except sqlite3.Error as error:
-            self._name(error)
+            self._add_note(error)
             raise
         finally:
             cursor.close()
 
-    def _name(self, error: sqlite3.Error) -> None:
-        """Say which statement failed, as SQLAlchemy does, and without its parameters too."""
+    def _add_note(self, error: sqlite3.Error) -> None:
+        """Add the statement to the error as a note, without its parameters, as SQLAlchemy does."""
         error.add_note(f"[SQL: {self._text}]")
 
 
 def _cursor(tx: Connection) -> Any:
     if not tx.in_transaction():
-        # As SQLAlchemy's own statements do: what a reader asks is asked of one snapshot.
+        # As SQLAlchemy's own statements do, so that all queries of a reader see one snapshot.
         tx.begin()
     return tx.connection.cursor()

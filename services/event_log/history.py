@@ -1,4 +1,4 @@
-"""The log as the realtime ring sees it: pages for readers who come back, and what the ring is filled with at start."""
+"""History: implements the realtime port that reads the event log."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from services.database.database import Database
 
 
 class History:
-    """Implements `realtime.ports.History` on the store; each call is one snapshot, held no longer than the call."""
+    """Implements `realtime.ports.History` on the database; each call reads one snapshot and then releases it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
-        """The next events of `channels` past `position`, in order, at most `limit` (1 or more)."""
+        """Return the next events of `channels` after `position`, in order, at most `limit` (1 or more)."""
         return await self._database.read(outbox.read_after, channels=channels, position=position, limit=limit)
 
     async def count_missed(
         self, channels: Sequence[str], own_channel: str, position: int, *, own_limit: int, shared_limit: int
     ) -> MissedCounts:
-        """Count what lies past `position`, in `own_channel` and in the other `channels` together."""
+        """Count the events after `position`: in `own_channel`, and in the other `channels` together."""
         return await self._database.read(
             outbox.count_missed,
             channels=channels,
@@ -32,9 +32,9 @@ class History:
         )
 
     async def load_recent(self, limit: int) -> tuple[list[Event], int, int]:
-        """What `RealtimeManager.seed` takes: the newest events of all channels, the floor before them, the head."""
+        """Return the arguments of `RealtimeManager.seed`: the newest events of all channels, the floor, the head."""
         return await self._database.read(outbox.read_recent, limit=limit)
 
     async def epoch(self) -> str:
-        """The epoch that positions belong to; it changes when a store is restored."""
+        """Return the epoch of the positions; restoring a store changes it."""
         return (await self._database.read(outbox.head))[1]

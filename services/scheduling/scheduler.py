@@ -1,4 +1,4 @@
-"""Does what is due, in small steps that stall nobody: found by a reader, done by bounded units of work."""
+"""Scheduler: runs periodic tasks in small, bounded steps."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,134 +10,134 @@ from sqlalchemy import Connection
 from services.database.database import Database
 from services.errors import Overloaded, StorageFull, StorageUnavailable
 
-# What one unit removes: 100 rows of the inbox or the log hold the writer for some 2 ms.
-STEP_ROWS = 100
-# Between two steps, so that those who wait for the writer go first.
+# Rows of one unit: 100 rows of the inbox or the log occupy the writer for about 2 ms.
+MAX_STEP_ROWS = 100
+# Pause between two steps, so that waiting units of requests run first.
 PAUSE_SECONDS = 0.02
-# Steps of one chore before the others have their turn: few, because some have promised to be on time.
-STEPS_IN_A_ROW = 10
+# Consecutive steps of one task before the others run; low, because some tasks have deadlines.
+MAX_CONSECUTIVE_STEPS = 10
 
 
 class FindDue(Protocol):
-    """A query for at most `limit` things that are due at `now` (ms); it runs on a reader's thread, once at a time."""
+    """A query for at most `limit` items that are due at `now` (ms); it runs on a reader, one call at a time."""
 
     def __call__(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[Any]: ...
 
 
 class Process(Protocol):
-    """A unit of work that removes what was found; some of it may be gone by then."""
+    """A unit of work that processes the items that were found; some may no longer exist."""
 
     def __call__(self, tx: Connection, /, *, found: Sequence[Any], now: int) -> object: ...
 
 
 class Postpone(Protocol):
-    """Hears of a thing that failed, so that `find` leaves it alone for a while."""
+    """Records an item that failed, so that `find` skips it for some time."""
 
-    def __call__(self, one: Any, now: int, /) -> None: ...
+    def __call__(self, item: Any, now: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """One kind of thing that does not stay for ever; looked for again `every` so many seconds, `rows` at a time.
+    """A task that finds due items every `interval_seconds` and processes up to `rows` of them at a time.
 
-    With `put_off` it has promised to be on time: it waits neither for the other chores nor between two steps, and each
-    thing is a unit of work of its own, so that one that fails costs the others nothing.
+    A task with `postpone` has a deadline: it does not wait for other tasks or between two steps, and each item is its
+    own unit of work, so that a failing item does not affect the others.
     """
 
     name: str
-    interval: float
+    interval_seconds: float
     find: FindDue
     process: Process
-    rows: int = STEP_ROWS
+    rows: int = MAX_STEP_ROWS
     postpone: Postpone | None = None
 
 
 class Scheduler:
-    """Does its chores while it runs. An exception costs a chore its turn, and `on_error(name, error)` hears of it."""
+    """Runs periodic tasks. An exception ends the current run of a task and is passed to `on_error(name, error)`."""
 
     def __init__(
         self,
         database: Database,
-        chores: Sequence[PeriodicTask],
+        tasks: Sequence[PeriodicTask],
         *,
         clock: Callable[[], int],
         on_error: Callable[[str, BaseException], None],
         on_done: Callable[[str, object], None] = lambda name, done: None,
-        pause: float = PAUSE_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """`clock` gives wall time in ms; `pause` is the seconds between two steps.
+        """`clock` returns wall time in ms; `pause_seconds` is the pause between two steps.
 
-        `on_done(name, what its unit returned)` is told what is on disk.
+        `on_done(name, result)` receives the result of each unit after its COMMIT.
         """
         self._database = database
-        self._chores = chores
+        self._periodic_tasks = tasks
         self._clock = clock
         self._on_error = on_error
         self._on_done = on_done
-        self._pause = pause
-        self._tasks: list[asyncio.Task[None]] = []
+        self._pause = pause_seconds
+        self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin, each chore at once; the database must be running."""
-        self._turn = asyncio.Lock()
-        self._tasks = [
-            asyncio.create_task(self._repeat(chore), name=f"retention {chore.name}") for chore in self._chores
+        """Start all tasks. The database must be running."""
+        self._lock = asyncio.Lock()
+        self._running = [
+            asyncio.create_task(self._repeat(task), name=f"periodic task {task.name}") for task in self._periodic_tasks
         ]
 
     async def stop(self) -> None:
-        """End after the step that is under way; no harm if it was never started."""
-        for task in self._tasks:
+        """Stop all tasks; a running step completes. Does nothing if the scheduler was never started."""
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running = []
 
-    async def _repeat(self, chore: PeriodicTask) -> None:
+    async def _repeat(self, task: PeriodicTask) -> None:
         while True:
             try:
-                more = await self._run(chore)
+                more = await self._run(task)
             except Exception as error:
-                self._on_error(chore.name, error)
+                self._on_error(task.name, error)
                 more = False
-            await asyncio.sleep(self._pause if more else chore.interval)
+            await asyncio.sleep(self._pause if more else task.interval_seconds)
 
-    async def _run(self, chore: PeriodicTask) -> bool:
-        """Some steps, one chore at a time; whether more may be due."""
-        if chore.postpone is not None:
-            while await self._step_singly(chore, chore.postpone):
+    async def _run(self, task: PeriodicTask) -> bool:
+        """Run some steps, one task at a time. Return whether more may be due."""
+        if task.postpone is not None:
+            while await self._step_singly(task, task.postpone):
                 pass
             return False
-        async with self._turn:
-            for _ in range(STEPS_IN_A_ROW):
-                if not await self._step(chore):
+        async with self._lock:
+            for _ in range(MAX_CONSECUTIVE_STEPS):
+                if not await self._step(task):
                     return False
                 await asyncio.sleep(self._pause)
         return True
 
-    async def _step(self, chore: PeriodicTask) -> bool:
-        """Whether there was anything to do."""
+    async def _step(self, task: PeriodicTask) -> bool:
+        """Process one group of due items. Return whether there were any."""
         now = self._clock()
-        found = await self._database.read(chore.find, now=now, limit=chore.rows)
+        found = await self._database.read(task.find, now=now, limit=task.rows)
         if found:
-            self._on_done(chore.name, await self._database.write(chore.process, found=found, now=now))
+            self._on_done(task.name, await self._database.write(task.process, found=found, now=now))
         return bool(found)
 
-    async def _step_singly(self, chore: PeriodicTask, put_off: Postpone) -> bool:
-        """Whether anything was done, or put off, so that another look may find something else."""
+    async def _step_singly(self, task: PeriodicTask, postpone: Postpone) -> bool:
+        """Process each due item separately. Return whether any was processed or postponed."""
         now = self._clock()
-        found = await self._database.read(chore.find, now=now, limit=chore.rows)
-        units = (self._database.write(chore.process, found=[one], now=now) for one in found)
-        went_on, unable = False, None
-        for one, done in zip(found, await asyncio.gather(*units, return_exceptions=True), strict=True):
-            if isinstance(done, (Overloaded, StorageFull, StorageUnavailable)):
-                # It is not this one that is wrong: all of them wait for the store.
-                unable = done
-            elif isinstance(done, BaseException):
-                put_off(one, now)
-                self._on_error(chore.name, done)
-                went_on = True
+        found = await self._database.read(task.find, now=now, limit=task.rows)
+        units = (self._database.write(task.process, found=[item], now=now) for item in found)
+        progressed, store_error = False, None
+        for item, outcome in zip(found, await asyncio.gather(*units, return_exceptions=True), strict=True):
+            if isinstance(outcome, (Overloaded, StorageFull, StorageUnavailable)):
+                # The cause is the store, not the item.
+                store_error = outcome
+            elif isinstance(outcome, BaseException):
+                postpone(item, now)
+                self._on_error(task.name, outcome)
+                progressed = True
             else:
-                self._on_done(chore.name, done)
-                went_on = went_on or bool(done)
-        if unable is not None:
-            raise unable
-        return went_on
+                self._on_done(task.name, outcome)
+                progressed = progressed or bool(outcome)
+        if store_error is not None:
+            raise store_error
+        return progressed

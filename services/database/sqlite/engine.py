@@ -1,4 +1,4 @@
-"""How SQLite is opened here: one writer that says BEGIN IMMEDIATE and syncs every COMMIT, query-only readers."""
+"""SQLite engines, pragmas and error classification."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -12,34 +12,34 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from services.database.open_errors import CannotOpenStore
 
-# How long BEGIN IMMEDIATE waits for a writer in another process; the hub itself has only one.
+# Time that BEGIN IMMEDIATE waits for a writer of another process; the hub itself has only one writer.
 BUSY_TIMEOUT_MS = 5_000
-# Readers at once; each is an OS thread of aiosqlite's, and holds 0.8 MB: the schema, and pages.
+# Each reader is a thread of aiosqlite and holds 0.8 MB: the schema and cached pages.
 MAX_READERS = 3
-# A reader that cannot get a connection in this time answers OVERLOADED.
+# A read that gets no reader in this time raises Overloaded.
 MAX_READER_WAIT_SECONDS = 5.0
 
-# Both kinds keep temporary tables in memory: a full disk or a want of file descriptors then cannot touch them.
+# Temporary tables stay in memory, so that a full disk or a lack of file descriptors cannot affect them.
 _COMMON_PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
 )
-# FULL, not NORMAL: NORMAL loses acknowledged rows in a power cut. The schema is trusted where its triggers run: they
-# keep the search index, and SQLite lets no trigger write to FTS5 otherwise.
+# FULL, because NORMAL loses acknowledged rows in a power cut. The writer trusts the schema, because its triggers
+# maintain the search index and SQLite otherwise lets no trigger write to FTS5.
 _WRITER_PRAGMAS: tuple[str, ...] = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA trusted_schema=ON",
     *_COMMON_PRAGMAS,
 )
-# Only the writer checkpoints: two that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
+# Only the writer runs checkpoints: two connections that do can corrupt the file (SQLite 3.7.0 to 3.51.2).
 _READER_PRAGMAS: tuple[str, ...] = (
     *_COMMON_PRAGMAS,
     "PRAGMA trusted_schema=OFF",
     "PRAGMA query_only=ON",
     "PRAGMA wal_autocheckpoint=0",
-    # KiB for each reader, in place of 2 MB: the kernel keeps the file's pages anyway.
+    # 256 KiB for each reader instead of 2 MB: the kernel caches the pages of the file anyway.
     "PRAGMA cache_size=-256",
 )
 
@@ -56,26 +56,26 @@ _STORAGE_ERRORS = frozenset(
     }
 )
 
-# A PRAGMA that is not obeyed says nothing: these are read back.
+# SQLite reports no error for a PRAGMA that it ignores, so these values are read back.
 _WRITER_EXPECTED: dict[str, str | int] = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 _READER_EXPECTED: dict[str, str | int] = {"journal_mode": "wal", "query_only": 1, "foreign_keys": 1}
 
 
 class ReadConnection(sqlite3.Connection):
-    """Knows its cursors: one with rows to come keeps its snapshot, past ROLLBACK and into the next BEGIN."""
+    """Tracks its cursors: a cursor with unread rows keeps its snapshot past ROLLBACK and the next BEGIN."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._cursors: list[sqlite3.Cursor] = []
 
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
-        """As sqlite3's own."""
+        """Return a tracked cursor; the arguments are those of sqlite3.Connection.cursor."""
         cursor = super().cursor(*args, **kwargs)
         self._cursors.append(cursor)
         return cursor
 
     def close_cursors(self) -> None:
-        """Close all that were made, also where an exception or somebody's result still holds one."""
+        """Close all cursors, including those that an exception or a result still references."""
         while self._cursors:
             self._cursors.pop().close()
 

@@ -75,7 +75,7 @@ class _Reader:
         return self
 
     async def run(self, query: Callable[[Connection], T]) -> T:
-        """Run the query, and return or raise its result. Afterwards `broken` says whether the reader is still usable."""
+        """Run the query, and return or raise its result. Then `broken` says whether the reader is unusable."""
         return await self._on_thread(self._read, query)
 
     async def close(self) -> None:
@@ -86,7 +86,7 @@ class _Reader:
         await self._connection.close()
 
     async def _on_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a function on the thread; the public methods of aiosqlite run one statement each (docs/decisions/0015)."""
+        """Run a function on the thread. Public methods of aiosqlite run one statement each (docs/decisions/0015)."""
         result: T = await self._connection._execute(function, *arguments)  # type: ignore[no-untyped-call]
         return result
 

@@ -116,7 +116,7 @@ class Writer:
             self._queue.extendleft(reversed(units))
 
     def _wal_is_too_long(self) -> bool:
-        """Return whether the log exceeds its limit: continuous readers prevent SQLite from restarting the log itself."""
+        """Return whether the log exceeds its limit: continuous readers keep SQLite from restarting it."""
         now = monotonic()
         if now < self._next_checkpoint or self._runner.storage_failed:
             return False

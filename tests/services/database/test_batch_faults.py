@@ -420,7 +420,7 @@ async def test_a_long_log_is_cut_when_its_last_reader_has_gone(store: Path, monk
         == [
             f"PRAGMA busy_timeout={writer.CHECKPOINT_BUSY_MS}",
             "PRAGMA wal_checkpoint(TRUNCATE)",
-            f"PRAGMA busy_timeout={engine.BUSY_MS}",
+            f"PRAGMA busy_timeout={engine.BUSY_TIMEOUT_MS}",
         ]
         * attempts
     )
@@ -458,7 +458,7 @@ async def test_a_store_in_doubt_is_not_touched_again_by_the_stop(store: Path) ->
     database = Database(store)
     await database.start()
     await database.write(add, "a")
-    database._writer._runner.in_doubt = True
+    database._writer._runner.storage_failed = True
     before = content(store)
     await database.stop()
     # Closing would have checkpointed: copied the log into the store, and removed it.

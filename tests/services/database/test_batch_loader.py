@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from sqlalchemy import Connection
 
-from services.database.batch_loader import BATCH, BatchLoader
+from services.database.batch_loader import MAX_KEYS, BatchLoader
 from services.database.database import Database
 from services.errors import StorageUnavailable
 
@@ -50,8 +50,8 @@ async def test_who_asks_while_a_query_runs_gets_a_newer_one(database: Database) 
 async def test_a_query_is_bounded(database: Database) -> None:
     asked = Asked()
     lookup: BatchLoader[str] = BatchLoader(database, asked)
-    await asyncio.gather(*(lookup.load(f"k{n}") for n in range(2 * BATCH + 1)))
-    assert [len(batch) for batch in asked.batches] == [BATCH, BATCH, 1]
+    await asyncio.gather(*(lookup.load(f"k{n}") for n in range(2 * MAX_KEYS + 1)))
+    assert [len(batch) for batch in asked.batches] == [MAX_KEYS, MAX_KEYS, 1]
 
 
 async def test_all_who_ask_while_a_query_runs_share_the_next(database: Database) -> None:

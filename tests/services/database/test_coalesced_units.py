@@ -99,7 +99,7 @@ async def test_one_who_is_refused_keeps_nobody_back(
 ) -> None:
     await together(joint("a"), joint("no"), joint("b"))
     (batch,) = [batch for batch in batches if batch.events]
-    assert [(work.result, type(work.error)) for work in batch.works] == [
+    assert [(work.result, type(work.error)) for work in batch.units] == [
         ("a", type(None)),
         (None, Refused),
         ("b", type(None)),

@@ -23,7 +23,7 @@ from services.database import outbox
 from services.database.database import Database
 from services.database.open_errors import CannotOpenStore
 from services.database.sqlite import batch
-from services.database.sqlite.writer import BATCH_UNITS, WAITING_UNITS
+from services.database.sqlite.writer import MAX_BATCH_UNITS, MAX_QUEUED_UNITS
 from services.database.units import Batch
 from services.errors import Overloaded
 
@@ -90,7 +90,7 @@ async def test_a_thousand_concurrent_writes_share_four_commits(
     answers = await together(*(adding(str(n)) for n in range(1_000)))
     assert answers == [str(n) for n in range(1_000)]
     assert len(commits) == 1 + 4
-    assert [len(batch.works) for batch in batches] == [BATCH_UNITS, BATCH_UNITS, BATCH_UNITS, 1_000 - 3 * BATCH_UNITS]
+    assert [len(batch.units) for batch in batches] == [MAX_BATCH_UNITS, MAX_BATCH_UNITS, MAX_BATCH_UNITS, 1_000 - 3 * MAX_BATCH_UNITS]
 
 
 @pytest.mark.parametrize("careful", [False, True])
@@ -127,7 +127,7 @@ async def test_units_that_take_long_share_a_batch_of_20_ms_and_no_more(
 
     await together(*(slow(n) for n in range(10)))
     # The one that passes the bound is the last of its batch, and there is always one.
-    assert [len(batch.works) for batch in batches] == [4, 4, 2]
+    assert [len(batch.units) for batch in batches] == [4, 4, 2]
     assert told(batches) == [str(n) for n in range(10)]
 
 
@@ -154,7 +154,7 @@ async def test_units_without_room_go_first_in_the_next_batch(
         return unit
 
     await together(*(five(n) for n in range(300)))
-    assert [len(batch.works) for batch in batches] == [200, 100]
+    assert [len(batch.units) for batch in batches] == [200, 100]
     assert told(batches) == [f"{n}.{part}" for n in range(300) for part in range(5)]
 
 
@@ -223,15 +223,15 @@ async def test_a_full_queue_refuses_before_anything_is_written(database: Databas
 
     occupied = asyncio.create_task(database.write(occupy))
     await asyncio.to_thread(entered.wait, 20)
-    accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(WAITING_UNITS)]
-    while database.queued_writes < WAITING_UNITS:  # noqa: ASYNC110 (the queue has no event to wait on)
+    accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(MAX_QUEUED_UNITS)]
+    while database.queued_writes < MAX_QUEUED_UNITS:  # noqa: ASYNC110 (the queue has no event to wait on)
         await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await database.write(add, "one too many")
     leave.set()
     await occupied
     await asyncio.gather(*accepted)
-    assert await database.read(names) == [str(n) for n in range(WAITING_UNITS)]
+    assert await database.read(names) == [str(n) for n in range(MAX_QUEUED_UNITS)]
 
 
 async def test_cancelled_callers_neither_tear_nor_stop_a_unit(database: Database, batches: list[Batch]) -> None:
@@ -319,7 +319,7 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     ("statement", "message"),
     [
         ("UPDATE alembic_version SET version_num = '9999'", "newer version .revision 9999"),
-        ("UPDATE alembic_version SET version_num = '0000'", "older form .revision 0000"),
+        ("UPDATE alembic_version SET version_num = '0008'", "pre-release version"),
         ("DROP TABLE alembic_version", "migrated first"),
     ],
 )

@@ -125,7 +125,7 @@ class Log(RuleBasedStateMachine):
         before = self.now - young
         with self.begin():
             due = log_retention.find_expired(self.tx, before=before, limit=limit) or log_retention.find_over_limit(
-                self.tx, channels=CHANNELS, keep=keep, limit=limit
+                self.tx, channels=CHANNELS, max_events=keep, limit=limit
             )
             log_retention.delete_and_mark(self.tx, rows=due)
         old = sorted((e for e in self.model.entries if e.created_at < before), key=lambda e: e.created_at)

@@ -13,15 +13,15 @@ from services.jobs import bidding, bids, comments, deadlines, events
 from services.payments import reconciliation
 from services.tables import metadata
 from tests.services.database.query_plans import plan
-from tests.services.jobs.job_factory import NOW, bid, gig, post
+from tests.services.jobs.job_factory import NOW, bid, create_job, post
 
 LISTS = {
-    "a job's bids": (bids._OF_JOB, "SEARCH bids USING INDEX ix_bids_job_id_seq (job_id=? AND seq<?)"),
+    "a job's bids": (bids._FOR_JOB, "SEARCH bids USING INDEX ix_bids_job_id_seq (job_id=? AND seq<?)"),
     "one's own bids on a job": (
-        bids._OWN_OF_JOB,
+        bids._FOR_JOB_AND_FREELANCER,
         "SEARCH bids USING INDEX ix_bids_job_id_freelancer_id_seq (job_id=? AND freelancer_id=? AND seq<?)",
     ),
-    "one's own bids": (bids._OWN, "SEARCH bids USING INDEX ix_bids_freelancer_id_seq (freelancer_id=? AND seq<?)"),
+    "one's own bids": (bids._FOR_FREELANCER, "SEARCH bids USING INDEX ix_bids_freelancer_id_seq (freelancer_id=? AND seq<?)"),
     "a job's comments": (
         comments._PAGE,
         "SEARCH comments USING INDEX ix_comments_job_id_seq_author_id (job_id=? AND seq<?)",
@@ -73,7 +73,7 @@ def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
     planned: list[object] = []
 
     def live() -> None:
-        done = gig(tx, "completed")
+        done = create_job(tx, "completed")
         job = post(tx, done.owner)
         taken_back = bid(tx, job, done.ann)
         bidding.withdraw(tx, bid_id=taken_back, freelancer_id=done.ann.id, now=NOW)

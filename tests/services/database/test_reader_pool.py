@@ -123,7 +123,7 @@ async def test_no_reader_keeps_the_process_alive(database: Database) -> None:
 
 
 async def test_those_who_wait_for_a_reader_go_in_order(database: Database) -> None:
-    leave, entered = [threading.Event() for _ in range(engine.READERS)], threading.Semaphore(0)
+    leave, entered = [threading.Event() for _ in range(engine.MAX_READERS)], threading.Semaphore(0)
     order: list[int] = []
 
     def hold(tx: Connection, until: threading.Event) -> None:
@@ -195,11 +195,11 @@ async def test_a_broken_reader_is_replaced(database: Database, break_it: Callabl
         threads.add(threading.current_thread())
         break_it(tx)
 
-    for _ in range(2 * engine.READERS):
+    for _ in range(2 * engine.MAX_READERS):
         with suppress(DBAPIError, sqlite3.Error):
             await database.read(break_)
         assert await database.read(count) == 3
-    assert len(threads) == 2 * engine.READERS
+    assert len(threads) == 2 * engine.MAX_READERS
     await ended(threads)
 
 
@@ -273,11 +273,11 @@ async def test_a_store_that_cannot_be_opened_costs_no_turn_and_no_thread(databas
 
     event.listen(database._readers._engine, "do_connect", opening)
     _hide(store)
-    for _ in range(2 * engine.READERS):
+    for _ in range(2 * engine.MAX_READERS):
         with pytest.raises(StorageUnavailable):
             await database.read(count)
     _show(store)
-    assert len(threads) == 2 * engine.READERS
+    assert len(threads) == 2 * engine.MAX_READERS
     await ended(threads)
     assert await database.read(count) == 3
 
@@ -295,8 +295,8 @@ async def test_stopping_answers_those_who_wait_and_ends_every_thread(
         assert leave.wait(20)
         return count(tx)
 
-    reads = [asyncio.create_task(database.read(hold)) for _ in range(4 * engine.READERS)]
-    for _ in range(engine.READERS):
+    reads = [asyncio.create_task(database.read(hold)) for _ in range(4 * engine.MAX_READERS)]
+    for _ in range(engine.MAX_READERS):
         await asyncio.to_thread(entered.acquire)
     reads[0].cancel()
     reads[-1].cancel()
@@ -304,8 +304,8 @@ async def test_stopping_answers_those_who_wait_and_ends_every_thread(
     await asyncio.sleep(0)
     leave.set()
     await stopping
-    assert [await read for read in reads[1:-1]] == [3] * (4 * engine.READERS - 2)
-    assert len(threads) == engine.READERS
+    assert [await read for read in reads[1:-1]] == [3] * (4 * engine.MAX_READERS - 2)
+    assert len(threads) == engine.MAX_READERS
     await ended(threads)
     assert os.listdir(store.parent) == [store.name]
     # Each was closed on its own thread: SQLAlchemy has nothing to complain about.

@@ -60,7 +60,7 @@ async def test_every_connection_has_the_pragmas_it_needs(database: Database) -> 
     both = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
     # Triggers run on the writer alone, and those that write to the search index need a trusted schema.
     assert await database.write(pragmas) == {**both, "query_only": 0, "trusted_schema": 1}
-    async with Held(database, sqlite_engine.READERS - 1):
+    async with Held(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(pragmas) == {**both, "query_only": 1, "trusted_schema": 0}
 
 
@@ -115,20 +115,20 @@ class Held:
 
 
 async def test_a_read_does_not_wait_for_a_slow_one(database: Database) -> None:
-    async with Held(database, sqlite_engine.READERS - 1):
+    async with Held(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
 
 
 async def test_a_write_does_not_wait_for_readers(database: Database) -> None:
-    async with Held(database, sqlite_engine.READERS):
+    async with Held(database, sqlite_engine.MAX_READERS):
         assert await database.write(add, "one") == "one"
 
 
 async def test_a_read_that_finds_no_reader_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_engine, "READER_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_engine, "MAX_READER_WAIT_SECONDS", 0.05)
     database = Database(store)
     await database.start()
-    async with Held(database, sqlite_engine.READERS):
+    async with Held(database, sqlite_engine.MAX_READERS):
         with pytest.raises(Overloaded):
             await database.read(names)
     assert await database.read(names) == []
@@ -136,8 +136,8 @@ async def test_a_read_that_finds_no_reader_is_refused(store: Path, monkeypatch: 
 
 
 async def test_reads_that_wait_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_database, "WAITING_READS", sqlite_engine.READERS + 1)
-    async with Held(database, sqlite_engine.READERS):
+    monkeypatch.setattr(database_database, "MAX_READS", sqlite_engine.MAX_READERS + 1)
+    async with Held(database, sqlite_engine.MAX_READERS):
         waiting = asyncio.create_task(database.read(names))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
@@ -174,22 +174,22 @@ async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: D
             await asyncio.sleep(0)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-    async with Held(database, sqlite_engine.READERS - 1):
+    async with Held(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
     # What was cancelled may still be giving its reader back.
     async with asyncio.timeout(10):
         await asyncio.gather(*database._reads, return_exceptions=True)
     assert not database._reads
     # None was thrown away either.
-    assert len(opened) == sqlite_engine.READERS
+    assert len(opened) == sqlite_engine.MAX_READERS
 
 
 async def test_a_read_that_is_cancelled_inside_a_statement_gives_its_reader_back(database: Database) -> None:
     for _ in range(3):
-        async with Held(database, sqlite_engine.READERS) as held:
+        async with Held(database, sqlite_engine.MAX_READERS) as held:
             for reading in held._reads:
                 reading.cancel()
-    async with Held(database, sqlite_engine.READERS - 1):
+    async with Held(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
 
 

@@ -11,20 +11,20 @@ from sqlalchemy import Connection, func, insert, select, update
 from services.accounts import sessions, users
 from services.database import idempotency, outbox
 from services.database.database import Database
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.event_log import log_retention
 from services.event_log.log_retention import LogRetention
 from services.maintenance.tasks import RetentionPolicy, all_tasks
 from services.notifications import inbox as notification_inbox
 from services.notifications import listing
 from services.notifications.draft import NotificationDraft
-from services.scheduling.scheduler import STEP_ROWS, PeriodicTask, Scheduler
+from services.scheduling.scheduler import MAX_STEP_ROWS, PeriodicTask, Scheduler
 from services.tables import events, idempotent_responses, inbox_undos, inboxes
 from services.tables import notifications as table_notifications
 from services.tables import sessions as login_rows
-from services.times import DAY
+from services.times import DAY_MS
 
-NOW = 400 * DAY
+NOW = 400 * DAY_MS
 FOREVER = RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)
 
 
@@ -56,7 +56,7 @@ async def running(
     """A runner that looks again at once; what failed, by name."""
     failed: list[str] = []
     quick = [PeriodicTask(chore.name, 0.001, chore.find, chore.process) for chore in chores]
-    retention = Scheduler(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause=0)
+    retention = Scheduler(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause_seconds=0)
     await retention.start()
     yield failed
     await retention.stop()
@@ -87,15 +87,15 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
     ann = await database.write(person)
 
     def prepare(tx: Connection) -> None:
-        send(tx, user_id=ann, now=NOW - 365 * DAY - 1, count=STEP_ROWS + 1)
-        send(tx, user_id=ann, now=NOW - 365 * DAY)
+        send(tx, user_id=ann, now=NOW - 365 * DAY_MS - 1, count=MAX_STEP_ROWS + 1)
+        send(tx, user_id=ann, now=NOW - 365 * DAY_MS)
         tx.execute(update(table_notifications).values(read_at=NOW).where(table_notifications.c.seq < 3))
         tx.execute(update(inboxes).values(unread=inboxes.c.unread - 2))
-        for at in (NOW - 7 * DAY - 1, NOW - 7 * DAY + 1):
+        for at in (NOW - 7 * DAY_MS - 1, NOW - 7 * DAY_MS + 1):
             idempotency.run_once(tx, caller="c", key=str(at), digest=b"", now=at, act=lambda _: {})
-            fill(tx, channel="jobs", count=STEP_ROWS + 1, now=at)
-        for at in (NOW - 30 * DAY - 1, NOW - 30 * DAY):
-            sessions.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=at)
+            fill(tx, channel="jobs", count=MAX_STEP_ROWS + 1, now=at)
+        for at in (NOW - 30 * DAY_MS - 1, NOW - 30 * DAY_MS):
+            sessions.create(tx, user_id=ann, expected_hash=None, user_agent=None, address=None, now=at)
         for at in (NOW - 30_000, NOW - 29_999):
             undo = {"id": str(at), "user_id": ann, "verb": "read", "change": 1, "first_seq": 1, "last_seq": 1}
             tx.execute(insert(inbox_undos), undo | {"created_at": at})
@@ -109,9 +109,9 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
             tx.execute(jobs).scalar_one()
         ]
 
-    keep = RetentionPolicy(log_events=0, log_ms=7 * DAY, inbox_ms=365 * DAY)
+    keep = RetentionPolicy(log_events=0, log_ms=7 * DAY_MS, inbox_ms=365 * DAY_MS)
     async with running(database, all_tasks(keep)) as failed:
-        await until(lambda tx: counts(tx) == [1, 1, 1, 1, STEP_ROWS + 1], database)
+        await until(lambda tx: counts(tx) == [1, 1, 1, 1, MAX_STEP_ROWS + 1], database)
     page = await database.read(listing.list_page, user_id=ann)
     assert (page.unread, page.unseen, len(page.items), failed) == (1, 1, 1, [])
 
@@ -140,9 +140,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     looks: list[list[str]] = []
     crowded = log_retention.find_over_limit
 
-    def spy(tx: Connection, *, channels: Sequence[str], keep: int, limit: int) -> list[tuple[str, int]]:
+    def spy(tx: Connection, *, channels: Sequence[str], max_events: int, limit: int) -> list[tuple[str, int]]:
         looks.append(list(channels))
-        return crowded(tx, channels=channels, keep=keep, limit=limit)
+        return crowded(tx, channels=channels, max_events=max_events, limit=limit)
 
     monkeypatch.setattr(log_retention, "find_over_limit", spy)
     return looks
@@ -151,7 +151,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 async def test_every_channel_is_looked_at_once_and_then_those_that_something_was_written_to(
     database: Database, looked: list[list[str]]
 ) -> None:
-    trim = LogRetention(keep=2_000, age=0)
+    trim = LogRetention(max_events=2_000, max_age_ms=0)
     names = [f"user:{number:02}" for number in range(45)]
     for name in names:
         await database.write(fill, channel=name, count=50, now=NOW)
@@ -168,7 +168,7 @@ async def test_every_channel_is_looked_at_once_and_then_those_that_something_was
 async def test_what_is_written_while_the_channels_are_looked_at_is_looked_at_too(
     database: Database, looked: list[list[str]]
 ) -> None:
-    trim = LogRetention(keep=3, age=0)
+    trim = LogRetention(max_events=3, max_age_ms=0)
     for number in range(250):
         await database.write(fill, channel=f"user:{number:03}", count=1, now=NOW)
     await database.read(trim.find_due, now=NOW, limit=10)
@@ -180,7 +180,7 @@ async def test_what_is_written_while_the_channels_are_looked_at_is_looked_at_too
 
 
 async def test_one_look_finds_what_is_crowded_and_goes_on_only_when_that_is_gone(database: Database) -> None:
-    trim = LogRetention(keep=5, age=0)
+    trim = LogRetention(max_events=5, max_age_ms=0)
     await database.write(fill, channel="jobs", count=12, now=NOW)
     await database.write(fill, channel="user:1", count=6, now=NOW)
     gone: list[tuple[str, int]] = []
@@ -206,7 +206,7 @@ async def test_a_step_removes_a_bounded_number_of_rows(database: Database) -> No
         async with asyncio.timeout(20):
             while left:  # noqa: ASYNC110  # nor has a list
                 await asyncio.sleep(0.001)
-    assert max(sizes) == STEP_ROWS
+    assert max(sizes) == MAX_STEP_ROWS
 
 
 async def test_a_chore_that_fails_is_reported_and_tried_again_and_stops_no_other(database: Database) -> None:
