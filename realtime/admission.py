@@ -1,4 +1,4 @@
-"""Admission: who may open one more stream, and who may send one more thing."""
+"""AdmissionControl: limits on open streams and on sends per user."""
 
 from realtime.event import ByeReason
 from realtime.options import RealtimeOptions, exceeds
@@ -7,7 +7,7 @@ from realtime.stream_registry import StreamRegistry
 
 
 class AdmissionControl:
-    """Caps on open streams, counted by the registry, and the two rates per user."""
+    """Limits on open streams, counted by the registry, and two rate limits per user."""
 
     def __init__(self, options: RealtimeOptions, registry: StreamRegistry) -> None:
         self._options = options
@@ -16,7 +16,7 @@ class AdmissionControl:
         self._sends = RateLimiter(options.send_limit, options.limiter_keys)
 
     def stream_rejection(self, user_id: str, address: str, now: float) -> ByeReason | None:
-        """Why not, or None; a yes counts as one connect. `now` in monotonic seconds."""
+        """Return why a stream is rejected, or None. None counts as one connect. `now` in monotonic seconds."""
         if exceeds(len(self._registry) + 1, self._options.max_streams):
             return "overloaded"
         if exceeds(len(self._registry.for_user(user_id)) + 1, self._options.max_streams_per_user):
@@ -26,10 +26,10 @@ class AdmissionControl:
         return None if self._connects.hit(user_id, now).allowed else "overloaded"
 
     def send_rejection(self, user_id: str, now: float) -> RateLimitResult:
-        """Count one send, if the limit allows it."""
+        """Count one send if the limit allows it, and return the result. `now` in monotonic seconds."""
         return self._sends.hit(user_id, now)
 
     def sweep(self, now: float) -> None:
-        """Forget the users who could not be told from new ones."""
+        """Drop the rate limit state of users whose allowance is complete again."""
         self._connects.sweep(now)
         self._sends.sweep(now)

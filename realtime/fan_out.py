@@ -1,4 +1,4 @@
-"""The flow of live events: published in order, queued for one turn of the loop, written once to each listener."""
+"""FanOut: publishes events in position order and writes them once to each stream."""
 
 import asyncio
 from collections import deque
@@ -14,19 +14,19 @@ from realtime.queues import ChannelQueues, QueuedEvent
 from realtime.stream import Stream
 from realtime.subscriptions import SubscriptionIndex
 
-# A turn's queues take 3.3 KB each; a batch for more users than this is written in parts.
+# A queue takes 3.3 KB, so a batch for more users than this is written in parts.
 _MAX_QUEUES: Final = 1_000
-# What may wait in a queue for the end of a turn, or of the round before.
-_QUEUE_SIZE: Final = 1_000
+# How many events of one channel may wait for the next round.
+_MAX_QUEUED_EVENTS: Final = 1_000
 
 
 @dataclass(slots=True)
 class WriteGroup:
-    """The same events for some streams; those before `next` have been given them."""
+    """The same events for a list of streams; the first `written` streams have received them."""
 
     items: list[QueuedEvent]
     streams: Sequence[Stream]
-    # The same object for all of them.
+    # The same object for all streams.
     chunk: bytes = field(init=False)
     written: int = 0
 
@@ -34,111 +34,112 @@ class WriteGroup:
         self.chunk = b"".join([item.event.frame for item in self.items])
 
     def without(self, positions: Container[int]) -> "WriteGroup | None":
-        """What is left of it without these events, None when that is nothing; itself if they are not in it."""
-        kept = [item for item in self.items if item.event.position is None or item.event.position not in positions]
-        if len(kept) == len(self.items):
+        """Return the rest of the group without these events: itself if it has none of them, None if nothing is left."""
+        remaining = [item for item in self.items if item.event.position is None or item.event.position not in positions]
+        if len(remaining) == len(self.items):
             return self
-        return WriteGroup(kept, self.streams[self.written :]) if kept else None
+        return WriteGroup(remaining, self.streams[self.written :]) if remaining else None
 
 
 class FanOut:
-    """Publishing and fan-out. Everything is synchronous, on the loop: no task, lock or await per stream and event.
+    """Publishing and writing. Everything is synchronous on the loop: no task, lock or await per stream and event.
 
-    What was queued in a turn is written in one round, in slices; what is published meanwhile waits for the next round.
+    Events queued in one loop iteration are written in one round, in slices. Events published during a round wait for
+    the next round.
     """
 
     def __init__(self, options: RealtimeOptions, backlog: Backlog, on_suspended: Callable[[Stream], None]) -> None:
-        """`on_behind` is told of a stream that was live and whose sink is too full."""
+        """`on_suspended` is called for a live stream that was suspended because its sink buffers too much."""
         self.backlog = backlog
         self.subscriptions = SubscriptionIndex()
-        self.queues = ChannelQueues(_QUEUE_SIZE)
-        # The last position published.
+        self.queues = ChannelQueues(_MAX_QUEUED_EVENTS)
+        # The last published position.
         self.head = 0
-        # Events written to streams, and events not written to one because it was too slow (it reads them again).
+        # Events written to streams, and events not written to a slow stream, which reads them again later.
         self.delivered = 0
         self.dropped = 0
         self._options = options
-        self._on_behind = on_suspended
+        self._on_suspended = on_suspended
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
-        # The round under way: what is left of it, its number, and the positions before it and after it.
-        self._lots: deque[WriteGroup] = deque()
+        # The current round: its unfinished groups, its number, and the positions before and after it.
+        self._groups: deque[WriteGroup] = deque()
         self._round = 0
-        self._before = self._after = 0
+        self._position_before = self._position_after = 0
 
     def bind_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The loop all this happens on: kept, since asking for it is a system call on Python 3.11."""
+        """Set the event loop. It is stored because get_running_loop() is a system call on Python 3.11."""
         self._loop = loop
 
     def seed(self, events: Sequence[Event], floor: int, head: int) -> None:
-        """Start at `head` with the newest events of the log, all those past `floor`.
+        """Start at position `head` with the newest events of the log: all events after `floor`.
 
-        Raises RuntimeError when something was published before: it would be forgotten.
+        Raises RuntimeError after the first publish, because published events would be lost.
         """
         if self.head:
-            raise RuntimeError("seed it once, before anything is published")
+            raise RuntimeError("seed must be called once, before anything is published")
         self.backlog.seed(events, floor)
-        self.head = self._before = self._after = head
+        self.head = self._position_before = self._position_after = head
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Take events that are on disk (or ephemeral), in order of position.
+        """Publish durable or ephemeral events in order of position. Durable events must be on disk.
 
-        Raises ValueError, and does nothing, when they are not in order; RuntimeError before the start.
+        Raises ValueError and does nothing when they are not in order. Raises RuntimeError before the start.
         """
         if self._loop is None:
-            raise RuntimeError("start it before publishing")
+            raise RuntimeError("start must be called before events are published")
         self._check_order(events)
-        if not self._lots and not len(self.queues):
-            self._after = self.head
+        if not self._groups and not len(self.queues):
+            self._position_after = self.head
         for event in events:
             if self.subscriptions.has_subscribers(event.channel):
-                self._put(event)
+                self._enqueue(event)
             if event.position is not None:
                 self.backlog.append(event)
                 self.head = event.position
         self._schedule()
 
     def forget(self, positions: Sequence[int]) -> None:
-        """Take events back from the ring and from what waits."""
-        taken_back = frozenset(positions)
+        """Remove events from the backlog, the queues and the current round."""
+        forgotten = frozenset(positions)
         self.backlog.forget(positions)
-        self.queues.forget(taken_back)
-        self._lots = deque(kept for lot in self._lots if (kept := lot.without(taken_back)) is not None)
+        self.queues.forget(forgotten)
+        self._groups = deque(rest for group in self._groups if (rest := group.without(forgotten)) is not None)
 
     def flush(self) -> None:
-        """Write all that waits, now; afterwards every live stream stands at `head`."""
+        """Write everything that is queued now; afterwards every live stream has received all events up to `head`."""
         self._write(self._pending_writes())
         self._begin_round()
         self._write(self._pending_writes())
 
-    def go_live(self, session: Stream) -> None:
-        """Make a stream live that has read up to `head`. In the same step as the read that brought it there."""
-        session.state = "live"
-        session.unflushed_events = 0
-        # What waits already is before its time.
-        session.joined_at = self.queues.sequence
-        self.subscriptions.add(session)
-        if session.position > self.head or len(self.queues):
-            self.subscriptions.ahead_of_publisher.add(session)
+    def go_live(self, stream: Stream) -> None:
+        """Make a stream live that has read up to `head`. Must be in the same step as the read that reached it."""
+        stream.state = "live"
+        stream.unflushed_events = 0
+        # Events that are already queued were published before the stream joined.
+        stream.joined_at = self.queues.sequence
+        self.subscriptions.add(stream)
+        if stream.position > self.head or len(self.queues):
+            self.subscriptions.ahead_of_publisher.add(stream)
 
-    def suspend(self, session: Stream) -> None:
-        """Stop giving it live events, and note where it stands. It must be live."""
-        session.position = self.delivered_position(session)
-        session.state = "behind"
-        self.subscriptions.remove(session)
+    def suspend(self, stream: Stream) -> None:
+        """Stop writing live events to a live stream, and store its position."""
+        stream.position = self.delivered_position(stream)
+        stream.state = "catching_up"
+        self.subscriptions.remove(stream)
 
-    def delivered_position(self, session: Stream) -> int:
-        """The position up to which a stream has been given everything; never more."""
-        if session.state != "live":
-            return session.position
-        if not self._lots:
-            # A round without listeners is none: what nobody here hears has been given to all.
-            return max(session.position, self._after if len(self.queues) else self.head)
-        return max(session.position, self._after if session.last_round == self._round else self._before)
+    def delivered_position(self, stream: Stream) -> int:
+        """Return the position up to which the stream has received every event."""
+        if stream.state != "live":
+            return stream.position
+        if not self._groups:
+            # No round is running. Without queued events, no live stream waits for anything up to the head.
+            return max(stream.position, self._position_after if len(self.queues) else self.head)
+        return max(stream.position, self._position_after if stream.last_round == self._round else self._position_before)
 
-    def _put(self, event: Event) -> None:
+    def _enqueue(self, event: Event) -> None:
         if len(self.queues) >= _MAX_QUEUES or not self.queues.put(event):
-            # What is published so far is written at once: nothing is ever dropped here.
+            # Make room by writing now, so that no event is dropped.
             self.flush()
             self.queues.put(event)
 
@@ -153,86 +154,87 @@ class FanOut:
     # Rounds
 
     def _schedule(self) -> None:
-        if not self._scheduled and (self._lots or len(self.queues)) and self._loop is not None:
+        if not self._scheduled and (self._groups or len(self.queues)) and self._loop is not None:
             self._scheduled = True
             self._loop.call_soon(self._run_slice)
 
     def _run_slice(self) -> None:
         self._scheduled = False
-        if not self._lots:
+        if not self._groups:
             self._begin_round()
         self._write(self._options.writes_per_slice)
         self._schedule()
 
     def _pending_writes(self) -> int:
-        return sum(len(lot.streams) - lot.written for lot in self._lots)
+        return sum(len(group.streams) - group.written for group in self._groups)
 
     def _begin_round(self) -> None:
-        """The one before is over. Everything that waits becomes lots, for those who listen now."""
-        self._before, self._after = self._after, self.head
+        """Turn all queued events into groups for the streams that are live now. The previous round must be complete."""
+        self._position_before, self._position_after = self._position_after, self.head
         if len(self.queues):
             self._round += 1
-            self._lots.extend(self._split_into_groups(self.queues.drain()))
+            self._groups.extend(self._split_into_groups(self.queues.drain()))
         ahead = self.subscriptions.ahead_of_publisher
-        for session in tuple(ahead):
-            if session.position <= self.head:
-                ahead.discard(session)
+        for stream in tuple(ahead):
+            if stream.position <= self.head:
+                ahead.discard(stream)
 
-    def _write(self, room: int) -> None:
-        """The next so many writes of the round. Giving may take listeners away: lots are copies."""
-        while room > 0 and self._lots:
-            lot = self._lots[0]
-            part = lot.streams[lot.written : lot.written + room]
-            lot.written += len(part)
-            room -= len(part)
-            self._write_group(lot, part)
-            if self._lots and self._lots[0] is lot and lot.written >= len(lot.streams):
-                self._lots.popleft()
+    def _write(self, max_writes: int) -> None:
+        """Do at most `max_writes` writes of the round. Groups hold copies, because a write may remove subscribers."""
+        while max_writes > 0 and self._groups:
+            group = self._groups[0]
+            part = group.streams[group.written : group.written + max_writes]
+            group.written += len(part)
+            max_writes -= len(part)
+            self._write_group(group, part)
+            if self._groups and self._groups[0] is group and group.written >= len(group.streams):
+                self._groups.popleft()
 
-    def _write_group(self, lot: WriteGroup, listeners: Sequence[Stream]) -> None:
-        chunk, events, options, this = lot.chunk, len(lot.items), self._options, self._round
-        given = 0
-        for session in listeners:
-            # Whoever has left meanwhile will read it.
-            if session.state != "live":
+    def _write_group(self, group: WriteGroup, streams: Sequence[Stream]) -> None:
+        chunk, events, options, current_round = group.chunk, len(group.items), self._options, self._round
+        written = 0
+        for stream in streams:
+            # A stream that was suspended meanwhile reads the events from the backlog or the log.
+            if stream.state != "live":
                 continue
-            if session.try_write_live(chunk, events, options):
-                session.last_round = this
-                given += 1
+            if stream.try_write_live(chunk, events, options):
+                stream.last_round = current_round
+                written += 1
             else:
                 self.dropped += events
-                self.suspend(session)
-                self._on_behind(session)
-        self.delivered += events * given
+                self.suspend(stream)
+                self._on_suspended(stream)
+        self.delivered += events * written
 
-    def _split_into_groups(self, waiting: dict[str, list[QueuedEvent]]) -> Iterator[WriteGroup]:
-        apart = self._individual_streams(waiting)
-        for shared, listeners in self.subscriptions.by_shared_channels.values():
-            items = _merged(waiting, shared)
+    def _split_into_groups(self, queued: dict[str, list[QueuedEvent]]) -> Iterator[WriteGroup]:
+        individual = self._individual_streams(queued)
+        for shared, streams in self.subscriptions.by_shared_channels.values():
+            items = _merge(queued, shared)
             if items:
-                together = [each for each in listeners if each not in apart] if apart else tuple(listeners)
+                together = [each for each in streams if each not in individual] if individual else tuple(streams)
                 yield WriteGroup(items, together)
-        for session in apart:
+        for stream in individual:
             items = [
                 item
-                for item in _merged(waiting, session.channels)
-                if item.sequence > session.joined_at
-                and (item.event.position is None or item.event.position > session.position)
+                for item in _merge(queued, stream.channels)
+                if item.sequence > stream.joined_at
+                and (item.event.position is None or item.event.position > stream.position)
             ]
             if items:
-                yield WriteGroup(items, (session,))
+                yield WriteGroup(items, (stream,))
 
-    def _individual_streams(self, waiting: dict[str, list[QueuedEvent]]) -> dict[Stream, None]:
-        """The streams that need a chunk of their own: private events, or some of the events read before."""
-        apart = dict.fromkeys(self.subscriptions.ahead_of_publisher)
-        for channel in waiting:
-            apart.update(dict.fromkeys(values(self.subscriptions.by_user_channel, channel)))
-        return apart
+    def _individual_streams(self, queued: dict[str, list[QueuedEvent]]) -> dict[Stream, None]:
+        """Return the streams that need their own chunk: they have private events, or have read some events before."""
+        individual = dict.fromkeys(self.subscriptions.ahead_of_publisher)
+        for channel in queued:
+            individual.update(dict.fromkeys(values(self.subscriptions.by_user_channel, channel)))
+        return individual
 
 
-def _merged(waiting: dict[str, list[QueuedEvent]], channels: Sequence[str]) -> list[QueuedEvent]:
-    parts = [waiting[channel] for channel in channels if channel in waiting]
+def _merge(queued: dict[str, list[QueuedEvent]], channels: Sequence[str]) -> list[QueuedEvent]:
+    """Return the queued events of these channels in order of publication."""
+    parts = [queued[channel] for channel in channels if channel in queued]
     if len(parts) == 1:
         return parts[0]
-    # Turns are unique, so events are never compared.
+    # Sequence numbers are unique, so the sort never compares events.
     return sorted(item for part in parts for item in part)

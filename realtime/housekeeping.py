@@ -1,4 +1,4 @@
-"""Upkeep: the one background task; heartbeats, rotation, stalled streams, and forgetting who has left."""
+"""Housekeeping: the one background task of the realtime layer."""
 
 import asyncio
 import logging
@@ -16,46 +16,46 @@ _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """What time brings; `tick` is one turn, `run` goes on for ever."""
+    """Heartbeats, rotation, stalled streams, rate limit state and idle users. `run` calls `tick` until cancelled."""
 
     def __init__(
         self,
         options: RealtimeOptions,
-        wheel: TimerWheel,
-        stalls: StallDetector,
+        timers: TimerWheel,
+        stall_detector: StallDetector,
         registry: StreamRegistry,
         admission: AdmissionControl,
-        absent: IdleUsers,
+        idle_users: IdleUsers,
         *,
         on_stalled: Callable[[Stream], None],
         on_users_idle: Callable[[Sequence[str]], None],
     ) -> None:
-        """`close` is called for a stream that was aborted because it stalled, `forget` for users long without one."""
+        """`on_stalled` is called for an aborted stream, `on_users_idle` for users without a stream for too long."""
         self._options = options
-        self._wheel = wheel
-        self._stalls = stalls
+        self._timers = timers
+        self._stall_detector = stall_detector
         self._registry = registry
         self._admission = admission
-        self._absent = absent
-        self._close = on_stalled
-        self._forget = on_users_idle
+        self._idle_users = idle_users
+        self._on_stalled = on_stalled
+        self._on_users_idle = on_users_idle
 
     def tick(self, now: float) -> None:
-        """Do what is due at `now`, monotonic seconds."""
-        self._wheel.advance(now)
-        for session in self._stalls.find_stalled(self._registry, now):
-            session.sink.abort()
-            self._close(session)
+        """Do everything that is due at `now` (monotonic seconds)."""
+        self._timers.advance(now)
+        for stream in self._stall_detector.find_stalled(self._registry, now):
+            stream.sink.abort()
+            self._on_stalled(stream)
         self._admission.sweep(now)
-        if gone := self._absent.take_expired(now):
-            self._forget(gone)
+        if user_ids := self._idle_users.take_expired(now):
+            self._on_users_idle(user_ids)
 
     async def run(self, clock: Callable[[], float]) -> None:
-        """Tick until cancelled."""
+        """Call `tick` at every interval until cancelled."""
         while True:
             await asyncio.sleep(self._options.tick_seconds)
             try:
                 self.tick(clock())
             except Exception:
-                # One bad turn must not leave every stream without heartbeats for good.
-                _log.exception("a turn of the wheel failed")
+                # The task continues, because streams would otherwise get no more heartbeats.
+                _log.exception("housekeeping_failed")

@@ -1,41 +1,41 @@
-"""Few: one thing, or a dict of several; most users have one stream, and a dict for one takes 232 bytes."""
+"""A compact multimap: one value, or a dict of several, per key."""
 
 from collections.abc import Iterable
 from typing import TypeVar
 
 _Key = TypeVar("_Key")
-_Thing = TypeVar("_Thing")
+_Value = TypeVar("_Value")
 
 
-class Many(dict[_Thing, None]):
-    """Two things or more, in the order in which they came."""
+class Many(dict[_Value, None]):
+    """Two values or more of one key, in insertion order. A key with one value needs no dict of 232 bytes."""
 
 
-def add(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, value: _Thing) -> None:
-    """Add a thing that is not there yet."""
-    few = index.get(key)
-    if few is None:
+def add(index: dict[_Key, _Value | Many[_Value]], key: _Key, value: _Value) -> None:
+    """Add a value that the key does not have yet."""
+    current = index.get(key)
+    if current is None:
         index[key] = value
-    elif isinstance(few, Many):
-        few[value] = None
+    elif isinstance(current, Many):
+        current[value] = None
     else:
-        index[key] = Many([(few, None), (value, None)])
+        index[key] = Many([(current, None), (value, None)])
 
 
-def discard(index: dict[_Key, _Thing | Many[_Thing]], key: _Key, value: _Thing) -> None:
-    """Take out a thing that is there; the key goes with the last."""
-    few = index[key]
-    if isinstance(few, Many):
-        del few[value]
-        if not few:
+def discard(index: dict[_Key, _Value | Many[_Value]], key: _Key, value: _Value) -> None:
+    """Remove a value that the key has. The key is removed with its last value."""
+    current = index[key]
+    if isinstance(current, Many):
+        del current[value]
+        if not current:
             del index[key]
     else:
         del index[key]
 
 
-def values(index: dict[_Key, _Thing | Many[_Thing]], key: _Key) -> Iterable[_Thing]:
-    """What is there, in the order in which it came."""
-    few = index.get(key)
-    if few is None:
+def values(index: dict[_Key, _Value | Many[_Value]], key: _Key) -> Iterable[_Value]:
+    """Return the values of a key in insertion order."""
+    current = index.get(key)
+    if current is None:
         return ()
-    return few if isinstance(few, Many) else (few,)
+    return current if isinstance(current, Many) else (current,)

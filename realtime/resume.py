@@ -1,4 +1,4 @@
-"""The verdict on a cursor: start afresh, resume after it, or fetch everything (reset)."""
+"""ResumePolicy: decides whether a reconnecting stream starts fresh, resumes or is reset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from realtime.ports import History
 
 @dataclass(frozen=True, slots=True)
 class ResumeDecision:
-    """How a stream begins: `resume` has the position to go on from, `reset` the reason why not."""
+    """How a stream starts: `resume` has the position to continue from, `reset` has the reason."""
 
     kind: Literal["fresh", "resume", "reset"]
     position: int | None = None
@@ -21,27 +21,27 @@ class ResumeDecision:
 
     @classmethod
     def fresh(cls) -> Self:
-        """Nothing was missed: nothing was ever read."""
+        """Return the decision for a client without a cursor: it has missed nothing."""
         return cls("fresh")
 
     @classmethod
     def resume(cls, position: int) -> Self:
-        """Everything past `position` can be given."""
+        """Return the decision to replay every event after `position`."""
         return cls("resume", position=position)
 
     @classmethod
     def reset(cls, reason: ResetReason) -> Self:
-        """What was missed cannot be given, or not all of it."""
+        """Return the decision that the missed events cannot be replayed completely."""
         return cls("reset", reason=reason)
 
     @property
     def recovered(self) -> bool:
-        """Whether the stream gets exactly what it has missed."""
+        """Whether the stream receives exactly the events it missed."""
         return self.kind == "resume"
 
 
 class ResumePolicy:
-    """Compares cursors with the ring, or else with the log."""
+    """Compares cursors with the backlog, or with the log if the backlog does not cover them."""
 
     def __init__(self, options: RealtimeOptions, backlog: Backlog, history: History) -> None:
         self._options = options
@@ -51,14 +51,14 @@ class ResumePolicy:
     def from_memory(
         self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str, head: int
     ) -> ResumeDecision | None:
-        """The verdict as far as memory knows; None: ask the log. `head` is the last position published."""
+        """Return the decision, or None if only the log can decide. `head` is the last published position."""
         if malformed:
             return ResumeDecision.reset("malformed")
         if cursor is None:
             return ResumeDecision.fresh()
         if cursor.epoch != self._options.epoch:
             return ResumeDecision.reset("epoch_changed")
-        # Past the head: committed and not yet published, or never.
+        # A position after the head was either committed but not published yet, or it never existed.
         if cursor.position > head or not self._backlog.covers(cursor.position):
             return None
         own = [channel for channel in channels if channel == own_channel]
@@ -69,7 +69,7 @@ class ResumePolicy:
         )
 
     async def from_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> ResumeDecision:
-        """The verdict as the log has it, for a cursor of this epoch."""
+        """Return the decision from the log, for a cursor of this epoch."""
         missed = await self._history.count_missed(
             channels,
             own_channel,

@@ -1,4 +1,4 @@
-"""Stalls: finds the streams whose client takes nothing any more, those that were told to end included."""
+"""StallDetector: finds streams whose client no longer reads."""
 
 from collections.abc import Iterable
 
@@ -7,41 +7,44 @@ from realtime.stream import Stream
 
 
 class StallDetector:
-    """Looked at now and then, not at every write: a stalled stream is found within 1.2 × the time it may stall."""
+    """Finds streams whose client no longer reads, including streams that are closing.
+
+    Checks run at intervals, not at each write: a stall is found within 1.2 times the stall time.
+    """
 
     def __init__(self, stall_seconds: float) -> None:
-        """0 seconds: nobody ever stalls."""
-        self._seconds = stall_seconds
-        self._next_look = 0.0
-        # Sinks that were ended with bytes still unsent, and when that is enough.
-        self._leaving: list[tuple[float, Sink]] = []
+        """`stall_seconds` is how long a client may read nothing; 0 disables the detection."""
+        self._stall_seconds = stall_seconds
+        self._next_check_at = 0.0
+        # Sinks that were ended with buffered bytes, each with its deadline in monotonic seconds.
+        self._closing: list[tuple[float, Sink]] = []
 
     def watch_closing(self, sink: Sink, now: float) -> None:
-        """Watch a sink that was ended: it may take as long to finish as a stream may stall."""
-        if self._seconds > 0 and not sink.is_drained:
-            self._leaving.append((now + self._seconds, sink))
+        """Watch a sink that was ended: it must drain within the stall time."""
+        if self._stall_seconds > 0 and not sink.is_drained:
+            self._closing.append((now + self._stall_seconds, sink))
 
-    def find_stalled(self, sessions: Iterable[Stream], now: float) -> list[Stream]:
-        """The sessions to be dropped at `now` (monotonic seconds); ended sinks that are late are aborted here."""
-        if self._seconds <= 0 or now < self._next_look:
+    def find_stalled(self, streams: Iterable[Stream], now: float) -> list[Stream]:
+        """Return the stalled streams at `now` (monotonic seconds), and abort closing sinks past their deadline."""
+        if self._stall_seconds <= 0 or now < self._next_check_at:
             return []
-        self._next_look = now + self._seconds / 5
+        self._next_check_at = now + self._stall_seconds / 5
         self._abort_overdue(now)
-        return [session for session in sessions if not session.sink.is_drained and self._is_stalled(session, now)]
+        return [stream for stream in streams if not stream.sink.is_drained and self._is_stalled(stream, now)]
 
-    def _is_stalled(self, session: Stream, now: float) -> bool:
-        unsent = session.sink.buffered_bytes()
-        # What it has taken, give or take the transport's framing, and what was on its way before the stream: less than
-        # nothing, until that is taken. Less than before is no progress.
-        taken = session.bytes_written - unsent
-        if session.progress is None or taken > session.progress[0]:
-            session.progress = (taken, now)
+    def _is_stalled(self, stream: Stream, now: float) -> bool:
+        buffered = stream.sink.buffered_bytes()
+        # The bytes that the client has read. The transport's framing and bytes written before the stream make the
+        # number too small, even negative. Only an increase is progress.
+        read = stream.bytes_written - buffered
+        if stream.progress is None or read > stream.progress[0]:
+            stream.progress = (read, now)
             return False
-        return now - session.progress[1] >= self._seconds
+        return now - stream.progress[1] >= self._stall_seconds
 
     def _abort_overdue(self, now: float) -> None:
-        still = [(deadline, sink) for deadline, sink in self._leaving if not sink.is_drained]
-        for deadline, sink in still:
+        undrained = [(deadline, sink) for deadline, sink in self._closing if not sink.is_drained]
+        for deadline, sink in undrained:
             if deadline <= now:
                 sink.abort()
-        self._leaving = [(deadline, sink) for deadline, sink in still if deadline > now]
+        self._closing = [(deadline, sink) for deadline, sink in undrained if deadline > now]

@@ -1,18 +1,18 @@
-"""A session is one open stream: who listens to what, where it stands, and the sink it writes to."""
+"""Stream: one open SSE connection, its channels and its position."""
 
 from typing import Literal
 
 from realtime.options import RealtimeOptions, exceeds
 from realtime.ports import Sink
 
-State = Literal["live", "behind", "closed"]
+State = Literal["live", "catching_up", "closed"]
 
 
 class Stream:
     """One open stream.
 
-    `live`: it is given what is published, as it is published. `behind`: nothing live is written, it is fed pages from
-    `position` on until it has caught up. `closed`: nothing is written any more.
+    `live`: receives events as they are published. `catching_up`: receives no live events, but pages of events after
+    `position` until it reaches the head. `closed`: nothing is written any more.
     """
 
     __slots__ = (
@@ -49,9 +49,9 @@ class Stream:
         position: int,
         opened_at: float,
     ) -> None:
-        """`opened_at` in monotonic seconds; `login` is the signed-in login it belongs to, if any.
+        """`number` is unique in this process. `opened_at` is in monotonic seconds.
 
-        `number` tells it from all other streams of this process.
+        `session_id` is the key of the session or API key that the stream ends with, if any.
         """
         self.number = number
         self.user_id = user_id
@@ -61,43 +61,44 @@ class Stream:
         self.address = address
         self.sink = sink
         self.opened_at = opened_at
-        # Read up to here; while live it only counts when it is past what has been published (see Flow.stands_at).
+        # Everything up to here was written. For a live stream see FanOut.delivered_position.
         self.position = position
-        self.state: State = "behind"
-        # The round of writing in which it was last given something, and the place in the queues at which it joined.
+        self.state: State = "catching_up"
+        # The last round of writes that included this stream, and the sequence number of the queues when it went live.
         self.last_round = 0
         self.joined_at = 0
-        # Waits for a read of the log.
+        # Whether the stream waits for a page of the log.
         self.waiting_for_read = False
-        # Events handed over since the sink was last found empty.
+        # Events written since the sink was last drained.
         self.unflushed_events = 0
-        # Bytes handed over in all; the most of them that were seen taken, and when (None while nothing waits).
+        # All bytes written. `progress` holds the largest number of bytes that the client had read, and when that was
+        # recorded in monotonic seconds; None while nothing is buffered.
         self.bytes_written = 0
         self.progress: tuple[int, float] | None = None
-        # The wheel's slot it is in, and when it is to be sent round (monotonic seconds; None: never).
+        # The slot of the timer wheel, and when the stream is rotated in monotonic seconds (None: never).
         self.wheel_slot: dict[Stream, None] | None = None
         self.rotate_at: float | None = None
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """All it listens to, the user's own first; not kept: it would be another tuple for each stream."""
+        """All channels of the stream, the user channel first. Not stored, to save one tuple per stream."""
         return self.shared if self.own_channel is None else (self.own_channel, *self.shared)
 
     def write(self, chunk: bytes) -> None:
-        """Write, no matter what waits: for frames of the stream's own, and pages whose turn it is."""
+        """Write without a limit: for the stream's own frames and for pages of a replay."""
         self.bytes_written += len(chunk)
         self.sink.write(chunk)
 
     def try_write_live(self, chunk: bytes, events: int, options: RealtimeOptions) -> bool:
-        """Write live events, unless too much would wait then: False, and nothing is written."""
+        """Write live events. Return False and write nothing if the sink would buffer too much."""
         sink, size = self.sink, len(chunk)
         if sink.is_drained:
             self.unflushed_events = events
         else:
-            waiting = self.unflushed_events + events
-            if exceeds(waiting, options.queue_events) or exceeds(sink.buffered_bytes() + size, options.queue_bytes):
+            unflushed = self.unflushed_events + events
+            if exceeds(unflushed, options.queue_events) or exceeds(sink.buffered_bytes() + size, options.queue_bytes):
                 return False
-            self.unflushed_events = waiting
+            self.unflushed_events = unflushed
         self.bytes_written += size
         sink.write(chunk)
         return True

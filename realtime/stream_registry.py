@@ -1,4 +1,4 @@
-"""The registry: every open stream, found by its user, and counted by its address."""
+"""StreamRegistry: every open stream, indexed by user and counted by address."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,62 +10,62 @@ from realtime.stream import Stream
 
 @dataclass(frozen=True, slots=True)
 class RegistrySnapshot:
-    """Who is here: how many streams listen to each channel, and the streams themselves."""
+    """The number of streams per channel, and all open streams."""
 
     channels: dict[str, int]
     streams: tuple[Stream, ...]
 
 
 class StreamRegistry:
-    """Indexes only; `remove` undoes all that `add` did."""
+    """Indexes of the open streams; `remove` undoes everything that `add` did."""
 
-    __slots__ = ("_addresses", "_sessions", "_users")
+    __slots__ = ("_addresses", "_streams", "_users")
 
     def __init__(self) -> None:
-        self._sessions: dict[Stream, None] = {}
+        self._streams: dict[Stream, None] = {}
         self._users: dict[str, Stream | Many[Stream]] = {}
         self._addresses: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self._streams)
 
     @property
     def users_online(self) -> int:
-        """Users with at least one open stream."""
+        """The number of users with at least one open stream."""
         return len(self._users)
 
     def __iter__(self) -> Iterator[Stream]:
-        """The open streams, as they are now: closing some while going over them is fine."""
-        return iter(tuple(self._sessions))
+        """Iterate over a copy of the open streams; streams may be closed meanwhile."""
+        return iter(tuple(self._streams))
 
-    def add(self, session: Stream) -> None:
-        """Take in a stream that is not here yet."""
-        self._sessions[session] = None
-        add(self._users, session.user_id, session)
-        self._addresses[session.address] += 1
+    def add(self, stream: Stream) -> None:
+        """Add a stream that is not registered yet."""
+        self._streams[stream] = None
+        add(self._users, stream.user_id, stream)
+        self._addresses[stream.address] += 1
 
-    def remove(self, session: Stream) -> None:
-        """Forget a stream that is here."""
-        del self._sessions[session]
-        discard(self._users, session.user_id, session)
-        self._addresses[session.address] -= 1
-        if not self._addresses[session.address]:
-            del self._addresses[session.address]
+    def remove(self, stream: Stream) -> None:
+        """Remove a registered stream."""
+        del self._streams[stream]
+        discard(self._users, stream.user_id, stream)
+        self._addresses[stream.address] -= 1
+        if not self._addresses[stream.address]:
+            del self._addresses[stream.address]
 
     def for_user(self, user_id: str) -> tuple[Stream, ...]:
-        """The open streams of a user."""
+        """Return the open streams of a user."""
         return tuple(values(self._users, user_id))
 
     def for_session(self, session_id: str, user_id: str | None) -> tuple[Stream, ...]:
-        """The open streams that end with a login of this user, or with an API key: then all have to be looked at."""
-        among = self._sessions if user_id is None else values(self._users, user_id)
-        return tuple(session for session in among if session.session_id == session_id)
+        """Return the open streams of a user's session. Without a user (an API key), all streams are searched."""
+        candidates = self._streams if user_id is None else values(self._users, user_id)
+        return tuple(stream for stream in candidates if stream.session_id == session_id)
 
     def count_for_address(self, address: str) -> int:
-        """How many streams are open from there."""
+        """Return the number of open streams from an address."""
         return self._addresses.get(address, 0)
 
     def snapshot(self) -> RegistrySnapshot:
-        """Counted now: nobody asks often."""
-        listeners = Counter(channel for session in self._sessions for channel in session.channels)
-        return RegistrySnapshot(dict(listeners), tuple(self._sessions))
+        """Return the current streams. The counts are computed on each call, because calls are rare."""
+        counts = Counter(channel for stream in self._streams for channel in stream.channels)
+        return RegistrySnapshot(dict(counts), tuple(self._streams))

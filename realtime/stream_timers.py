@@ -1,4 +1,4 @@
-"""The wheel: heartbeats and rotation of all streams by one clock hand, with no timer per stream."""
+"""TimerWheel: heartbeats and rotation of all streams without one timer per stream."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,81 +12,82 @@ from realtime.fan_out import FanOut
 from realtime.options import RealtimeOptions
 from realtime.stream import Stream
 
-# So that streams that were opened together spread out.
+# Jitter spreads streams that were opened together.
 _HEARTBEAT_JITTER: Final = 0.1
 _ROTATE_JITTER: Final = 0.2
 
 
 class TimerWheel:
-    """Each stream is in the slot of its next heartbeat, or of its rotation if that comes first."""
+    """Holds each stream in the slot of its next heartbeat, or of its rotation if that comes first."""
 
     def __init__(
         self,
-        flow: FanOut,
+        fan_out: FanOut,
         options: RealtimeOptions,
         random: Random,
-        wall: Callable[[], int],
+        wall_clock: Callable[[], int],
         rotate: Callable[[Stream], None],
     ) -> None:
-        """`wall` gives milliseconds since the epoch; `rotate` is told of a stream that has been open long enough."""
-        self._flow = flow
+        """`wall_clock` returns milliseconds since 1970; `rotate` is called for a stream whose rotation is due."""
+        self._fan_out = fan_out
         self._options = options
         self._random = random
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._rotate = rotate
-        self._tick = options.tick_seconds
+        self._tick_seconds = options.tick_seconds
         self._slots: dict[int, dict[Stream, None]] = {}
 
-    def add(self, session: Stream, now: float) -> None:
-        """Take in a stream that opens at `now` (monotonic seconds)."""
+    def add(self, stream: Stream, now: float) -> None:
+        """Add a stream that opens at `now` (monotonic seconds)."""
         if self._options.rotate_seconds > 0:
-            session.rotate_at = now + self._options.rotate_seconds * self._jittered(_ROTATE_JITTER)
-        self._place(session, now)
+            stream.rotate_at = now + self._options.rotate_seconds * self._jittered(_ROTATE_JITTER)
+        self._schedule(stream, now)
 
-    def remove(self, session: Stream) -> None:
-        """Let a stream go; no harm if it is not there."""
-        if session.wheel_slot is not None:
-            session.wheel_slot.pop(session, None)
-            session.wheel_slot = None
+    def remove(self, stream: Stream) -> None:
+        """Remove a stream; does nothing if the wheel does not hold it."""
+        if stream.wheel_slot is not None:
+            stream.wheel_slot.pop(stream, None)
+            stream.wheel_slot = None
 
     def advance(self, now: float) -> None:
-        """Serve every slot that is due."""
-        due = [slot for slot in self._slots if slot * self._tick <= now]
+        """Process every slot that is due at `now` (monotonic seconds)."""
+        due = [slot for slot in self._slots if slot * self._tick_seconds <= now]
         if due:
-            stamp = rfc3339(self._wall())
+            server_time = rfc3339(self._wall_clock())
             frames: dict[int, bytes] = {}
             for slot in sorted(due):
-                # A copy: whoever is sent round leaves it meanwhile.
-                for session in tuple(self._slots.pop(slot)):
-                    self._serve(session, now, stamp, frames)
+                # A copy, because a rotated stream is removed from its slot meanwhile.
+                for stream in tuple(self._slots.pop(slot)):
+                    self._process(stream, now, server_time, frames)
 
-    def _serve(self, session: Stream, now: float, stamp: str, frames: dict[int, bytes]) -> None:
-        if session.rotate_at is not None and session.rotate_at <= now:
-            self._rotate(session)
+    def _process(self, stream: Stream, now: float, server_time: str, frames: dict[int, bytes]) -> None:
+        if stream.rotate_at is not None and stream.rotate_at <= now:
+            self._rotate(stream)
             return
-        # One who is being fed, or does not read, gets no heartbeat on top.
-        if session.state == "live" and session.sink.is_drained:
-            position = self._flow.delivered_position(session)
+        # Skip streams that are catching up or whose client is not reading.
+        if stream.state == "live" and stream.sink.is_drained:
+            position = self._fan_out.delivered_position(stream)
             frame = frames.get(position)
             if frame is None:
-                here = str(Cursor(self._options.epoch, position))
-                frame = frames[position] = heartbeat_frame({"serverTime": stamp}, here)
-            session.write(frame)
-        self._place(session, now)
+                cursor = str(Cursor(self._options.epoch, position))
+                frame = frames[position] = heartbeat_frame({"serverTime": server_time}, cursor)
+            stream.write(frame)
+        self._schedule(stream, now)
 
-    def _place(self, session: Stream, now: float) -> None:
+    def _schedule(self, stream: Stream, now: float) -> None:
         due = now + self._options.heartbeat_seconds * self._jittered(_HEARTBEAT_JITTER)
-        if session.rotate_at is not None:
-            due = min(due, session.rotate_at)
-        # Up: never early, so that a rotation that is due is seen as due.
-        session.wheel_slot = self._slots.setdefault(ceil(due / self._tick), {})
-        session.wheel_slot[session] = None
+        if stream.rotate_at is not None:
+            due = min(due, stream.rotate_at)
+        # Rounded up: a slot processed too early would miss the rotation of its streams.
+        stream.wheel_slot = self._slots.setdefault(ceil(due / self._tick_seconds), {})
+        stream.wheel_slot[stream] = None
 
     def _jittered(self, jitter: float) -> float:
+        """Return a random factor between 1 - `jitter` and 1 + `jitter`."""
         return 1 - jitter + 2 * jitter * self._random.random()
 
 
 def rfc3339(milliseconds: int) -> str:
-    """Milliseconds since the epoch → `1970-01-01T00:00:00.000Z` (RFC 3339)."""
+    """Return milliseconds since 1970 as RFC 3339 text: `1970-01-01T00:00:00.000Z`."""
     seconds, rest = divmod(milliseconds, 1_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"

@@ -149,18 +149,18 @@ class Takeover:
     def __init__(self, path: str, close: Callable[[Stream], None]) -> None:
         """`close` is called for a session whose connection is lost.
 
-        Raises LookupError for `takeover` when this uvicorn is not the one we know; `auto` then says so in the log.
+        Raises LookupError for `direct` when this uvicorn is not the one we know; `auto` then says so in the log.
         """
         self.streams = 0
         self.loop: asyncio.AbstractEventLoop
         self._close = close
         self.encoder = ChunkEncoder()
-        missing = [] if path == "portable" else missing_names()
-        if missing and path == "takeover":
+        missing = [] if path == "asgi" else missing_names()
+        if missing and path == "direct":
             raise LookupError(f"uvicorn has no {', '.join(missing)}")
         if missing:
             structlog.get_logger("takeover").warning("portable streams", why="uvicorn has changed", missing=missing)
-        self._wanted = path != "portable" and not missing
+        self._wanted = path != "asgi" and not missing
         self._nobody: asyncio.Event | None = None
 
     def connection_of(self, scope: Scope) -> TakeoverConnection | None:
@@ -171,7 +171,7 @@ class Takeover:
         protocol = transport.get_protocol()
         if not isinstance(protocol, BoundedProtocol):
             return None
-        cycle = protocol.running
+        cycle = protocol.current_cycle
         if type(cycle) is not RequestResponseCycle or cycle.scope is not scope:
             return None
         return TakeoverConnection(self, protocol, cycle)

@@ -1,4 +1,4 @@
-"""A started hub for every test, in memory."""
+"""Fixtures of the realtime tests: started managers in memory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -12,27 +12,27 @@ MakeDriver = Callable[..., Awaitable[Driver]]
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The hub runs on asyncio only."""
+    """The manager runs on asyncio only."""
     return "asyncio"
 
 
 @pytest.fixture
-async def make_hub() -> AsyncIterator[MakeDriver]:
-    """Make a hub with options of the test's own; it is stopped after the test."""
-    made: list[Driver] = []
+async def make_driver() -> AsyncIterator[MakeDriver]:
+    """Return a function that starts a manager with the given options. Managers are stopped after the test."""
+    drivers: list[Driver] = []
 
     async def make(**options: Any) -> Driver:
-        hub = Driver(**options)
-        made.append(hub)
-        await hub.manager.start()
-        return hub
+        driver = Driver(**options)
+        drivers.append(driver)
+        await driver.manager.start()
+        return driver
 
     yield make
-    for hub in made:
-        await hub.manager.stop()
+    for driver in drivers:
+        await driver.manager.stop()
 
 
 @pytest.fixture
-async def hub(make_hub: MakeDriver) -> Driver:
-    """A hub with the default options."""
-    return await make_hub()
+async def driver(make_driver: MakeDriver) -> Driver:
+    """A started manager with the default options."""
+    return await make_driver()

@@ -1,4 +1,4 @@
-"""A manager with its log, its clock and its clients, as the tests drive it."""
+"""Drives a RealtimeManager with a fake history, a fake clock and fake clients."""
 
 import asyncio
 from random import Random
@@ -11,7 +11,7 @@ from realtime.options import RealtimeOptions
 from realtime.resume import ResumeDecision
 from realtime.stream import Stream
 from tests.realtime.fake_ports import FakeHistory, FakeSink
-from tests.realtime.sse_parser import Message, parse
+from tests.support.sse_parser import ServerEvent, parse
 
 SHARED = ("jobs", "news")
 
@@ -19,8 +19,8 @@ SHARED = ("jobs", "news")
 class Client:
     """One stream as its client sees it."""
 
-    def __init__(self, session: Stream, sink: FakeSink) -> None:
-        self.stream = session
+    def __init__(self, stream: Stream, sink: FakeSink) -> None:
+        self.stream = stream
         self.sink = sink
 
     @property
@@ -28,18 +28,18 @@ class Client:
         return self.stream.state
 
     @property
-    def messages(self) -> list[Message]:
-        return parse(self.sink.received()).messages
+    def events(self) -> list[ServerEvent]:
+        return parse(self.sink.received()).events
 
     @property
     def event_data(self) -> list[str]:
-        """The data of the events that were published, without the stream's own."""
+        """The data of the published events, without the stream's own events."""
         own = ("connection_confirmed", "reset", "bye", "heartbeat")
-        return [message.data for message in self.messages if message.type not in own]
+        return [event.text for event in self.events if event.type not in own]
 
     @property
     def types(self) -> list[str]:
-        return [message.type for message in self.messages]
+        return [event.type for event in self.events]
 
     @property
     def cursor(self) -> str:
@@ -47,13 +47,13 @@ class Client:
 
 
 class Driver:
-    """Clock and log are the test's; the manager is the real one."""
+    """A real manager with the clock and the history of the test."""
 
     def __init__(self, **options: Any) -> None:
         self.now = 1_000.0
         self.history = FakeHistory()
         self.options = RealtimeOptions(epoch="e", **options)
-        # Whom the manager said to forget.
+        # The users that the manager has released.
         self.idle_users: list[str] = []
         self.manager = self.make_manager()
 
@@ -69,54 +69,58 @@ class Driver:
         )
 
     def publish(self, channel: str, *data: str) -> list[Event]:
-        """Commit and publish."""
+        """Commit and publish durable events."""
         events = [self.history.commit(channel, text.encode()) for text in data]
         self.manager.publish(events)
         return events
 
     def publish_ephemeral(self, channel: str, data: str) -> None:
-        """Publish an ephemeral event."""
         self.manager.publish([Event.ephemeral(channel, "typing", data.encode())])
 
     def open(
-        self, user: str = "u", decision: ResumeDecision | None = None, *, sink: FakeSink | None = None, **asked: Any
+        self,
+        user_id: str = "u",
+        decision: ResumeDecision | None = None,
+        *,
+        sink: FakeSink | None = None,
+        **options: Any,
     ) -> Client:
         sink = sink or FakeSink()
-        own = f"user:{user}"
-        session = self.manager.open_stream(
+        own = f"user:{user_id}"
+        stream = self.manager.open_stream(
             sink,
-            user_id=user,
-            channels=asked.get("channels", (own, *SHARED)),
+            user_id=user_id,
+            channels=options.get("channels", (own, *SHARED)),
             own_channel=own,
             decision=decision or ResumeDecision.fresh(),
-            session_id=asked.get("login"),
-            address=asked.get("address", "192.0.2.1"),
-            confirm=asked.get("confirm", confirm),
+            session_id=options.get("session_id"),
+            address=options.get("address", "192.0.2.1"),
+            confirm=options.get("confirm", confirm),
         )
-        return Client(session, sink)
+        return Client(stream, sink)
 
-    async def connect(self, user: str, last: str | None, *, sink: FakeSink | None = None) -> Client:
-        """Connect the way the outer rings do: judge, then open."""
-        cursor = None if last is None else Cursor.parse(last)
-        own = f"user:{user}"
-        verdict = await self.manager.decide_resume(cursor, False, (own, *SHARED), own)
-        return self.open(user, verdict, sink=sink)
+    async def connect(self, user_id: str, last_event_id: str | None, *, sink: FakeSink | None = None) -> Client:
+        """Connect as the route does: decide how the stream starts, then open it."""
+        cursor = None if last_event_id is None else Cursor.parse(last_event_id)
+        own = f"user:{user_id}"
+        decision = await self.manager.decide_resume(cursor, False, (own, *SHARED), own)
+        return self.open(user_id, decision, sink=sink)
 
     async def wait_for_reads(self, count: int) -> None:
-        """Let the loop go on until the log has been asked so often, and not further."""
+        """Run the loop until the history was read `count` times, and no further."""
         for _ in range(200):
             if self.history.reads >= count:
                 return
             await asyncio.sleep(0)
-        raise AssertionError("the log was not asked")
+        raise AssertionError("the history was not read")
 
     async def run_until_idle(self) -> None:
-        """Let the loop come to rest."""
+        """Run the loop until all callbacks are done."""
         for _ in range(200):
             await asyncio.sleep(0)
 
 
-def confirm(session: Stream, cursor: Cursor | None) -> bytes:
-    """The smallest confirmation."""
-    here = None if cursor is None else str(cursor)
-    return confirmation_frame({"sessionId": session.number, "cursor": here}, 1_500, here)
+def confirm(stream: Stream, cursor: Cursor | None) -> bytes:
+    """Return a minimal confirmation."""
+    id = None if cursor is None else str(cursor)
+    return confirmation_frame({"sessionId": stream.number, "cursor": id}, 1_500, id)

@@ -1,4 +1,4 @@
-"""The two ports kept in memory: a sink whose client reads as fast as the test says, and a log that is a list."""
+"""Fakes of the realtime ports: a sink whose reads the test controls, and a history in a list."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,14 +8,14 @@ from realtime.ports import EventPage, MissedCounts
 
 
 class FakeSink:
-    """Keeps what was written. While `stuck`, the client takes nothing until `take` or `drain`."""
+    """Stores what was written. While `blocked`, the client reads nothing until `read` or `unblock` is called."""
 
     def __init__(self, *, blocked: bool = False) -> None:
         self.blocked = blocked
         self.chunks: list[bytes] = []
         self.written_bytes = 0
         self.read_bytes = 0
-        # Bytes of the transport's own that wait with the rest.
+        # Framing bytes of the transport that are buffered together with the chunks.
         self.overhead_bytes = 0
         self.ended = False
         self.aborted = False
@@ -34,7 +34,8 @@ class FakeSink:
         return self.buffered_bytes() == 0
 
     def buffered_bytes(self) -> int:
-        return self.written_bytes - self.read_bytes + (self.overhead_bytes if self.written_bytes > self.read_bytes else 0)
+        unread = self.written_bytes - self.read_bytes
+        return unread + (self.overhead_bytes if unread > 0 else 0)
 
     def end(self, last: bytes = b"") -> None:
         self.write(last)
@@ -47,24 +48,24 @@ class FakeSink:
         self.drain_callback = callback
 
     def read(self, amount: int) -> None:
-        """The client reads so many bytes."""
+        """Let the client read `amount` bytes."""
         self.read_bytes = min(self.written_bytes, self.read_bytes + amount)
         if self.read_bytes == self.written_bytes and self.drain_callback is not None:
             callback, self.drain_callback = self.drain_callback, None
             callback()
 
     def unblock(self) -> None:
-        """The client reads everything, and goes on to."""
+        """Let the client read everything, now and in the future."""
         self.blocked = False
         self.read(self.written_bytes)
 
     def received(self) -> bytes:
-        """What the client has."""
+        """Return the bytes that the client has read."""
         return b"".join(self.chunks)[: self.read_bytes]
 
 
 class FakeHistory:
-    """A History over a list. Each read takes two turns of the loop, so that things happen before and after it."""
+    """A History in a list. Each read takes two loop iterations, so that something can happen before and after it."""
 
     def __init__(self, epoch: str = "e") -> None:
         self.epoch = epoch
@@ -75,35 +76,35 @@ class FakeHistory:
         self.active_reads = 0
         self.max_active_reads = 0
         self.failure: Exception | None = None
-        # Set: reads go through. Cleared: they wait.
+        # Reads wait while the gate is cleared.
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def commit(self, channel: str, data: bytes = b"{}", type: str = "fact") -> Event:
+    def commit(self, channel: str, data: bytes = b"{}", type: str = "test_event") -> Event:
         self.head += 1
         event = Event.durable(channel, type, data, self.head, self.epoch)
         self.events.append(event)
         return event
 
-    def trim(self, upto: int) -> None:
-        """Old events go, and the marks of their channels say so."""
+    def trim(self, position: int) -> None:
+        """Delete all events up to `position`, and set the trim marks of their channels."""
         for event in self.events:
-            if event.position is not None and event.position <= upto:
+            if event.position is not None and event.position <= position:
                 self.trim_marks[event.channel] = max(self.trim_marks.get(event.channel, 0), event.position)
-        self.events = [event for event in self.events if event.position is not None and event.position > upto]
+        self.events = [event for event in self.events if event.position is not None and event.position > position]
 
     def forget(self, position: int) -> None:
         self.events = [event for event in self.events if event.position != position]
 
-    def recent(self, limit: int) -> tuple[list[Event], int, int]:
-        """What a manager is seeded with: events, floor, head."""
+    def load_recent(self, limit: int) -> tuple[list[Event], int, int]:
+        """Return the arguments of RealtimeManager.seed: events, floor and head."""
         events = self.events[-limit:]
         oldest = (events[0].position or 0) - 1 if len(events) == limit else 0
         return events, max([oldest, *self.trim_marks.values()]), self.head
 
     async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
         await self._wait()
-        found = self._of(channels, position)[:limit]
+        found = self._after(channels, position)[:limit]
         full = len(found) == limit
         page = EventPage(found, (found[-1].position or 0) if full else max(self.head, position))
         await asyncio.sleep(0)
@@ -113,21 +114,21 @@ class FakeHistory:
         self, channels: Sequence[str], own_channel: str, position: int, *, own_limit: int, shared_limit: int
     ) -> MissedCounts:
         await self._wait()
-        found = self._of(channels, position)
+        found = self._after(channels, position)
         own = sum(event.channel == own_channel for event in found)
-        answer = MissedCounts(
+        counts = MissedCounts(
             own=min(own, own_limit + 1),
             shared=min(len(found) - own, shared_limit + 1),
             trimmed=self.is_trimmed(channels, position),
             head=self.head,
         )
         await asyncio.sleep(0)
-        return answer
+        return counts
 
     def is_trimmed(self, channels: Sequence[str], position: int) -> bool:
         return any(self.trim_marks.get(channel, 0) > position for channel in channels)
 
-    def _of(self, channels: Sequence[str], position: int) -> list[Event]:
+    def _after(self, channels: Sequence[str], position: int) -> list[Event]:
         return [
             event
             for event in self.events

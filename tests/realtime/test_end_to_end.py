@@ -1,4 +1,4 @@
-"""The promise as a whole: whatever happens, every client gets exactly its events, in order, or a reset that is due."""
+"""The delivery guarantee: every client receives exactly its events, in order, or a justified reset."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from realtime.cursor import Cursor
 from realtime.event import Event
 from tests.realtime.driver import SHARED, Client, Driver
 from tests.realtime.fake_ports import FakeSink
-from tests.realtime.sse_parser import parse
+from tests.support.sse_parser import parse
 
 CHANNELS = ("user:u", "user:v", *SHARED)
 CLIENTS = st.integers(0, 3)
@@ -20,30 +20,30 @@ CLIENTS = st.integers(0, 3)
 
 @dataclass
 class Browser:
-    """A client with a memory: what it has got since it last fetched everything, and where it says it stands."""
+    """A client with a memory: the events received since its last full fetch, and its cursor."""
 
-    user: str
+    user_id: str
     channels: tuple[str, ...]
     cursor: str = ""
-    # Where the current run of events began, and the positions got since.
+    # The position of the last full fetch, and the positions received since.
     since: int = 0
-    got: list[int] = field(default_factory=list)
-    soft: list[str] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    ephemeral: list[str] = field(default_factory=list)
     stream: Client | None = None
-    # How many of the stream's messages, and of its sink's chunks, were looked at.
-    seen: int = 0
-    chunks: int = 0
-    # No read ahead and no falling behind yet: ephemeral events must come in their place.
-    steady: bool = True
+    # How many events of the stream, and chunks of its sink, were checked.
+    checked_events: int = 0
+    checked_chunks: int = 0
+    # Always live so far: ephemeral events must arrive in order with the durable ones.
+    always_live: bool = True
 
 
 class Delivery(RuleBasedStateMachine):
-    """Small limits, so that every border is near."""
+    """A manager with small limits, so that every limit is reached often."""
 
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.hub = Driver(
+        self.driver = Driver(
             max_replay=4,
             max_shared_replay=6,
             queue_events=4,
@@ -55,11 +55,12 @@ class Delivery(RuleBasedStateMachine):
             max_streams_per_user=0,
             connect_limit=None,
         )
-        self.loop.run_until_complete(self.hub.manager.start())
-        self.archive: list[Event] = []
-        self.taken_back: set[int] = set()
+        self.loop.run_until_complete(self.driver.manager.start())
+        self.committed: list[Event] = []
+        self.forgotten: set[int] = set()
         self.unpublished: list[Event] = []
-        self.whispers: dict[str, tuple[str, int]] = {}
+        # The channel of each ephemeral event, and the head when it was published.
+        self.ephemeral: dict[str, tuple[str, int]] = {}
         self.browsers = [
             Browser("u", ("user:u", *SHARED)),
             Browser("u", ("user:u", *SHARED)),
@@ -67,21 +68,21 @@ class Delivery(RuleBasedStateMachine):
             Browser("v", ("news",)),
         ]
         for browser in self.browsers:
-            self.connect(browser, stuck=False)
+            self.connect(browser, blocked=False)
 
-    # What the hub does
+    # Rules of the server
 
     @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=9), size=st.sampled_from([1, 1, 1, 300]))
     def commit(self, channels: list[str], size: int) -> None:
         for channel in channels:
-            event = self.hub.history.commit(channel, b"%d%b" % (self.hub.history.head + 1, b" " * size))
-            self.archive.append(event)
+            event = self.driver.history.commit(channel, b"%d%b" % (self.driver.history.head + 1, b" " * size))
+            self.committed.append(event)
             self.unpublished.append(event)
 
-    @rule(part=st.sampled_from([1, 100]))
-    def publish(self, part: int) -> None:
-        events, self.unpublished = self.unpublished[:part], self.unpublished[part:]
-        self.hub.manager.publish(events)
+    @rule(count=st.sampled_from([1, 100]))
+    def publish(self, count: int) -> None:
+        events, self.unpublished = self.unpublished[:count], self.unpublished[count:]
+        self.driver.manager.publish(events)
 
     @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=6))
     def commit_and_publish(self, channels: list[str]) -> None:
@@ -89,257 +90,258 @@ class Delivery(RuleBasedStateMachine):
         self.publish(100)
 
     @rule(channels=st.lists(st.sampled_from(CHANNELS), min_size=4, max_size=16))
-    def be_busy(self, channels: list[str]) -> None:
-        """A turn of the loop for each event: who does not read falls behind, and soon below the ring's floor."""
+    def publish_one_per_iteration(self, channels: list[str]) -> None:
+        """Suspend streams that do not read, and move them below the floor of the backlog."""
         for channel in channels:
             self.commit_and_publish([channel])
-            self.turn()
+            self.run_one_iteration()
 
     @rule(channel=st.sampled_from(CHANNELS))
-    def whisper(self, channel: str) -> None:
-        text = f"soft {len(self.whispers)}"
-        self.whispers[text] = (channel, self.hub.manager.head)
-        self.hub.publish_ephemeral(channel, text)
+    def publish_ephemeral(self, channel: str) -> None:
+        text = f"ephemeral {len(self.ephemeral)}"
+        self.ephemeral[text] = (channel, self.driver.manager.head)
+        self.driver.publish_ephemeral(channel, text)
 
     @rule()
-    def turn(self) -> None:
-        """One turn of the loop."""
+    def run_one_iteration(self) -> None:
+        """Run one iteration of the loop."""
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()
 
     @rule()
-    def beat(self) -> None:
-        self.hub.now += 17
-        self.hub.manager.tick(self.hub.now)
+    def send_heartbeats(self) -> None:
+        self.driver.now += 17
+        self.driver.manager.tick(self.driver.now)
 
-    @precondition(lambda self: self.hub.log.kept)
+    @precondition(lambda self: self.driver.history.events)
     @rule(data=st.data())
     def trim(self, data: st.DataObject) -> None:
-        # Only what was published is old enough to be trimmed.
-        upto = data.draw(st.integers(0, max(self.hub.manager.head, 0)))
-        self.look()
-        self.hub.history.trim(upto)
+        # Retention trims only published events.
+        position = data.draw(st.integers(0, max(self.driver.manager.head, 0)))
+        self.check_browsers()
+        self.driver.history.trim(position)
 
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
-        published = [event.position for event in self.archive if (event.position or 0) <= self.hub.manager.head]
+        published = [event.position for event in self.committed if (event.position or 0) <= self.driver.manager.head]
         if published:
-            # Rather something young, that may still wait somewhere.
+            # Prefer recent events, because they may still be queued.
             position = data.draw(st.sampled_from(published[-12:])) or 0
-            # What is written by now may be read; it must not be written again.
-            self.look()
-            self.hub.history.forget(position)
-            self.hub.manager.forget([position])
-            self.taken_back.add(position)
+            # Events written before may be read; they must not be written again.
+            self.check_browsers()
+            self.driver.history.forget(position)
+            self.driver.manager.forget([position])
+            self.forgotten.add(position)
 
     @rule()
     def restart(self) -> None:
-        self.look()
-        self.loop.run_until_complete(self.hub.manager.stop())
+        self.check_browsers()
+        self.loop.run_until_complete(self.driver.manager.stop())
         for browser in self.browsers:
-            self.lose(browser)
+            self.close_stream(browser)
         self.unpublished = []
-        self.hub.manager = self.hub.make_manager()
-        self.hub.manager.seed(*self.hub.history.recent(8))
-        self.loop.run_until_complete(self.hub.manager.start())
+        self.driver.manager = self.driver.make_manager()
+        self.driver.manager.seed(*self.driver.history.load_recent(8))
+        self.loop.run_until_complete(self.driver.manager.start())
 
-    # What clients do
+    # Rules of the clients
 
-    @rule(number=CLIENTS, stuck=st.booleans())
-    def come_back(self, number: int, stuck: bool) -> None:
+    @rule(number=CLIENTS, blocked=st.booleans())
+    def reconnect(self, number: int, blocked: bool) -> None:
         browser = self.browsers[number]
-        self.cut(number)
-        self.connect(browser, stuck)
+        self.disconnect(number)
+        self.connect(browser, blocked)
 
     @rule(number=CLIENTS)
-    def fetch_and_come(self, number: int) -> None:
-        """It reads everything by REST, a moment ahead of what is published, and goes on from there."""
+    def fetch_and_reconnect(self, number: int) -> None:
+        """Fetch everything by REST, ahead of the published events, and connect from there."""
         browser = self.browsers[number]
         self.commit(["user:u", "news", "jobs", "news"], 1)
-        self.cut(number)
-        browser.cursor, browser.since, browser.got = f"e.{self.hub.history.head - 1}", self.hub.history.head - 1, []
-        self.connect(browser, stuck=False)
+        self.disconnect(number)
+        position = self.driver.history.head - 1
+        browser.cursor, browser.since, browser.received = f"e.{position}", position, []
+        self.connect(browser, blocked=False)
 
     @rule(number=CLIENTS, epoch=st.sampled_from(["f", "e"]))
-    def confuse(self, number: int, epoch: str) -> None:
-        """It brings a cursor of another life, or from the future."""
+    def reconnect_with_invalid_cursor(self, number: int, epoch: str) -> None:
+        """Connect with a cursor of another epoch, or after the last position."""
         browser = self.browsers[number]
-        self.cut(number)
-        browser.cursor, browser.got = f"{epoch}.{self.hub.history.head + 1}", []
-        self.connect(browser, stuck=False)
+        self.disconnect(number)
+        browser.cursor, browser.received = f"{epoch}.{self.driver.history.head + 1}", []
+        self.connect(browser, blocked=False)
 
     @rule(number=CLIENTS)
-    def cut(self, number: int) -> None:
+    def disconnect(self, number: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
-            self.look()
-            self.lose(browser)
+            self.check_browsers()
+            self.close_stream(browser)
 
     @rule(number=CLIENTS)
-    def get_stuck(self, number: int) -> None:
+    def block(self, number: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
             browser.stream.sink.blocked = True
 
     @rule(number=CLIENTS, amount=st.integers(1, 400))
-    def read_a_little(self, number: int, amount: int) -> None:
+    def read_some_bytes(self, number: int, amount: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
             browser.stream.sink.read(amount)
 
     @rule(number=CLIENTS)
-    def read_on(self, number: int) -> None:
+    def unblock(self, number: int) -> None:
         browser = self.browsers[number]
         if browser.stream is not None:
             browser.stream.sink.unblock()
 
-    # What must hold
+    # Checks
 
     @invariant()
-    def look(self) -> None:
+    def check_browsers(self) -> None:
         for browser in getattr(self, "browsers", ()):
             if browser.stream is not None:
                 self.check_written(browser, browser.stream)
-                self.read_new(browser, browser.stream)
+                self.check_received(browser, browser.stream)
                 if browser.stream.sink.ended and not browser.stream.sink.buffered_bytes():
-                    self.lose(browser)
+                    self.close_stream(browser)
 
     def teardown(self) -> None:
         if not hasattr(self, "loop"):
             return
         try:
-            self.come_to_rest()
+            self.check_final_state()
         finally:
-            # Also when a rule has failed: a loop left open would fail some other test.
-            self.loop.run_until_complete(self.hub.manager.stop())
+            # Also after a failed rule: an open loop would make another test fail.
+            self.loop.run_until_complete(self.driver.manager.stop())
             self.loop.close()
-        assert self.hub.manager.connections == 0
-        assert self.hub.manager.snapshot().channels == {}
+        assert self.driver.manager.connections == 0
+        assert self.driver.manager.snapshot().channels == {}
 
-    def come_to_rest(self) -> None:
-        """Everything is published and everybody reads: then everybody has everything."""
+    def check_final_state(self) -> None:
+        """Publish everything and let every client read: then every client has received everything."""
         self.publish(1_000)
         streams = [browser.stream for browser in self.browsers if browser.stream is not None]
         for _ in range(60):
             for stream in streams:
                 stream.sink.unblock()
-            self.loop.run_until_complete(self.hub.run_until_idle())
+            self.loop.run_until_complete(self.driver.run_until_idle())
             if all(stream.state == "live" for stream in streams):
                 break
-        self.look()
+        self.check_browsers()
         for browser in self.browsers:
             if browser.stream is not None:
                 assert browser.stream.state == "live"
-                self.check(browser, self.hub.manager.head)
+                self.check_complete(browser, self.driver.manager.head)
 
-    def connect(self, browser: Browser, stuck: bool) -> None:
-        own = f"user:{browser.user}"
+    def connect(self, browser: Browser, blocked: bool) -> None:
+        own = f"user:{browser.user_id}"
         cursor = Cursor.parse(browser.cursor) if browser.cursor else None
-        manager = self.hub.manager
-        verdict = self.loop.run_until_complete(manager.decide_resume(cursor, False, browser.channels, own))
-        self.check_verdict(browser, cursor, verdict.reason)
-        sink = FakeSink(blocked=stuck)
-        browser.stream = self.hub.open(browser.user, verdict, sink=sink, channels=browser.channels)
-        browser.seen = browser.chunks = 0
-        browser.soft = []
-        browser.steady = cursor is None and not stuck
+        manager = self.driver.manager
+        decision = self.loop.run_until_complete(manager.decide_resume(cursor, False, browser.channels, own))
+        self.check_decision(browser, cursor, decision.reason)
+        sink = FakeSink(blocked=blocked)
+        browser.stream = self.driver.open(browser.user_id, decision, sink=sink, channels=browser.channels)
+        browser.checked_events = browser.checked_chunks = 0
+        browser.ephemeral = []
+        browser.always_live = cursor is None and not blocked
 
-    def check_verdict(self, browser: Browser, cursor: Cursor | None, reason: str | None) -> None:
+    def check_decision(self, browser: Browser, cursor: Cursor | None, reason: str | None) -> None:
         if cursor is None:
             assert reason is None
         elif cursor.epoch != "e":
             assert reason == "epoch_changed"
-        elif cursor.position > self.hub.history.head:
+        elif cursor.position > self.driver.history.head:
             assert reason == "ahead"
         else:
-            # Published or not, the log has it; the ring only knows what was published.
-            missed = [event for event in self.archive if (event.position or 0) > cursor.position]
+            # The log has all committed events; the backlog has only the published ones.
+            missed = [event for event in self.committed if (event.position or 0) > cursor.position]
             missed = [event for event in missed if event.channel in browser.channels]
-            missed = [event for event in missed if event.position not in self.taken_back]
-            own = sum(event.channel == f"user:{browser.user}" for event in missed)
+            missed = [event for event in missed if event.position not in self.forgotten]
+            own = sum(event.channel == f"user:{browser.user_id}" for event in missed)
             unpublished = sum(event in missed for event in self.unpublished)
             too_many = own > 4 or len(missed) - own > 6
             if reason is None:
                 assert not too_many or unpublished
             else:
                 assert reason == "trimmed"
-                assert too_many or self.hub.history.is_trimmed(browser.channels, cursor.position)
+                assert too_many or self.driver.history.is_trimmed(browser.channels, cursor.position)
 
     def check_written(self, browser: Browser, stream: Client) -> None:
-        """What was taken back before this step was not written in it."""
-        chunks = stream.sink.chunks[browser.chunks :]
-        browser.chunks += len(chunks)
-        facts = [message for message in parse(b"".join(chunks)).messages if message.type == "fact"]
-        assert not {int(fact.data) for fact in facts} & self.taken_back
+        """Events forgotten before this step were not written in it."""
+        chunks = stream.sink.chunks[browser.checked_chunks :]
+        browser.checked_chunks += len(chunks)
+        durable = [event for event in parse(b"".join(chunks)).events if event.type == "test_event"]
+        assert not {int(event.text) for event in durable} & self.forgotten
 
-    def lose(self, browser: Browser) -> None:
+    def close_stream(self, browser: Browser) -> None:
         if browser.stream is not None:
-            self.hub.manager.stream_closed(browser.stream.stream)
+            self.driver.manager.stream_closed(browser.stream.stream)
             browser.stream = None
 
-    def read_new(self, browser: Browser, stream: Client) -> None:
-        if stream.state == "behind" or stream.sink.blocked:
-            browser.steady = False
-        messages = stream.messages
-        for index, message in enumerate(messages[browser.seen :], browser.seen):
-            stands = Cursor.parse(message.last_event_id).position if message.last_event_id else 0
-            assert (message.type == "connection_confirmed") == (index == 0)
-            if message.type == "connection_confirmed":
-                self.confirm(browser, message.last_event_id)
-            elif message.type == "reset":
-                self.reset(browser, index, json.loads(message.data)["reason"])
-                browser.since, browser.got = stands, []
-            elif message.data in self.whispers:
-                self.hear(browser, message.data)
-            elif message.type == "fact":
-                self.take(browser, int(message.data), stands)
+    def check_received(self, browser: Browser, stream: Client) -> None:
+        if stream.state == "catching_up" or stream.sink.blocked:
+            browser.always_live = False
+        events = stream.events
+        for index, event in enumerate(events[browser.checked_events :], browser.checked_events):
+            position = Cursor.parse(event.last_event_id).position if event.last_event_id else 0
+            assert (event.type == "connection_confirmed") == (index == 0)
+            if event.type == "connection_confirmed":
+                self.check_confirmation(browser, event.last_event_id)
+            elif event.type == "reset":
+                self.check_reset(browser, index, json.loads(event.text)["reason"])
+                browser.since, browser.received = position, []
+            elif event.text in self.ephemeral:
+                self.check_ephemeral(browser, event.text)
+            elif event.type == "test_event":
+                self.check_durable(browser, int(event.text), position)
             else:
-                assert message.type in ("heartbeat", "bye")
-            if message.type in ("heartbeat", "reset", "fact"):
-                browser.cursor = message.last_event_id
-                self.check(browser, stands)
-        browser.seen = len(messages)
+                assert event.type in ("heartbeat", "bye")
+            if event.type in ("heartbeat", "reset", "test_event"):
+                browser.cursor = event.last_event_id
+                self.check_complete(browser, position)
+        browser.checked_events = len(events)
 
-    def confirm(self, browser: Browser, cursor: str) -> None:
+    def check_confirmation(self, browser: Browser, cursor: str) -> None:
         if cursor and not browser.cursor:
-            browser.cursor, browser.since, browser.got = cursor, Cursor.parse(cursor).position, []
+            browser.cursor, browser.since, browser.received = cursor, Cursor.parse(cursor).position, []
         elif cursor:
             assert cursor == browser.cursor
 
-    def reset(self, browser: Browser, index: int, reason: str) -> None:
+    def check_reset(self, browser: Browser, index: int, reason: str) -> None:
         if index > 1:
             assert reason == "trimmed"
-        stands = Cursor.parse(browser.cursor or "e.0").position
+        position = Cursor.parse(browser.cursor or "e.0").position
         if index > 1:
-            assert self.hub.history.is_trimmed(browser.channels, stands)
+            assert self.driver.history.is_trimmed(browser.channels, position)
 
-    def take(self, browser: Browser, number: int, position: int) -> None:
+    def check_durable(self, browser: Browser, number: int, position: int) -> None:
         assert number == position
-        assert position > (browser.got[-1] if browser.got else browser.since)
-        browser.got.append(position)
+        assert position > (browser.received[-1] if browser.received else browser.since)
+        browser.received.append(position)
 
-    def hear(self, browser: Browser, text: str) -> None:
-        channel, told_at = self.whispers[text]
+    def check_ephemeral(self, browser: Browser, text: str) -> None:
+        channel, published_at = self.ephemeral[text]
         assert channel in browser.channels
-        assert text not in browser.soft
-        browser.soft.append(text)
-        # All that was published before it has come before it,
-        if Cursor.parse(browser.cursor).position < told_at:
-            self.check(browser, told_at)
-        if browser.steady:
-            # and nothing that was published after it.
-            assert not browser.got or browser.got[-1] <= told_at
+        assert text not in browser.ephemeral
+        browser.ephemeral.append(text)
+        # All durable events published before it were received before it.
+        if Cursor.parse(browser.cursor).position < published_at:
+            self.check_complete(browser, published_at)
+        if browser.always_live:
+            # No durable event published after it was received before it.
+            assert not browser.received or browser.received[-1] <= published_at
 
-    def check(self, browser: Browser, upto: int) -> None:
-        """It has got exactly what its channels told in (since, upto], but for what was taken back."""
-        due = [
+    def check_complete(self, browser: Browser, position: int) -> None:
+        """The browser has received exactly the events of its channels in (since, position], except forgotten ones."""
+        expected = [
             event.position or 0
-            for event in self.archive
-            if event.channel in browser.channels and browser.since < (event.position or 0) <= upto
+            for event in self.committed
+            if event.channel in browser.channels and browser.since < (event.position or 0) <= position
         ]
-        got = set(browser.got)
-        assert got <= set(due)
-        assert set(due) - got <= self.taken_back
+        received = set(browser.received)
+        assert received <= set(expected)
+        assert set(expected) - received <= self.forgotten
 
 
 TestDelivery = Delivery.TestCase

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.presence import OFFLINE_SECONDS, IDLE_SECONDS, PresenceTracker
+from realtime.presence import IDLE_SECONDS, OFFLINE_SECONDS, PresenceTracker
 
 ANN = "ann"
 

@@ -19,7 +19,7 @@ from services.messages.groups import member_row
 from services.presence import broadcaster, visibility
 from services.presence.broadcaster import PresenceBroadcaster
 from tests.realtime.fake_ports import FakeSink
-from tests.realtime.sse_parser import parse
+from tests.support.sse_parser import parse
 
 USERS = 1_000
 TOGETHER = 100
@@ -78,7 +78,7 @@ class Crowd:
         return told
 
     def heard(self, user_id: str) -> Counter[str]:
-        return Counter(m.type for m in parse(self.sinks[user_id].received()).messages if m.type == "presence")
+        return Counter(m.type for m in parse(self.sinks[user_id].received()).events if m.type == "presence")
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ async def test_a_thousand_who_come_at_once_are_told_in_lots(database: Database, 
         told = await crowd.turns()
         # Each to the 99 who share a group with them, so many a turn and no more; no million.
         assert sum(told) == USERS * (TOGETHER - 1)
-        assert max(told) <= broadcaster.TURN_EVENTS + TOGETHER
-        assert len(told) >= sum(told) // (broadcaster.TURN_EVENTS + TOGETHER)
-        messages = parse(crowd.sinks[groups[0][0]].received()).messages
+        assert max(told) <= broadcaster.MAX_EVENTS_PER_RUN + TOGETHER
+        assert len(told) >= sum(told) // (broadcaster.MAX_EVENTS_PER_RUN + TOGETHER)
+        messages = parse(crowd.sinks[groups[0][0]].received()).events
         assert Counter(message.type for message in messages) == {"presence": TOGETHER - 1}
         assert parse(crowd.sinks[groups[0][0]].received()).last_event_id == ""
         assert crowd.manager.stream_cursor(next(iter(crowd.manager.snapshot().streams))) == Cursor("e", 0)
@@ -137,7 +137,7 @@ async def test_watchers_beyond_what_one_look_up_gives_are_told_by_the_next(
     database: Database, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch, pairs: int
 ) -> None:
     # Fewer than one of them has; more than two have, and fewer than three.
-    monkeypatch.setattr(visibility, "MOST_PAIRS", pairs)
+    monkeypatch.setattr(visibility, "MAX_PAIRS", pairs)
     crowd = Crowd(database)
     await crowd.manager.start()
     try:
