@@ -82,7 +82,7 @@ def fill(tx: Connection) -> tuple[str, str, list[str]]:
     ann, bob = [
         users.create(tx, email=None, password_hash=None, name=name, role="client", now=0).id for name in ("Ann", "Bob")
     ]
-    place = groups.create(tx, maker_id=ann, member_ids=[bob], now=0).id
+    place = groups.create(tx, creator_id=ann, member_ids=[bob], now=0).id
     ids = [str(uuid_utils.uuid7()) for n in range(LONG)]
     row = {"conversation_id": place, "type": "text", "content": "x" * 120, "created_at": 0}
     rows = [row | {"id": id, "seq": n + 10, "sender_id": (ann, bob)[n % 2]} for n, id in enumerate(ids)]

@@ -1,4 +1,4 @@
-"""Messages over HTTP: sent, read, changed, and the page by page history of a conversation."""
+"""Messages."""
 
 from typing import Annotated, Any
 
@@ -17,12 +17,12 @@ from services.messages.draft import MAX_CONTENT, MAX_FILES, MessageDraft, Recipi
 from services.messages.schemas import Message, Messages, MessageType, ReadReceipt
 from services.schemas import Person
 
-# What it may hold is said where words are checked, in `Words`.
+# `MessageDraft` checks the characters.
 Content = Annotated[str, Meta(max_length=MAX_CONTENT)]
 
 
 class NewMessage(Body, frozen=True):
-    """What is said, to somebody or in a conversation; `clientMessageId` makes sending it again harmless."""
+    """A message to a user or a conversation; a repeated `clientMessageId` does not send it again."""
 
     recipient_id: Id | None = None
     conversation_id: Id | None = None
@@ -34,20 +34,20 @@ class NewMessage(Body, frozen=True):
 
 
 class ReadPosition(Body, frozen=True):
-    """The last message that was read."""
+    """The last message of a conversation that the user has read."""
 
     conversation_id: Id
     up_to: Id
 
 
 class MessageEdit(Body, frozen=True):
-    """What a message says from now on."""
+    """The new content of a message."""
 
     content: Content
 
 
-class History(Query, frozen=True):
-    """Which part of a conversation: what is before a message, or after it, or the last of it."""
+class HistoryQuery(Query, frozen=True):
+    """The messages before or after a message; by default the last ones."""
 
     before: Id | None = None
     after: Id | None = None
@@ -55,73 +55,73 @@ class History(Query, frozen=True):
 
 
 async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
-    """Send a message; the same clientMessageId again is answered 200 with the same message."""
+    """Send a message; a repeated clientMessageId returns 200 with the first message."""
     body = call.body
     if (body.recipient_id is None) == (body.conversation_id is None):
         raise InvalidField("/recipientId", "type", "Give either recipientId or conversationId.")
-    words = MessageDraft(
+    draft = MessageDraft(
         type=body.type,
         content=body.content,
         attachment_ids=body.attachment_ids,
         reply_to=body.reply_to,
         client_message_id=body.client_message_id,
     )
-    await _count(call)
-    again = list[bool]()
-    answer = await call.write_idempotent(
+    await _count_direct_message(call)
+    duplicate = list[bool]()
+    result = await call.write_idempotent(
         _send,
         sender=Person(id=call.user.id, name=call.user.name),
-        to=Recipient(recipient_id=body.recipient_id, conversation_id=body.conversation_id),
-        words=words,
-        again=again,
+        recipient=Recipient(recipient_id=body.recipient_id, conversation_id=body.conversation_id),
+        draft=draft,
+        duplicate=duplicate,
     )
-    if again == [True]:
-        content = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+    if duplicate == [True]:
+        content = result if isinstance(result, bytes) else msgspec.json.encode(result)
         return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
-    return answer
+    return result
 
 
-def _send(tx: Connection, *, again: list[bool], now: int, **what: Any) -> Message:
-    """The unit, and for the answer's status whether it was sent before: should it run again, that is replaced."""
-    sent = sending.send(tx, **what, now=now)
-    again[:] = [not sent.new]
-    return sent.message
+def _send(tx: Connection, *, duplicate: list[bool], now: int, **arguments: Any) -> Message:
+    """Send the message and record in `duplicate` whether it was sent before; a second run replaces the value."""
+    result = sending.send(tx, **arguments, now=now)
+    duplicate[:] = [not result.created]
+    return result.message
 
 
-async def _count(call: Call[NewMessage, None]) -> None:
-    """One person may not flood another. Raises RateLimited."""
-    me, recipient = call.user.id, call.body.recipient_id
-    if recipient is None:
-        pair = await call.read(membership.direct_users, conversation_id=str(call.body.conversation_id))
-        if me not in pair:
+async def _count_direct_message(call: Call[NewMessage, None]) -> None:
+    """Count a message against the limit from one user to another. Raises RateLimited."""
+    sender_id, recipient_id = call.user.id, call.body.recipient_id
+    if recipient_id is None:
+        user_ids = await call.read(membership.direct_users, conversation_id=str(call.body.conversation_id))
+        if sender_id not in user_ids:
             return
-        recipient = pair[pair[0] == me]
-    call.hub.paces.pair.hit(f"{me}:{recipient}")
+        recipient_id = user_ids[user_ids[0] == sender_id]
+    call.hub.rate_limits.direct_messages.hit(f"{sender_id}:{recipient_id}")
 
 
-async def read(call: Call[ReadPosition, None]) -> ReadReceipt:
-    """Say up to where one has read; one's other devices follow."""
+async def mark_read(call: Call[ReadPosition, None]) -> ReadReceipt:
+    """Mark a conversation read up to a message, on all devices."""
     body = call.body
-    call.hub.paces.read.hit(f"{call.user.id}:{body.conversation_id}")
+    call.hub.rate_limits.read_receipts.hit(f"{call.user.id}:{body.conversation_id}")
     return await call.write(
         receipts.mark_read, conversation_id=body.conversation_id, user_id=call.user.id, up_to=body.up_to
     )
 
 
 async def edit(call: Call[MessageEdit, None]) -> Message:
-    """Give one's own message other words; the others see that it was edited."""
-    call.hub.paces.change.hit(call.user.id)
+    """Edit your message; members see that it was edited."""
+    call.hub.rate_limits.changes.hit(call.user.id)
     return await call.write(editing.edit, message_id=call.path("id"), user_id=call.user.id, content=call.body.content)
 
 
-async def remove(call: Call[None, None]) -> None:
-    """Delete one's own message: its words and files are gone, its place stays."""
-    call.hub.paces.change.hit(call.user.id)
+async def delete(call: Call[None, None]) -> None:
+    """Delete your message; its content and attachments are removed, an empty message remains."""
+    call.hub.rate_limits.changes.hit(call.user.id)
     await call.write(editing.delete_message, message_id=call.path("id"), user_id=call.user.id)
 
 
-async def history(call: Call[None, History]) -> Messages:
-    """Part of a conversation, the newest first; `next` goes on in the same direction."""
+async def list_messages(call: Call[None, HistoryQuery]) -> Messages:
+    """List the messages of a conversation, newest first, before or after a message."""
     query = call.query
     return await call.read(
         message_history.list_messages,

@@ -1,4 +1,4 @@
-"""What is said and to whom, before it is in any conversation; words that exist keep the rules."""
+"""MessageDraft: validated content of a message, and its recipient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_FILES: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """Where a message goes: to somebody, or into a conversation; exactly one of them."""
+    """Where a message is sent: exactly one of a user and a conversation."""
 
     recipient_id: str | None = None
     conversation_id: str | None = None
@@ -23,7 +23,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageDraft:
-    """What is said. Raises InvalidField."""
+    """The content of a message, validated on construction. Raises InvalidField."""
 
     type: MessageType = "text"
     content: str = ""
@@ -32,13 +32,20 @@ class MessageDraft:
     client_message_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Check what can be checked without the store."""
+        """Check everything that needs no query."""
         if self.content or self.type == "text":
             text.check_multiline(self.content, "/content", MAX_CONTENT)
         if self.client_message_id is not None:
             text.check_line(self.client_message_id, "/clientMessageId", 64)
         if (self.type == "text") == bool(self.attachment_ids):
-            why = "A text has no attachments." if self.attachment_ids else "Without an attachment it is a text."
-            raise InvalidField("/attachmentIds", "length", why)
+            raise InvalidField(
+                "/attachmentIds",
+                "length",
+                "A message of type text has no attachments; use type image or file."
+                if self.attachment_ids
+                else "A message without attachments must be of type text.",
+            )
         if len(set(self.attachment_ids)) < len(self.attachment_ids) or len(self.attachment_ids) > MAX_FILES:
-            raise InvalidField("/attachmentIds", "length", f"A message has at most {MAX_FILES} attachments, each once.")
+            raise InvalidField(
+                "/attachmentIds", "length", f"A message has at most {MAX_FILES} attachments, each at most once."
+            )

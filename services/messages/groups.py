@@ -1,4 +1,4 @@
-"""Who is in a group: made, joined, left; who leaves loses its events too."""
+"""Creates groups, adds and removes members, renames and mutes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,101 +11,112 @@ from services.errors import Conflict, Forbidden, InvalidField
 from services.ids import new_id
 from services.messages import conversations, events, log_redaction, membership, notifications
 from services.messages.events import MessageStateEvent
-from services.messages.membership import MAX_MEMBERS, Unread
+from services.messages.membership import MAX_MEMBERS, UnreadCounts
 from services.messages.schemas import Conversation
 from services.tables import conversation_members
 from services.tables import conversations as conversation_rows
 
 _c, _m = conversation_rows.c, conversation_members.c
 
-_MAKE, _JOIN = insert(conversation_rows), insert(conversation_members)
-_LEAVE = delete(conversation_members).where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
-_OLDEST = select(_m.user_id).where(_m.conversation_id == bindparam("which")).order_by(_m.joined_at, _m.user_id).limit(1)
-_HAND_OVER = update(conversation_rows).where(_c.id == bindparam("which")).values(maker_id=bindparam("to"))
-_RENAME = (
-    update(conversation_rows)
-    .where(_c.id == bindparam("which"))
-    .values(title=bindparam("called"), updated_at=bindparam("now"))
+_INSERT, _INSERT_MEMBERS = insert(conversation_rows), insert(conversation_members)
+_DELETE_MEMBER = delete(conversation_members).where(
+    _m.conversation_id == bindparam("conversation_id"), _m.user_id == bindparam("user_id")
 )
-_TOUCH = update(conversation_rows).where(_c.id == bindparam("which")).values(updated_at=bindparam("now"))
-_MUTE = (
+_OLDEST_MEMBER = (
+    select(_m.user_id)
+    .where(_m.conversation_id == bindparam("conversation_id"))
+    .order_by(_m.joined_at, _m.user_id)
+    .limit(1)
+)
+# Bind names of an UPDATE's condition begin with `where_`: SQLAlchemy would take a column's name for a value to set.
+_UPDATE = update(conversation_rows).where(_c.id == bindparam("where_id"))
+_SET_CREATOR = _UPDATE.values(creator_id=bindparam("creator_id"))
+_SET_TITLE = _UPDATE.values(title=bindparam("title"), updated_at=bindparam("updated_at"))
+_SET_UPDATED_AT = _UPDATE.values(updated_at=bindparam("updated_at"))
+_SET_MUTED = (
     update(conversation_members)
-    .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
-    .values(muted=bindparam("silent"), notify_at=None)
+    .where(_m.conversation_id == bindparam("where_conversation_id"), _m.user_id == bindparam("where_user_id"))
+    .values(muted=bindparam("muted"), notify_at=None)
 )
 
 
 def create(
-    tx: Connection, *, maker_id: str, member_ids: Sequence[str], title: str | None = None, now: int
+    tx: Connection, *, creator_id: str, member_ids: Sequence[str], title: str | None = None, now: int
 ) -> Conversation:
-    """Make a group of its maker and these users, in which nothing was said yet. Raises InvalidField and Forbidden."""
-    found = _resolve(tx, "/memberIds", member_ids)
-    others = [user_id for user_id in found if user_id != maker_id]
+    """Create an empty group of its creator and these users. Raises InvalidField and Forbidden (a block)."""
+    resolved = _resolve(tx, "/memberIds", member_ids)
+    others = [user_id for user_id in resolved if user_id != creator_id]
     if not others:
-        raise InvalidField("/memberIds", "length", "A group is for more than oneself.")
+        raise InvalidField("/memberIds", "length", "A group needs at least one other member.")
     if len(others) >= MAX_MEMBERS:
-        raise _too_many("/memberIds")
-    _refuse_blocked(tx, maker_id, others)
-    conversation_id, activity = new_id(), membership.next_position(tx)
+        raise _too_many_members("/memberIds")
+    _require_none_blocked(tx, creator_id, others)
+    conversation_id, activity_seq = new_id(), membership.next_position(tx)
     row = {
         "id": conversation_id,
         "kind": "group",
         "title": title,
-        "pair": None,
-        "maker_id": maker_id,
+        "direct_key": None,
+        "creator_id": creator_id,
         "last_seq": 0,
         "created_at": now,
         "updated_at": now,
     }
-    tx.execute(_MAKE, row)
-    everybody = [maker_id, *others]
-    tx.execute(_JOIN, [member_row(conversation_id, user_id, now=now, activity=activity) for user_id in everybody])
-    _tell_joined(tx, conversation_id, title, everybody, everybody, now)
-    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=maker_id)
+    tx.execute(_INSERT, row)
+    user_ids = [creator_id, *others]
+    rows = [member_row(conversation_id, user_id, now=now, activity_seq=activity_seq) for user_id in user_ids]
+    tx.execute(_INSERT_MEMBERS, rows)
+    _publish_joined(tx, conversation_id, title, user_ids, user_ids, now)
+    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=creator_id)
 
 
 def add_members(
-    tx: Connection, *, conversation_id: str, by: str, user_ids: Sequence[str], history: bool, now: int
+    tx: Connection, *, conversation_id: str, actor_id: str, user_ids: Sequence[str], history: bool, now: int
 ) -> Conversation:
-    """Take users into a group; with `history` they see what was said before. Those who are in it already stay so.
+    """Add users to a group; with `history` they see earlier messages. Existing members are left as they are.
 
-    Raises NotFound, Conflict (no group), Forbidden (not its maker; blocked) and InvalidField.
+    Raises NotFound, Conflict (not a group), Forbidden (not the creator, or a block) and InvalidField.
     """
-    group = membership.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
-    present = membership.member_ids(tx, conversation_id)
-    here = set(present)
-    joining = [user_id for user_id in _resolve(tx, "/userIds", user_ids) if user_id not in here]
-    if len(present) + len(joining) > MAX_MEMBERS:
-        raise _too_many("/userIds")
-    _refuse_blocked(tx, by, joining)
-    if joining:
-        past, read = (0, group.last_seq) if history else (group.last_seq, 0)
-        activity = membership.next_position(tx)
+    group = membership.get_as_creator(tx, conversation_id=conversation_id, user_id=actor_id)
+    present = membership.load_member_ids(tx, conversation_id)
+    present_ids = set(present)
+    new_ids = [user_id for user_id in _resolve(tx, "/userIds", user_ids) if user_id not in present_ids]
+    if len(present) + len(new_ids) > MAX_MEMBERS:
+        raise _too_many_members("/userIds")
+    _require_none_blocked(tx, actor_id, new_ids)
+    if new_ids:
+        from_seq, read_seq = (0, group.last_seq) if history else (group.last_seq, 0)
+        activity_seq = membership.next_position(tx)
         rows = [
-            member_row(conversation_id, user_id, now=now, past=past, read=read, activity=activity)
-            for user_id in joining
+            member_row(
+                conversation_id, user_id, now=now, from_seq=from_seq, read_seq=read_seq, activity_seq=activity_seq
+            )
+            for user_id in new_ids
         ]
-        tx.execute(_JOIN, rows)
-        tx.execute(_TOUCH, {"which": conversation_id, "now": now})
-        _tell_joined(tx, conversation_id, group.title, joining, [*present, *joining], now)
-    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=by)
+        tx.execute(_INSERT_MEMBERS, rows)
+        tx.execute(_SET_UPDATED_AT, {"where_id": conversation_id, "updated_at": now})
+        _publish_joined(tx, conversation_id, group.title, new_ids, [*present, *new_ids], now)
+    return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=actor_id)
 
 
-def remove_member(tx: Connection, *, conversation_id: str, by: str, user_id: str, now: int) -> None:
-    """Take a user out of a group, or leave it; out of their log and their inbox, too, in the same transaction.
+def remove_member(tx: Connection, *, conversation_id: str, actor_id: str, user_id: str, now: int) -> None:
+    """Remove a user from a group; members may remove themselves, its creator may remove anyone.
 
-    A group whose maker leaves is from then on that of its oldest member. Raises NotFound, Conflict and Forbidden.
+    The conversation leaves the user's event log and inbox in the same transaction. When the creator leaves, the
+    oldest member becomes the creator. Raises NotFound, Conflict (not a group) and Forbidden.
     """
-    group = membership.get_membership(tx, conversation_id=conversation_id, user_id=by)
+    group = membership.get_membership(tx, conversation_id=conversation_id, user_id=actor_id)
     if group.kind != "group":
-        raise Conflict("A conversation of two cannot be left; it can be muted, and the other one blocked.")
-    if user_id != by:
-        membership.get_as_creator(tx, conversation_id=conversation_id, user_id=by)
+        raise Conflict("You cannot leave a direct conversation. Mute it or block the other user instead.")
+    if user_id != actor_id:
+        membership.get_as_creator(tx, conversation_id=conversation_id, user_id=actor_id)
         membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
-    tx.execute(_LEAVE, {"which": conversation_id, "who": user_id})
+    tx.execute(_DELETE_MEMBER, {"conversation_id": conversation_id, "user_id": user_id})
     notifications.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
     log_redaction.redact_conversation(tx, user_id=user_id, conversation_id=conversation_id)
-    _go_on_without(tx, group, user_id, now)
+    _replace_creator(tx, group, user_id)
+    tx.execute(_SET_UPDATED_AT, {"where_id": group.id, "updated_at": now})
+    _publish_removed(tx, group, user_id, now)
 
 
 def update_group(
@@ -118,80 +129,86 @@ def update_group(
     muted: bool | None = None,
     now: int,
 ) -> Conversation:
-    """Give a group the `title` if one is to `rename` it (its maker may), mute a conversation for oneself, or not.
+    """Set the `title` of a group if `rename` is true, and mute or unmute a conversation for this user.
 
-    Raises NotFound, Conflict and Forbidden.
+    Only the creator may rename a group. Raises NotFound, Conflict (not a group) and Forbidden.
     """
     row = membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     if rename:
         row = membership.get_as_creator(tx, conversation_id=conversation_id, user_id=user_id)
     if rename and row.title != title:
-        tx.execute(_RENAME, {"which": conversation_id, "called": title, "now": now})
-        event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=[], removed=[], title=title)
-        events.publish_to_others(tx, event, membership.member_ids(tx, conversation_id), now=now)
+        tx.execute(_SET_TITLE, {"where_id": conversation_id, "title": title, "updated_at": now})
+        renamed = MessageStateEvent(
+            conversation_id=conversation_id, kind="members", members=[], removed=[], title=title
+        )
+        events.publish_to_others(tx, renamed, membership.load_member_ids(tx, conversation_id), now=now)
     if muted is not None and bool(row.muted) != muted:
-        tx.execute(_MUTE, {"which": conversation_id, "who": user_id, "silent": int(muted)})
-        silent = MessageStateEvent(conversation_id=conversation_id, kind="muted", muted=muted)
-        counts = Unread(row.unread, membership.total(tx, user_id))
-        events.publish_changed(tx, silent, {user_id: counts}, now=now)
+        parameters = {"where_conversation_id": conversation_id, "where_user_id": user_id, "muted": int(muted)}
+        tx.execute(_SET_MUTED, parameters)
+        event = MessageStateEvent(conversation_id=conversation_id, kind="muted", muted=muted)
+        counts = UnreadCounts(row.unread, membership.load_unread_total(tx, user_id))
+        events.publish_changed(tx, event, {user_id: counts}, now=now)
     return conversations.get_conversation(tx, conversation_id=conversation_id, user_id=user_id)
 
 
 def member_row(
-    conversation_id: str, user_id: str, *, now: int, past: int = 0, read: int = 0, activity: int = 0
+    conversation_id: str, user_id: str, *, now: int, from_seq: int = 0, read_seq: int = 0, activity_seq: int = 0
 ) -> dict[str, Any]:
-    """The row of somebody who joins: sees what comes after `past`, and is taken to have read up to `read`."""
+    """Return the row of a new member who sees messages after `from_seq` and has read up to `read_seq`."""
     return {
         "conversation_id": conversation_id,
         "user_id": user_id,
-        "from_seq": past,
-        "read_seq": read,
-        "delivered_seq": read,
-        "activity": activity,
+        "from_seq": from_seq,
+        "read_seq": read_seq,
+        "delivered_seq": read_seq,
+        "activity_seq": activity_seq,
         "unread": 0,
         "muted": 0,
-        "looked_at": 0,
+        "last_active_at": 0,
         "notify_at": None,
         "joined_at": now,
     }
 
 
 def _resolve(tx: Connection, pointer: str, user_ids: Sequence[str]) -> list[str]:
-    found = users.resolve_refs(tx, refs=[UserRef(f"{pointer}/{at}", user_id) for at, user_id in enumerate(user_ids)])
-    return list(dict.fromkeys(found))
+    refs = [UserRef(f"{pointer}/{index}", user_id) for index, user_id in enumerate(user_ids)]
+    return list(dict.fromkeys(users.resolve_refs(tx, refs=refs)))
 
 
-def _refuse_blocked(tx: Connection, by: str, user_ids: Sequence[str]) -> None:
-    if membership.blocked_with(tx, user_id=by, ids=user_ids):
-        raise Forbidden("One of these people cannot be in a group of yours.")
+def _require_none_blocked(tx: Connection, actor_id: str, user_ids: Sequence[str]) -> None:
+    if membership.find_blocked(tx, user_id=actor_id, ids=user_ids):
+        raise Forbidden("You cannot add one of these users to a group.")
 
 
-def _too_many(pointer: str) -> InvalidField:
+def _too_many_members(pointer: str) -> InvalidField:
     return InvalidField(pointer, "length", f"A conversation has at most {MAX_MEMBERS} members.")
 
 
-def _tell_joined(
+def _publish_joined(
     tx: Connection,
     conversation_id: str,
     title: str | None,
-    joined: Sequence[str],
-    everybody: Sequence[str],
+    joined_ids: Sequence[str],
+    member_ids: Sequence[str],
     now: int,
 ) -> None:
-    shown = conversations.load_members(tx, conversation_id=conversation_id, user_ids=joined)
-    event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=shown, removed=[], title=title)
-    events.publish_to_others(tx, event, everybody, now=now)
+    members = conversations.load_members(tx, conversation_id=conversation_id, user_ids=joined_ids)
+    event = MessageStateEvent(conversation_id=conversation_id, kind="members", members=members, removed=[], title=title)
+    events.publish_to_others(tx, event, member_ids, now=now)
 
 
-def _go_on_without(tx: Connection, group: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
-    heir = tx.execute(_OLDEST, {"which": group.id}).scalar_one_or_none()
-    if group.maker_id == user_id and heir is not None:
-        tx.execute(_HAND_OVER, {"which": group.id, "to": heir})
-    tx.execute(_TOUCH, {"which": group.id, "now": now})
+def _replace_creator(tx: Connection, group: Row[*tuple[Any, ...]], removed_id: str) -> None:
+    oldest_id = tx.execute(_OLDEST_MEMBER, {"conversation_id": group.id}).scalar_one_or_none()
+    if group.creator_id == removed_id and oldest_id is not None:
+        tx.execute(_SET_CREATOR, {"where_id": group.id, "creator_id": oldest_id})
+
+
+def _publish_removed(tx: Connection, group: Row[*tuple[Any, ...]], removed_id: str, now: int) -> None:
     event = MessageStateEvent(
-        conversation_id=group.id, kind="members", members=[], removed=[user_id], title=group.title
+        conversation_id=group.id, kind="members", members=[], removed=[removed_id], title=group.title
     )
-    events.publish_to_others(tx, event, membership.member_ids(tx, group.id), now=now)
-    # The last that they hear of it: that it is gone.
-    gone = MessageStateEvent(conversation_id=group.id, kind="members", members=[], removed=[user_id])
-    events.publish_changed(tx, gone, {user_id: Unread(0, membership.total(tx, user_id))}, now=now)
+    events.publish_to_others(tx, event, membership.load_member_ids(tx, group.id), now=now)
+    # The removed user receives the removal without the title, as the last event of this conversation.
+    own_event = MessageStateEvent(conversation_id=group.id, kind="members", members=[], removed=[removed_id])
+    counts = UnreadCounts(0, membership.load_unread_total(tx, removed_id))
+    events.publish_changed(tx, own_event, {removed_id: counts}, now=now)

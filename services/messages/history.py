@@ -1,4 +1,4 @@
-"""Messages as the members of their conversation see them, alone and in pages both ways."""
+"""Reads messages and pages of a conversation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -29,33 +29,35 @@ COLUMNS: Final = (
     _m.deleted_at,
 )
 
-_ANY = select(*COLUMNS, users.c.name.label("sender_name")).join(users, users.c.id == _m.sender_id)
-_BY_ID = _ANY.where(_m.id.in_(bindparam("ids", expanding=True)))
-_PLACE = select(_m.seq).where(
-    _m.id == bindparam("which"), _m.conversation_id == bindparam("place"), _m.seq > bindparam("past")
+_MESSAGES = select(*COLUMNS, users.c.name.label("sender_name")).join(users, users.c.id == _m.sender_id)
+_BY_ID = _MESSAGES.where(_m.id.in_(bindparam("ids", expanding=True)))
+_SEQ = select(_m.seq).where(
+    _m.id == bindparam("id"), _m.conversation_id == bindparam("conversation_id"), _m.seq > bindparam("after_seq")
 )
 _VISIBLE = (
-    _ANY.add_columns(conversation_members.c.from_seq)
+    _MESSAGES.add_columns(conversation_members.c.from_seq)
     .join(
         conversation_members,
         (conversation_members.c.conversation_id == _m.conversation_id)
-        & (conversation_members.c.user_id == bindparam("who")),
+        & (conversation_members.c.user_id == bindparam("user_id")),
     )
-    .where(_m.id == bindparam("which"), _m.seq > conversation_members.c.from_seq)
+    .where(_m.id == bindparam("id"), _m.seq > conversation_members.c.from_seq)
 )
-_PART = _ANY.where(
-    _m.conversation_id == bindparam("place"), _m.seq > bindparam("past"), _m.seq < bindparam("below")
-).limit(bindparam("most"))
-_NEWEST, _OLDEST = _PART.order_by(_m.seq.desc()), _PART.order_by(_m.seq)
-_FILES = (
+_PAGE = _MESSAGES.where(
+    _m.conversation_id == bindparam("conversation_id"),
+    _m.seq > bindparam("after_seq"),
+    _m.seq < bindparam("before_seq"),
+).limit(bindparam("limit"))
+_NEWEST_FIRST, _OLDEST_FIRST = _PAGE.order_by(_m.seq.desc()), _PAGE.order_by(_m.seq)
+_ATTACHMENTS = (
     select(_a.id, _a.message_id, _a.name, _a.type, _a.size, _a.width, _a.height, _a.thumbnail)
     .where(_a.message_id.in_(bindparam("ids", expanding=True)))
-    .order_by(_a.message_id, _a.place)
+    .order_by(_a.message_id, _a.position)
 )
 
 
 def to_schema(row: Row[*tuple[Any, ...]], sender_name: str, files: Sequence[Attachment] = ()) -> Message:
-    """A row with `COLUMNS` as members see it."""
+    """Return the JSON object of a row that has `COLUMNS`."""
     return Message(
         id=row.id,
         conversation_id=row.conversation_id,
@@ -72,7 +74,7 @@ def to_schema(row: Row[*tuple[Any, ...]], sender_name: str, files: Sequence[Atta
 
 
 def attachment_to_schema(row: Row[*tuple[Any, ...]]) -> Attachment:
-    """A row of `attachments` as members see it."""
+    """Return the JSON object of a row of `attachments`."""
     return Attachment(
         id=row.id,
         name=row.name,
@@ -85,22 +87,22 @@ def attachment_to_schema(row: Row[*tuple[Any, ...]]) -> Attachment:
 
 
 def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, Message]:
-    """These messages, by id, for those who may see them."""
-    return {message.id: message for message in _shown(tx, tx.execute(_BY_ID, {"ids": list(ids)}).all())}
+    """Return these messages by id. It does not check membership; the caller must."""
+    return {message.id: message for message in _to_schemas(tx, tx.execute(_BY_ID, {"ids": list(ids)}).all())}
 
 
 def get_visible(tx: Connection, *, message_id: str, user_id: str) -> Row[*tuple[Any, ...]]:
-    """A message's row (with `sender_name`), for a member who may see it. Raises NotFound."""
-    row = tx.execute(_VISIBLE, {"which": message_id, "who": user_id}).one_or_none()
+    """Return the row of a message (with `sender_name`) that this member may see. Raises NotFound."""
+    row = tx.execute(_VISIBLE, {"id": message_id, "user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound
     return row
 
 
-def position_of(tx: Connection, *, message_id: str, conversation_id: str, past: int, pointer: str) -> int:
-    """A message's place in its conversation; it must come after `past`. Raises InvalidField at `pointer`."""
-    asked = {"which": message_id, "place": conversation_id, "past": past}
-    seq = tx.execute(_PLACE, asked).scalar_one_or_none()
+def position_of(tx: Connection, *, message_id: str, conversation_id: str, after_seq: int, pointer: str) -> int:
+    """Return the `seq` of a message of this conversation. Raises InvalidField at `pointer` unless after `after_seq`."""
+    parameters = {"id": message_id, "conversation_id": conversation_id, "after_seq": after_seq}
+    seq = tx.execute(_SEQ, parameters).scalar_one_or_none()
     if seq is None:
         raise InvalidField(pointer, "range", "There is no such message in this conversation.")
     return int(seq)
@@ -115,35 +117,43 @@ def list_messages(
     after: str | None = None,
     limit: int = pagination.DEFAULT_LIMIT,
 ) -> Messages:
-    """The `limit` messages next to one of them, before or after it, or else the last ones; always the newest first.
+    """Return one page of a conversation, newest first.
 
-    Raises NotFound for somebody who is not a member, and InvalidField.
+    It holds the `limit` messages directly `before` or `after` a message, or the last ones. Raises NotFound when the
+    user is not a member, and InvalidField.
     """
     if before is not None and after is not None:
-        raise InvalidField("after", "type", "Ask for what is before a message or after one, not both.")
-    named, pointer = (after, "after") if after is not None else (before, "before")
-    if named is not None:
-        pagination.check_id(named, pointer)
+        raise InvalidField("after", "type", "Use either before or after, not both.")
+    message_id, pointer = (after, "after") if after is not None else (before, "before")
+    if message_id is not None:
+        pagination.check_id(message_id, pointer)
     member = membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
-    asked = {"place": conversation_id, "past": member.from_seq, "below": pagination.LAST_SEQ, "most": limit + 1}
-    if named is not None:
-        seq = position_of(tx, message_id=named, conversation_id=conversation_id, past=member.from_seq, pointer=pointer)
-        asked |= {"past": seq} if after is not None else {"below": seq}
-    rows = tx.execute(_NEWEST if after is None else _OLDEST, asked).all()
-    more = rows[limit - 1].id if len(rows) > limit else None
-    shown = _shown(tx, rows[:limit])
-    return Messages(items=shown if after is None else shown[::-1], next=more)
+    parameters = {
+        "conversation_id": conversation_id,
+        "after_seq": member.from_seq,
+        "before_seq": pagination.AFTER_ALL_SEQS,
+        "limit": limit + 1,
+    }
+    if message_id is not None:
+        seq = position_of(
+            tx, message_id=message_id, conversation_id=conversation_id, after_seq=member.from_seq, pointer=pointer
+        )
+        parameters |= {"after_seq": seq} if after is not None else {"before_seq": seq}
+    rows = tx.execute(_NEWEST_FIRST if after is None else _OLDEST_FIRST, parameters).all()
+    next_id = rows[limit - 1].id if len(rows) > limit else None
+    messages = _to_schemas(tx, rows[:limit])
+    return Messages(items=messages if after is None else messages[::-1], next=next_id)
 
 
 def load_attachments(tx: Connection, *, ids: Sequence[str]) -> Mapping[str, list[Attachment]]:
-    """What was sent with these messages, in order."""
-    found: dict[str, list[Attachment]] = {}
-    for row in tx.execute(_FILES, {"ids": list(ids)}):
-        found.setdefault(row.message_id, []).append(attachment_to_schema(row))
-    return found
+    """Return the attachments of these messages by message id, in their order."""
+    attachments_by_message: dict[str, list[Attachment]] = {}
+    for row in tx.execute(_ATTACHMENTS, {"ids": list(ids)}):
+        attachments_by_message.setdefault(row.message_id, []).append(attachment_to_schema(row))
+    return attachments_by_message
 
 
-def _shown(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Message]:
+def _to_schemas(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Message]:
     with_files = [row.id for row in rows if row.type != "text"]
     files = load_attachments(tx, ids=with_files) if with_files else {}
     return [to_schema(row, row.sender_name, files.get(row.id, ())) for row in rows]

@@ -1,4 +1,4 @@
-"""Takes a conversation out of the log of somebody who left it: what they missed of it they shall not get any more."""
+"""Removes a conversation from the event log of a member who left."""
 
 from typing import Final
 
@@ -11,30 +11,30 @@ from services.tables import events, messages
 _TYPES: Final = ("message", "message_state")
 
 _e = events.c
-_SAID = select(messages.c.id).where(messages.c.conversation_id == bindparam("which"))
-# The channel's log is walked, which is only so long, and each message in it looked up; not the other way round, for
-# a conversation may be long.
-_FORGET = (
+_MESSAGE_IDS = select(messages.c.id).where(messages.c.conversation_id == bindparam("conversation_id"))
+# The statement scans the channel's log, whose length is bounded, and looks up the message of each event. Scanning the
+# messages of the conversation instead would be unbounded.
+_DELETE_EVENTS = (
     delete(events)
     .where(
-        _e.channel == bindparam("one"),
+        _e.channel == bindparam("channel"),
         _e.type.in_(_TYPES),
-        or_(_e.subject == bindparam("which"), exists(_SAID.where(messages.c.id == _e.subject))),
+        or_(_e.subject == bindparam("conversation_id"), exists(_MESSAGE_IDS.where(messages.c.id == _e.subject))),
     )
     .returning(_e.position)
 )
-_SAID_AMONG = _SAID.where(messages.c.id.in_(bindparam("ids", expanding=True)))
+_MESSAGE_IDS_AMONG = _MESSAGE_IDS.where(messages.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def redact_conversation(tx: Connection, *, user_id: str, conversation_id: str) -> None:
-    """Take every event about this conversation out of a user's log, and out of what this transaction was to tell."""
-    collected: PendingEvents = tx.info["outbox"]
+    """Delete every event about this conversation from a user's log and from the pending events of this transaction."""
+    pending: PendingEvents = tx.info["outbox"]
     channel = channels.user_channel(user_id)
-    waiting = {draft.subject for draft in collected.drafts if draft.channel == channel and draft.type in _TYPES}
-    about = [subject for subject in waiting if subject is not None]
-    if about:
-        said = tx.execute(_SAID_AMONG, {"which": conversation_id, "ids": about}).scalars()
-        until = len(collected.drafts)
-        collected.cuts.extend(((channel, subject), until) for subject in [*said, conversation_id])
-    gone = tx.execute(_FORGET, {"one": channel, "which": conversation_id}).scalars()
-    collected.forgotten.extend(gone)
+    subjects = {event.subject for event in pending.events if event.channel == channel and event.type in _TYPES}
+    ids = [subject for subject in subjects if subject is not None]
+    if ids:
+        message_ids = tx.execute(_MESSAGE_IDS_AMONG, {"conversation_id": conversation_id, "ids": ids}).scalars()
+        end = len(pending.events)
+        pending.forgotten_subjects.extend(((channel, subject), end) for subject in [*message_ids, conversation_id])
+    deleted = tx.execute(_DELETE_EVENTS, {"channel": channel, "conversation_id": conversation_id}).scalars()
+    pending.forgotten.extend(deleted)

@@ -1,4 +1,4 @@
-"""How far a member has read, and how far their browsers have been given what was said; neither ever goes back."""
+"""Read and delivery receipts of conversation members; positions only increase."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,146 +7,145 @@ from sqlalchemy import Connection, Row, bindparam, case, func, select, update
 
 from services.messages import conversations, events, history, membership, notifications
 from services.messages.events import MessageStateEvent
-from services.messages.membership import Unread
+from services.messages.membership import UnreadCounts
 from services.messages.schemas import ReadReceipt
 from services.tables import conversation_members
 from services.tables import conversations as conversation_rows
 from services.tables import messages as table_messages
 
-# In larger conversations the others see how far somebody has read when they fetch it, or everybody's reading would be
-# an event for everybody.
+# Members who get an event when another member reads. In larger conversations the members see read receipts when they
+# fetch the conversation; otherwise each read would append an event for every member.
 MAX_NOTIFIED_MEMBERS: Final = 20
-# Of one report, so many conversations are looked at, the last active first; the others follow when they are read.
-LOOKED_AT: Final = 200
+# Conversations checked for one acknowledged position, last active first. The others follow when they are read.
+MAX_CHECKED_CONVERSATIONS: Final = 200
 
 _c, _m, _s = conversation_rows.c, conversation_members.c, table_messages.c
 
-_BETWEEN = select(func.count()).where(
-    _s.conversation_id == bindparam("which"),
-    _s.seq > bindparam("past"),
-    _s.seq <= bindparam("seq"),
-    _s.sender_id != bindparam("who"),
+_COUNT_RECEIVED = select(func.count()).where(
+    _s.conversation_id == bindparam("conversation_id"),
+    _s.seq > bindparam("after_seq"),
+    _s.seq <= bindparam("up_to_seq"),
+    _s.sender_id != bindparam("user_id"),
     _s.deleted_at.is_(None),
 )
-_READ = (
-    update(conversation_members)
-    .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
-    .values(
-        read_seq=bindparam("seq"),
-        delivered_seq=func.max(_m.delivered_seq, bindparam("seq")),
-        unread=bindparam("left"),
-        looked_at=bindparam("now"),
-        notify_at=case((bindparam("left") == 0, None), else_=_m.notify_at),
-    )
+# Bind names of an UPDATE's condition begin with `where_`: SQLAlchemy would take a column's name for a value to set.
+_UPDATE = update(conversation_members).where(
+    _m.conversation_id == bindparam("where_conversation_id"), _m.user_id == bindparam("where_user_id")
 )
-_LOOK = (
-    update(conversation_members)
-    .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
-    .values(looked_at=bindparam("now"))
+_SET_READ = _UPDATE.values(
+    read_seq=bindparam("read_seq"),
+    delivered_seq=func.max(_m.delivered_seq, bindparam("read_seq")),
+    unread=bindparam("unread"),
+    last_active_at=bindparam("last_active_at"),
+    notify_at=case((bindparam("unread") == 0, None), else_=_m.notify_at),
 )
-_UPTO = (
+_SET_ACTIVE = _UPDATE.values(last_active_at=bindparam("last_active_at"))
+_SET_DELIVERED = _UPDATE.values(delivered_seq=bindparam("delivered_seq"))
+_LAST_SEQ_AT_POSITION = (
     select(func.max(_s.seq))
     .where(_s.conversation_id == _m.conversation_id, _s.seq <= bindparam("position"))
     .correlate(conversation_members)
     .scalar_subquery()
 )
-_recent = (
+_LAST_ACTIVE_IDS = (
     select(_m.conversation_id)
-    .where(_m.user_id == bindparam("who"))
-    .order_by(_m.activity.desc())
-    .limit(LOOKED_AT)
+    .where(_m.user_id == bindparam("user_id"))
+    .order_by(_m.activity_seq.desc())
+    .limit(MAX_CHECKED_CONVERSATIONS)
     .scalar_subquery()
 )
-_BEHIND = (
-    select(_m.conversation_id, _c.pair, _UPTO.label("upto"))
+_UNDELIVERED = (
+    select(_m.conversation_id, _c.direct_key, _LAST_SEQ_AT_POSITION.label("delivered_seq"))
     .join(conversation_rows, _c.id == _m.conversation_id)
     .where(
-        _m.user_id == bindparam("who"),
-        _m.conversation_id.in_(_recent),
+        _m.user_id == bindparam("user_id"),
+        _m.conversation_id.in_(_LAST_ACTIVE_IDS),
         _c.last_seq > _m.delivered_seq,
-        _m.delivered_seq < _UPTO,
-        _m.from_seq < _UPTO,
+        _m.delivered_seq < _LAST_SEQ_AT_POSITION,
+        _m.from_seq < _LAST_SEQ_AT_POSITION,
     )
-)
-_DELIVER = (
-    update(conversation_members)
-    .where(_m.conversation_id == bindparam("which"), _m.user_id == bindparam("who"))
-    .values(delivered_seq=bindparam("upto"))
 )
 
 
 def mark_read(tx: Connection, *, conversation_id: str, user_id: str, up_to: str, now: int) -> ReadReceipt:
-    """Somebody has read up to this message, on any of their devices; an earlier one than before changes nothing.
+    """Mark a conversation read up to the message `up_to`; an earlier message than before changes nothing.
 
     Raises NotFound and InvalidField.
     """
     member = membership.get_membership(tx, conversation_id=conversation_id, user_id=user_id)
     seq = history.position_of(
-        tx, message_id=up_to, conversation_id=conversation_id, past=member.from_seq, pointer="/upTo"
+        tx, message_id=up_to, conversation_id=conversation_id, after_seq=member.from_seq, pointer="/upTo"
     )
+    condition = {"where_conversation_id": conversation_id, "where_user_id": user_id}
     if seq <= member.read_seq:
-        tx.execute(_LOOK, {"which": conversation_id, "who": user_id, "now": now})
-        return ReadReceipt(unread=member.unread, unread_total=membership.total(tx, user_id))
-    left = _left(tx, member, seq)
-    tx.execute(_READ, {"which": conversation_id, "who": user_id, "seq": seq, "left": left, "now": now})
-    counts = Unread(left, membership.total(tx, user_id))
-    _tell(
-        tx,
-        member,
-        MessageStateEvent(conversation_id=conversation_id, kind="read", user_id=user_id, up_to=up_to),
-        counts,
-        now,
-    )
-    if member.unread and not left:
+        tx.execute(_SET_ACTIVE, condition | {"last_active_at": now})
+        return ReadReceipt(unread=member.unread, unread_total=membership.load_unread_total(tx, user_id))
+    unread = _count_unread_after(tx, member, seq)
+    tx.execute(_SET_READ, condition | {"read_seq": seq, "unread": unread, "last_active_at": now})
+    counts = UnreadCounts(unread, membership.load_unread_total(tx, user_id))
+    event = MessageStateEvent(conversation_id=conversation_id, kind="read", user_id=user_id, up_to=up_to)
+    _publish_read(tx, member, event, counts, now)
+    if member.unread and not unread:
         notifications.retract_for_reader(tx, user_id=user_id, conversation_id=conversation_id, now=now)
-    return ReadReceipt(unread=left, unread_total=counts.total)
+    return ReadReceipt(unread=unread, unread_total=counts.total)
 
 
-def _left(tx: Connection, member: Row[*tuple[Any, ...]], seq: int) -> int:
-    """What is unread once it is read up to `seq`: counted along what was read now, which is seldom long."""
+def find_undelivered(tx: Connection, *, positions: Mapping[str, int]) -> list[str]:
+    """Return the users for whom `mark_delivered` has work; `positions` are acknowledged log positions by user id."""
+    return [user_id for user_id, position in positions.items() if _find_undelivered_rows(tx, user_id, position)]
+
+
+def mark_delivered(tx: Connection, *, positions: Mapping[str, int], now: int) -> None:
+    """Mark all messages up to each user's acknowledged log position as delivered."""
+    for user_id, position in positions.items():
+        for row in _find_undelivered_rows(tx, user_id, position):
+            parameters = {
+                "where_conversation_id": row.conversation_id,
+                "where_user_id": user_id,
+                "delivered_seq": row.delivered_seq,
+            }
+            tx.execute(_SET_DELIVERED, parameters)
+            # Only direct conversations get an event; group members see deliveries when they fetch the conversation.
+            if row.direct_key is not None:
+                _publish_delivered(tx, row, user_id, now)
+
+
+def _count_unread_after(tx: Connection, member: Row[*tuple[Any, ...]], seq: int) -> int:
+    """Return the unread messages once all up to `seq` are read; only the newly read ones are counted."""
     if seq == member.last_seq:
         return 0
-    past = max(member.read_seq, member.from_seq)
-    asked = {"which": member.id, "who": member.user_id, "past": past, "seq": seq}
-    return int(member.unread - tx.execute(_BETWEEN, asked).scalar_one())
+    parameters = {
+        "conversation_id": member.id,
+        "user_id": member.user_id,
+        "after_seq": max(member.read_seq, member.from_seq),
+        "up_to_seq": seq,
+    }
+    return int(member.unread - tx.execute(_COUNT_RECEIVED, parameters).scalar_one())
 
 
-def find_undelivered(tx: Connection, *, reports: Mapping[str, int]) -> list[str]:
-    """Those of these users (with the position that their browser has stored) for whom `deliver` has something to do."""
-    return [user_id for user_id, position in reports.items() if _behind(tx, user_id, position)]
+def _find_undelivered_rows(tx: Connection, user_id: str, position: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    return tx.execute(_UNDELIVERED, {"user_id": user_id, "position": position}).all()
 
 
-def mark_delivered(tx: Connection, *, reports: Mapping[str, int], now: int) -> None:
-    """Note what each of these users has been given: everything up to this position of the log."""
-    for user_id, position in reports.items():
-        for row in _behind(tx, user_id, position):
-            tx.execute(_DELIVER, {"which": row.conversation_id, "who": user_id, "upto": row.upto})
-            # To one it is told; in a group it is seen by who fetches it.
-            if row.pair is not None:
-                _tell_peer(tx, row, user_id, now)
-
-
-def _behind(tx: Connection, user_id: str, position: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    return tx.execute(_BEHIND, {"who": user_id, "position": position}).all()
-
-
-def _tell(tx: Connection, member: Row[*tuple[Any, ...]], event: MessageStateEvent, counts: Unread, now: int) -> None:
-    """The reader with their counts, the others without."""
+def _publish_read(
+    tx: Connection, member: Row[*tuple[Any, ...]], event: MessageStateEvent, counts: UnreadCounts, now: int
+) -> None:
+    """Publish the event to the reader with counts and to the other members without."""
     events.publish_changed(tx, event, {member.user_id: counts}, now=now)
-    others = [each for each in membership.member_ids(tx, member.id) if each != member.user_id]
-    if len(others) >= MAX_NOTIFIED_MEMBERS:
+    other_ids = [id for id in membership.load_member_ids(tx, member.id) if id != member.user_id]
+    if len(other_ids) >= MAX_NOTIFIED_MEMBERS:
         return
-    if member.pair is not None and membership.blocked_with(tx, user_id=member.user_id, ids=others):
+    if member.direct_key is not None and membership.find_blocked(tx, user_id=member.user_id, ids=other_ids):
         return
-    events.publish_to_others(tx, event, others, now=now)
+    events.publish_to_others(tx, event, other_ids, now=now)
 
 
-def _tell_peer(tx: Connection, row: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
-    peer = membership.other_user(row.pair, user_id)
-    if membership.blocked_with(tx, user_id=user_id, ids=[peer]):
+def _publish_delivered(tx: Connection, row: Row[*tuple[Any, ...]], user_id: str, now: int) -> None:
+    other_id = membership.other_user(row.direct_key, user_id)
+    if membership.find_blocked(tx, user_id=user_id, ids=[other_id]):
         return
-    shown = conversations.load_members(tx, conversation_id=row.conversation_id, user_ids=[user_id])
+    members = conversations.load_members(tx, conversation_id=row.conversation_id, user_ids=[user_id])
     event = MessageStateEvent(
-        conversation_id=row.conversation_id, kind="members", members=shown, removed=[], title=None
+        conversation_id=row.conversation_id, kind="members", members=members, removed=[], title=None
     )
-    events.publish_to_others(tx, event, [peer], now=now)
+    events.publish_to_others(tx, event, [other_id], now=now)

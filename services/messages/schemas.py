@@ -1,15 +1,15 @@
-"""What the outside sees of conversations: messages, members, attachments, blocks, presence."""
+"""JSON objects of conversations and messages."""
 
 from typing import Literal
 
 from services.schemas import Person, Schema
 
 MessageType = Literal["text", "image", "file"]
-Kind = Literal["direct", "group"]
+ConversationKind = Literal["direct", "group"]
 
 
 class Attachment(Schema, frozen=True):
-    """A file that was sent or is about to be."""
+    """An uploaded file, sent or not."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class Attachment(Schema, frozen=True):
 
 
 class Message(Schema, frozen=True):
-    """Something that was said; a deleted one has no words and no files any more."""
+    """A message of a conversation; a deleted one has no content and no attachments."""
 
     id: str
     conversation_id: str
@@ -37,7 +37,7 @@ class Message(Schema, frozen=True):
 
 
 class Member(Schema, frozen=True):
-    """Somebody in a conversation, and the last messages they have read and been given."""
+    """A member of a conversation, with the last messages that were read and delivered."""
 
     id: str
     name: str
@@ -46,10 +46,10 @@ class Member(Schema, frozen=True):
 
 
 class Conversation(Schema, frozen=True):
-    """A conversation as one of its members sees it."""
+    """A conversation with the counters and settings of the current user."""
 
     id: str
-    kind: Kind
+    kind: ConversationKind
     title: str | None
     members: list[Member]
     last_message: Message | None
@@ -60,9 +60,10 @@ class Conversation(Schema, frozen=True):
 
 
 class Conversations(Schema, frozen=True):
-    """A page of one's conversations, the last active first; `unread` is what is unread in all that are not muted.
+    """A page of conversations, last active first.
 
-    `cursor` is where to open the stream from: nothing falls between the page and the stream.
+    `unread` counts the unread messages of all conversations that are not muted. A stream opened from `cursor` misses
+    no event after the page.
     """
 
     items: list[Conversation]
@@ -72,21 +73,21 @@ class Conversations(Schema, frozen=True):
 
 
 class Messages(Schema, frozen=True):
-    """Part of a conversation, the newest first; `next` goes into the parameter (`before` or `after`) that was used."""
+    """A page of messages, newest first; pass `next` in the parameter (`before` or `after`) of the request."""
 
     items: list[Message]
     next: str | None
 
 
 class ReadReceipt(Schema, frozen=True):
-    """What is unread after a reading: in this conversation, and in all that are not muted."""
+    """Unread messages after a conversation was read: in it, and in all that are not muted."""
 
     unread: int
     unread_total: int
 
 
 class BlockedUser(Schema, frozen=True):
-    """Somebody one does not want to hear of."""
+    """A user that the current user has blocked."""
 
     id: str
     name: str

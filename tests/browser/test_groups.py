@@ -96,7 +96,7 @@ async def test_a_member_leaves_and_what_only_the_maker_may_do_is_said(
     await page.get_by_role("button", name="Members").click()
     await page.get_by_label("Name of the group").fill("Mine")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text("Only who made this group can do that.")
+    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text("Only the creator of this group can do that.")
     await expect(page.get_by_role("button", name="Save")).to_be_hidden()
     await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
     await press_twice(page, "Leave the group")

@@ -1,8 +1,7 @@
-"""A model of conversations: whatever is done, what each member's pages rebuild from events is what there is."""
+"""Conversations compared with a model: each member's events rebuild the stored state."""
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,81 +20,26 @@ from services.messages import notifications as message_notifications
 from services.messages.draft import MessageDraft, Recipient
 from services.notifications import inbox
 from services.schemas import Person
-from tests.services.messages.conversation_client import Page
+from tests.services.messages.conversation_client import ConversationClient
+from tests.services.messages.conversation_model import ModelConversation, ModelMember, ModelMessage
 
 NAMES = ("Ann", "Bob", "Eve", "Joe")
-WHO = st.integers(0, len(NAMES) - 1)
-PLACE = st.integers(0, 5)
+USER = st.integers(0, len(NAMES) - 1)
+INDEX = st.integers(0, 5)
 
 
-@dataclass
-class Said:
-    id: str
-    sender: str
-    content: str
-    mark: str | None
-    edited: bool = False
-    deleted: bool = False
-    reply_to: str | None = None
-
-
-@dataclass
-class Standing:
-    first: int = 0  # the first message that may be seen
-    read: int = 0  # so many were read
-    muted: bool = False
-
-
-@dataclass
-class Talk:
-    kind: str
-    maker: str
-    title: str | None = None
-    said: list[Said] = field(default_factory=list)
-    members: dict[str, Standing] = field(default_factory=dict)
-
-    def unread(self, who: str) -> int:
-        standing = self.members[who]
-        unread = self.said[max(standing.first, standing.read) :]
-        return sum(each.sender != who and not each.deleted for each in unread)
-
-    def shown(self, who: str) -> dict[str, Any]:
-        return {
-            "title": self.title,
-            "unread": self.unread(who),
-            "muted": self.members[who].muted,
-            "members": {
-                user_id: self.said[standing.read - 1].id if standing.read else None
-                for user_id, standing in self.members.items()
-            },
-            "messages": [
-                (
-                    each.id,
-                    {
-                        "sender": each.sender,
-                        "content": "" if each.deleted else each.content,
-                        "replyTo": each.reply_to,
-                        "edited": each.edited,
-                        "deleted": each.deleted,
-                    },
-                )
-                for each in self.said[self.members[who].first :]
-            ],
-        }
-
-
-class Talks(RuleBasedStateMachine):
-    """Four users, what they say to each other, the pages that hear everything and those that were away."""
+class ConversationMachine(RuleBasedStateMachine):
+    """Four users with connected clients, and clients that reconnect with an old cursor."""
 
     def __init__(self, store: Path) -> None:
         super().__init__()
         self.engine = engine.writer_engine(store)
         self.tx = self.engine.connect()
         self.now = 1_000_000
-        self.talks: dict[str, Talk] = {}
+        self.conversations: dict[str, ModelConversation] = {}
         self.blocked: set[tuple[str, str]] = set()
-        # Two who were ever apart: how far the one has read is then not told to the other, and not compared.
-        self.ever_apart: set[frozenset[str]] = set()
+        # Pairs that were blocked at any time: their read receipts are not published and not compared.
+        self.ever_blocked: set[frozenset[str]] = set()
 
     def teardown(self) -> None:
         self.tx.close()
@@ -105,342 +49,408 @@ class Talks(RuleBasedStateMachine):
     def begin(self) -> None:
         with self.tx.begin():
             outbox.begin(self.tx)
-            make: dict[str, Any] = {"email": None, "password_hash": None, "role": "client", "now": self.now}
-            self.people = [Person(users.create(self.tx, name=name, **make).id, name) for name in NAMES]
+            fields: dict[str, Any] = {"email": None, "password_hash": None, "role": "client", "now": self.now}
+            self.users = [Person(users.create(self.tx, name=name, **fields).id, name) for name in NAMES]
         with self.tx.begin():
-            self.pages = {each.id: Page.fetch(self.tx, each.id) for each in self.people}
-            self.returning = {each.id: Page.fetch(self.tx, each.id) for each in self.people}
+            self.clients = {each.id: ConversationClient.fetch(self.tx, each.id) for each in self.users}
+            self.reconnecting = {each.id: ConversationClient.fetch(self.tx, each.id) for each in self.users}
 
-    def do(self, *units: Callable[[Connection], Any]) -> list[Any]:
-        """Commit some units of work as one batch, and let the pages hear of it."""
+    def commit(self, *units: Callable[[Connection], Any]) -> list[Any]:
+        """Commit units of work as one batch and pass its events to the clients."""
         transaction = self.tx.begin()
         try:
             outbox.begin(self.tx)
-            answers = [unit(self.tx) for unit in units]
-            events = self.told = outbox.assign_positions(self.tx)
+            results = [unit(self.tx) for unit in units]
+            events = self.published = outbox.assign_positions(self.tx)
         except DomainError:
             transaction.rollback()
             raise
         transaction.commit()
         for event in events:
             if event.type in ("message", "message_state"):
-                self.pages[event.channel.removeprefix("user:")].apply(event)
+                self.clients[event.channel.removeprefix("user:")].apply(event)
         self.now += 7_000
-        return answers
+        return results
 
-    def act(self, unit: Callable[..., Any], refused: type[DomainError] | None, **arguments: Any) -> Any:
-        """Do it, or see it refused as the model says."""
-        if refused is None:
-            return self.do(lambda tx: unit(tx, now=self.now, **arguments))[0]
-        with pytest.raises(refused):
-            self.do(lambda tx: unit(tx, now=self.now, **arguments))
+    def run_unit(self, unit: Callable[..., Any], error: type[DomainError] | None, **arguments: Any) -> Any:
+        """Run a unit of work, or check that it raises `error`."""
+        if error is None:
+            return self.commit(lambda tx: unit(tx, now=self.now, **arguments))[0]
+        with pytest.raises(error):
+            self.commit(lambda tx: unit(tx, now=self.now, **arguments))
         return None
 
-    def some(self, place: int, kind: str | None = None) -> str | None:
-        ids = [id for id, talk in self.talks.items() if kind in (None, talk.kind)]
-        return ids[place % len(ids)] if ids else None
+    def pick(self, index: int, kind: str | None = None) -> str | None:
+        ids = [id for id, conversation in self.conversations.items() if kind in (None, conversation.kind)]
+        return ids[index % len(ids)] if ids else None
 
-    def are_apart(self, one: str, other: str) -> bool:
-        return (one, other) in self.blocked or (other, one) in self.blocked
+    def are_blocked(self, user_id: str, other_id: str) -> bool:
+        return (user_id, other_id) in self.blocked or (other_id, user_id) in self.blocked
 
-    @rule(who=WHO, whom=WHO, mark=st.sampled_from([None, "a", "b"]))
-    def write_to(self, who: int, whom: int, mark: str | None) -> None:
-        me, other = self.people[who], self.people[whom]
-        talk = next(
-            (t for t in self.talks.values() if t.kind == "direct" and {me.id, other.id} == set(t.members)), None
+    @rule(user_index=USER, other_index=USER, client_message_id=st.sampled_from([None, "a", "b"]))
+    def send_to_user(self, user_index: int, other_index: int, client_message_id: str | None) -> None:
+        me, other = self.users[user_index], self.users[other_index]
+        conversation = next(
+            (c for c in self.conversations.values() if c.kind == "direct" and {me.id, other.id} == set(c.members)), None
         )
-        self.say(me, Recipient(recipient_id=other.id), talk, mark, None, InvalidField if who == whom else None)
+        self.send(
+            me,
+            Recipient(recipient_id=other.id),
+            conversation,
+            client_message_id,
+            None,
+            InvalidField if user_index == other_index else None,
+        )
 
-    @rule(who=WHO, place=PLACE, mark=st.sampled_from([None, "a"]), reply=st.none() | PLACE)
-    def write_in(self, who: int, place: int, mark: str | None, reply: int | None) -> None:
-        me, id = self.people[who], self.some(place)
+    @rule(user_index=USER, index=INDEX, client_message_id=st.sampled_from([None, "a"]), reply=st.none() | INDEX)
+    def send_to_conversation(
+        self, user_index: int, index: int, client_message_id: str | None, reply: int | None
+    ) -> None:
+        me, id = self.users[user_index], self.pick(index)
         if id is not None:
-            outside = NotFound if me.id not in self.talks[id].members else None
-            self.say(me, Recipient(conversation_id=id), self.talks[id], mark, reply, outside)
+            outside = NotFound if me.id not in self.conversations[id].members else None
+            self.send(me, Recipient(conversation_id=id), self.conversations[id], client_message_id, reply, outside)
 
-    def say(
+    def send(
         self,
         me: Person,
-        to: Recipient,
-        talk: Talk | None,
-        mark: str | None,
+        recipient: Recipient,
+        conversation: ModelConversation | None,
+        client_message_id: str | None,
         reply: int | None,
-        refused: type[DomainError] | None,
+        error: type[DomainError] | None,
     ) -> None:
-        before = (
+        duplicate = (
             None
-            if talk is None or mark is None
-            else next((each for each in talk.said if (each.sender, each.mark) == (me.id, mark)), None)
+            if conversation is None or client_message_id is None
+            else next(
+                (
+                    each
+                    for each in conversation.messages
+                    if (each.sender, each.client_message_id) == (me.id, client_message_id)
+                ),
+                None,
+            )
         )
-        answered = talk.said[reply % len(talk.said)] if talk and talk.said and reply is not None else None
-        words = MessageDraft(
-            content=f"at {self.now}", client_message_id=mark, reply_to=answered.id if answered else None
+        quoted = (
+            conversation.messages[reply % len(conversation.messages)]
+            if conversation and conversation.messages and reply is not None
+            else None
         )
-        if refused is None and before is None:
-            if talk is not None and talk.kind == "direct":
-                others = [each for each in talk.members if each != me.id]
+        draft = MessageDraft(
+            content=f"at {self.now}", client_message_id=client_message_id, reply_to=quoted.id if quoted else None
+        )
+        if error is None and duplicate is None:
+            if conversation is not None and conversation.kind == "direct":
+                others = [each for each in conversation.members if each != me.id]
             else:
-                others = [to.recipient_id] if to.recipient_id else []
-            if any(self.are_apart(me.id, each) for each in others):
-                refused = Forbidden
-            elif answered and talk and talk.said.index(answered) < talk.members[me.id].first:
-                refused = InvalidField
-        sent = self.act(sending.send, refused, sender=me, to=to, words=words)
+                others = [recipient.recipient_id] if recipient.recipient_id else []
+            if any(self.are_blocked(me.id, each) for each in others):
+                error = Forbidden
+            elif quoted and conversation and conversation.messages.index(quoted) < conversation.members[me.id].first:
+                error = InvalidField
+        sent = self.run_unit(sending.send, error, sender=me, recipient=recipient, draft=draft)
         if sent is None:
             return
-        assert sent.new == (before is None)
-        if before is not None:
-            assert sent.message.id == before.id
+        assert sent.created == (duplicate is None)
+        if duplicate is not None:
+            assert sent.message.id == duplicate.id
             return
-        if talk is None:
-            pair = (me.id, str(to.recipient_id))
-            talk = Talk("direct", me.id, members={each: Standing() for each in pair})
-            self.talks[sent.message.conversation_id] = talk
-        talk.said.append(Said(sent.message.id, me.id, words.content, mark, reply_to=words.reply_to))
-        talk.members[me.id].read = len(talk.said)
+        if conversation is None:
+            user_ids = (me.id, str(recipient.recipient_id))
+            conversation = ModelConversation("direct", me.id, members={user_id: ModelMember() for user_id in user_ids})
+            self.conversations[sent.message.conversation_id] = conversation
+        conversation.messages.append(
+            ModelMessage(sent.message.id, me.id, draft.content, client_message_id, reply_to=draft.reply_to)
+        )
+        conversation.members[me.id].read = len(conversation.messages)
 
-    @rule(who=WHO, others=st.sets(WHO, max_size=3), title=st.sampled_from([None, "Team"]))
-    def make_group(self, who: int, others: set[int], title: str | None) -> None:
-        me, ids = self.people[who].id, [self.people[each].id for each in sorted(others)]
-        with_me = [id for id in ids if id != me]
-        refused: type[DomainError] | None = None if with_me else InvalidField
-        if any(self.are_apart(me, id) for id in with_me):
-            refused = Forbidden
-        made = self.act(groups.create, refused, maker_id=me, member_ids=ids, title=title)
-        if made is not None:
-            self.talks[made.id] = Talk("group", me, title, members={id: Standing() for id in [me, *with_me]})
+    @rule(user_index=USER, others=st.sets(USER, max_size=3), title=st.sampled_from([None, "Team"]))
+    def create_group(self, user_index: int, others: set[int], title: str | None) -> None:
+        me, ids = self.users[user_index].id, [self.users[each].id for each in sorted(others)]
+        other_ids = [id for id in ids if id != me]
+        error: type[DomainError] | None = None if other_ids else InvalidField
+        if any(self.are_blocked(me, id) for id in other_ids):
+            error = Forbidden
+        created = self.run_unit(groups.create, error, creator_id=me, member_ids=ids, title=title)
+        if created is not None:
+            self.conversations[created.id] = ModelConversation(
+                "group", me, title, members={id: ModelMember() for id in [me, *other_ids]}
+            )
 
-    def as_maker(self, talk: Talk, who: str) -> type[DomainError] | None:
-        if who not in talk.members:
+    def creator_error(self, conversation: ModelConversation, user_id: str) -> type[DomainError] | None:
+        if user_id not in conversation.members:
             return NotFound
-        if talk.kind != "group":
+        if conversation.kind != "group":
             return Conflict
-        return None if talk.maker == who else Forbidden
+        return None if conversation.creator == user_id else Forbidden
 
-    @rule(who=WHO, place=PLACE, whom=WHO, history=st.booleans())
-    def add(self, who: int, place: int, whom: int, history: bool) -> None:
-        id = self.some(place)
+    @rule(user_index=USER, index=INDEX, other_index=USER, history=st.booleans())
+    def add_member(self, user_index: int, index: int, other_index: int, history: bool) -> None:
+        id = self.pick(index)
         if id is None:
             return
-        talk, me, other = self.talks[id], self.people[who].id, self.people[whom].id
-        refused = self.as_maker(talk, me)
-        if refused is None and other not in talk.members and self.are_apart(me, other):
-            refused = Forbidden
-        done = self.act(groups.add_members, refused, conversation_id=id, by=me, user_ids=[other], history=history)
-        if done is not None and other not in talk.members:
-            said = len(talk.said)
-            talk.members[other] = Standing(0, said) if history else Standing(said, 0)
+        conversation, me, other = self.conversations[id], self.users[user_index].id, self.users[other_index].id
+        error = self.creator_error(conversation, me)
+        if error is None and other not in conversation.members and self.are_blocked(me, other):
+            error = Forbidden
+        result = self.run_unit(
+            groups.add_members, error, conversation_id=id, actor_id=me, user_ids=[other], history=history
+        )
+        if result is not None and other not in conversation.members:
+            count = len(conversation.messages)
+            conversation.members[other] = ModelMember(0, count) if history else ModelMember(count, 0)
 
-    @rule(who=WHO, place=PLACE, whom=WHO)
-    def take_out(self, who: int, place: int, whom: int) -> None:
-        id = self.some(place)
+    @rule(user_index=USER, index=INDEX, other_index=USER)
+    def remove_member(self, user_index: int, index: int, other_index: int) -> None:
+        id = self.pick(index)
         if id is None:
             return
-        talk, me, other = self.talks[id], self.people[who].id, self.people[whom].id
-        refused: type[DomainError] | None = NotFound if me not in talk.members else None
-        if refused is None:
-            refused = Conflict if talk.kind == "direct" else None if me == other else self.as_maker(talk, me)
-            if refused is None and other not in talk.members:
-                refused = NotFound
-        self.act(groups.remove_member, refused, conversation_id=id, by=me, user_id=other)
-        if refused is None:
-            del talk.members[other]
-            self.lost_all(id, other)
-            if talk.maker == other and talk.members:
+        conversation, me, other = self.conversations[id], self.users[user_index].id, self.users[other_index].id
+        error: type[DomainError] | None = NotFound if me not in conversation.members else None
+        if error is None:
+            error = (
+                Conflict
+                if conversation.kind == "direct"
+                else None
+                if me == other
+                else self.creator_error(conversation, me)
+            )
+            if error is None and other not in conversation.members:
+                error = NotFound
+        self.run_unit(groups.remove_member, error, conversation_id=id, actor_id=me, user_id=other)
+        if error is None:
+            del conversation.members[other]
+            self.check_redacted(id, other)
+            if conversation.creator == other and conversation.members:
                 with self.tx.begin():
-                    talk.maker = self.tx.execute(
-                        text("SELECT maker_id FROM conversations WHERE id = :id"), {"id": id}
+                    conversation.creator = self.tx.execute(
+                        text("SELECT creator_id FROM conversations WHERE id = :id"), {"id": id}
                     ).scalar_one()
-                assert talk.maker in talk.members
+                assert conversation.creator in conversation.members
 
-    @rule(who=WHO, place=PLACE, whom=WHO)
-    def send_and_take_out_at_once(self, who: int, place: int, whom: int) -> None:
-        """In one batch: what was going to be told to who is removed is not."""
-        id = self.some(place, "group")
+    @rule(user_index=USER, index=INDEX, other_index=USER)
+    def send_and_remove_in_one_batch(self, user_index: int, index: int, other_index: int) -> None:
+        """The removed member receives no event of a message that was sent in the same batch."""
+        id = self.pick(index, "group")
         if id is None:
             return
-        talk, me, other = self.talks[id], self.people[who], self.people[whom].id
-        if talk.maker != me.id or other not in talk.members or other == me.id:
+        conversation, me, other = self.conversations[id], self.users[user_index], self.users[other_index].id
+        if conversation.creator != me.id or other not in conversation.members or other == me.id:
             return
-        words = MessageDraft(content=f"at {self.now}")
-        sent, _ = self.do(
-            lambda tx: sending.send(tx, sender=me, to=Recipient(conversation_id=id), words=words, now=self.now),
-            lambda tx: groups.remove_member(tx, conversation_id=id, by=me.id, user_id=other, now=self.now),
+        draft = MessageDraft(content=f"at {self.now}")
+        sent, _ = self.commit(
+            lambda tx: sending.send(tx, sender=me, recipient=Recipient(conversation_id=id), draft=draft, now=self.now),
+            lambda tx: groups.remove_member(tx, conversation_id=id, actor_id=me.id, user_id=other, now=self.now),
         )
-        talk.said.append(Said(sent.message.id, me.id, words.content, None))
-        talk.members[me.id].read = len(talk.said)
-        del talk.members[other]
-        self.lost_all(id, other)
+        conversation.messages.append(ModelMessage(sent.message.id, me.id, draft.content, None))
+        conversation.members[me.id].read = len(conversation.messages)
+        del conversation.members[other]
+        self.check_redacted(id, other)
 
-    def lost_all(self, id: str, who: str) -> None:
-        """Of this conversation, who was removed is told that, and nothing of it is left to be replayed to them."""
-        told = [event for event in self.told if event.channel == f"user:{who}" and id.encode() in event.data]
-        assert [event.type for event in told][-1:] == ["message_state"]
-        assert all(b'"removed":["%b"]' % who.encode() in e.data for e in told if not e.type.startswith("notification"))
+    def check_redacted(self, id: str, user_id: str) -> None:
+        """The removed user gets the removal as the last event, and the log keeps no other event of the conversation."""
+        events = [event for event in self.published if event.channel == f"user:{user_id}" and id.encode() in event.data]
+        assert [event.type for event in events][-1:] == ["message_state"]
+        assert all(
+            b'"removed":["%b"]' % user_id.encode() in e.data for e in events if not e.type.startswith("notification")
+        )
         with self.tx.begin():
-            left = outbox.read_after(self.tx, channels=[f"user:{who}"], position=0, limit=1_000).events
-        about = [e for e in left if id.encode() in e.data and e.type != "notification_state"]
-        assert [(e.type, e.position) for e in about] == [("message_state", told[-1].position)]
+            logged = outbox.read_after(self.tx, channels=[f"user:{user_id}"], position=0, limit=1_000).events
+        remaining = [e for e in logged if id.encode() in e.data and e.type != "notification_state"]
+        assert [(e.type, e.position) for e in remaining] == [("message_state", events[-1].position)]
 
-    @rule(who=WHO, place=PLACE, back=PLACE)
-    def read(self, who: int, place: int, back: int) -> None:
-        id = self.some(place)
-        if id is None or not self.talks[id].said:
+    @rule(user_index=USER, index=INDEX, offset=INDEX)
+    def mark_read(self, user_index: int, index: int, offset: int) -> None:
+        id = self.pick(index)
+        if id is None or not self.conversations[id].messages:
             return
-        talk, me = self.talks[id], self.people[who].id
-        at = max(0, len(talk.said) - 1 - back)
-        refused = NotFound if me not in talk.members else InvalidField if at < talk.members[me].first else None
-        done = self.act(receipts.mark_read, refused, conversation_id=id, user_id=me, up_to=talk.said[at].id)
-        if done is not None:
-            talk.members[me].read = max(talk.members[me].read, at + 1)
-            assert done.unread == talk.unread(me)
-            assert done.unread_total == self.total(me)
+        conversation, me = self.conversations[id], self.users[user_index].id
+        position = max(0, len(conversation.messages) - 1 - offset)
+        error = (
+            NotFound
+            if me not in conversation.members
+            else InvalidField
+            if position < conversation.members[me].first
+            else None
+        )
+        result = self.run_unit(
+            receipts.mark_read, error, conversation_id=id, user_id=me, up_to=conversation.messages[position].id
+        )
+        if result is not None:
+            conversation.members[me].read = max(conversation.members[me].read, position + 1)
+            assert result.unread == conversation.unread(me)
+            assert result.unread_total == self.total(me)
 
-    def change(self, who: int, place: int, back: int, unit: Callable[..., Any], **more: Any) -> Said | None:
-        id = self.some(place)
-        if id is None or not self.talks[id].said:
+    def change_message(
+        self, user_index: int, index: int, offset: int, unit: Callable[..., Any], **changes: Any
+    ) -> ModelMessage | None:
+        id = self.pick(index)
+        if id is None or not self.conversations[id].messages:
             return None
-        talk, me = self.talks[id], self.people[who].id
-        at = max(0, len(talk.said) - 1 - back)
-        said = talk.said[at]
-        refused: type[DomainError] | None = None
-        if me not in talk.members or at < talk.members[me].first:
-            refused = NotFound
-        elif said.sender != me:
-            refused = Forbidden
-        elif said.deleted and more:
-            refused = Conflict
-        elif more and talk.kind == "direct" and self.are_apart(*talk.members):
-            refused = Forbidden
-        self.act(unit, refused, message_id=said.id, user_id=me, **more)
-        return said if refused is None else None
+        conversation, me = self.conversations[id], self.users[user_index].id
+        position = max(0, len(conversation.messages) - 1 - offset)
+        message = conversation.messages[position]
+        error: type[DomainError] | None = None
+        if me not in conversation.members or position < conversation.members[me].first:
+            error = NotFound
+        elif message.sender != me:
+            error = Forbidden
+        elif message.deleted and changes:
+            error = Conflict
+        elif changes and conversation.kind == "direct" and self.are_blocked(*conversation.members):
+            error = Forbidden
+        self.run_unit(unit, error, message_id=message.id, user_id=me, **changes)
+        return message if error is None else None
 
-    @rule(who=WHO, place=PLACE, back=PLACE)
-    def edit(self, who: int, place: int, back: int) -> None:
-        words = f"instead at {self.now}"
-        if said := self.change(who, place, back, editing.edit, content=words):
-            said.content, said.edited = words, True
+    @rule(user_index=USER, index=INDEX, offset=INDEX)
+    def edit(self, user_index: int, index: int, offset: int) -> None:
+        content = f"instead at {self.now}"
+        if message := self.change_message(user_index, index, offset, editing.edit, content=content):
+            message.content, message.edited = content, True
 
-    @rule(who=WHO, place=PLACE, back=PLACE)
-    def delete(self, who: int, place: int, back: int) -> None:
-        if said := self.change(who, place, back, editing.delete_message):
-            said.deleted = True
+    @rule(user_index=USER, index=INDEX, offset=INDEX)
+    def delete(self, user_index: int, index: int, offset: int) -> None:
+        if message := self.change_message(user_index, index, offset, editing.delete_message):
+            message.deleted = True
             with self.tx.begin():
-                asked = {"words": f"%{said.content}%"}
-                left = "SELECT count(*) FROM events WHERE CAST(data AS TEXT) LIKE :words"
-                assert self.tx.execute(text(left), asked).scalar_one() == 0
-                kept = "SELECT count(*) FROM notifications WHERE body LIKE :words"
-                assert self.tx.execute(text(kept), asked).scalar_one() == 0
+                parameters = {"pattern": f"%{message.content}%"}
+                in_log = "SELECT count(*) FROM events WHERE CAST(data AS TEXT) LIKE :pattern"
+                assert self.tx.execute(text(in_log), parameters).scalar_one() == 0
+                in_inbox = "SELECT count(*) FROM notifications WHERE body LIKE :pattern"
+                assert self.tx.execute(text(in_inbox), parameters).scalar_one() == 0
 
-    @rule(who=WHO, place=PLACE, muted=st.booleans(), title=st.sampled_from([None, "New"]), rename=st.booleans())
-    def settle(self, who: int, place: int, muted: bool, title: str | None, rename: bool) -> None:
-        id = self.some(place)
+    @rule(user_index=USER, index=INDEX, muted=st.booleans(), title=st.sampled_from([None, "New"]), rename=st.booleans())
+    def update_settings(self, user_index: int, index: int, muted: bool, title: str | None, rename: bool) -> None:
+        id = self.pick(index)
         if id is None:
             return
-        talk, me = self.talks[id], self.people[who].id
-        refused = (NotFound if me not in talk.members else None) or (self.as_maker(talk, me) if rename else None)
-        done = self.act(
-            groups.update_group, refused, conversation_id=id, user_id=me, rename=rename, title=title, muted=muted
+        conversation, me = self.conversations[id], self.users[user_index].id
+        error = (NotFound if me not in conversation.members else None) or (
+            self.creator_error(conversation, me) if rename else None
         )
-        if done is not None:
-            talk.members[me].muted = muted
-            talk.title = title if rename else talk.title
+        result = self.run_unit(
+            groups.update_group, error, conversation_id=id, user_id=me, rename=rename, title=title, muted=muted
+        )
+        if result is not None:
+            conversation.members[me].muted = muted
+            conversation.title = title if rename else conversation.title
 
-    @rule(who=WHO, whom=WHO, on=st.booleans())
-    def block(self, who: int, whom: int, on: bool) -> None:
-        me, other = self.people[who].id, self.people[whom].id
+    @rule(user_index=USER, other_index=USER, on=st.booleans())
+    def block(self, user_index: int, other_index: int, on: bool) -> None:
+        me, other = self.users[user_index].id, self.users[other_index].id
         if me != other:
-            self.act(blocks.block if on else blocks.unblock, None, user_id=me, other_id=other)
+            self.run_unit(blocks.block if on else blocks.unblock, None, user_id=me, other_id=other)
             self.blocked = self.blocked | {(me, other)} if on else self.blocked - {(me, other)}
-            self.ever_apart |= {frozenset((me, other))} if on else set()
+            self.ever_blocked |= {frozenset((me, other))} if on else set()
 
-    @rule(who=WHO)
-    def deliver(self, who: int) -> None:
-        me = self.people[who].id
-        reports = {me: self.pages[me].position + 10_000}
-        self.act(receipts.mark_delivered, None, reports=reports)
+    @rule(user_index=USER)
+    def deliver(self, user_index: int) -> None:
+        me = self.users[user_index].id
+        positions = {me: self.clients[me].position + 10_000}
+        self.run_unit(receipts.mark_delivered, None, positions=positions)
         with self.tx.begin():
-            assert receipts.find_undelivered(self.tx, reports=reports) == []
+            assert receipts.find_undelivered(self.tx, positions=positions) == []
 
     @rule()
-    def stop_looking(self) -> None:
+    def let_notifications_become_due(self) -> None:
         self.now += message_notifications.ACTIVE_MS
         with self.tx.begin():
             found = message_notifications.find_due(self.tx, now=self.now, limit=10)
-        self.act(message_notifications.notify_due, None, found=found)
+        self.run_unit(message_notifications.notify_due, None, found=found)
 
-    @rule(who=WHO)
-    def leave(self, who: int) -> None:
-        """A page that fetches now, and comes back with its cursor at the end of every later step."""
+    @rule(user_index=USER)
+    def disconnect(self, user_index: int) -> None:
+        """Fetch now; the client reconnects with this cursor at the end of every later step."""
         with self.tx.begin():
-            self.returning[self.people[who].id] = Page.fetch(self.tx, self.people[who].id)
+            self.reconnecting[self.users[user_index].id] = ConversationClient.fetch(self.tx, self.users[user_index].id)
 
-    def total(self, who: str) -> int:
+    def total(self, user_id: str) -> int:
         return sum(
-            talk.unread(who) for talk in self.talks.values() if who in talk.members and not talk.members[who].muted
+            conversation.unread(user_id)
+            for conversation in self.conversations.values()
+            if user_id in conversation.members and not conversation.members[user_id].muted
         )
 
     @invariant()
-    def everything_agrees(self) -> None:
-        if not hasattr(self, "pages"):
+    def check_all_members(self) -> None:
+        if not hasattr(self, "clients"):
             return
         with self.tx.begin():
-            for person in self.people:
-                self.agrees_for(person.id)
+            for person in self.users:
+                self.check_member(person.id)
 
-    def agrees_for(self, me: str) -> None:
-        mine = {id: talk for id, talk in self.talks.items() if me in talk.members}
-        apart = {id for id, t in mine.items() if t.kind == "direct" and frozenset(t.members) in self.ever_apart}
-        model = _compared({id: talk.shown(me) for id, talk in mine.items()}, self.total(me), me, apart)
-        assert _compared(*Page.fetch(self.tx, me).state(), me, apart) == model
-        self.pages[me].settle(self.tx)
-        assert _compared(*self.pages[me].state(), me, apart) == model
-        away = self.returning[me]
-        missed = outbox.read_after(self.tx, channels=[f"user:{me}"], position=away.position, limit=1_000)
+    def check_member(self, me: str) -> None:
+        own_conversations = {
+            id: conversation for id, conversation in self.conversations.items() if me in conversation.members
+        }
+        blocked_ids = {
+            id
+            for id, c in own_conversations.items()
+            if c.kind == "direct" and frozenset(c.members) in self.ever_blocked
+        }
+        model = _without_hidden_receipts(
+            {id: conversation.state(me) for id, conversation in own_conversations.items()},
+            self.total(me),
+            me,
+            blocked_ids,
+        )
+        assert _without_hidden_receipts(*ConversationClient.fetch(self.tx, me).state(), me, blocked_ids) == model
+        self.clients[me].fetch_unknown(self.tx)
+        assert _without_hidden_receipts(*self.clients[me].state(), me, blocked_ids) == model
+        reconnecting = self.reconnecting[me]
+        missed = outbox.read_after(self.tx, channels=[f"user:{me}"], position=reconnecting.position, limit=1_000)
         for event in missed.events:
             if event.type in ("message", "message_state"):
-                away.apply(event)
-        away.position = missed.next_position
-        away.settle(self.tx)
-        shown, unread = _compared(*away.state(), me, apart)
-        # Who comes back hears of a deleted message where it was deleted, so its place may differ; all else may not.
-        assert (_sorted(shown), unread) == (_sorted(model[0]), model[1])
-        self.notified(me, mine)
+                reconnecting.apply(event)
+        reconnecting.position = missed.next_position
+        reconnecting.fetch_unknown(self.tx)
+        state, unread = _without_hidden_receipts(*reconnecting.state(), me, blocked_ids)
+        # A reconnecting client receives a deleted message where it was deleted, so only the order may differ.
+        assert (_sort_messages(state), unread) == (_sort_messages(model[0]), model[1])
+        self.check_notifications(me, own_conversations)
 
-    def notified(self, me: str, mine: dict[str, Talk]) -> None:
-        """One row a conversation at most, and none for what has been read."""
-        keyed = text("SELECT collapse_key FROM notifications WHERE user_id = :me")
-        keys = self.tx.execute(keyed, {"me": me}).scalars().all()
-        unread = {message_notifications.collapse_key(id) for id, talk in mine.items() if talk.unread(me)}
+    def check_notifications(self, me: str, own_conversations: dict[str, ModelConversation]) -> None:
+        """There is at most one notification for a conversation, and none for a read one."""
+        query = text("SELECT collapse_key FROM notifications WHERE user_id = :me")
+        keys = self.tx.execute(query, {"me": me}).scalars().all()
+        unread = {
+            message_notifications.collapse_key(id)
+            for id, conversation in own_conversations.items()
+            if conversation.unread(me)
+        }
         assert len(keys) == len(set(keys))
         assert set(keys) <= unread
-        assert inbox.counts_of(self.tx, ids=[me]).get(me, (0, 0))[0] == len(keys)
+        assert inbox.load_counts(self.tx, user_ids=[me]).get(me, (0, 0))[0] == len(keys)
 
 
-def _compared(shown: dict[str, Any], unread: int, me: str, apart: set[str]) -> tuple[dict[str, Any], int]:
-    """Without how far the other one has read, where the two were apart."""
-    kept = {
-        id: talk | {"members": {user_id: read for user_id, read in talk["members"].items() if user_id == me}}
-        for id, talk in shown.items()
-        if id in apart
+def _without_hidden_receipts(
+    state: dict[str, Any], unread: int, me: str, blocked_ids: set[str]
+) -> tuple[dict[str, Any], int]:
+    """Remove the read receipts of other users in conversations that were blocked."""
+    own_receipts = {
+        id: conversation
+        | {"members": {user_id: read for user_id, read in conversation["members"].items() if user_id == me}}
+        for id, conversation in state.items()
+        if id in blocked_ids
     }
-    return shown | kept, unread
+    return state | own_receipts, unread
 
 
-def _sorted(shown: dict[str, Any]) -> dict[str, Any]:
-    return {id: talk | {"messages": sorted(talk["messages"])} for id, talk in shown.items()}
+def _sort_messages(state: dict[str, Any]) -> dict[str, Any]:
+    return {id: conversation | {"messages": sorted(conversation["messages"])} for id, conversation in state.items()}
 
 
-def test_what_each_member_rebuilds_from_events_is_what_there_is(template: Path, tmp_path: Path) -> None:
-    made = 0
+def test_state_rebuilt_from_events_equals_the_stored_state(template: Path, tmp_path: Path) -> None:
+    created = 0
 
-    def fresh() -> Talks:
-        nonlocal made
-        made += 1
-        return Talks(Path(shutil.copy(template, tmp_path / f"{made}.db")))
+    def create_machine() -> ConversationMachine:
+        nonlocal created
+        created += 1
+        return ConversationMachine(Path(shutil.copy(template, tmp_path / f"{created}.db")))
 
     run_state_machine_as_test(
-        fresh,  # type: ignore[arg-type]  # it calls it
+        create_machine,  # type: ignore[arg-type]  # a factory is called like a class
         settings=settings(
             max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
