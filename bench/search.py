@@ -99,7 +99,7 @@ def rows(dice: random.Random, owners: list[str]) -> Iterator[dict[str, Any]]:
             "held": budget if status == "open" else 0,
             "created_at": number,
             "updated_at": number,
-            "untold": 0,
+            "has_unpublished_changes": 0,
         }
 
 
@@ -163,7 +163,7 @@ async def milliseconds(database: Database, wanted: JobFilter, after: str | None 
     times = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        page = await database.read(listing.list_jobs, wanted=wanted, after=after)
+        page = await database.read(listing.list_jobs, job_filter=wanted, after=after)
         times.append(time.perf_counter() - began)
     return percentile(times, 0.5), percentile(times, 0.99), len(page.items)
 
@@ -172,7 +172,7 @@ async def page_1000(database: Database, wanted: JobFilter) -> str | None:
     """What `after` is for the thousandth page."""
     after = None
     for _ in range(DEEP * pagination.DEFAULT_LIMIT // pagination.MAX_LIMIT):
-        page = await database.read(listing.list_jobs, wanted=wanted, limit=pagination.MAX_LIMIT, after=after)
+        page = await database.read(listing.list_jobs, job_filter=wanted, limit=pagination.MAX_LIMIT, after=after)
         after = page.next
         if after is None:
             return None

@@ -16,7 +16,7 @@ from api.routes.demo import DemoUser
 from services.accounts.password_hashing import PasswordHasher
 from services.attachments.file_store import FileStore
 from services.demo.cast import PEOPLE
-from services.demo.conversations import make_files
+from services.demo.conversations import create_files
 
 # Steps of the crowd in one request, which must fit through the hub's socket.
 STEPS_AT_ONCE: Final = 250
@@ -42,7 +42,7 @@ def command(once: bool, as_json: bool, live: bool, rate: float) -> None:
     settings = Settings.read()
     if settings.production:
         raise click.ClickException("There is no demo in production: anybody could sign in.")
-    people = demo.read(settings.data_dir)
+    people = demo.load_users(settings.data_dir)
     known = [person.email for person in people] == [someone.email for someone in PEOPLE]
     if not ((once or live) and known and execute_action(settings, "demo.is_filled", answer=bool)):
         people = people if known else _with_passwords()
@@ -69,14 +69,14 @@ def _with_passwords() -> list[DemoUser]:
 
 def _fill(settings: Settings, people: list[DemoUser], *, renew: bool) -> None:
     # Refused before anything is made, should the store be in another one.
-    execute_action(settings, "ledger.settle", Currency(settings.currency), answer=type(None))
+    execute_action(settings, "ledger.fix_currency", Currency(settings.currency), answer=type(None))
     if not execute_action(settings, "demo.has_crowd", answer=bool):
         _bring_crowd(settings)
     hashes = anyio.run(_hash, settings, people)
-    files = make_files(FileStore(settings.files_dir))
+    files = create_files(FileStore(settings.files_dir))
     posted = execute_action(settings, "demo.fill", DemoFill(hashes, renew, settings.currency, files), answer=int)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    demo.write(settings.data_dir, people)
+    demo.save_users(settings.data_dir, people)
     say(f"The demo has {len(people)} users; {posted} jobs were posted.")
 
 
@@ -88,18 +88,18 @@ def _bring_crowd(settings: Settings) -> None:
         )
     except ModuleNotFoundError as error:
         raise click.ClickException(f"The demo needs {error.name}: pip install 'gigwire[demo]'.") from error
-    steps = crowd.steps(now=now_ms(), currency=settings.currency)
+    steps = crowd.generate_steps(now=now_ms(), currency=settings.currency)
     known: dict[str, str] = {}
     with progress("Filling the market") as told:
         for start in range(0, len(steps), STEPS_AT_ONCE):
             told(start, len(steps))
             part = steps[start : start + STEPS_AT_ONCE]
-            named = {key: known[key] for step in part for key in (step.by, step.on) if key in known}
-            known |= execute_action(settings, "demo.play", DemoSteps(part, named), answer=dict[str, str])
+            named = {key: known[key] for step in part for key in (step.actor, step.target) if key in known}
+            known |= execute_action(settings, "demo.run_steps", DemoSteps(part, named), answer=dict[str, str])
 
 
 async def _hash(settings: Settings, people: list[DemoUser]) -> dict[str, str]:
-    passwords = PasswordHasher(settings.password_cost)
+    passwords = PasswordHasher(settings.password_memory_mb)
     hashes: dict[str, str] = {}
     with progress("Making passwords") as told:
         for person in people:

@@ -1,4 +1,4 @@
-"""What commands may have done to a store: a fixed table of acts, done by the running hub or by the command itself."""
+"""Administrative actions, executed by the running hub or by the command itself."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,10 +27,10 @@ from services.payments import reconciliation, registration
 from services.schemas import Role
 from services.tables import users as table_users
 
-# Steps of the demo in one unit of work, which takes some 15 ms.
-STEPS_AT_ONCE: Final = 25
+# Demo steps in one unit of work, which takes about 15 ms.
+DEMO_STEPS_PER_UNIT: Final = 25
 
-_ANYBODY = (
+_ANY_USER = (
     select(table_users.c.id)
     .where(table_users.c.disabled_at.is_(None))
     .order_by((table_users.c.role == "admin").desc(), table_users.c.id)
@@ -39,15 +39,15 @@ _ANYBODY = (
 
 
 class Arguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an act is told; no secret in clear is ever among it."""
+    """The arguments of an action; they never contain a secret in clear text."""
 
 
 class NoArguments(Arguments, frozen=True):
-    """Nothing to tell."""
+    """No arguments."""
 
 
 class NewKey(Arguments, frozen=True):
-    """A key to keep: the command makes it, and only its hash leaves the command."""
+    """An API key to create; the command generates it and passes only its hash."""
 
     name: str
     scopes: list[str]
@@ -55,13 +55,13 @@ class NewKey(Arguments, frozen=True):
 
 
 class KeyName(Arguments, frozen=True):
-    """Which key."""
+    """The name of an API key."""
 
     name: str
 
 
 class NewUser(Arguments, frozen=True):
-    """A user to make."""
+    """A user to create; `opening_balance` is in minor units."""
 
     email: str
     name: str
@@ -71,39 +71,39 @@ class NewUser(Arguments, frozen=True):
 
 
 class NewPassword(Arguments, frozen=True):
-    """Whose password, and the hash of the new one."""
+    """The e-mail address of a user and the hash of their new password."""
 
     email: str
     password_hash: str
 
 
 class UserEmail(Arguments, frozen=True):
-    """Which user."""
+    """The e-mail address of a user."""
 
     email: str
 
 
-class Whom(Arguments, frozen=True):
-    """A user by id or by e-mail address."""
+class UserName(Arguments, frozen=True):
+    """A user by id or e-mail address."""
 
     user: str
 
 
-class Listener(Arguments, frozen=True):
-    """Whose stream to listen to, by id or by e-mail address; anybody's will do where it is about shared channels."""
+class StreamOwner(Arguments, frozen=True):
+    """The user whose stream is opened, by id or e-mail address; None for any user, to follow shared channels."""
 
     user: str | None = None
 
 
 class UsersAfter(Arguments, frozen=True):
-    """Where the next page of the list of users begins, and how long it is."""
+    """One page of the list of users: at most `limit` users after the id `after` (empty: from the first)."""
 
     after: str
-    most: int
+    limit: int
 
 
-class Notice(Arguments, frozen=True, kw_only=True):
-    """A notification, and for whom: ids or e-mail addresses in `to`, another system's ids in `external_ids`."""
+class NotificationToSend(Arguments, frozen=True, kw_only=True):
+    """A notification and its recipients: ids or e-mail addresses in `to`, external ids in `external_ids`."""
 
     to: list[str]
     external_ids: list[str] = []
@@ -121,8 +121,11 @@ class Notice(Arguments, frozen=True, kw_only=True):
 
 
 class DemoFill(Arguments, frozen=True):
-    """Password hashes of all demo users by e-mail address, whether they go to those who exist too, the currency, and
-    the files that people send each other, already in their place."""
+    """The demo data to create.
+
+    `password_hashes` are keyed by e-mail address; `renew` also sets them for existing users. `files` are already
+    in the folder of attachments.
+    """
 
     password_hashes: dict[str, str]
     renew: bool
@@ -131,28 +134,28 @@ class DemoFill(Arguments, frozen=True):
 
 
 class Currency(Arguments, frozen=True):
-    """An ISO 4217 code."""
+    """An ISO 4217 currency code."""
 
     currency: str
 
 
-class Looked(Arguments, frozen=True):
-    """What a look through the books found, and when it began (ms)."""
+class ReconciliationResult(Arguments, frozen=True):
+    """The faults that a reconciliation run found, and when it started (milliseconds)."""
 
-    began: int
+    started_at: int
     faults: list[str]
 
 
 class DemoSteps(Arguments, frozen=True):
-    """Some of what the demo's crowd does, and the ids of what earlier steps made."""
+    """Steps of the demo's crowd, and the ids of what earlier steps created."""
 
     steps: list[Step]
-    known: dict[str, str]
+    known_ids: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """Where acts are done: an open store, and the hub that serves from it if there is one. `now` gives ms."""
+    """An open store, and the hub that serves from it, if any. `now` returns wall time in milliseconds."""
 
     database: Database
     now: Callable[[], int]
@@ -161,105 +164,110 @@ class ActionContext:
 
 @dataclass(frozen=True, slots=True)
 class AdminAction:
-    """One row of the table."""
+    """One administrative action: its arguments and the function that runs it."""
 
     arguments: type[Arguments]
-    do: Callable[[ActionContext, Any], Awaitable[Any]]
+    run: Callable[[ActionContext, Any], Awaitable[Any]]
 
 
 def _writes(arguments: type[Arguments], unit: Callable[Concatenate[Connection, ...], Any]) -> AdminAction:
-    """A unit of work, told these arguments and the time."""
+    """Return an action that runs a unit of work with the arguments and `now`."""
 
-    async def do(place: ActionContext, told: Arguments) -> Any:
-        return await place.database.write(unit, **_fields(told), now=place.now())
+    async def run(context: ActionContext, received: Arguments) -> Any:
+        return await context.database.write(unit, **_fields(received), now=context.now())
 
-    return AdminAction(arguments, do)
+    return AdminAction(arguments, run)
 
 
 def _reads(arguments: type[Arguments], query: Callable[Concatenate[Connection, ...], Any]) -> AdminAction:
-    async def do(place: ActionContext, told: Arguments) -> Any:
-        return await place.database.read(query, **_fields(told))
+    """Return an action that runs a query with the arguments."""
 
-    return AdminAction(arguments, do)
+    async def run(context: ActionContext, received: Arguments) -> Any:
+        return await context.database.read(query, **_fields(received))
+
+    return AdminAction(arguments, run)
 
 
-def _fields(told: Arguments) -> dict[str, Any]:
-    return {name: getattr(told, name) for name in told.__struct_fields__}
+def _fields(arguments: Arguments) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in arguments.__struct_fields__}
 
 
 def find_user(tx: Connection, *, user: str) -> str:
-    """The id of a user who is named by id or e-mail address. Raises NotFound."""
+    """Return the id of a user named by id or e-mail address. Raises NotFound."""
     account = users.find_by_email(tx, email=user) if "@" in user else users.find_by_id(tx, user_id=user)
     if account is None:
-        raise NotFound(f"There is no user {user[: users.EMAIL_LENGTH]}.")
+        raise NotFound(f"There is no user {user[: users.MAX_EMAIL]}.")
     return account.user.id
 
 
-def listener_id(tx: Connection, *, user: str | None) -> str:
-    """The id of that user; of an admin, or else of the first user, if any will do. Raises NotFound."""
+def find_stream_owner(tx: Connection, *, user: str | None) -> str:
+    """Return the id of that user; for None, of an admin or else of the first user. Raises NotFound."""
     if user is not None:
         return find_user(tx, user=user)
-    found = tx.execute(_ANYBODY).scalar_one_or_none()
-    if found is None:
-        raise NotFound("There are no users yet, and only users can listen: hub users create.")
-    return str(found)
+    user_id = tx.execute(_ANY_USER).scalar_one_or_none()
+    if user_id is None:
+        raise NotFound("There are no users yet. Create one with `hub users create`, then follow their stream.")
+    return str(user_id)
 
 
-def send(
-    tx: Connection, *, to: list[str], external_ids: list[str], expires_at: str | None, now: int, **words: Any
+def send_notification(
+    tx: Connection, *, to: list[str], external_ids: list[str], expires_at: str | None, now: int, **content: Any
 ) -> list[str]:
-    """Send one notification; the ids in the order of those it is for. Raises NotFound and InvalidField."""
-    refs = [UserRef(f"/to/{at}", find_user(tx, user=each)) for at, each in enumerate(to)]
-    refs += [UserRef(f"/externalIds/{at}", None, each) for at, each in enumerate(external_ids)]
-    letter = NotificationDraft(
-        expires_at=None if expires_at is None else times.parse_rfc3339(expires_at, "/expiresAt"), **words
+    """Send one notification; return its ids in the order of the recipients. Raises NotFound and InvalidField."""
+    refs = [UserRef(f"/to/{index}", find_user(tx, user=user)) for index, user in enumerate(to)]
+    refs += [UserRef(f"/externalIds/{index}", None, id) for index, id in enumerate(external_ids)]
+    draft = NotificationDraft(
+        expires_at=None if expires_at is None else times.parse_rfc3339(expires_at, "/expiresAt"), **content
     )
-    sent = sending.send(tx, parcel=SendRequest(letter, refs, as_list=True), now=now)
+    sent = sending.send(tx, request=SendRequest(draft, refs, as_list=True), now=now)
     return [] if sent.ids is msgspec.UNSET else sent.ids
 
 
-async def _address(place: ActionContext, told: NoArguments) -> str:
-    """Where the hub itself listens, whatever may stand in front of it."""
-    return replace(_serving(place).settings, public_url=None).origin
+async def _local_address(context: ActionContext, _arguments: NoArguments) -> str:
+    """Return the address that the hub listens on, without a proxy in front of it."""
+    return replace(_running_hub(context).settings, public_url=None).origin
 
 
-async def _ticket(place: ActionContext, told: Listener) -> str:
-    """A ticket for one stream of theirs: who may read the data folder may listen, too."""
-    hub = _serving(place)
-    user_id = await place.database.read(listener_id, user=told.user)
-    return hub.identities.ticket_for(user_id, Caller("service", service="hub tail"))
+async def _issue_ticket(context: ActionContext, owner: StreamOwner) -> str:
+    """Return a ticket for one stream. A command that can read the data folder may follow any stream."""
+    hub = _running_hub(context)
+    user_id = await context.database.read(find_stream_owner, user=owner.user)
+    return hub.authenticator.issue_ticket(user_id, Caller("service", service="hub tail"))
 
 
-async def _play(place: ActionContext, told: DemoSteps) -> dict[str, str]:
-    """A few steps in a unit, so that others who write need not wait for all of them."""
-    made: dict[str, str] = {}
-    for start in range(0, len(told.steps), STEPS_AT_ONCE):
-        part = told.steps[start : start + STEPS_AT_ONCE]
-        made |= await place.database.write(demo_steps.replay, steps=part, known=told.known | made, now=place.now())
-    return made
+async def _run_demo_steps(context: ActionContext, received: DemoSteps) -> dict[str, str]:
+    """Run the steps in several units of work, so that other writers do not wait for all of them."""
+    created_ids: dict[str, str] = {}
+    for start in range(0, len(received.steps), DEMO_STEPS_PER_UNIT):
+        steps = received.steps[start : start + DEMO_STEPS_PER_UNIT]
+        known_ids = received.known_ids | created_ids
+        created_ids |= await context.database.write(
+            demo_steps.replay, steps=steps, known_ids=known_ids, now=context.now()
+        )
+    return created_ids
 
 
-def _serving(place: ActionContext) -> Hub:
-    if place.hub is None:
-        raise Conflict("No hub is serving from this data folder.")
-    return place.hub
+def _running_hub(context: ActionContext) -> Hub:
+    if context.hub is None:
+        raise Conflict("No hub is running in this data folder.")
+    return context.hub
 
 
 ACTIONS: Final[Mapping[str, AdminAction]] = {
-    "books.settle": _writes(Looked, reconciliation.record_result),
-    "books.why_frozen": _reads(NoArguments, reconciliation.freeze_reason),
     "demo.fill": _writes(DemoFill, fill.fill),
     "demo.has_crowd": _reads(NoArguments, demo_steps.has_crowd),
     "demo.is_filled": _reads(NoArguments, fill.is_filled),
-    "demo.play": AdminAction(DemoSteps, _play),
-    "hub.address": AdminAction(NoArguments, _address),
-    "hub.ticket": AdminAction(Listener, _ticket),
+    "demo.run_steps": AdminAction(DemoSteps, _run_demo_steps),
+    "hub.address": AdminAction(NoArguments, _local_address),
+    "hub.ticket": AdminAction(StreamOwner, _issue_ticket),
     "keys.create": _writes(NewKey, api_keys.create),
     "keys.list": _reads(NoArguments, api_keys.list_keys),
     "keys.revoke": _writes(KeyName, api_keys.revoke),
-    "ledger.settle": _writes(Currency, payment_currency.fix_currency),
-    "notifications.send": _writes(Notice, send),
-    "users.find": _reads(Whom, find_user),
+    "ledger.fix_currency": _writes(Currency, payment_currency.fix_currency),
+    "ledger.freeze_reason": _reads(NoArguments, reconciliation.freeze_reason),
+    "ledger.record_result": _writes(ReconciliationResult, reconciliation.record_result),
+    "notifications.send": _writes(NotificationToSend, send_notification),
+    "users.find": _reads(UserName, find_user),
     "users.list": _reads(UsersAfter, users.list_users),
     "users.create": _writes(NewUser, registration.register),
     "users.password": _writes(NewPassword, account_access.set_password),
@@ -268,13 +276,13 @@ ACTIONS: Final[Mapping[str, AdminAction]] = {
 }
 
 
-async def execute(place: ActionContext, name: str, arguments: bytes) -> bytes:
-    """Do an act; arguments and answer are JSON. Raises DomainError, what the act raises among it."""
-    act = ACTIONS.get(name)
-    if act is None:
-        raise NotFound(f"There is no act called {name[:40]!r}; is the hub of another version?")
+async def execute(context: ActionContext, name: str, arguments: bytes) -> bytes:
+    """Run an action; arguments and result are JSON. Raises DomainError, including those of the action."""
+    action = ACTIONS.get(name)
+    if action is None:
+        raise NotFound(f"There is no action called {name[:40]!r}. The running hub may have another version.")
     try:
-        told = msgspec.json.decode(arguments, type=act.arguments)
+        decoded = msgspec.json.decode(arguments, type=action.arguments)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidField("", "type", f"{name}: {error}") from error
-    return msgspec.json.encode(await act.do(place, told))
+    return msgspec.json.encode(await action.run(context, decoded))

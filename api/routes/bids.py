@@ -1,4 +1,4 @@
-"""Bids over HTTP: freelancers place and withdraw them, a job's owner reads and hires one."""
+"""Bids and the hire."""
 
 from sqlalchemy import Connection
 
@@ -13,20 +13,20 @@ from services.schemas import Person
 
 
 class NewBid(Body, frozen=True):
-    """An offer on a job; `price` is in minor units of the job's currency."""
+    """A bid to place. `price` is in minor units of the job's currency."""
 
     message: Text5000
     price: Amount
 
 
 class OwnBids(PageQuery, frozen=True, kw_only=True):
-    """Which page of one's own bids; there is no list of everybody's."""
+    """A page of your own bids. `mine` must be true: no route lists the bids of all users."""
 
     mine: bool
 
 
-async def place(call: Call[NewBid, None]) -> Bid | bytes:
-    """Bid on an open job; its owner hears of it."""
+async def create(call: Call[NewBid, None]) -> Bid | bytes:
+    """Place a bid on an open job and notify its owner."""
     return await call.write_idempotent(
         bidding.place,
         job_id=call.path("id"),
@@ -36,8 +36,8 @@ async def place(call: Call[NewBid, None]) -> Bid | bytes:
     )
 
 
-async def page_of_job(call: Call[None, PageQuery]) -> Page[Bid]:
-    """List a job's bids: all for its owner, for others their own."""
+async def list_for_job(call: Call[None, PageQuery]) -> Page[Bid]:
+    """List a job's bids: all of them for its owner, otherwise your own."""
     return await call.read(
         bids.list_for_job,
         job_id=call.path("id"),
@@ -47,8 +47,8 @@ async def page_of_job(call: Call[None, PageQuery]) -> Page[Bid]:
     )
 
 
-async def page_of_mine(call: Call[None, OwnBids]) -> Page[Bid]:
-    """List one's own bids on all jobs."""
+async def list_own(call: Call[None, OwnBids]) -> Page[Bid]:
+    """List your bids on all jobs."""
     if not call.query.mine:
         raise InvalidField("mine", "range", "Only your own bids can be listed here: mine=true.")
     return await call.read(
@@ -57,39 +57,39 @@ async def page_of_mine(call: Call[None, OwnBids]) -> Page[Bid]:
 
 
 async def withdraw(call: Call[None, None]) -> None:
-    """Withdraw one's own pending bid."""
+    """Withdraw your pending bid."""
     await call.write(bidding.withdraw, bid_id=call.path("id"), freelancer_id=call.user.id)
 
 
 async def hire(call: Call[EmptyBody | None, None]) -> Hired | bytes:
-    """Hire the freelancer who made this bid; all others who bid on the job are told that it is gone."""
-    began, made = call.hub.monotonic(), list[HireResult]()
-    answer = await call.write_idempotent(_hire, bid_id=call.path("bidId"), owner_id=call.user.id, made=made)
-    # Empty when the key was answered before: nobody was hired just now.
-    for one in made:
-        _log(call, one, call.hub.monotonic() - began)
-    return answer
+    """Hire the freelancer of a bid; the other bidders are notified."""
+    started, results = call.hub.monotonic(), list[HireResult]()
+    response = await call.write_idempotent(_hire, bid_id=call.path("bidId"), owner_id=call.user.id, results=results)
+    # Empty for a repeated idempotency key: the hire was made and logged by the first request.
+    for result in results:
+        _log(call, result, call.hub.monotonic() - started)
+    return response
 
 
-def _hire(tx: Connection, *, bid_id: str, owner_id: str, made: list[HireResult], now: int) -> Hired:
-    """The unit, and for the log what it did: should it run again, that is replaced."""
-    made[:] = [hiring.hire(tx, bid_id=bid_id, owner_id=owner_id, now=now)]
-    return made[0].answer
+def _hire(tx: Connection, *, bid_id: str, owner_id: str, results: list[HireResult], now: int) -> Hired:
+    """Hire and replace the content of `results` with the result, because a unit may run twice."""
+    results[:] = [hiring.hire(tx, bid_id=bid_id, owner_id=owner_id, now=now)]
+    return results[0].response
 
 
-def _log(call: Call[EmptyBody | None, None], made: HireResult, seconds: float) -> None:
-    """Who hired whom for what, how long it took, and whether the winner saw it or will on coming back."""
-    winner = made.answer.freelancer_id
+def _log(call: Call[EmptyBody | None, None], result: HireResult, seconds: float) -> None:
+    """Log the hire, its duration and whether the hired freelancer has an open stream."""
+    hired = result.response
     call.log.info(
-        "hired",
+        "job_hired",
         client=call.user.id,
-        client_name=made.owner_name,
-        freelancer=winner,
-        freelancer_name=made.freelancer_name,
-        job=made.answer.gig_id,
-        title=made.title,
-        bid=made.answer.bid_id,
-        rejected=made.rejected,
+        client_name=result.owner_name,
+        freelancer=hired.freelancer_id,
+        freelancer_name=result.freelancer_name,
+        job=hired.gig_id,
+        title=result.title,
+        bid=hired.bid_id,
+        rejected=result.rejected,
         milliseconds=round(seconds * 1_000, 1),
-        winner="online" if call.hub.manager.is_online(winner) else "will see it on return",
+        winner="online" if call.hub.manager.is_online(hired.freelancer_id) else "offline",
     )

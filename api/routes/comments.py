@@ -1,4 +1,4 @@
-"""Comments over HTTP: anybody reads them, whoever is signed in writes them."""
+"""Comments on jobs."""
 
 from api.http.bodies import Body, PageQuery, Text2000
 from api.operations.call import Call
@@ -9,19 +9,19 @@ from services.schemas import Person
 
 
 class NewComment(Body, frozen=True):
-    """Something to say about a job."""
+    """A comment to write."""
 
     text: Text2000
 
 
-async def add(call: Call[NewComment, None]) -> Comment | bytes:
-    """Comment on a job; its owner and those who commented before hear of it."""
+async def create(call: Call[NewComment, None]) -> Comment | bytes:
+    """Comment on a job; its owner and earlier commenters are notified."""
     author = Person(id=call.user.id, name=call.user.name)
     return await call.write_idempotent(comments.create, job_id=call.path("id"), author=author, text=call.body.text)
 
 
-async def page(call: Call[None, PageQuery]) -> Page[Comment]:
-    """List a job's comments, the newest first."""
+async def list_comments(call: Call[None, PageQuery]) -> Page[Comment]:
+    """List a job's comments, newest first."""
     return await call.read(
         comments.list_comments, job_id=call.path("id"), limit=call.query.limit, after=call.query.after
     )

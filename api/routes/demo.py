@@ -1,4 +1,7 @@
-"""The demo's users: kept with their passwords in the data folder, shown on the sign-in page in development only."""
+"""Demo users, in development only.
+
+`hub demo` stores them with their passwords in the data folder; the sign-in page lists them.
+"""
 
 import os
 import secrets
@@ -17,7 +20,7 @@ FILE_NAME: Final = "demo-users.json"
 
 
 class DemoUser(Schema, frozen=True):
-    """A user to sign in as with one click."""
+    """A user that the sign-in page offers."""
 
     name: str
     role: Role
@@ -26,32 +29,32 @@ class DemoUser(Schema, frozen=True):
 
 
 class DemoUsers(Schema, frozen=True):
-    """All of them; none where there is no demo."""
+    """All demo users; empty if the store has no demo."""
 
     items: list[DemoUser]
 
 
-async def users(call: Call[None, None]) -> DemoUsers:
-    """List the demo's users and their passwords; in development only."""
+async def list_users(call: Call[None, None]) -> DemoUsers:
+    """List the demo users and their passwords, in development only."""
     settings = call.hub.settings
     if settings.production:
         raise NotFound
-    return DemoUsers(items=await anyio.to_thread.run_sync(read, settings.data_dir))
+    return DemoUsers(items=await anyio.to_thread.run_sync(load_users, settings.data_dir))
 
 
-def read(folder: Path) -> list[DemoUser]:
-    """What `write` has kept; nothing where there is nothing that can be read."""
+def load_users(folder: Path) -> list[DemoUser]:
+    """Return the users that `save_users` has stored; empty if there is no readable file."""
     with suppress(FileNotFoundError, msgspec.DecodeError):
         return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=DemoUsers).items
     return []
 
 
-def write(folder: Path, people: list[DemoUser]) -> None:
-    """Keep them, readable for the owner alone; whole or not at all. Raises OSError."""
-    draft = folder / f".{FILE_NAME}.{secrets.token_hex(4)}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def save_users(folder: Path, users: list[DemoUser]) -> None:
+    """Replace the file atomically; only its owner can read it. Raises OSError."""
+    temporary = folder / f".{FILE_NAME}.{secrets.token_hex(4)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(DemoUsers(items=people)))
+        file.write(msgspec.json.encode(DemoUsers(items=users)))
         file.flush()
         os.fsync(file.fileno())
-    os.replace(draft, folder / FILE_NAME)
+    os.replace(temporary, folder / FILE_NAME)

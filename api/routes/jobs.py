@@ -1,4 +1,4 @@
-"""Jobs over HTTP: clients post, edit and delete them, both sides bring them to their end, anybody reads them."""
+"""Jobs."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ from services.schemas import Person, Role
 
 
 class NewJob(Body, frozen=True):
-    """A job to post; `budget` is in minor units of the hub's currency."""
+    """A job to post. `budget` is in minor units of the hub's currency."""
 
     title: Line120
     description: Text10000
@@ -46,7 +46,7 @@ class NewJob(Body, frozen=True):
 
 
 class JobChanges(Body, frozen=True):
-    """What to change of an open job; the rest stays, and null takes a category or an expiry away."""
+    """The fields of an open job to change; other fields stay. Null removes the category or the expiry."""
 
     title: Line120 | UnsetType = UNSET
     description: Text10000 | UnsetType = UNSET
@@ -58,18 +58,18 @@ class JobChanges(Body, frozen=True):
 
 
 class StatusChange(Body, frozen=True):
-    """The state that a job is to go to; with a `note` where the owner asks for changes."""
+    """The new status of a job, with an optional `note` when the owner requests changes."""
 
     status: JobStatus
     note: Text1000 | None = None
 
 
 class JobList(PageQuery, frozen=True):
-    """Which jobs to list.
+    """The filter and page of a job list.
 
-    `skills` are separated by commas, and a job has any of them; budgets are in minor units, both bounds included;
-    `q` are words of title, description or skills, the last of which may be cut off after three letters; `mine` are
-    those one has posted.
+    `skills` are separated by commas; a job matches if it has any of them. Budgets are in minor units, both bounds
+    included. `q` contains words of the title, description or skills; the last word may be a prefix of three or more
+    letters. `mine` selects the jobs that you have posted.
     """
 
     status: JobStatus | UnsetType = UNSET
@@ -82,13 +82,13 @@ class JobList(PageQuery, frozen=True):
 
 
 class JobSearch(Query, frozen=True):
-    """What somebody has typed so far."""
+    """A partly typed search."""
 
     q: Line200
 
 
-async def post(call: Call[NewJob, None]) -> Job | bytes:
-    """Post a job; everybody hears of it."""
+async def create(call: Call[NewJob, None]) -> Job | bytes:
+    """Post a job and hold its budget."""
     owner = Person(id=call.user.id, name=call.user.name)
     return await call.write_idempotent(
         posting.post,
@@ -99,39 +99,39 @@ async def post(call: Call[NewJob, None]) -> Job | bytes:
         currency=call.hub.settings.currency,
         category=call.body.category,
         skills=call.body.skills,
-        expires_at=_time(call.body.expires_at),
+        expires_at=_parse_expiry(call.body.expires_at),
         instant_accept=call.body.instant_accept,
     )
 
 
 async def list_jobs(call: Call[None, JobList]) -> Page[Job]:
-    """List jobs, the newest first."""
-    asked = call.query
-    wanted = JobFilter(
-        status=asked.status or None,
-        category=asked.category or None,
-        owner_id=call.user.id if asked.mine else None,
-        skills=_split(asked.skills) if asked.skills else (),
-        min_budget=None if asked.min_budget is UNSET else asked.min_budget,
-        max_budget=None if asked.max_budget is UNSET else asked.max_budget,
-        text=asked.q or None,
+    """List jobs, newest first."""
+    query = call.query
+    job_filter = JobFilter(
+        status=query.status or None,
+        category=query.category or None,
+        owner_id=call.user.id if query.mine else None,
+        skills=_parse_skills(query.skills) if query.skills else (),
+        min_budget=None if query.min_budget is UNSET else query.min_budget,
+        max_budget=None if query.max_budget is UNSET else query.max_budget,
+        text=query.q or None,
     )
-    return await call.read(listing.list_jobs, wanted=wanted, limit=asked.limit, after=asked.after)
+    return await call.read(listing.list_jobs, job_filter=job_filter, limit=query.limit, after=query.after)
 
 
 async def suggest(call: Call[None, JobSearch]) -> Suggestions:
-    """Suggest titles and skills that begin like what was typed."""
+    """Suggest job titles and skills for a partly typed search."""
     return await call.read(listing.suggest, text=call.query.q)
 
 
-async def show(call: Call[None, None]) -> Job:
-    """Show a job."""
-    return await call.read(posting.one, job_id=call.path("id"))
+async def get_job(call: Call[None, None]) -> Job:
+    """Get a job."""
+    return await call.read(listing.get_job, job_id=call.path("id"))
 
 
 async def edit(call: Call[JobChanges, None]) -> Job:
-    """Change one's own open job; the budget moves what is held for it."""
-    call.hub.paces.market.hit(call.user.id)
+    """Edit your open job; the held amount follows the budget."""
+    call.hub.rate_limits.job_changes.hit(call.user.id)
     body = call.body
     changes = JobEdit(
         title=body.title,
@@ -139,40 +139,40 @@ async def edit(call: Call[JobChanges, None]) -> Job:
         budget=body.budget,
         category=body.category,
         skills=body.skills,
-        expires_at=body.expires_at if isinstance(body.expires_at, UnsetType) else _time(body.expires_at),
+        expires_at=body.expires_at if isinstance(body.expires_at, UnsetType) else _parse_expiry(body.expires_at),
         instant_accept=body.instant_accept,
     )
     return await call.write(editing.edit, job_id=call.path("id"), owner_id=call.user.id, edit=changes)
 
 
 async def delete(call: Call[None, None]) -> None:
-    """Delete one's own open job; what is held for it is given back, and those who bid are told."""
-    began = call.hub.monotonic()
-    moved = await call.write(closing.delete, job_id=call.path("id"), owner_id=call.user.id)
-    _log(call, moved, began)
+    """Delete your open job; the held amount is refunded and the bidders are notified."""
+    started = call.hub.monotonic()
+    result = await call.write(closing.delete, job_id=call.path("id"), owner_id=call.user.id)
+    _log(call, result, started)
 
 
 async def change_status(call: Call[StatusChange, None]) -> Job | bytes:
-    """Bring a job to its next state: accept, submit, complete, ask for changes, cancel."""
-    call.hub.paces.market.hit(call.user.id)
-    began, made = call.hub.monotonic(), list[TransitionResult]()
-    answer = await call.write_idempotent(
-        _move,
+    """Change a job's status: accept, submit, complete, request changes or cancel."""
+    call.hub.rate_limits.job_changes.hit(call.user.id)
+    started, results = call.hub.monotonic(), list[TransitionResult]()
+    response = await call.write_idempotent(
+        _change_status,
         job_id=call.path("id"),
         user=Person(id=call.user.id, name=call.user.name),
         role=call.user.role,
         target=call.body.status,
         note=call.body.note,
-        terms=call.hub.settings.terms,
-        made=made,
+        deadlines=call.hub.settings.deadlines,
+        results=results,
     )
-    # Empty when the key was answered before: nothing happened just now.
-    for one in made:
-        _log(call, one, began)
-    return answer
+    # Empty for a repeated idempotency key: the transition was made and logged by the first request.
+    for result in results:
+        _log(call, result, started)
+    return response
 
 
-def _move(
+def _change_status(
     tx: Connection,
     *,
     job_id: str,
@@ -180,32 +180,32 @@ def _move(
     role: Role,
     target: JobStatus,
     note: str | None,
-    terms: Deadlines,
-    made: list[TransitionResult],
+    deadlines: Deadlines,
+    results: list[TransitionResult],
     now: int,
 ) -> Job:
-    """The unit, and for the log what it did: should it run again, that is replaced."""
-    made[:] = [
+    """Change the status and replace the content of `results` with the result, because a unit may run twice."""
+    results[:] = [
         status_change.change_status(
-            tx, job_id=job_id, user=user, role=role, target=target, note=note, terms=terms, now=now
+            tx, job_id=job_id, user=user, role=role, target=target, note=note, deadlines=deadlines, now=now
         )
     ]
-    return made[0].answer
+    return results[0].job
 
 
-def _log(call: Call[Any, None], moved: TransitionResult, began: float) -> None:
-    milliseconds = round((call.hub.monotonic() - began) * 1_000, 1)
-    log_lines.log_transition(call.log, moved, by=call.user.id, milliseconds=milliseconds)
+def _log(call: Call[Any, None], result: TransitionResult, started: float) -> None:
+    milliseconds = round((call.hub.monotonic() - started) * 1_000, 1)
+    log_lines.log_transition(call.log, result, by=call.user.id, milliseconds=milliseconds)
 
 
-def _time(text: str | None) -> int | None:
+def _parse_expiry(text: str | None) -> int | None:
     return None if text is None else times.parse_rfc3339(text, "/expiresAt")
 
 
-def _split(text: str) -> list[str]:
+def _parse_skills(text: str) -> list[str]:
     skills = [skill for part in text.split(",") if (skill := part.strip())]
-    if not skills or len(skills) > limits.SKILLS or max(map(len, skills)) > limits.SKILL:
+    if not skills or len(skills) > limits.MAX_SKILLS or max(map(len, skills)) > limits.MAX_SKILL:
         raise InvalidField(
-            "skills", "length", f"Name 1 to {limits.SKILLS} skills of at most {limits.SKILL} characters."
+            "skills", "length", f"Name 1 to {limits.MAX_SKILLS} skills of at most {limits.MAX_SKILL} characters."
         )
     return skills

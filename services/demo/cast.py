@@ -25,7 +25,7 @@ class DemoPerson:
 class DemoBid:
     """A bid on a demo job; `price` in cents."""
 
-    by: str
+    freelancer: str
     hours_ago: float
     price: int
     message: str
@@ -42,7 +42,7 @@ class DemoJob:
     budget: int
     category: str
     skills: tuple[str, ...]
-    offers: tuple[DemoBid, ...] = ()
+    bids: tuple[DemoBid, ...] = ()
     hired: str | None = None
 
 
@@ -62,9 +62,9 @@ PEOPLE = (
 )
 
 # Who talks: an owner, whom they hired, and somebody who asks; by first name.
-TALKERS = ("Tomás", "Hana", "Luca")
+CONVERSATION_MEMBERS = ("Tomás", "Hana", "Luca")
 
-WORKS = (
+JOBS = (
     DemoJob(
         "Tomás",
         46,

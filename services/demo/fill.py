@@ -9,14 +9,14 @@ from services import tables as t
 from services.accounts import account_access, users
 from services.attachments.records import StoredFile
 from services.demo import conversations
-from services.demo.cast import PEOPLE, TALKERS, WORKS, DemoJob, DemoPerson
+from services.demo.cast import CONVERSATION_MEMBERS, JOBS, PEOPLE, DemoJob, DemoPerson
 from services.jobs import bidding, hiring, posting
 from services.payments import wallet
 from services.schemas import Person
-from services.times import HOUR
+from services.times import HOUR_MS
 
 # What each wallet opens with: enough for every job of the story, in minor units.
-OPENING: Final = 5_000_000
+OPENING_BALANCE: Final = 5_000_000
 
 _HAS_JOB = (
     select(t.jobs.c.id).where(t.jobs.c.owner_id == bindparam("owner"), t.jobs.c.title == bindparam("titled")).limit(1)
@@ -39,13 +39,13 @@ def fill(
     """
     known = {someone.name.partition(" ")[0]: _person(tx, someone, password_hashes, renew, now) for someone in PEOPLE}
     posted = 0
-    for work in WORKS:
+    for work in JOBS:
         owner = known[work.owner]
         if tx.execute(_HAS_JOB, {"owner": owner.id, "titled": work.title}).first() is None:
             _post(tx, work, known, currency, now)
             posted += 1
-    owner, hired, asking = (known[name] for name in TALKERS)
-    conversations.fill(tx, owner=owner, hired=hired, asking=asking, files=files, now=now)
+    owner, hired, asking = (known[name] for name in CONVERSATION_MEMBERS)
+    conversations.fill(tx, owner=owner, hired=hired, applicant=asking, files=files, now=now)
     return posted
 
 
@@ -67,7 +67,7 @@ def _person(tx: Connection, someone: DemoPerson, hashes: Mapping[str, str], rene
             skills=someone.skills,
             now=now,
         )
-        wallet.deposit(tx, user_id=made.id, amount=OPENING, now=now)
+        wallet.deposit(tx, user_id=made.id, amount=OPENING_BALANCE, now=now)
         return Person(id=made.id, name=made.name)
     if renew:
         account_access.set_password(tx, email=someone.email, password_hash=kept, now=now)
@@ -86,20 +86,20 @@ def _post(tx: Connection, work: DemoJob, known: Mapping[str, Person], currency: 
         skills=work.skills,
         now=_ago(now, work.hours_ago),
     )
-    for offer in work.offers:
+    for offer in work.bids:
         bid = bidding.place(
             tx,
             job_id=job.id,
-            freelancer=known[offer.by],
+            freelancer=known[offer.freelancer],
             message=offer.message,
             price=offer.price,
             now=_ago(now, offer.hours_ago),
         )
-        if offer.by == work.hired:
+        if offer.freelancer == work.hired:
             winner = bid.id
     if work.hired is not None:
-        hiring.hire(tx, bid_id=winner, owner_id=known[work.owner].id, now=_ago(now, work.offers[-1].hours_ago - 1))
+        hiring.hire(tx, bid_id=winner, owner_id=known[work.owner].id, now=_ago(now, work.bids[-1].hours_ago - 1))
 
 
 def _ago(now: int, hours: float) -> int:
-    return now - round(hours * HOUR)
+    return now - round(hours * HOUR_MS)

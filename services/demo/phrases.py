@@ -11,8 +11,8 @@ class Trade:
     category: str
     skills: tuple[str, ...]
     titles: tuple[str, ...]
-    briefs: tuple[str, ...]
-    prices: tuple[int, int]
+    descriptions: tuple[str, ...]
+    price_range: tuple[int, int]
 
 
 TRADES: Final = (
@@ -148,7 +148,7 @@ TRADES: Final = (
     ),
 )
 
-OFFERS: Final = (
+BID_MESSAGES: Final = (
     "I did the same for a shop in {city} last year and can show you the result.",
     "I have read your brief twice; two questions, and I could begin on Monday.",
     "My price includes one round of changes and everything you need to go on without me.",
@@ -175,7 +175,7 @@ REPLIES: Final = (
     "Thank you, I have added that to the brief.",
     "Yes, gladly; please say so in your offer.",
 )
-NOTES: Final = (
+CHANGE_NOTES: Final = (
     "Very close. The second part is still missing.",
     "Could you use the newer version of the text? I have sent it to you.",
     "Please make it a little shorter, then we are done.",

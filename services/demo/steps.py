@@ -12,13 +12,13 @@ from services.jobs import bidding, comments, hiring, posting, status_change
 from services.jobs.lifecycle import Deadlines
 from services.payments import wallet
 from services.schemas import Person
-from services.times import DAY
+from services.times import DAY_MS
 
 # Nobody has an address at this domain (RFC 2606), nor a password: they are there to be seen.
 DOMAIN: Final = "crowd.example"
 
-REVIEW_MS: Final = 7 * DAY
-DELIVERY_MS: Final = 30 * DAY
+REVIEW_MS: Final = 7 * DAY_MS
+DELIVERY_MS: Final = 30 * DAY_MS
 
 _CROWD: Final = select(t.users.c.id).where(t.users.c.email == bindparam("which"))
 
@@ -27,30 +27,30 @@ class Step(msgspec.Struct, frozen=True):
     """Who does what, when (ms), to the user, job or bid that an earlier step made under that key."""
 
     at: int
-    act: Literal["join", "post", "bid", "hire", "move", "comment"]
-    by: str
-    on: str = ""
-    makes: str = ""
-    about: dict[str, Any] = {}
+    action: Literal["join", "post", "bid", "hire", "move", "comment"]
+    actor: str
+    target: str = ""
+    creates: str = ""
+    arguments: dict[str, Any] = {}
 
 
-def replay(tx: Connection, *, steps: Sequence[Step], known: Mapping[str, str], now: int) -> dict[str, str]:
+def replay(tx: Connection, *, steps: Sequence[Step], known_ids: Mapping[str, str], now: int) -> dict[str, str]:
     """Play steps in their order; `known` are the ids of earlier ones by key. Returns the ids of what they made.
 
     Every review begins `now`, or the hub would at once complete what was handed in long ago, before its owner does.
     """
     made: dict[str, str] = {}
-    ids = {**known}
-    names = users.load_names(tx, ids=list({ids[step.by] for step in steps if step.by in ids}))
+    ids = {**known_ids}
+    names = users.load_names(tx, ids=list({ids[step.actor] for step in steps if step.actor in ids}))
     for step in steps:
-        if step.act == "join":
+        if step.action == "join":
             new = _join(tx, step)
-            names[new] = step.about["name"]
+            names[new] = step.arguments["name"]
         else:
-            by = Person(id=ids[step.by], name=names[ids[step.by]])
-            new = _act(tx, step, by, ids.get(step.on, ""), now)
-        if step.makes:
-            made[step.makes] = ids[step.makes] = new
+            by = Person(id=ids[step.actor], name=names[ids[step.actor]])
+            new = _act(tx, step, by, ids.get(step.target, ""), now)
+        if step.creates:
+            made[step.creates] = ids[step.creates] = new
     return made
 
 
@@ -60,10 +60,10 @@ def has_crowd(tx: Connection) -> bool:
 
 
 def _join(tx: Connection, step: Step) -> str:
-    about = step.about
+    about = step.arguments
     made = users.create(
         tx,
-        email=f"{step.by}@{DOMAIN}",
+        email=f"{step.actor}@{DOMAIN}",
         password_hash=None,
         name=about["name"],
         role=about["role"],
@@ -77,8 +77,8 @@ def _join(tx: Connection, step: Step) -> str:
 
 def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
     """What somebody who is there does to `on`; the id of what came of it."""
-    at, about = step.at, step.about
-    match step.act:
+    at, about = step.at, step.arguments
+    match step.action:
         case "post":
             return posting.post(tx, owner=by, **about, now=at).id
         case "bid":
@@ -90,5 +90,5 @@ def _act(tx: Connection, step: Step, by: Person, on: str, now: int) -> str:
         case _:
             terms = Deadlines(review_ms=now - at + REVIEW_MS, delivery_ms=DELIVERY_MS)
             # Whose move it is follows from who owns the job and who is hired.
-            status_change.change_status(tx, job_id=on, user=by, role="client", **about, terms=terms, now=at)
+            status_change.change_status(tx, job_id=on, user=by, role="client", **about, deadlines=terms, now=at)
     return on

@@ -1,4 +1,4 @@
-"""Bids as those see them who may: the freelancer who made one, and the owner of the job."""
+"""Reads bids, for their freelancer and for the job's owner."""
 
 from typing import Any, Final
 
@@ -26,26 +26,30 @@ COLUMNS: Final = (
     _b.created_at,
 )
 
-_OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("which"), jobs.c.status != "deleted")
+_OWNER = select(jobs.c.owner_id).where(jobs.c.id == bindparam("job_id"), jobs.c.status != "deleted")
 
 
-def _list(*narrowed: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def _page_statement(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return (
         select(_b.seq, *COLUMNS, users.c.name.label("freelancer_name"))
         .join(users, users.c.id == _b.freelancer_id)
-        .where(_b.seq < bindparam("below"), *narrowed)
+        .where(_b.seq < bindparam("before_seq"), *conditions)
         .order_by(_b.seq.desc())
-        .limit(bindparam("most"))
+        .limit(bindparam("limit"))
     )
 
 
-_OF_JOB = _list(_b.job_id == bindparam("which"))
-_OWN_OF_JOB = _list(_b.job_id == bindparam("which"), _b.freelancer_id == bindparam("who"))
-_OWN = _list(_b.freelancer_id == bindparam("who")).join(jobs, and_(jobs.c.id == _b.job_id, jobs.c.status != "deleted"))
+_FOR_JOB = _page_statement(_b.job_id == bindparam("job_id"))
+_FOR_JOB_AND_FREELANCER = _page_statement(
+    _b.job_id == bindparam("job_id"), _b.freelancer_id == bindparam("freelancer_id")
+)
+_FOR_FREELANCER = _page_statement(_b.freelancer_id == bindparam("freelancer_id")).join(
+    jobs, and_(jobs.c.id == _b.job_id, jobs.c.status != "deleted")
+)
 
 
 def to_schema(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
-    """A row with `COLUMNS` as its freelancer and the job's owner see it."""
+    """Convert a row with `COLUMNS` to the object that its freelancer and the job's owner receive."""
     return Bid(
         id=row.id,
         gig_id=row.job_id,
@@ -62,29 +66,36 @@ def to_schema(row: Row[*tuple[Any, ...]], freelancer_name: str) -> Bid:
 def list_for_job(
     tx: Connection, *, job_id: str, reader_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Bid]:
-    """A page of a job's bids, the newest first: all for its owner, for anybody else their own.
+    """Return a page of a job's bids, newest first. The owner sees all bids, other users only their own.
 
-    Raises NotFound when there is no such job, and InvalidField.
+    Raises NotFound if the job does not exist, and InvalidField for an invalid page token.
     """
-    owner_id = tx.execute(_OWNER, {"which": job_id}).scalar_one_or_none()
+    owner_id = tx.execute(_OWNER, {"job_id": job_id}).scalar_one_or_none()
     if owner_id is None:
         raise NotFound
-    asked = {"which": job_id, "below": pagination.seq_from_token(after), "most": limit + 1}
+    parameters = {"job_id": job_id, "before_seq": pagination.seq_from_token(after), "limit": limit + 1}
     if owner_id == reader_id:
-        return _page(tx, _OF_JOB, asked, limit)
-    return _page(tx, _OWN_OF_JOB, {**asked, "who": reader_id}, limit)
+        return _page(tx, _FOR_JOB, parameters, limit)
+    return _page(tx, _FOR_JOB_AND_FREELANCER, {**parameters, "freelancer_id": reader_id}, limit)
 
 
 def list_for_freelancer(
     tx: Connection, *, freelancer_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[Bid]:
-    """A page of a freelancer's bids on all jobs but deleted ones, the newest first. Raises InvalidField."""
-    asked = {"who": freelancer_id, "below": pagination.seq_from_token(after), "most": limit + 1}
-    return _page(tx, _OWN, asked, limit)
+    """Return a page of a freelancer's bids on all jobs except deleted ones, newest first.
+
+    Raises InvalidField for an invalid page token.
+    """
+    parameters = {
+        "freelancer_id": freelancer_id,
+        "before_seq": pagination.seq_from_token(after),
+        "limit": limit + 1,
+    }
+    return _page(tx, _FOR_FREELANCER, parameters, limit)
 
 
-def _page(tx: Connection, statement: Select[*tuple[Any, ...]], asked: dict[str, Any], limit: int) -> Page[Bid]:
-    rows = tx.execute(statement, asked).all()
-    return pagination.page(
-        rows, limit=limit, show=lambda row: to_schema(row, row.freelancer_name), key=lambda row: row.seq
+def _page(tx: Connection, statement: Select[*tuple[Any, ...]], parameters: dict[str, Any], limit: int) -> Page[Bid]:
+    rows = tx.execute(statement, parameters).all()
+    return pagination.make_page(
+        rows, limit=limit, to_item=lambda row: to_schema(row, row.freelancer_name), key=lambda row: row.seq
     )

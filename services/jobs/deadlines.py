@@ -1,4 +1,4 @@
-"""What the hub does to jobs by itself, once it is due: open ones expire, submitted ones are completed."""
+"""Expires open jobs and completes reviewed ones when their deadline passes."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,70 +10,72 @@ from services.errors import Conflict, NotFound
 from services.jobs import closing, lifecycle, transitions
 from services.jobs.transitions import TransitionResult
 from services.tables import freezes, jobs
-from services.times import HOUR
+from services.times import HOUR_MS
 
-# About what one look finds: some 20 ms of the writer, for those who wait for it meanwhile.
+# The rows that one step may write. It occupies the writer for about 20 ms.
 STEP_ROWS: Final = 300
-# A job that could not be settled is tried again after this long.
-RETRY_MS: Final = HOUR
-# So many are remembered as that; beyond them the first are tried again, for then it is not a job that is wrong.
-MOST_PUT_OFF: Final = 10_000
+# A job whose deadline could not be processed is tried again after this time.
+RETRY_MS: Final = HOUR_MS
+# Beyond this number the oldest postponed jobs are tried again. So many failures are not caused by single jobs.
+MAX_POSTPONED: Final = 10_000
 
 _j = jobs.c
 
-# Rows a job's end costs beside one for each bid on it.
-_ROWS: Final = 8
+# The rows that closing a job writes in addition to one row per bid.
+_ROWS_PER_JOB: Final = 8
 
-_put_off = func.json_each(bindparam("put_off")).table_valued("value")
-# While no money moves, all of them wait: each end is a payment or a refund.
+_postponed = func.json_each(bindparam("postponed")).table_valued("value")
+# While payments are frozen, no job is due: closing a job always pays or refunds.
 _DUE = (
     select(_j.id, _j.bid_count)
-    .where(_j.due_at.is_not(None), _j.due_at <= bindparam("at"), ~exists(select(freezes.c.id)))
-    .where(_j.id.not_in(select(_put_off.c.value)))
+    .where(_j.due_at.is_not(None), _j.due_at <= bindparam("now"), ~exists(select(freezes.c.id)))
+    .where(_j.id.not_in(select(_postponed.c.value)))
     .order_by(_j.due_at)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
 
 class DeadlineFinder:
-    """Finds the jobs that are due, and leaves those alone for a while that could not be settled."""
+    """Finds jobs whose deadline has passed, except those that failed recently."""
 
     def __init__(self) -> None:
-        self._put_off: dict[str, int] = {}
+        # Job id → time (ms) of the next attempt.
+        self._retry_at: dict[str, int] = {}
 
     def find_due(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
-        """Jobs that are due, the longest due first: as many as make about `limit` rows, one at least."""
-        # Not a time that a clock set back has made far away, either.
-        self._put_off = {job_id: at for job_id, at in self._put_off.items() if now < at <= now + RETRY_MS}
-        asked = {"at": now, "most": limit, "put_off": msgspec.json.encode([*self._put_off]).decode()}
-        found, rows = list[str](), 0
-        for job_id, bid_count in tx.execute(_DUE, asked):
-            rows += _ROWS + bid_count
-            if found and rows > limit:
+        """Return the ids of due jobs, earliest deadline first: at least one, then as many as write `limit` rows."""
+        # The upper bound drops times that lie far in the future because the clock was set back.
+        self._retry_at = {job_id: at for job_id, at in self._retry_at.items() if now < at <= now + RETRY_MS}
+        parameters = {"now": now, "limit": limit, "postponed": msgspec.json.encode([*self._retry_at]).decode()}
+        job_ids, rows = list[str](), 0
+        for job_id, bid_count in tx.execute(_DUE, parameters):
+            rows += _ROWS_PER_JOB + bid_count
+            if job_ids and rows > limit:
                 break
-            found.append(job_id)
-        return found
+            job_ids.append(job_id)
+        return job_ids
 
     def postpone(self, job_id: str, now: int) -> None:
-        """This one failed: the others must not wait for it."""
-        self._put_off[job_id] = now + RETRY_MS
-        if len(self._put_off) > MOST_PUT_OFF:
-            del self._put_off[next(iter(self._put_off))]
+        """Skip a failed job for `RETRY_MS`, so that other jobs do not wait for it."""
+        self._retry_at[job_id] = now + RETRY_MS
+        if len(self._retry_at) > MAX_POSTPONED:
+            del self._retry_at[next(iter(self._retry_at))]
 
 
 def process_due(tx: Connection, /, *, found: Sequence[str], now: int) -> list[TransitionResult]:
-    """Bring these jobs to where they are due; one that somebody else has moved or changed since stays as it is."""
-    return [moved for job_id in found if (moved := _settle(tx, job_id, now)) is not None]
+    """Expire or complete the jobs with the ids `found`. Skips a job that has changed since it was found."""
+    return [result for job_id in found if (result := _process(tx, job_id, now)) is not None]
 
 
-def _settle(tx: Connection, job_id: str, now: int) -> TransitionResult | None:
+def _process(tx: Connection, job_id: str, now: int) -> TransitionResult | None:
     try:
-        job = transitions.load_state(tx, job_id=job_id)
-        move = lifecycle.due_transition(job, now=now)
-        if move is None:
+        state = transitions.load_state(tx, job_id=job_id)
+        transition = lifecycle.due_transition(state, now=now)
+        if transition is None:
             return None
-        if move.act == "complete":
-            return TransitionResult(closing.complete(tx, job, now=now), move.act, job, job.hired_freelancer)
-        return TransitionResult(closing.close_with_refund(tx, job, "expired", now=now), move.act, job)
+        if transition.action == "complete":
+            job = closing.complete(tx, state, now=now)
+            return TransitionResult(job, transition.action, state, state.hired_freelancer)
+        return TransitionResult(closing.close_with_refund(tx, state, "expired", now=now), transition.action, state)
     except (NotFound, Conflict):
         return None

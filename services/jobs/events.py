@@ -1,4 +1,4 @@
-"""How a job looks to everybody, and what the `jobs` channel hears of it, bids and edits at most once a second."""
+"""Job events on the `jobs` channel, debounced to one per second for bids and edits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,10 +12,10 @@ from services.event_log import channels
 from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import jobs, users
-from services.times import SECOND, to_rfc3339, to_rfc3339_or_none
+from services.times import SECOND_MS, to_rfc3339, to_rfc3339_or_none
 
-# Bids that come and go, and edits, within this time after a telling are told together, at its end.
-DEBOUNCE_MS: Final = SECOND
+# After an event about bids or an edit, further ones of the same job are published together after this time.
+DEBOUNCE_MS: Final = SECOND_MS
 
 _j = jobs.c
 
@@ -38,60 +38,66 @@ COLUMNS: Final = (
     _j.updated_at,
 )
 
-# Told long enough ago; or, where the clock was set back, in a future that must not silence a job for hours.
-_LOUD = or_(_j.quiet_until <= bindparam("at"), _j.quiet_until > bindparam("until"))
-# What an UPDATE of an open job sets beside what it is for, and returns, so that `changed` can tell it.
+# True if the debounce time is over. A clock that was set back leaves times far in the future, which are ignored.
+_MAY_PUBLISH = or_(_j.publish_after <= bindparam("now"), _j.publish_after > bindparam("publish_after"))
+# An UPDATE of an open job sets these in addition to its own values and returns CHANGED_COLUMNS. `publish_changed`
+# then knows whether to publish now.
 DEBOUNCE_VALUES: Final[Mapping[str, Any]] = {
-    "updated_at": bindparam("at"),
-    "quiet_until": case((_LOUD, bindparam("until")), else_=_j.quiet_until),
-    "untold": case((_LOUD, 0), else_=1),
+    "updated_at": bindparam("now"),
+    "publish_after": case((_MAY_PUBLISH, bindparam("publish_after")), else_=_j.publish_after),
+    "has_unpublished_changes": case((_MAY_PUBLISH, 0), else_=1),
 }
-CHANGED_COLUMNS: Final = (*COLUMNS, _j.untold)
-_COUNT_BIDS = (
+CHANGED_COLUMNS: Final = (*COLUMNS, _j.has_unpublished_changes)
+_UPDATE_BID_COUNT = (
     update(jobs)
-    .where(_j.id == bindparam("which"), _j.status == "open")
-    .values(bid_count=_j.bid_count + bindparam("by"), **DEBOUNCE_VALUES)
+    .where(_j.id == bindparam("job_id"), _j.status == "open")
+    .values(bid_count=_j.bid_count + bindparam("change"), **DEBOUNCE_VALUES)
     .returning(*CHANGED_COLUMNS)
 )
-# As text, because the index on what is untold is used for exactly this condition.
-_DUE = select(_j.id).where(_j.untold == literal_column("1"), _LOUD).limit(bindparam("most"))
-_UNTOLD = (
+# A literal, because SQLite uses the partial index only for exactly this condition.
+_HAS_UNPUBLISHED_CHANGES = _j.has_unpublished_changes == literal_column("1")
+_DUE = select(_j.id).where(_HAS_UNPUBLISHED_CHANGES, _MAY_PUBLISH).limit(bindparam("limit"))
+_UNPUBLISHED = (
     select(*COLUMNS, users.c.name.label("owner_name"))
     .join(users, users.c.id == _j.owner_id)
-    .where(_j.id.in_(bindparam("ids", expanding=True)), _j.untold == literal_column("1"))
+    .where(_j.id.in_(bindparam("job_ids", expanding=True)), _HAS_UNPUBLISHED_CHANGES)
 )
-_TOLD = update(jobs).where(_j.id.in_(bindparam("ids", expanding=True))).values(quiet_until=bindparam("until"), untold=0)
+_MARK_PUBLISHED = (
+    update(jobs)
+    .where(_j.id.in_(bindparam("job_ids", expanding=True)))
+    .values(publish_after=bindparam("publish_after"), has_unpublished_changes=0)
+)
 
 
 class JobEvent(Job, frozen=True, kw_only=True):
-    """The `job_…` events: the public job, where its page is, and the cache keys a page should drop."""
+    """The data of `job_…` events: the public job, its page, and the cache keys that a client should drop."""
 
     url: str
     invalidates: Sequence[str]
 
 
 def job_url(job_id: str) -> str:
-    """Where a job's page is."""
+    """Return the path of a job's page."""
     return f"/jobs/{job_id}"
 
 
 def cache_key(job_id: str) -> str:
-    """The cache key of one job."""
+    """Return the cache key of a job."""
     return f"job/{job_id}"
 
 
-def keys_of_work(job_id: str) -> list[str]:
-    """The cache keys that somebody's beginning to work on a job makes stale."""
+def work_cache_keys(job_id: str) -> list[str]:
+    """Return the cache keys that are outdated once a freelancer is hired or accepts the job."""
     return [cache_key(job_id), "my-jobs", "stats"]
 
 
-def keys_of_end(job_id: str) -> list[str]:
-    """The cache keys that the end of a job makes stale; its money has gone somewhere."""
-    return [*keys_of_work(job_id), "wallet"]
+def closing_cache_keys(job_id: str) -> list[str]:
+    """Return the cache keys that are outdated once a job is closed and its held amount has moved."""
+    return [*work_cache_keys(job_id), "wallet"]
 
 
 def to_schema(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
-    """A row with `COLUMNS` as everybody sees it."""
+    """Convert a row with `COLUMNS` to the public job."""
     return Job(
         id=row.id,
         title=row.title,
@@ -112,75 +118,79 @@ def to_schema(row: Row[*tuple[Any, ...]], owner_name: str) -> Job:
     )
 
 
-def created(tx: Connection, job: Job, *, now: int) -> None:
-    """Tell everybody of a new job."""
-    _tell(tx, "job_created", job, ("jobs", "stats"), now)
-
-
-def updated(tx: Connection, job: Job, *, now: int) -> None:
-    """Tell everybody what a job is now. Whoever calls has set `untold` to 0: nothing older is left to tell."""
-    _tell(tx, "job_updated", job, ("jobs", cache_key(job.id)), now)
-
-
-def accepted(tx: Connection, job: Job, *, now: int) -> None:
-    """Tell everybody that the hired freelancer has begun."""
-    _tell(tx, "job_accepted", job, keys_of_work(job.id), now)
-
-
-def completed(tx: Connection, job: Job, *, now: int) -> None:
-    """Tell everybody that a job is done and paid."""
-    _tell(tx, "job_completed", job, keys_of_end(job.id), now)
-
-
-def refunded(tx: Connection, job: Job, *, now: int) -> None:
-    """Tell everybody that a job was cancelled or has expired."""
-    _tell(tx, "job_refunded", job, keys_of_end(job.id), now)
-
-
 def publish_created(tx: Connection, job: Job, *, now: int) -> None:
-    """Tell everybody that a job is gone."""
-    _tell(tx, "job_deleted", job, keys_of_end(job.id), now)
+    """Append `job_created`."""
+    _publish(tx, "job_created", job, ("jobs", "stats"), now)
 
 
-def count_bids(tx: Connection, *, job_id: str, owner_name: str, by: int, now: int) -> None:
-    """Add `by` to an open job's bids and tell everybody, now or, for `tell`, within a second of the last telling.
+def publish_updated(tx: Connection, job: Job, *, now: int) -> None:
+    """Append `job_updated`. The caller has reset the job's unpublished changes, which this event includes."""
+    _publish(tx, "job_updated", job, ("jobs", cache_key(job.id)), now)
 
-    Raises Conflict when the job is not open any more.
+
+def publish_accepted(tx: Connection, job: Job, *, now: int) -> None:
+    """Append `job_accepted`: the hired freelancer has accepted the job."""
+    _publish(tx, "job_accepted", job, work_cache_keys(job.id), now)
+
+
+def publish_completed(tx: Connection, job: Job, *, now: int) -> None:
+    """Append `job_completed`: the job is done and paid."""
+    _publish(tx, "job_completed", job, closing_cache_keys(job.id), now)
+
+
+def publish_refunded(tx: Connection, job: Job, *, now: int) -> None:
+    """Append `job_refunded`: the job was cancelled or has expired."""
+    _publish(tx, "job_refunded", job, closing_cache_keys(job.id), now)
+
+
+def publish_deleted(tx: Connection, job: Job, *, now: int) -> None:
+    """Append `job_deleted`."""
+    _publish(tx, "job_deleted", job, closing_cache_keys(job.id), now)
+
+
+def update_bid_count(tx: Connection, *, job_id: str, owner_name: str, change: int, now: int) -> None:
+    """Add `change` to an open job's number of bids and publish the job, debounced.
+
+    Raises Conflict when the job is no longer open.
     """
-    row = tx.execute(_COUNT_BIDS, {"which": job_id, "by": by, **changed_at(now)}).one_or_none()
+    parameters = {"job_id": job_id, "change": change, **debounce_parameters(now)}
+    row = tx.execute(_UPDATE_BID_COUNT, parameters).one_or_none()
     if row is None:
         raise Conflict("This job is no longer open.")
     publish_changed(tx, row, owner_name, now=now)
 
 
-def changed_at(now: int) -> dict[str, int]:
-    """The parameters of `CHANGED`."""
-    return {"at": now, "until": now + DEBOUNCE_MS}
+def debounce_parameters(now: int) -> dict[str, int]:
+    """Return the bind parameters of `DEBOUNCE_VALUES`."""
+    return {"now": now, "publish_after": now + DEBOUNCE_MS}
 
 
 def publish_changed(tx: Connection, row: Row[*tuple[Any, ...]], owner_name: str, *, now: int) -> Job:
-    """An open job after an UPDATE with `CHANGED`; told to everybody, now or within a second of the last telling."""
+    """Return the job in `row`, which an UPDATE with `DEBOUNCE_VALUES` returned; publish it unless it is debounced.
+
+    `publish_pending` publishes a debounced job at most a second later.
+    """
     job = to_schema(row, owner_name)
-    if not row.untold:
-        updated(tx, job, now=now)
+    if not row.has_unpublished_changes:
+        publish_updated(tx, job, now=now)
     return job
 
 
 def find_unpublished(tx: Connection, /, *, now: int, limit: int) -> Sequence[str]:
-    """At most `limit` jobs whose bids changed in a quiet second that is over."""
-    return tx.execute(_DUE, {"at": now, "until": now + DEBOUNCE_MS, "most": limit}).scalars().all()
+    """Return the ids of at most `limit` jobs with unpublished changes whose debounce time is over."""
+    return tx.execute(_DUE, debounce_parameters(now) | {"limit": limit}).scalars().all()
 
 
 def publish_pending(tx: Connection, /, *, found: Sequence[str], now: int) -> None:
-    """Tell what is still untold of these jobs, each as it is now: the last change is never lost, only late."""
-    rows = tx.execute(_UNTOLD, {"ids": found}).all()
+    """Publish the jobs with the ids `found` as they are now if they still have unpublished changes."""
+    rows = tx.execute(_UNPUBLISHED, {"job_ids": found}).all()
     if not rows:
         return
-    tx.execute(_TOLD, {"ids": [row.id for row in rows], "until": now + DEBOUNCE_MS})
+    tx.execute(_MARK_PUBLISHED, {"job_ids": [row.id for row in rows], "publish_after": now + DEBOUNCE_MS})
     for row in rows:
-        updated(tx, to_schema(row, row.owner_name), now=now)
+        publish_updated(tx, to_schema(row, row.owner_name), now=now)
 
 
-def _tell(tx: Connection, type: str, job: Job, invalidates: Sequence[str], now: int) -> None:
+def _publish(tx: Connection, type: str, job: Job, invalidates: Sequence[str], now: int) -> None:
     event = JobEvent(**msgspec.structs.asdict(job), url=job_url(job.id), invalidates=invalidates)
     outbox.append(tx, channels.JOBS, type, event, now=now, subject=job.id)

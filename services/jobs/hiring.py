@@ -1,4 +1,4 @@
-"""The hire: one transaction that gives a job to one bid, rejects the others, and tells everyone who should know."""
+"""Hires the freelancer of a bid in one transaction."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -7,11 +7,10 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from services.database.statements import IntegrityError, Statement
 from services.errors import BidNotFound, BidNotPending, GigNotFound, GigNotOpen, NotGigOwner
-from services.jobs import bidding, events, transitions
+from services.jobs import bidding, events, notification_drafts, transitions
 from services.notifications import inbox
-from services.notifications.draft import NotificationDraft
-from services.payments import amounts, wallet
-from services.schemas import Schema
+from services.payments import wallet
+from services.schemas import Person, Schema
 from services.tables import bids, jobs, users
 from services.times import to_rfc3339
 
@@ -36,27 +35,27 @@ _BID = Statement(
     .outerjoin(jobs, _j.id == _b.job_id)
     .outerjoin(_owners, _owners.c.id == _j.owner_id)
     .outerjoin(_freelancers, _freelancers.c.id == _b.freelancer_id)
-    .where(_b.id == bindparam("which"))
+    .where(_b.id == bindparam("bid_id"))
 )
-# First of all: whoever changes this row has the job, and everybody else waits here, having locked nothing. What is held
-# becomes the price by its difference to this budget, and to no other.
+# The first write of the transaction. Exactly one transaction changes this row; all others wait here without holding a
+# lock. The condition on the budget protects the hold, which changes from exactly this budget to the price.
 _ASSIGN = Statement(
     update(jobs)
-    .where(_j.id == bindparam("which"), _j.status == "open", _j.budget == bindparam("old_budget"))
-    .values(status="assigned", hired_bid_id=bindparam("bid"), hired_at=bindparam("at"), updated_at=bindparam("at"))
-    .values(untold=0, held=bindparam("price"), due_at=None)
+    .where(_j.id == bindparam("job_id"), _j.status == "open", _j.budget == bindparam("old_budget"))
+    .values(status="assigned", hired_bid_id=bindparam("bid_id"), hired_at=bindparam("now"), updated_at=bindparam("now"))
+    .values(has_unpublished_changes=0, held=bindparam("price"), due_at=None)
     .returning(*events.COLUMNS)
 )
-_WIN = Statement(
+_HIRE_BID = Statement(
     update(bids)
-    .where(_b.id == bindparam("which"), _b.status == "pending")
-    .values(status="hired", hired_at=bindparam("at"))
+    .where(_b.id == bindparam("bid_id"), _b.status == "pending")
+    .values(status="hired", hired_at=bindparam("now"))
 )
-MESSAGE: Final = "Hired successfully"
+HIRED_MESSAGE: Final = "Hired successfully"
 
 
 class Hired(Schema, frozen=True):
-    """The published answer to a hire."""
+    """The published response to a hire."""
 
     message: Literal["Hired successfully"]
     gig_id: str
@@ -67,9 +66,9 @@ class Hired(Schema, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class HireResult:
-    """What a hire did: its answer, and what a log line says beside it."""
+    """The response to a hire, and the other facts that its log line contains."""
 
-    answer: Hired
+    response: Hired
     title: str
     owner_name: str
     freelancer_name: str
@@ -77,31 +76,30 @@ class HireResult:
 
 
 def hire(tx: Connection, *, bid_id: str, owner_id: str, now: int) -> HireResult:
-    """Give a job to the freelancer who made this bid, reject the other pending bids, tell them and everybody.
+    """Hire the freelancer of a bid, reject the job's other pending bids, notify all of them and publish the job.
 
-    What is held for the job becomes the bid's price. Raises, in this order: BidNotFound, GigNotFound, NotGigOwner,
-    GigNotOpen, BidNotPending, BooksFrozen, InsufficientFunds; and Conflict: the budget has changed just now.
+    The held amount becomes the bid's price. Raises, in this order: BidNotFound, GigNotFound, NotGigOwner, GigNotOpen,
+    BidNotPending, PaymentsFrozen, InsufficientFunds, and Conflict if the budget has just changed.
     """
-    bid = _hireable(_BID.one_or_none(tx, {"which": bid_id}), owner_id)
+    bid = _require_hireable(_BID.one_or_none(tx, {"bid_id": bid_id}), owner_id)
     wallet.require_funds(tx, user_id=owner_id, amount=bid.price - bid.budget)
     job = _assign(tx, bid, bid_id, now)
     wallet.change_hold(tx, owner_id=owner_id, job_id=bid.job_id, old=bid.budget, new=bid.price, now=now)
-    losers = bidding.reject_pending(tx, job_id=bid.job_id, now=now)
-    mail = [(bid.freelancer_id, _to_winner(bid, bid_id, now))]
-    if losers:
-        sorry = _to_losers(bid)
-        mail += [(freelancer_id, sorry) for freelancer_id in losers]
-    # Inboxes are locked in the order of their users, whoever locks them.
-    inbox.deliver(tx, items=sorted(mail, key=lambda one: one[0]), now=now)
-    events.updated(tx, events.to_schema(job, bid.owner_name), now=now)
-    answer = Hired(
-        message=MESSAGE, gig_id=bid.job_id, bid_id=bid_id, freelancer_id=bid.freelancer_id, hired_at=to_rfc3339(now)
+    rejected_ids = bidding.reject_pending(tx, job_id=bid.job_id, now=now)
+    _notify(tx, bid, bid_id, rejected_ids, now)
+    events.publish_updated(tx, events.to_schema(job, bid.owner_name), now=now)
+    response = Hired(
+        message=HIRED_MESSAGE,
+        gig_id=bid.job_id,
+        bid_id=bid_id,
+        freelancer_id=bid.freelancer_id,
+        hired_at=to_rfc3339(now),
     )
-    return HireResult(answer, bid.title, bid.owner_name, bid.freelancer_name, len(losers))
+    return HireResult(response, bid.title, bid.owner_name, bid.freelancer_name, len(rejected_ids))
 
 
-def _hireable(bid: Any, owner_id: str) -> Any:
-    """The published order of the checks."""
+def _require_hireable(bid: Any, owner_id: str) -> Any:
+    """Check the row of `_BID` in the published order of the errors."""
     if bid is None:
         raise BidNotFound
     if bid.job_id is None or bid.job_status == "deleted":
@@ -116,53 +114,44 @@ def _hireable(bid: Any, owner_id: str) -> Any:
 
 
 def _assign(tx: Connection, bid: Any, bid_id: str, now: int) -> Any:
-    """The job, assigned to the bid, and the bid, hired. Raises GigNotOpen, BidNotPending and Conflict: too late."""
+    """Assign the job and mark the bid hired; return the job's row.
+
+    Raises GigNotOpen, BidNotPending or Conflict if another transaction was faster.
+    """
     try:
-        asked = {"which": bid.job_id, "old_budget": bid.budget, "bid": bid_id, "price": bid.price, "at": now}
-        job = _ASSIGN.one_or_none(tx, asked)
-        won = job is not None and _WIN.execute_many(tx, [{"which": bid_id, "at": now}])
+        parameters = {
+            "job_id": bid.job_id,
+            "old_budget": bid.budget,
+            "bid_id": bid_id,
+            "price": bid.price,
+            "now": now,
+        }
+        job = _ASSIGN.one_or_none(tx, parameters)
+        hired = job is not None and _HIRE_BID.execute_many(tx, [{"bid_id": bid_id, "now": now}])
     except IntegrityError as error:
-        # The constraints know of a hired bid that the rows before them did not.
+        # The constraints found a hired bid that the job's row did not name.
         raise GigNotOpen("assigned", None) from error
     if job is None:
         raise transitions.conflict_error(tx, job_id=bid.job_id)
-    if not won:
+    if not hired:
         raise BidNotPending("withdrawn")
     return job
 
 
-def _to_winner(bid: Any, bid_id: str, now: int) -> NotificationDraft:
-    when, price = to_rfc3339(now), amounts.format_amount(bid.price, bid.currency)
-    return NotificationDraft(
-        type="hired",
-        category="hire",
-        priority="urgent",
-        title=f"You have been hired for {bid.title}!",
-        body=f"{bid.owner_name} hired you for {price} (budget {amounts.format_amount(bid.budget, bid.currency)}), "
-        f"{when[:10]} {when[11:16]} UTC.",
-        data={
-            "jobId": bid.job_id,
-            "bidId": bid_id,
-            "title": bid.title,
-            "client": {"id": bid.owner_id, "name": bid.owner_name},
-            "budget": bid.budget,
-            "price": bid.price,
-            "currency": bid.currency,
-            "hiredAt": when,
-        },
-        url=events.job_url(bid.job_id),
-        icon="🎉",
-        invalidates=events.keys_of_work(bid.job_id),
+def _notify(tx: Connection, bid: Any, bid_id: str, rejected_ids: list[str], now: int) -> None:
+    hired = notification_drafts.hired(
+        job_id=bid.job_id,
+        bid_id=bid_id,
+        title=bid.title,
+        owner=Person(id=bid.owner_id, name=bid.owner_name),
+        budget=bid.budget,
+        price=bid.price,
+        currency=bid.currency,
+        now=now,
     )
-
-
-def _to_losers(bid: Any) -> NotificationDraft:
-    return NotificationDraft(
-        type="bid_rejected",
-        category="bid",
-        title=f"Not hired: {bid.title}",
-        body=f"{bid.owner_name} hired somebody else for this job.",
-        data={"jobId": bid.job_id, "title": bid.title},
-        url=events.job_url(bid.job_id),
-        invalidates=["my-jobs"],
-    )
+    items = [(bid.freelancer_id, hired)]
+    if rejected_ids:
+        rejected = notification_drafts.bid_rejected(job_id=bid.job_id, title=bid.title, owner_name=bid.owner_name)
+        items += [(freelancer_id, rejected) for freelancer_id in rejected_ids]
+    # All transactions lock inboxes in the order of user ids.
+    inbox.deliver(tx, items=sorted(items, key=lambda item: item[0]), now=now)

@@ -1,4 +1,4 @@
-"""The life of a job: one table of who may bring it from where to where, and the rules that read it; pure."""
+"""The state machine of a job: one table of transitions and the rules that read it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,54 +12,65 @@ from services.times import to_rfc3339
 Status = JobStatus | Literal["deleted"]
 Actor = Literal["client", "owner", "freelancer", "hired freelancer", "hub"]
 JobAction = Literal[
-    "post", "hire", "take", "accept", "submit", "ask for changes", "complete", "cancel", "expire", "delete"
+    "post",
+    "hire",
+    "accept instantly",
+    "accept",
+    "submit",
+    "request changes",
+    "complete",
+    "cancel",
+    "expire",
+    "delete",
 ]
-# What must hold beside the status and the party.
+# What must hold in addition to the status and the actor.
 Precondition = Literal["instant accept", "delivery over", "review over", "expiry passed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One way a job may go; `what` else happens in the same transaction."""
+    """A transition of a job. `effect` describes the other changes of the same transaction, for the documentation."""
 
     source: Status | None
     target: Status
-    by: Actor
-    act: JobAction
-    what: str
-    need: Precondition | None = None
+    actor: Actor
+    action: JobAction
+    effect: str
+    precondition: Precondition | None = None
 
 
-_TAKE: Final = "a hire at the budget, with a bid row, by the same code; then `job_accepted`; others get `GIG_NOT_OPEN`"
+_INSTANT_ACCEPT_EFFECT: Final = (
+    "a hire at the budget, with a bid row, by the same code; then `job_accepted`; others get `GIG_NOT_OPEN`"
+)
 
 TRANSITIONS: Final[Sequence[Transition]] = (
     Transition(None, "open", "client", "post", "budget held"),
     Transition("open", "assigned", "owner", "hire", "other bids rejected; the hold becomes the price"),
-    Transition("open", "in_progress", "freelancer", "take", _TAKE, need="instant accept"),
+    Transition("open", "in_progress", "freelancer", "accept instantly", _INSTANT_ACCEPT_EFFECT, "instant accept"),
     Transition("assigned", "in_progress", "hired freelancer", "accept", "`job_accepted`"),
     Transition("in_progress", "submitted", "hired freelancer", "submit", "the review begins"),
-    Transition("submitted", "in_progress", "owner", "ask for changes", "with `note`"),
+    Transition("submitted", "in_progress", "owner", "request changes", "with `note`"),
     Transition("submitted", "completed", "owner", "complete", "freelancer paid"),
-    Transition("submitted", "completed", "hub", "complete", "freelancer paid", need="review over"),
+    Transition("submitted", "completed", "hub", "complete", "freelancer paid", "review over"),
     Transition("open", "cancelled", "owner", "cancel", "refund; pending bids rejected"),
     Transition("assigned", "cancelled", "owner", "cancel", "refund"),
     Transition("assigned", "cancelled", "hired freelancer", "cancel", "refund"),
     Transition("in_progress", "cancelled", "hired freelancer", "cancel", "refund"),
-    Transition("in_progress", "cancelled", "owner", "cancel", "refund", need="delivery over"),
+    Transition("in_progress", "cancelled", "owner", "cancel", "refund", "delivery over"),
     Transition("submitted", "cancelled", "hired freelancer", "cancel", "refund"),
-    Transition("open", "expired", "hub", "expire", "refund; pending bids rejected", need="expiry passed"),
+    Transition("open", "expired", "hub", "expire", "refund; pending bids rejected", "expiry passed"),
     Transition("open", "deleted", "owner", "delete", "refund; pending bids rejected; gone from every list"),
 )
 
-# What is asked for by naming the state to go to; the others are requests of their own, or the hub's.
+# The actions that a client requests by naming the target status. The others have their own route or belong to the hub.
 REQUESTABLE: Final[frozenset[JobAction]] = frozenset(
-    {"take", "accept", "submit", "ask for changes", "complete", "cancel"}
+    {"accept instantly", "accept", "submit", "request changes", "complete", "cancel"}
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """How long, in ms, the owner has for the review, and the hired freelancer for the work."""
+    """The time, in ms, that the owner has for a review, and the hired freelancer for the delivery."""
 
     review_ms: int
     delivery_ms: int
@@ -67,7 +78,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState:
-    """Where a job stands. `held` and `budget` are minor units, times are ms; at `due_at` the hub acts by itself."""
+    """The state of a job. `held` and `budget` are in minor units, times in ms; the hub acts at `due_at`."""
 
     id: str
     title: str
@@ -84,13 +95,13 @@ class JobState:
 
     @property
     def hired_freelancer(self) -> Person:
-        """The hired freelancer, whom every job has that is at work or completed."""
+        """The hired freelancer of a job that is assigned, in progress, submitted or completed."""
         assert self.freelancer is not None
         return self.freelancer
 
 
 def actor_of(job: JobState, *, user_id: str, role: Role) -> Actor | None:
-    """What somebody is to a job; None is nothing at all."""
+    """Return the user's relation to a job; None if the user has none."""
     if user_id == job.owner.id:
         return "owner"
     if job.freelancer is not None and user_id == job.freelancer.id:
@@ -99,41 +110,48 @@ def actor_of(job: JobState, *, user_id: str, role: Role) -> Actor | None:
 
 
 def requested_transition(
-    job: JobState, *, target: JobStatus, by: Actor | None, terms: Deadlines, now: int
+    job: JobState, *, target: JobStatus, actor: Actor | None, deadlines: Deadlines, now: int
 ) -> Transition:
-    """The move of somebody who names the state to go to.
+    """Return the transition that an actor requests by naming the target status.
 
-    Raises GigNotOpen for a freelancer who is too late for a job to be had at once, and Conflict.
+    Raises GigNotOpen if the job allows instant acceptance and another freelancer was faster, and Conflict for any
+    other transition that is not allowed.
     """
-    for move in TRANSITIONS:
-        if (move.source, move.target, move.by) == (job.status, target, by) and move.act in REQUESTABLE:
+    for transition in TRANSITIONS:
+        requested = (transition.source, transition.target, transition.actor) == (job.status, target, actor)
+        if requested and transition.action in REQUESTABLE:
             break
     else:
-        raise _refusal(job, target, by)
-    if move.need == "instant accept" and not job.instant_accept:
-        raise Conflict("This job is not to be had at once: bid on it.", status=job.status)
-    if move.need == "delivery over" and now < (ends := (job.accepted_at or 0) + terms.delivery_ms):
-        raise Conflict(
-            f"The freelancer has until {to_rfc3339(ends)} to deliver; then you can cancel.", status=job.status
-        )
-    return move
+        raise _not_allowed_error(job, target, actor)
+    if transition.precondition == "instant accept" and not job.instant_accept:
+        raise Conflict("This job does not allow instant acceptance; place a bid instead.", status=job.status)
+    if transition.precondition == "delivery over":
+        delivery_until = (job.accepted_at or 0) + deadlines.delivery_ms
+        if now < delivery_until:
+            message = f"The freelancer has until {to_rfc3339(delivery_until)} to deliver; then you can cancel."
+            raise Conflict(message, status=job.status)
+    return transition
 
 
-def too_late(status: Status, hired_bid_id: str | None) -> DomainError:
-    """Why an open job cannot be had, once somebody was faster: to have it, to end it, or to change it."""
+def conflict_error(status: Status, hired_bid_id: str | None) -> DomainError:
+    """Return the error for a request on an open job that another transaction changed first.
+
+    `status` is the job's current status: if it is still open, its budget has changed.
+    """
     if status == "open":
-        return Conflict("This job has changed just now: look at it again.", status=status)
+        return Conflict("This job has just been changed. Reload it and try again.", status=status)
     return GigNotOpen(status, hired_bid_id)
 
 
 def due_transition(job: JobState, *, now: int) -> Transition | None:
-    """The move that the hub makes by itself by now."""
+    """Return the transition that the hub makes at the job's deadline; None if the deadline has not passed."""
     if job.due_at is None or job.due_at > now:
         return None
-    return next((move for move in TRANSITIONS if move.by == "hub" and move.source == job.status), None)
+    due = (transition for transition in TRANSITIONS if transition.actor == "hub" and transition.source == job.status)
+    return next(due, None)
 
 
-def _refusal(job: JobState, target: JobStatus, by: Actor | None) -> DomainError:
-    if by == "freelancer" and target == "in_progress" and job.instant_accept:
+def _not_allowed_error(job: JobState, target: JobStatus, actor: Actor | None) -> DomainError:
+    if actor == "freelancer" and target == "in_progress" and job.instant_accept:
         return GigNotOpen(job.status, job.hired_bid_id)
-    return Conflict(f"You cannot bring a job from {job.status} to {target}.", status=job.status)
+    return Conflict(f"You cannot change this job's status from {job.status} to {target}.", status=job.status)

@@ -1,4 +1,4 @@
-"""One log line for each step of a job's life, so that a person can follow who did what, and for how much."""
+"""One structured log line per job transition."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,10 +7,10 @@ from services.jobs.lifecycle import JobAction
 from services.jobs.transitions import TransitionResult
 
 _EVENTS: Final[Mapping[JobAction, str]] = {
-    "take": "accepted",
+    "accept instantly": "accepted",
     "accept": "accepted",
     "submit": "submitted",
-    "ask for changes": "changes_requested",
+    "request changes": "changes_requested",
     "complete": "completed",
     "cancel": "cancelled",
     "expire": "expired",
@@ -18,21 +18,24 @@ _EVENTS: Final[Mapping[JobAction, str]] = {
 }
 
 
-def log_transition(log: Any, moved: TransitionResult, *, by: str, **more: object) -> None:
-    """Who (`by`: a user's id, or hub) brought which job where; `amount` is what was held for it, in minor units."""
-    job, freelancer = moved.previous, moved.freelancer
+def log_transition(log: Any, result: TransitionResult, *, by: str, **fields: object) -> None:
+    """Log a transition. `by` is the id of the user who requested it, or `hub`.
+
+    The logged `amount` is the amount that was held before the transition, in minor units.
+    """
+    state, freelancer = result.previous, result.freelancer
     log.info(
-        _EVENTS[moved.act],
+        _EVENTS[result.action],
         by=by,
-        client=job.owner.id,
-        client_name=job.owner.name,
+        client=state.owner.id,
+        client_name=state.owner.name,
         freelancer=None if freelancer is None else freelancer.id,
         freelancer_name=None if freelancer is None else freelancer.name,
-        job=job.id,
-        title=job.title,
-        bid=moved.answer.hired_bid_id,
-        amount=job.held,
-        currency=job.currency,
-        status=moved.answer.status,
-        **more,
+        job=state.id,
+        title=state.title,
+        bid=result.job.hired_bid_id,
+        amount=state.held,
+        currency=state.currency,
+        status=result.job.status,
+        **fields,
     )

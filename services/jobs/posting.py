@@ -1,33 +1,29 @@
-"""Jobs: posted by clients, read by anybody."""
+"""Posts a job and checks its text and expiry."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, insert
 
 from services import limits
 from services import text as services_text
-from services.errors import InvalidField, NotFound
+from services.errors import InvalidField
 from services.ids import new_id
-from services.jobs import events
+from services.jobs import events, listing
 from services.jobs.schemas import Job
 from services.payments import wallet
 from services.schemas import Person
-from services.tables import jobs, users
+from services.tables import jobs
 
-_LONGEST: Final = {"title": limits.TITLE, "description": limits.DESCRIPTION, "category": limits.CATEGORY}
+_MAX_LENGTHS: Final = {
+    "title": limits.MAX_TITLE,
+    "description": limits.MAX_DESCRIPTION,
+    "category": limits.MAX_CATEGORY,
+}
 
-_j = jobs.c
-
-_POST = insert(jobs)
-_SHOWN = (
-    select(*events.COLUMNS, users.c.name.label("owner_name"))
-    .join(users, users.c.id == _j.owner_id)
-    .where(_j.status != "deleted")
-)
-_ONE = _SHOWN.where(_j.id == bindparam("which"))
+_INSERT = insert(jobs)
 
 
 def post(
@@ -44,10 +40,10 @@ def post(
     instant_accept: bool = False,
     now: int,
 ) -> Job:
-    """Post an open job, hold its budget and tell everybody. `budget` is in minor units of `currency` (ISO 4217).
+    """Post an open job, hold its budget and publish it. `budget` is in minor units of `currency` (ISO 4217).
 
-    The job expires at `expires_at` (ms); with `instant_accept` the first freelancer who asks has it at the budget.
-    Raises InvalidField (it would have expired already, a text is too long), BooksFrozen and InsufficientFunds.
+    The job expires at `expires_at` (ms). With `instant_accept` the first freelancer to accept it is hired at the
+    budget. Raises InvalidField (expiry in the past, text too long), PaymentsFrozen and InsufficientFunds.
     """
     check_expiry(expires_at, now)
     wallet.require_funds(tx, user_id=owner.id, amount=budget)
@@ -66,40 +62,32 @@ def post(
         "held": budget,
         "created_at": now,
         "updated_at": now,
-        "quiet_until": 0,
-        "untold": 0,
+        "publish_after": 0,
+        "has_unpublished_changes": 0,
     }
-    tx.execute(_POST, row)
+    tx.execute(_INSERT, row)
     wallet.hold(tx, owner_id=owner.id, job_id=job_id, amount=budget, now=now)
-    job = one(tx, job_id=job_id)
-    events.created(tx, job, now=now)
+    job = listing.get_job(tx, job_id=job_id)
+    events.publish_created(tx, job, now=now)
     return job
 
 
-def one(tx: Connection, *, job_id: str) -> Job:
-    """A job. Raises NotFound."""
-    row = tx.execute(_ONE, {"which": job_id}).one_or_none()
-    if row is None:
-        raise NotFound
-    return events.to_schema(row, row.owner_name)
-
-
 def check_expiry(expires_at: int | None, now: int) -> None:
-    """Raises InvalidField for a job that would be over before it begins."""
+    """Raise InvalidField for an expiry that is not in the future. Both times are in ms; None is no expiry."""
     if expires_at is not None and expires_at <= now:
-        raise InvalidField("/expiresAt", "range", "A job expires in the future.")
+        raise InvalidField("/expiresAt", "range", "The expiry must be in the future.")
 
 
-def normalize_text(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a job's texts that are given, by their columns, as a row keeps them and as they are searched.
+def normalize_text(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the column values of those text fields that `fields` contains, in the form that is stored and searched.
 
     Raises InvalidField (length).
     """
-    kept: dict[str, Any] = {
-        name: text if text is None else services_text.check_searchable(text, f"/{name}", most)
-        for name, most in _LONGEST.items()
-        if (text := given.get(name, UNSET)) is not UNSET
+    values: dict[str, Any] = {
+        name: text if text is None else services_text.check_searchable(text, f"/{name}", max_length)
+        for name, max_length in _MAX_LENGTHS.items()
+        if (text := fields.get(name, UNSET)) is not UNSET
     }
-    if "skills" in given:
-        kept["skills"] = msgspec.json.encode(services_text.skills(given["skills"])).decode()
-    return kept
+    if "skills" in fields:
+        values["skills"] = msgspec.json.encode(services_text.normalize_skills(fields["skills"])).decode()
+    return values

@@ -6,12 +6,11 @@ from services.schemas import Person, Schema
 
 JobStatus = Literal["open", "assigned", "in_progress", "submitted", "completed", "cancelled", "expired"]
 
-
 BidStatus = Literal["pending", "hired", "rejected", "withdrawn"]
 
 
 class Job(Schema, frozen=True):
-    """A job as everybody sees it."""
+    """A job as any caller sees it."""
 
     id: str
     title: str
@@ -32,7 +31,7 @@ class Job(Schema, frozen=True):
 
 
 class Bid(Schema, frozen=True):
-    """A freelancer's offer on a job; only they and the job's owner see it."""
+    """A freelancer's bid on a job; only the freelancer and the job's owner see it."""
 
     id: str
     gig_id: str
@@ -46,7 +45,7 @@ class Bid(Schema, frozen=True):
 
 
 class Comment(Schema, frozen=True):
-    """What somebody says about a job."""
+    """A user's comment on a job."""
 
     id: str
     job_id: str

@@ -1,17 +1,17 @@
-"""The market in numbers, which triggers keep: exact, and one row to read however many jobs there are."""
+"""Marketplace statistics."""
 
 from sqlalchemy import Connection, select
 
 from services.schemas import Schema
 from services.tables import statistics
 
-_t = statistics.c
+_s = statistics.c
 
-_TOTALS = select(_t.open_jobs, _t.hires, _t.completed, _t.paid_out)
+_STATISTICS = select(_s.open_jobs, _s.hires, _s.completed, _s.paid_out)
 
 
 class Statistics(Schema, frozen=True):
-    """The market in numbers; `paid_out` is what freelancers were paid, in minor units."""
+    """Totals of the marketplace; `paid_out` is the amount paid to freelancers, in minor units."""
 
     open_jobs: int
     hires: int
@@ -20,6 +20,6 @@ class Statistics(Schema, frozen=True):
 
 
 def get_statistics(tx: Connection) -> Statistics:
-    """How many jobs are open, were given to somebody, were completed, and what was paid for these."""
-    row = tx.execute(_TOTALS).one()
+    """Return the exact totals from the one row that triggers maintain."""
+    row = tx.execute(_STATISTICS).one()
     return Statistics(open_jobs=row.open_jobs, hires=row.hires, completed=row.completed, paid_out=row.paid_out)

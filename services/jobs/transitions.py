@@ -1,4 +1,4 @@
-"""Reads where a job stands and brings it to where it goes next: one guarded UPDATE, so that races have one winner."""
+"""Loads a job's state and applies a transition with one guarded UPDATE."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,63 +32,63 @@ COLUMNS: Final = (
     _freelancers.c.name.label("freelancer_name"),
 )
 
-_JOB = (
+_STATE = (
     select(*COLUMNS)
     .join(_owners, _owners.c.id == _j.owner_id)
     .outerjoin(bids, _b.id == _j.hired_bid_id)
     .outerjoin(_freelancers, _freelancers.c.id == _b.freelancer_id)
-    .where(_j.id == bindparam("which"))
+    .where(_j.id == bindparam("job_id"))
 )
-# First of all that is written: whoever changes this row has moved the job, and everybody else comes too late. The money
-# that goes along is what was held when the job was looked at, and no other.
-_MOVE = (
+# The first write of each transition: exactly one transaction changes this row, all others fail. The condition on `held`
+# ensures that the money that moves with it is the amount that was read before.
+_APPLY = (
     update(jobs)
-    .where(_j.id == bindparam("which"), _j.status == bindparam("source"), _j.held == bindparam("was_held"))
+    .where(_j.id == bindparam("job_id"), _j.status == bindparam("old_status"), _j.held == bindparam("old_held"))
     .values(
-        status=bindparam("target"),
-        held=bindparam("holds"),
-        accepted_at=bindparam("began"),
-        due_at=bindparam("acts"),
-        updated_at=bindparam("at"),
-        untold=0,
+        status=bindparam("new_status"),
+        held=bindparam("new_held"),
+        accepted_at=bindparam("new_accepted_at"),
+        due_at=bindparam("new_due_at"),
+        updated_at=bindparam("now"),
+        has_unpublished_changes=0,
     )
     .returning(*events.COLUMNS)
 )
-_STATUS = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("which"))
+_STATUS = select(_j.status, _j.hired_bid_id).where(_j.id == bindparam("job_id"))
 
 
 @dataclass(frozen=True, slots=True)
 class TransitionResult:
-    """What happened to a job: the answer, and for a log line what it was, where the job stood, and who is hired."""
+    """A transition that was made: the job after it, the action, the state before it, and the hired freelancer."""
 
-    answer: Job
-    act: JobAction
+    job: Job
+    action: JobAction
     previous: JobState
     freelancer: Person | None = None
 
 
 def load_state(tx: Connection, *, job_id: str) -> JobState:
-    """Where a job stands. Raises NotFound, also for a deleted one."""
-    row = tx.execute(_JOB, {"which": job_id}).one_or_none()
+    """Return the state of a job. Raises NotFound, also for a deleted job."""
+    row = tx.execute(_STATE, {"job_id": job_id}).one_or_none()
     if row is None or row.status == "deleted":
         raise NotFound
-    return _standing(row)
+    return _from_row(row)
 
 
 def load_status(tx: Connection, *, job_id: str) -> Status:
-    """The status of a job that there is; deleted ones have one, too."""
-    found: Status = tx.execute(_STATUS, {"which": job_id}).one().status
-    return found
+    """Return the status of an existing job, which may be deleted."""
+    status: Status = tx.execute(_STATUS, {"job_id": job_id}).one().status
+    return status
 
 
 def conflict_error(tx: Connection, *, job_id: str) -> DomainError:
-    """Why an open job could not be had or changed after all: somebody was faster."""
-    return lifecycle.too_late(*tx.execute(_STATUS, {"which": job_id}).one())
+    """Return the error for a request on an open job that another transaction changed first."""
+    return lifecycle.conflict_error(*tx.execute(_STATUS, {"job_id": job_id}).one())
 
 
 def apply(
     tx: Connection,
-    job: JobState,
+    state: JobState,
     target: Status,
     *,
     held: int,
@@ -96,24 +96,27 @@ def apply(
     due_at: int | None = None,
     now: int,
 ) -> Job:
-    """The job in its new state, with what is then `held` for it (minor units). Raises Conflict: somebody was faster."""
-    asked = {
-        "which": job.id,
-        "source": job.status,
-        "was_held": job.held,
-        "target": target,
-        "holds": held,
-        "began": accepted_at,
-        "acts": due_at,
-        "at": now,
+    """Change a job's status and return the job. `held` is the new held amount in minor units.
+
+    Raises Conflict if another transaction has changed the status or the held amount since `state` was loaded.
+    """
+    parameters = {
+        "job_id": state.id,
+        "old_status": state.status,
+        "old_held": state.held,
+        "new_status": target,
+        "new_held": held,
+        "new_accepted_at": accepted_at,
+        "new_due_at": due_at,
+        "now": now,
     }
-    row = tx.execute(_MOVE, asked).one_or_none()
+    row = tx.execute(_APPLY, parameters).one_or_none()
     if row is None:
-        raise Conflict(status=load_status(tx, job_id=job.id))
-    return events.to_schema(row, job.owner.name)
+        raise Conflict(status=load_status(tx, job_id=state.id))
+    return events.to_schema(row, state.owner.name)
 
 
-def _standing(row: Row[*tuple[Any, ...]]) -> JobState:
+def _from_row(row: Row[*tuple[Any, ...]]) -> JobState:
     freelancer = None if row.freelancer_id is None else Person(id=row.freelancer_id, name=row.freelancer_name)
     return JobState(
         id=row.id,

@@ -1,4 +1,4 @@
-"""Removes uploaded files that no row names any more: their message was deleted, or they were never sent."""
+"""Deletes uploaded files that no row references."""
 
 import asyncio
 
@@ -10,46 +10,48 @@ from services.attachments.file_store import FileStore
 from services.database.database import Database
 from services.scheduling.background import BackgroundTask
 
-# Between two rounds over all shelves, and between two shelves, so that nobody notices.
+# The pauses between two rounds over all shards, and between two shards. They keep the load on the disk low.
 ROUND_SECONDS = 3_600.0
-SHELF_SECONDS = 0.2
+SHARD_SECONDS = 0.2
 SHARDS = 256
-AT_ONCE = 500
+# Files that one query checks.
+BATCH_SIZE = 500
 
 
 class FileCleanup:
-    """One round at the start, for what a crash has left, then one every hour."""
+    """Deletes the files of deleted and unsent attachments: once at start, to clean up after a crash, then hourly."""
 
     def __init__(self, files: FileStore, database: Database) -> None:
         self._files, self._database = files, database
-        self._background = BackgroundTask("file-collector", self._run)
+        self._background = BackgroundTask("file-cleanup", self._run)
         self._log = structlog.get_logger("files")
 
     async def start(self) -> None:
-        """Make the folder and begin; the database must run."""
+        """Create the folder and start the background task. The database must be running."""
         await to_thread.run_sync(self._files.prepare)
         self._background.start()
 
     async def stop(self) -> None:
-        """End after the step that is under way."""
+        """Stop after the current step."""
         await self._background.stop()
 
-    async def collect(self, shelf: int) -> int:
-        """Remove what nobody needs on one shelf; returns how many. Raises DomainError and OSError."""
-        old, dropped = await to_thread.run_sync(self._files.list_shard, shelf), 0
-        for start in range(0, len(old), AT_ONCE):
-            part = old[start : start + AT_ONCE]
-            known = await self._database.read(records.find_referenced, hashes=part)
-            dropped += await to_thread.run_sync(self._files.delete, [each for each in part if each not in known])
-        return dropped
+    async def clean_shard(self, shard: int) -> int:
+        """Delete the unreferenced files of one shard and return their number. Raises DomainError and OSError."""
+        hashes, deleted = await to_thread.run_sync(self._files.list_shard, shard), 0
+        for start in range(0, len(hashes), BATCH_SIZE):
+            batch = hashes[start : start + BATCH_SIZE]
+            referenced = await self._database.read(records.find_referenced, hashes=batch)
+            unreferenced = [hash for hash in batch if hash not in referenced]
+            deleted += await to_thread.run_sync(self._files.delete, unreferenced)
+        return deleted
 
     async def _run(self) -> None:
         while True:
-            for shelf in range(SHARDS):
+            for shard in range(SHARDS):
                 try:
-                    await self.collect(shelf)
+                    await self.clean_shard(shard)
                 except Exception as error:
-                    # One bad shelf must not end it.
-                    self._log.warning("files_not_collected", error=repr(error))
-                await asyncio.sleep(SHELF_SECONDS)
+                    # An error in one shard must not stop the cleanup of the others.
+                    self._log.warning("file_cleanup_failed", error=repr(error))
+                await asyncio.sleep(SHARD_SECONDS)
             await asyncio.sleep(ROUND_SECONDS)

@@ -1,4 +1,4 @@
-"""The hub's own look through its books: at start and once a day, a little at a time, between everything else."""
+"""Daily reconciliation of the ledger as a periodic task."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -8,46 +8,49 @@ from sqlalchemy import Connection
 from services.payments import reconciliation
 from services.payments.reconciliation import ReconciliationRun
 from services.scheduling.scheduler import PeriodicTask
-from services.times import DAY
+from services.times import DAY_MS
 
-# A look begins this long after the one before it began.
-EVERY_MS: Final = DAY
-# Steps of one turn: some 50 ms of a reader, and the log is not held longer.
-STEPS: Final = 10
-TURN_SECONDS: Final = 1.0
+# A reconciliation run starts this long after the start of the previous one.
+INTERVAL_MS: Final = DAY_MS
+# Steps of a reconciliation run per run of the task: about 50 ms of a reader.
+STEPS_PER_RUN: Final = 10
+RUN_INTERVAL_SECONDS: Final = 1.0
 
 
 class LedgerCheck:
-    """A chore. `tell(faults)` hears of what does not add up, on the thread of a reader."""
+    """Runs a reconciliation of the ledger once a day, in small steps.
 
-    def __init__(self, tell: Callable[[Sequence[str]], None]) -> None:
-        self._tell = tell
-        self._look: ReconciliationRun | None = None
-        self._next = 0
+    `on_faults(faults)` is called on a reader thread when the ledger does not balance.
+    """
 
-    def find(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[ReconciliationRun]:
-        """Go on with the look that is due; it is returned when it is over and there is something to settle."""
-        if self._look is None:
-            # Due, or begun in a future that a clock set back has made far away.
-            if self._next - EVERY_MS <= now < self._next:
+    def __init__(self, on_faults: Callable[[Sequence[str]], None]) -> None:
+        self._on_faults = on_faults
+        self._run: ReconciliationRun | None = None
+        self._next_start = 0
+
+    def find_due(self, tx: Connection, /, *, now: int, limit: int) -> Sequence[ReconciliationRun]:
+        """Continue the current run; return it once it is complete if payments must be frozen or released."""
+        if self._run is None:
+            # A start far in the future is ignored: the clock was set back.
+            if self._next_start - INTERVAL_MS <= now < self._next_start:
                 return []
-            self._look, self._next = ReconciliationRun(began=now), now + EVERY_MS
-        for _ in range(STEPS):
-            self._look.run_step(tx)
-        if self._look.place is not None:
+            self._run, self._next_start = ReconciliationRun(started_at=now), now + INTERVAL_MS
+        for _ in range(STEPS_PER_RUN):
+            self._run.run_step(tx)
+        if self._run.checkpoint is not None:
             return []
-        look, self._look = self._look, None
-        if look.faults:
-            self._tell(look.faults)
-        return [look] if look.faults or reconciliation.freeze_reason(tx) else []
+        run, self._run = self._run, None
+        if run.faults:
+            self._on_faults(run.faults)
+        return [run] if run.faults or reconciliation.freeze_reason(tx) else []
 
-    def settle(self, tx: Connection, /, *, found: Sequence[ReconciliationRun], now: int) -> None:
-        """Freeze money, or lift the freeze."""
-        for look in found:
-            reconciliation.record_result(tx, began=look.began, faults=look.faults, now=now)
+    def record_results(self, tx: Connection, /, *, found: Sequence[ReconciliationRun], now: int) -> None:
+        """Freeze payments, or lift the freeze."""
+        for run in found:
+            reconciliation.record_result(tx, started_at=run.started_at, faults=run.faults, now=now)
 
 
-def task(tell: Callable[[Sequence[str]], None]) -> PeriodicTask:
-    """The chore; `tell(faults)` hears of what does not add up, on the thread of a reader."""
-    audit = LedgerCheck(tell)
-    return PeriodicTask("books", TURN_SECONDS, audit.find, audit.settle)
+def task(on_faults: Callable[[Sequence[str]], None]) -> PeriodicTask:
+    """Return the periodic task. `on_faults(faults)` is called on a reader thread when the ledger does not balance."""
+    check = LedgerCheck(on_faults)
+    return PeriodicTask("ledger check", RUN_INTERVAL_SECONDS, check.find_due, check.record_results)

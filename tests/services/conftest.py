@@ -100,7 +100,13 @@ def tx(store: Path) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def told(tx: Connection) -> list[outbox.PendingEvent]:
-    """What the units called with `tx` are going to tell, in order: channel, type, data (JSON bytes), subject."""
-    collected: outbox.PendingEvents = tx.info["outbox"]
-    return collected.events
+def pending_events(tx: Connection) -> list[outbox.PendingEvent]:
+    """The events that units called with `tx` have appended, in order: channel, type, data (JSON bytes), subject."""
+    pending: outbox.PendingEvents = tx.info["outbox"]
+    return pending.events
+
+
+@pytest.fixture
+def told(pending_events: list[outbox.PendingEvent]) -> list[outbox.PendingEvent]:
+    """The old name of `pending_events`."""
+    return pending_events

@@ -11,7 +11,7 @@ import httpx2
 
 from api.cli.client.hub_client import error_message, retry_after
 from services.demo.crowd import TextGenerator
-from services.demo.phrases import COMMENTS, NOTES, TRADES
+from services.demo.phrases import COMMENTS, CHANGE_NOTES, TRADES
 
 # What a wallet is filled up with when it cannot pay for a job, in minor units.
 _DEPOSIT: Final = 2_000_000
@@ -94,7 +94,7 @@ class Market:
         job = self._one_of(await self._get(who, "/api/jobs?status=open&limit=30"))
         if job is None:
             return None
-        made = await self._do(who, "POST", f"/api/jobs/{job['id']}/bids", self._words.offer(job["budget"]))
+        made = await self._do(who, "POST", f"/api/jobs/{job['id']}/bids", self._words.bid(job["budget"]))
         return f"{who.name} bid on “{job['title']}”." if made else None
 
     async def _hire(self) -> str | None:
@@ -129,7 +129,7 @@ class Market:
             return None
         body, did = {"status": "completed"}, "paid for"
         if self.dice.random() < 0.15:
-            body = {"status": "in_progress", "note": self._words.fill(self.dice.choice(NOTES))}
+            body = {"status": "in_progress", "note": self._words.fill(self.dice.choice(CHANGE_NOTES))}
             did = "asked for changes to"
         done = await self._do(owner, "PATCH", f"/api/jobs/{job['id']}/status", body)
         return f"{owner.name} {did} “{job['title']}”." if done else None

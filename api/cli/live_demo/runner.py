@@ -85,7 +85,7 @@ class _Deposits:
         """What a deposit is authorized with."""
         if self._key is None:
             self._key = api_keys.PREFIX + secrets.token_urlsafe(32)
-            told = NewKey(self._name, ["deposit"], api_keys.hash_of(self._key))
+            told = NewKey(self._name, ["deposit"], api_keys.hash_key(self._key))
             await asyncio.to_thread(execute_action, self._settings, "keys.create", told, answer=ApiKey)
         return {"authorization": f"Bearer {self._key}"}
 

@@ -26,7 +26,7 @@ LISTS = {
         comments._PAGE,
         "SEARCH comments USING INDEX ix_comments_job_id_seq_author_id (job_id=? AND seq<?)",
     ),
-    "a profile": (profiles._ONE, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
+    "a profile": (profiles._FIND, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
     "jobs that are due": (deadlines._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
     # All of that index, which has only the jobs that are untold.
     "jobs that are untold": (events._DUE, "SCAN jobs USING INDEX ix_jobs_unpublished"),

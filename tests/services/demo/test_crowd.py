@@ -9,8 +9,8 @@ from services.demo import crowd
 from services.demo import steps as demo_steps
 from services.demo.steps import Step
 from services.jobs import statistics
-from services.times import DAY
-from tests.services.jobs.job_factory import NOW, check_books
+from services.times import DAY_MS
+from tests.services.jobs.job_factory import NOW, check_ledger
 
 
 def rows(tx: Connection, sql: str) -> list[Any]:
@@ -20,42 +20,42 @@ def rows(tx: Connection, sql: str) -> list[Any]:
 def play(tx: Connection, steps: list[Step]) -> None:
     known: dict[str, str] = {}
     for start in range(0, len(steps), 100):
-        known |= demo_steps.replay(tx, steps=steps[start : start + 100], known=known, now=NOW)
+        known |= demo_steps.replay(tx, steps=steps[start : start + 100], known_ids=known, now=NOW)
 
 
 def test_the_same_seed_makes_up_the_same_crowd_and_another_one_another() -> None:
-    first, again = (crowd.steps(now=NOW, currency="USD") for _ in range(2))
+    first, again = (crowd.generate_steps(now=NOW, currency="USD") for _ in range(2))
     assert msgspec.json.encode(first) == msgspec.json.encode(again)
-    assert msgspec.json.encode(first) != msgspec.json.encode(crowd.steps(now=NOW, currency="USD", seed=2))
+    assert msgspec.json.encode(first) != msgspec.json.encode(crowd.generate_steps(now=NOW, currency="USD", seed=2))
 
 
 def test_steps_are_in_order_of_time_and_name_only_what_is_there() -> None:
-    steps = crowd.steps(now=NOW, currency="USD")
+    steps = crowd.generate_steps(now=NOW, currency="USD")
     assert [step.at for step in steps] == sorted(step.at for step in steps)
-    assert steps[0].at >= NOW - crowd.REACH
-    assert steps[-1].at < NOW - crowd.SILENCE
+    assert steps[0].at >= NOW - crowd.MAX_AGE_MS
+    assert steps[-1].at < NOW - crowd.MIN_AGE_MS
     made: set[str] = set()
     for step in steps:
-        assert {step.by, step.on} - {""} <= made | {step.makes}
-        made.add(step.makes)
-    assert sum(step.act == "join" for step in steps) >= 200
-    assert sum(step.act == "post" for step in steps) >= 300
+        assert {step.actor, step.target} - {""} <= made | {step.creates}
+        made.add(step.creates)
+    assert sum(step.action == "join" for step in steps) >= 200
+    assert sum(step.action == "post" for step in steps) >= 300
 
 
 def test_what_the_crowd_says_has_no_gaps_left_and_is_not_all_the_same() -> None:
-    steps = crowd.steps(now=NOW, currency="USD")
-    words = [value for step in steps for value in step.about.values() if isinstance(value, str)]
+    steps = crowd.generate_steps(now=NOW, currency="USD")
+    words = [value for step in steps for value in step.arguments.values() if isinstance(value, str)]
     assert not any("{" in word or "lorem" in word.lower() for word in words)
-    titles = {step.about["title"] for step in steps if step.act == "post"}
+    titles = {step.arguments["title"] for step in steps if step.action == "post"}
     assert len(titles) > 250
     assert max(map(len, titles)) <= 120
 
 
 def test_the_crowd_that_was_played_has_books_that_add_up_and_lists_in_order_of_time(tx: Connection) -> None:
     assert not demo_steps.has_crowd(tx)
-    play(tx, crowd.steps(now=NOW, currency="USD"))
+    play(tx, crowd.generate_steps(now=NOW, currency="USD"))
     assert demo_steps.has_crowd(tx)
-    check_books(tx)
+    check_ledger(tx)
     statuses = dict(rows(tx, "SELECT status, count(*) FROM jobs GROUP BY 1"))
     assert set(statuses) == {"open", "assigned", "in_progress", "submitted", "completed", "cancelled"}
     numbers = statistics.get_statistics(tx)
@@ -68,4 +68,4 @@ def test_the_crowd_that_was_played_has_books_that_add_up_and_lists_in_order_of_t
     assert rows(tx, "SELECT id FROM jobs ORDER BY seq") == rows(tx, "SELECT id FROM jobs ORDER BY id")
     # Nobody can sign in as one of them, and nothing of theirs falls due at once.
     assert rows(tx, "SELECT count(*) FROM users WHERE password_hash IS NOT NULL") == [(0,)]
-    assert rows(tx, f"SELECT count(*) FROM jobs WHERE due_at < {NOW + DAY}") == [(0,)]
+    assert rows(tx, f"SELECT count(*) FROM jobs WHERE due_at < {NOW + DAY_MS}") == [(0,)]

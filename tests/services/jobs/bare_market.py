@@ -21,7 +21,7 @@ def person(tx: Connection, role: Role = "client", name: str = "Ann", *, money: i
     return Person(id=made.id, name=made.name)
 
 
-def post(tx: Connection, owner: Person, **about: Any) -> Job:
+def post(tx: Connection, owner: Person, **fields: Any) -> Job:
     """An open job; what is not said of it is the same for all."""
     said: dict[str, Any] = {
         "title": "Fix it",
@@ -29,11 +29,11 @@ def post(tx: Connection, owner: Person, **about: Any) -> Job:
         "budget": 1_000,
         "currency": "USD",
         "now": NOW,
-    } | about
+    } | fields
     return posting.post(tx, owner=owner, **said)
 
 
-def put(tx: Connection, job: Job, status: str) -> None:
+def set_status(tx: Connection, job: Job, status: str) -> None:
     """Bring a job to a state in which nobody is hired."""
     held = "budget" if status == "open" else "0"
     tx.execute(

@@ -17,11 +17,11 @@ from services.schemas import Person, Role
 from services.tables import accounts, transfers
 from services.tables import bids as bid_rows
 from services.tables import jobs as table_jobs
-from services.times import DAY
+from services.times import DAY_MS
 
 NOW: Final = 1_700_000_000_000
 FUNDS: Final = 100_000
-TERMS: Final = Deadlines(review_ms=7 * DAY, delivery_ms=30 * DAY)
+DEADLINES: Final = Deadlines(review_ms=7 * DAY_MS, delivery_ms=30 * DAY_MS)
 
 
 def person(tx: Connection, name: str = "Ann", role: Role = "freelancer", funds: int = 0) -> Person:
@@ -31,34 +31,34 @@ def person(tx: Connection, name: str = "Ann", role: Role = "freelancer", funds: 
     return Person(id=made.id, name=name)
 
 
-def post(tx: Connection, owner: Person, *, budget: int = 5_000, now: int = NOW, **more: Any) -> Job:
+def post(tx: Connection, owner: Person, *, budget: int = 5_000, now: int = NOW, **fields: Any) -> Job:
     return posting.post(
-        tx, owner=owner, title="Fix it", description="All", budget=budget, currency="USD", now=now, **more
+        tx, owner=owner, title="Fix it", description="All", budget=budget, currency="USD", now=now, **fields
     )
 
 
-def bid(tx: Connection, job: Job, who: Person, price: int = 4_000) -> str:
-    return bidding.place(tx, job_id=job.id, freelancer=who, message="Me", price=price, now=NOW).id
+def bid(tx: Connection, job: Job, freelancer: Person, price: int = 4_000) -> str:
+    return bidding.place(tx, job_id=job.id, freelancer=freelancer, message="Me", price=price, now=NOW).id
 
 
-def to(
+def change_status(
     tx: Connection,
     job: Job,
-    who: Person,
+    user: Person,
     target: JobStatus,
     *,
     role: Role = "freelancer",
     note: str | None = None,
-    terms: Deadlines = TERMS,
+    deadlines: Deadlines = DEADLINES,
     now: int = NOW,
 ) -> TransitionResult:
     return status_change.change_status(
-        tx, job_id=job.id, user=who, role=role, target=target, note=note, terms=terms, now=now
+        tx, job_id=job.id, user=user, role=role, target=target, note=note, deadlines=deadlines, now=now
     )
 
 
 @dataclass(frozen=True)
-class Gig:
+class PostedJob:
     """A job, its owner (Olga, a client), the freelancer who was or will be hired, and one who was not."""
 
     job: Job
@@ -76,25 +76,25 @@ _PATHS: Final[dict[str, tuple[JobStatus, ...]]] = {
 }
 
 
-def gig(tx: Connection, /, status: str = "open", **more: Any) -> Gig:
+def create_job(tx: Connection, /, status: str = "open", **fields: Any) -> PostedJob:
     """A job in this state (open to completed); Ann bid 4,000 of the budget of 5,000, Bob 4,500."""
     owner, ann, bob = person(tx, "Olga", "client", FUNDS), person(tx, "Ann"), person(tx, "Bob")
-    job = post(tx, owner, **more)
+    job = post(tx, owner, **fields)
     hers, _ = bid(tx, job, ann), bid(tx, job, bob, 4_500)
     if status != "open":
         hiring.hire(tx, bid_id=hers, owner_id=owner.id, now=NOW)
         for step in _PATHS[status]:
-            to(tx, job, owner if step == "completed" else ann, step)
-    return Gig(job, owner, ann, bob)
+            change_status(tx, job, owner if step == "completed" else ann, step)
+    return PostedJob(job, owner, ann, bob)
 
 
-def balances(tx: Connection, *who: Person) -> list[tuple[int, int]]:
+def balances(tx: Connection, *users: Person) -> list[tuple[int, int]]:
     """Available and held of each."""
     found: dict[str, int] = {row.id: row.balance for row in tx.execute(select(accounts))}
-    return [(found.get(f"available:{one.id}", 0), found.get(f"held:{one.id}", 0)) for one in who]
+    return [(found.get(f"available:{one.id}", 0), found.get(f"held:{one.id}", 0)) for one in users]
 
 
-def check_books(tx: Connection, /) -> None:
+def check_ledger(tx: Connection, /) -> None:
     """Every account is what its transfers make it, all of them sum to zero, and what is held is held for jobs."""
     moved: dict[str, int] = {}
     for row in tx.execute(select(transfers)):
@@ -107,18 +107,18 @@ def check_books(tx: Connection, /) -> None:
     assert {name: amount for name, amount in moved.items() if name.startswith("held:")} == held
 
 
-def bids_of(tx: Connection, job: Job) -> dict[str, str]:
+def bid_statuses(tx: Connection, job: Job) -> dict[str, str]:
     """The status of each freelancer's bid, by their id; the newest of each."""
     rows = tx.execute(select(bid_rows).where(bid_rows.c.job_id == job.id).order_by(bid_rows.c.seq))
     return {row.freelancer_id: row.status for row in rows}
 
 
-def events(told: list[PendingEvent]) -> list[tuple[str, dict[str, Any]]]:
+def job_channel_events(events: list[PendingEvent]) -> list[tuple[str, dict[str, Any]]]:
     """What the channel `jobs` hears: type and data."""
-    return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel == "jobs"]
+    return [(draft.type, msgspec.json.decode(draft.data)) for draft in events if draft.channel == "jobs"]
 
 
-def letters(told: list[PendingEvent], who: Person) -> list[dict[str, Any]]:
+def notifications_for(events: list[PendingEvent], user: Person) -> list[dict[str, Any]]:
     """The notifications somebody hears of."""
-    mine = (draft for draft in told if draft.channel == f"user:{who.id}" and draft.type == "notification")
+    mine = (draft for draft in events if draft.channel == f"user:{user.id}" and draft.type == "notification")
     return [msgspec.json.decode(draft.data) for draft in mine]

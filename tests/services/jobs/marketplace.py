@@ -21,13 +21,13 @@ NOW: Final = 1_700_000_000_000
 BUDGET: Final = 60_000
 PRICE: Final = 50_000
 # Enough for every job a test posts.
-WEALTH: Final = 10_000 * BUDGET
+OPENING_BALANCE: Final = 10_000 * BUDGET
 
 
 def person(tx: Connection, name: str, role: Role = "freelancer") -> Person:
     """Somebody with money."""
     made = registration.register(
-        tx, email=None, password_hash=None, name=name, role=role, opening_balance=WEALTH, now=NOW
+        tx, email=None, password_hash=None, name=name, role=role, opening_balance=OPENING_BALANCE, now=NOW
     )
     return Person(id=made.id, name=made.name)
 
@@ -48,24 +48,24 @@ def bid(tx: Connection, job: Job, freelancer: Person, *, price: int = PRICE, now
     return bidding.place(tx, job_id=job.id, freelancer=freelancer, message="I can", price=price, now=now)
 
 
-def heard(told: Sequence[PendingEvent], channel: str) -> list[tuple[str, dict[str, Any]]]:
+def channel_events(events: Sequence[PendingEvent], channel: str) -> list[tuple[str, dict[str, Any]]]:
     """The types and data of what a channel is going to hear."""
-    return [(draft.type, msgspec.json.decode(draft.data)) for draft in told if draft.channel == channel]
+    return [(draft.type, msgspec.json.decode(draft.data)) for draft in events if draft.channel == channel]
 
 
-def mail(told: Sequence[PendingEvent], user: Person) -> list[dict[str, Any]]:
+def notifications_for(events: Sequence[PendingEvent], user: Person) -> list[dict[str, Any]]:
     """The notifications somebody is going to get."""
-    return [data for kind, data in heard(told, f"user:{user.id}") if kind == "notification"]
+    return [data for kind, data in channel_events(events, f"user:{user.id}") if kind == "notification"]
 
 
-def refused(kind: type[Refusal], act: Callable[..., object], *args: Any, **named: Any) -> Refusal:
+def expect_error(kind: type[Refusal], act: Callable[..., object], *args: Any, **named: Any) -> Refusal:
     """How it was refused; fails if it was not, or in another way."""
     with pytest.raises(kind) as caught:
         act(*args, **named)
     return caught.value
 
 
-def meanwhile(tx: Connection, before: str, act: Callable[[], object]) -> None:
+def run_before(tx: Connection, before: str, act: Callable[[], object]) -> None:
     """Let something happen right before the next statement that begins so, once; it may be a prepared one.
 
     It is what another transaction can do between a unit's look and its first write, on a store with several writers.

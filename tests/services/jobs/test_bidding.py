@@ -8,13 +8,22 @@ from sqlalchemy import Connection, func, select
 
 from services.database.database import Database
 from services.database.outbox import PendingEvent
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.errors import Conflict, Forbidden, NotFound
-from services.jobs import bidding, bids, hiring, posting
+from services.jobs import bidding, bids, hiring, listing
 from services.jobs.schemas import Bid
 from services.schemas import Person
 from services.tables import bids as rows
-from tests.services.jobs.marketplace import NOW, bid, heard, mail, meanwhile, people, post, refused
+from tests.services.jobs.marketplace import (
+    NOW,
+    bid,
+    channel_events,
+    expect_error,
+    notifications_for,
+    people,
+    post,
+    run_before,
+)
 
 
 def withdraw(tx: Connection, made: Bid, who: Person | None = None, now: int = NOW) -> None:
@@ -37,7 +46,7 @@ def test_a_bid_is_pending_counted_and_listed_as_it_was_answered(tx: Connection) 
         "createdAt": "2023-11-14T22:13:20.001Z",
     }
     assert bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items == [made]
-    assert posting.one(tx, job_id=job.id).bid_count == 1
+    assert listing.get_job(tx, job_id=job.id).bid_count == 1
 
 
 def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
@@ -45,7 +54,7 @@ def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connectio
     job = post(tx, olga, title="Fix it", currency="USD")
     bid(tx, job, bob)
     made = bid(tx, job, ann, price=50_000)
-    event = mail(told, olga)[-1]
+    event = notifications_for(told, olga)[-1]
     assert event | {"id": "", "createdAt": ""} == {
         "id": "",
         "type": "bid_received",
@@ -75,36 +84,40 @@ def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connectio
         "unseen": 2,
         "invalidates": [f"job/{job.id}"],
     }
-    assert (len(mail(told, olga)), mail(told, ann), mail(told, bob)) == (2, [], [])
+    assert (len(notifications_for(told, olga)), notifications_for(told, ann), notifications_for(told, bob)) == (
+        2,
+        [],
+        [],
+    )
 
 
 def test_a_bid_on_a_job_that_is_not_there_is_not_found(tx: Connection) -> None:
     _, ann = people(tx, "Olga", "Ann")
-    refused(NotFound, bidding.place, tx, job_id="nobody's", freelancer=ann, message="m", price=1, now=NOW)
+    expect_error(NotFound, bidding.place, tx, job_id="nobody's", freelancer=ann, message="m", price=1, now=NOW)
 
 
 def test_nobody_bids_on_their_own_job(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
-    refused(Forbidden, bid, tx, job, olga)
+    expect_error(Forbidden, bid, tx, job, olga)
     hiring.hire(tx, bid_id=bid(tx, job, ann).id, owner_id=olga.id, now=NOW)
     # Whose job it is comes before what has become of it.
-    refused(Forbidden, bid, tx, job, olga)
+    expect_error(Forbidden, bid, tx, job, olga)
 
 
 def test_a_job_that_is_not_open_takes_no_bids(tx: Connection) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
     hiring.hire(tx, bid_id=bid(tx, job, ann).id, owner_id=olga.id, now=NOW)
-    assert refused(Conflict, bid, tx, job, bob).details == {"currentStatus": "assigned"}
-    assert refused(Conflict, bid, tx, job, ann).details == {"currentStatus": "assigned"}
+    assert expect_error(Conflict, bid, tx, job, bob).details == {"currentStatus": "assigned"}
+    assert expect_error(Conflict, bid, tx, job, ann).details == {"currentStatus": "assigned"}
 
 
 def test_a_freelancer_has_one_open_bid_a_job_and_may_bid_again_after_withdrawing(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job, other = post(tx, olga), post(tx, olga)
     first = bid(tx, job, ann)
-    assert refused(Conflict, bid, tx, job, ann, price=1).details == {"currentStatus": "pending"}
+    assert expect_error(Conflict, bid, tx, job, ann, price=1).details == {"currentStatus": "pending"}
     bid(tx, other, ann)
     withdraw(tx, first)
     again = bid(tx, job, ann, price=1)
@@ -122,17 +135,17 @@ def test_a_withdrawn_bid_is_no_longer_counted_and_no_inbox_hears_of_it(
     hers = bid(tx, job, ann)
     bid(tx, job, bob)
     withdraw(tx, hers)
-    assert posting.one(tx, job_id=job.id).bid_count == 1
-    assert [event["type"] for event in mail(told, olga)] == ["bid_received"] * 2
-    assert (mail(told, ann), mail(told, bob)) == ([], [])
+    assert listing.get_job(tx, job_id=job.id).bid_count == 1
+    assert [event["type"] for event in notifications_for(told, olga)] == ["bid_received"] * 2
+    assert (notifications_for(told, ann), notifications_for(told, bob)) == ([], [])
 
 
 def test_only_ones_own_bids_can_be_withdrawn(tx: Connection) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     made = bid(tx, post(tx, olga), ann)
-    refused(NotFound, withdraw, tx, made, bob)
-    refused(NotFound, withdraw, tx, made, olga)
-    refused(NotFound, bidding.withdraw, tx, bid_id="nobody's", freelancer_id=ann.id, now=NOW)
+    expect_error(NotFound, withdraw, tx, made, bob)
+    expect_error(NotFound, withdraw, tx, made, olga)
+    expect_error(NotFound, bidding.withdraw, tx, bid_id="nobody's", freelancer_id=ann.id, now=NOW)
 
 
 def test_a_bid_that_is_no_longer_pending_cannot_be_withdrawn(tx: Connection) -> None:
@@ -140,11 +153,11 @@ def test_a_bid_that_is_no_longer_pending_cannot_be_withdrawn(tx: Connection) -> 
     job = post(tx, olga)
     hers, his, cats = bid(tx, job, ann), bid(tx, job, bob), bid(tx, job, cat)
     withdraw(tx, cats)
-    assert refused(Conflict, withdraw, tx, cats).details == {"currentStatus": "withdrawn"}
+    assert expect_error(Conflict, withdraw, tx, cats).details == {"currentStatus": "withdrawn"}
     hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW)
-    assert refused(Conflict, withdraw, tx, hers).details == {"currentStatus": "hired"}
-    assert refused(Conflict, withdraw, tx, his).details == {"currentStatus": "rejected"}
-    assert posting.one(tx, job_id=job.id).bid_count == 2
+    assert expect_error(Conflict, withdraw, tx, hers).details == {"currentStatus": "hired"}
+    assert expect_error(Conflict, withdraw, tx, his).details == {"currentStatus": "rejected"}
+    assert listing.get_job(tx, job_id=job.id).bid_count == 2
 
 
 def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[PendingEvent]) -> None:
@@ -155,11 +168,11 @@ def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[Pen
     hiring.hire(tx, bid_id=hired.id, owner_id=olga.id, now=NOW)
     changes, heard_before = select(func.total_changes()), len(told)
     before = tx.execute(changes).scalar_one()
-    refused(Forbidden, bid, tx, job, olga)
-    refused(Conflict, bid, tx, job, ann)
-    refused(Conflict, bid, tx, closed, bob)
-    refused(NotFound, withdraw, tx, made, bob)
-    refused(Conflict, withdraw, tx, hired)
+    expect_error(Forbidden, bid, tx, job, olga)
+    expect_error(Conflict, bid, tx, job, ann)
+    expect_error(Conflict, bid, tx, closed, bob)
+    expect_error(NotFound, withdraw, tx, made, bob)
+    expect_error(Conflict, withdraw, tx, hired)
     assert (tx.execute(changes).scalar_one(), len(told)) == (before, heard_before)
 
 
@@ -169,7 +182,7 @@ def test_a_job_takes_a_thousand_bids_and_the_hire_tells_everyone_of_them_once(
     olga, *freelancers = people(tx, "Olga", *(f"F{n}" for n in range(bidding.MAX_BIDS + 1)))
     job = post(tx, olga)
     made = [bid(tx, job, who) for who in freelancers[:-1]]
-    full = refused(Conflict, bid, tx, job, freelancers[-1])
+    full = expect_error(Conflict, bid, tx, job, freelancers[-1])
     assert (full.message, full.details) == (
         "This job has 1,000 bids and can take no more.",
         {"currentStatus": "open"},
@@ -186,7 +199,7 @@ def test_one_withdrawn_bid_makes_room_for_another(tx: Connection, monkeypatch: p
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
     hers = bid(tx, job, ann)
-    refused(Conflict, bid, tx, job, bob)
+    expect_error(Conflict, bid, tx, job, bob)
     withdraw(tx, hers)
     assert bid(tx, job, bob).status == "pending"
 
@@ -195,16 +208,16 @@ def test_a_job_hired_between_the_look_and_the_bid_takes_it_no_more(tx: Connectio
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
     hers = bid(tx, job, ann)
-    meanwhile(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
-    refused(Conflict, bid, tx, job, bob)
+    run_before(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
+    expect_error(Conflict, bid, tx, job, bob)
     assert bids.list_for_job(tx, job_id=job.id, reader_id=bob.id).items == []
 
 
 def test_a_second_bid_between_the_look_and_the_bid_is_refused_by_the_store(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
-    meanwhile(tx, "INSERT INTO bids", lambda: bid(tx, job, ann))
-    assert refused(Conflict, bid, tx, job, ann).details == {"currentStatus": "pending"}
+    run_before(tx, "INSERT INTO bids", lambda: bid(tx, job, ann))
+    assert expect_error(Conflict, bid, tx, job, ann).details == {"currentStatus": "pending"}
     assert tx.execute(select(func.count()).select_from(rows)).scalar_one() == 1
 
 
@@ -212,8 +225,8 @@ def test_a_bid_hired_between_the_look_and_its_withdrawal_stays_hired(tx: Connect
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
     hers = bid(tx, job, ann)
-    meanwhile(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
-    refused(Conflict, withdraw, tx, hers)
+    run_before(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
+    expect_error(Conflict, withdraw, tx, hers)
     assert bids.list_for_job(tx, job_id=job.id, reader_id=ann.id).items[0].status == "hired"
 
 
@@ -222,8 +235,8 @@ def test_a_bid_withdrawn_twice_at_once_is_withdrawn_once(tx: Connection) -> None
     job = post(tx, olga)
     hers = bid(tx, job, ann)
     bid(tx, job, bob)
-    meanwhile(tx, "UPDATE jobs", lambda: withdraw(tx, hers))
-    refused(Conflict, withdraw, tx, hers)
+    run_before(tx, "UPDATE jobs", lambda: withdraw(tx, hers))
+    expect_error(Conflict, withdraw, tx, hers)
 
 
 async def test_nobody_hears_of_a_bid_that_was_taken_back(database: Database, batches: list[Batch]) -> None:
@@ -241,7 +254,7 @@ async def test_nobody_hears_of_a_bid_that_was_taken_back(database: Database, bat
     with pytest.raises(LookupError):
         await database.write(bid_and_fail)
     assert batches[before:] == []
-    assert (await database.read(posting.one, job_id=job.id)).bid_count == 0
+    assert (await database.read(listing.get_job, job_id=job.id)).bid_count == 0
     await database.write(bid, job, ann)
     heard_of = [event.channel for batch in batches[before:] for event in batch.events]
     assert sorted(heard_of) == ["jobs", f"user:{olga.id}"]
@@ -251,5 +264,7 @@ def _inboxes(told: list[PendingEvent], users: list[Person]) -> dict[Person, list
     found: dict[str, list[dict[str, Any]]] = {}
     for draft in told:
         if draft.channel not in found:
-            found[draft.channel] = [data for kind, data in heard(told, draft.channel) if kind == "notification"]
+            found[draft.channel] = [
+                data for kind, data in channel_events(told, draft.channel) if kind == "notification"
+            ]
     return {user: found.get(f"user:{user.id}", []) for user in users}

@@ -13,7 +13,7 @@ from services.schemas import Person
 from services.tables import comments as rows
 from services.tables import users
 from tests.services.database.query_plans import plan
-from tests.services.jobs.job_factory import NOW, gig, letters, person
+from tests.services.jobs.job_factory import NOW, create_job, notifications_for, person
 
 
 def say(tx: Connection, job: Job, who: Person, words: str = "Hello") -> str:
@@ -33,7 +33,7 @@ def told_of(told: list[PendingEvent], comment: str) -> list[str]:
 def test_the_owner_and_earlier_commenters_are_told_once_and_the_author_never(
     tx: Connection, told: list[PendingEvent]
 ) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     cleo = person(tx, "Cleo", "client")
     assert told_of(told, say(tx, g.job, g.ann)) == [g.owner.id]
     assert sorted(told_of(told, say(tx, g.job, g.ann))) == [g.owner.id]
@@ -44,9 +44,9 @@ def test_the_owner_and_earlier_commenters_are_told_once_and_the_author_never(
 
 
 def test_what_is_told_is_the_contracts(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     comment = say(tx, g.job, g.ann, "x" * 2_000)
-    (letter,) = (one for one in letters(told, g.owner) if one["type"] == "comment")
+    (letter,) = (one for one in notifications_for(told, g.owner) if one["type"] == "comment")
     assert (letter["category"], letter["priority"], letter["icon"]) == ("comment", "normal", "💬")
     assert letter["invalidates"] == [f"job/{g.job.id}"]
     assert letter["url"] == f"/jobs/{g.job.id}"
@@ -57,14 +57,14 @@ def test_what_is_told_is_the_contracts(tx: Connection, told: list[PendingEvent])
 
 
 def test_nobody_is_told_when_the_owner_speaks_first(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     before = len(told)
     say(tx, g.job, g.owner)
     assert told[before:] == []
 
 
 def test_of_ten_thousand_commenters_the_latest_hundred_are_told(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     people = [{"id": new_id(), "name": str(n), "role": "client", "created_at": NOW} for n in range(10_000)]
     tx.execute(insert(users), people)
     # Their ids sort the other way round, as if the clock had been set back again and again.
@@ -77,13 +77,13 @@ def test_of_ten_thousand_commenters_the_latest_hundred_are_told(tx: Connection, 
     heard = told_of(told, say(tx, g.job, g.ann))
     assert sorted(heard) == sorted([g.owner.id, *(str(who["id"]) for who in people[-comments.MAX_NOTIFIED :])])
     assert heard == sorted(heard)
-    assert plan(tx, comments._LATEST) == [
+    assert plan(tx, comments._NEWEST_AUTHORS) == [
         "SEARCH comments USING COVERING INDEX ix_comments_job_id_seq_author_id (job_id=?)"
     ]
 
 
 def test_who_has_said_nothing_in_a_thousand_comments_is_not_told(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     say(tx, g.job, g.bob)
     row = {"job_id": g.job.id, "author_id": g.ann.id, "text": "Me", "created_at": NOW}
     tx.execute(insert(rows), [{"id": new_id(), **row} for _ in range(999)])
@@ -92,7 +92,7 @@ def test_who_has_said_nothing_in_a_thousand_comments_is_not_told(tx: Connection,
 
 
 def test_pages_of_comments_are_newest_first_and_neither_repeat_nor_miss(tx: Connection) -> None:
-    g, other = gig(tx), gig(tx)
+    g, other = create_job(tx), create_job(tx)
     ids = [say(tx, g.job, g.ann, str(number)) for number in range(7)]
     say(tx, other.job, g.ann)
     seen: list[str] = []
@@ -114,7 +114,7 @@ def test_pages_of_comments_are_newest_first_and_neither_repeat_nor_miss(tx: Conn
 def test_comments_come_in_the_order_in_which_they_were_made_whatever_the_clock_said(
     tx: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     # What ids are where each comment comes after a restart with the clock set back.
     ids = [new_id() for _ in range(3)]
     monkeypatch.setattr(comments, "new_id", iter(ids[::-1]).__next__)
@@ -127,7 +127,7 @@ def test_comments_come_in_the_order_in_which_they_were_made_whatever_the_clock_s
 
 
 def test_jobs_that_are_over_can_be_talked_about_and_deleted_ones_cannot(tx: Connection) -> None:
-    done, gone = gig(tx, "completed"), gig(tx)
+    done, gone = create_job(tx, "completed"), create_job(tx)
     say(tx, done.job, done.owner)
     say(tx, gone.job, gone.ann)
     closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)

@@ -16,40 +16,40 @@ from sqlalchemy import Connection, select, update
 
 from services.database.database import Database
 from services.database.outbox import PendingEvent
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.errors import Conflict, GigNotOpen, InsufficientFunds, NotFound, Overloaded
 from services.jobs import closing, deadlines
 from services.jobs.deadlines import RETRY_MS, STEP_ROWS
 from services.jobs.schemas import Job
 from services.jobs.transitions import TransitionResult
-from services.maintenance.tasks import DUE_SECONDS, RetentionPolicy, all_tasks
+from services.maintenance.tasks import DEADLINE_SECONDS, RetentionPolicy, all_tasks
 from services.notifications import listing
-from services.scheduling.scheduler import STEPS_IN_A_ROW, PeriodicTask, Scheduler
+from services.scheduling.scheduler import MAX_CONSECUTIVE_STEPS, PeriodicTask, Scheduler
 from services.schemas import Person
 from services.tables import accounts, jobs
-from services.times import DAY, HOUR
+from services.times import DAY_MS, HOUR_MS
 from tests.services.conftest import Together
 from tests.services.jobs.job_factory import (
+    DEADLINES,
     FUNDS,
     NOW,
-    TERMS,
-    Gig,
+    PostedJob,
     balances,
     bid,
-    bids_of,
-    check_books,
-    events,
-    gig,
-    letters,
+    bid_statuses,
+    change_status,
+    check_ledger,
+    create_job,
+    job_channel_events,
+    notifications_for,
     person,
     post,
-    to,
 )
 
 DUE = next(
-    chore for chore in all_tasks(RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)) if chore.name == "due jobs"
+    chore for chore in all_tasks(RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)) if chore.name == "job deadlines"
 )
-LATER = NOW + TERMS.review_ms
+LATER = NOW + DEADLINES.review_ms
 
 
 def status_of(tx: Connection, job: Job) -> str:
@@ -84,7 +84,7 @@ async def chore(
     done, failed = list[TransitionResult](), list[BaseException]()
     retention = Scheduler(
         database,
-        [replace(DUE, interval=every)],
+        [replace(DUE, interval_seconds=every)],
         clock=now,
         on_error=lambda name, error: failed.append(error),
         on_done=lambda name, moved: done.extend(moved),  # type: ignore[arg-type]
@@ -101,22 +101,22 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def test_an_open_job_expires_at_its_time_and_not_before(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx, expires_at=NOW + 10)
+    g = create_job(tx, expires_at=NOW + 10)
     told.clear()
     assert step(tx, NOW + 9) == []
     (moved,) = step(tx, NOW + 10)
-    assert (moved.act, moved.answer.status, moved.previous.held) == ("expire", "expired", 5_000)
-    ((kind, event),) = events(told)
+    assert (moved.action, moved.job.status, moved.previous.held) == ("expire", "expired", 5_000)
+    ((kind, event),) = job_channel_events(told)
     keys = [f"job/{g.job.id}", "my-jobs", "stats", "wallet"]
     assert (kind, event["status"], event["invalidates"]) == ("job_refunded", "expired", keys)
-    assert [letter["type"] for letter in letters(told, g.owner)] == ["job_refunded"]
+    assert [letter["type"] for letter in notifications_for(told, g.owner)] == ["job_refunded"]
     for loser in (g.ann, g.bob):
-        assert [(one["type"], one["title"]) for one in letters(told, loser)] == [
+        assert [(one["type"], one["title"]) for one in notifications_for(told, loser)] == [
             ("job_cancelled", "Job expired: Fix it")
         ]
-    assert set(bids_of(tx, g.job).values()) == {"rejected"}
+    assert set(bid_statuses(tx, g.job).values()) == {"rejected"}
     assert balances(tx, g.owner) == [(FUNDS, 0)]
-    check_books(tx)
+    check_ledger(tx)
     told.clear()
     assert step(tx, NOW + 11) == []
     assert told == []
@@ -125,31 +125,31 @@ def test_an_open_job_expires_at_its_time_and_not_before(tx: Connection, told: li
 def test_a_submitted_job_is_completed_and_paid_when_its_review_is_over(
     tx: Connection, told: list[PendingEvent]
 ) -> None:
-    g = gig(tx, "submitted")
+    g = create_job(tx, "submitted")
     told.clear()
     assert step(tx, LATER - 1) == []
     (moved,) = step(tx, LATER)
-    assert (moved.act, moved.answer.status, moved.freelancer) == ("complete", "completed", g.ann)
-    assert [kind for kind, _ in events(told)] == ["job_completed"]
-    assert [letter["type"] for letter in letters(told, g.owner)] == ["job_completed"]
-    assert [letter["type"] for letter in letters(told, g.ann)] == ["payment_released"]
+    assert (moved.action, moved.job.status, moved.freelancer) == ("complete", "completed", g.ann)
+    assert [kind for kind, _ in job_channel_events(told)] == ["job_completed"]
+    assert [letter["type"] for letter in notifications_for(told, g.owner)] == ["job_completed"]
+    assert [letter["type"] for letter in notifications_for(told, g.ann)] == ["payment_released"]
     assert balances(tx, g.owner, g.ann) == [(FUNDS - 4_000, 0), (4_000, 0)]
     assert step(tx, LATER + 1) == []
 
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "completed"])
 def test_no_other_job_is_ever_due(tx: Connection, status: str) -> None:
-    gig(tx, status, expires_at=NOW + 10)
-    assert found(tx, now=NOW + 10_000 * DAY) == []
+    create_job(tx, status, expires_at=NOW + 10)
+    assert found(tx, now=NOW + 10_000 * DAY_MS) == []
 
 
 def test_a_job_that_was_moved_between_the_look_and_the_step_stays_as_it_is(
     tx: Connection, told: list[PendingEvent]
 ) -> None:
-    taken, gone, edited = (gig(tx, expires_at=NOW + 10) for _ in range(3))
+    taken, gone, edited = (create_job(tx, expires_at=NOW + 10) for _ in range(3))
     seen = found(tx, now=NOW + 10)
     assert set(seen) == {taken.job.id, gone.job.id, edited.job.id}
-    to(tx, taken.job, taken.owner, "cancelled")
+    change_status(tx, taken.job, taken.owner, "cancelled")
     closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
     tx.execute(update(jobs).where(jobs.c.id == edited.job.id).values(due_at=NOW + 11))
     told.clear()
@@ -169,7 +169,7 @@ def test_a_step_takes_few_jobs_where_many_people_have_to_be_told_but_always_one(
 
 
 def test_the_hub_looks_often_enough_to_be_on_time() -> None:
-    assert DUE.interval == DUE_SECONDS <= 1
+    assert DUE.interval_seconds == DEADLINE_SECONDS <= 1
 
 
 async def test_many_that_are_due_wait_neither_for_other_chores_nor_between_their_steps(database: Database) -> None:
@@ -189,7 +189,7 @@ async def test_many_that_are_due_wait_neither_for_other_chores_nor_between_their
 
     beside = PeriodicTask("busy", 0, busy, _nothing)
     retention = Scheduler(
-        database, [beside, replace(DUE, find=counted)], clock=lambda: LATER, on_error=_fail, pause=3_600
+        database, [beside, replace(DUE, find=counted)], clock=lambda: LATER, on_error=_fail, pause_seconds=3_600
     )
     await retention.start()
     await until(lambda: steps[-1:] == [[]])
@@ -215,11 +215,11 @@ async def test_a_chore_that_never_ends_leaves_the_others_their_turn(database: Da
         return []
 
     chores = [PeriodicTask("busy", 0, busy, _nothing), PeriodicTask("prompt", 0, prompt, _nothing)]
-    retention = Scheduler(database, chores, clock=lambda: NOW, on_error=lambda name, error: None, pause=0)
+    retention = Scheduler(database, chores, clock=lambda: NOW, on_error=lambda name, error: None, pause_seconds=0)
     await retention.start()
     await until(lambda: turns.count("prompt") >= 3)
     await retention.stop()
-    assert turns.index("prompt", turns.index("prompt") + 1) <= 2 * STEPS_IN_A_ROW + 2
+    assert turns.index("prompt", turns.index("prompt") + 1) <= 2 * MAX_CONSECUTIVE_STEPS + 2
 
 
 def _nothing(tx: Connection, /, *, found: Sequence[Any], now: int) -> None:
@@ -229,8 +229,8 @@ def _nothing(tx: Connection, /, *, found: Sequence[Any], now: int) -> None:
 async def test_what_fell_due_while_the_hub_was_down_happens_at_its_start_and_once(store: Path) -> None:
     first = Database(store)
     await first.start()
-    submitted = [await first.write(gig, "submitted") for _ in range(3)]
-    opened = [await first.write(gig, expires_at=NOW + DAY) for _ in range(3)]
+    submitted = [await first.write(create_job, "submitted") for _ in range(3)]
+    opened = [await first.write(create_job, expires_at=NOW + DAY_MS) for _ in range(3)]
     await first.stop()
 
     batches: list[Batch] = []
@@ -244,11 +244,11 @@ async def test_what_fell_due_while_the_hub_was_down_happens_at_its_start_and_onc
     await third.start()
     async with chore(third, lambda: LATER) as (done_again, failed_again):
         # Everything is done: a job that falls due now is the first and only one that is found.
-        fresh = await third.write(gig, expires_at=NOW + 1)
+        fresh = await third.write(create_job, expires_at=NOW + 1)
         await until(lambda: len(done_again) > 0)
     assert [moved.previous.id for moved in done_again] == [fresh.job.id]
     assert failed == failed_again == []
-    await third.read(check_books)
+    await third.read(check_ledger)
     await third.stop()
     for g in submitted:
         assert told_of(batches, g.job) == {"job_completed": 2, "payment_released": 1}
@@ -258,7 +258,7 @@ async def test_what_fell_due_while_the_hub_was_down_happens_at_its_start_and_onc
 
 def rob(tx: Connection, /, *who: Person) -> None:
     """Nothing is held for them any more: their jobs cannot be settled. Only who changes the schema can do that."""
-    tx.exec_driver_sql("DROP TRIGGER IF EXISTS accounts_follow")
+    tx.exec_driver_sql("DROP TRIGGER IF EXISTS accounts_balance")
     held = [f"held:{one.id}" for one in who]
     tx.execute(update(accounts).where(accounts.c.id.in_(held)).values(balance=0))
 
@@ -267,13 +267,13 @@ def fund(tx: Connection, /, who: Person, amount: int) -> None:
     tx.execute(update(accounts).where(accounts.c.id == f"held:{who.id}").values(balance=amount))
 
 
-def crowd(tx: Connection, /) -> tuple[list[Gig], list[Gig]]:
+def crowd(tx: Connection, /) -> tuple[list[PostedJob], list[PostedJob]]:
     """Bad ones that are due first, more than a step and one of them a step by itself, and good ones."""
-    bad = [gig(tx, expires_at=NOW + 1) for _ in range(40)]
+    bad = [create_job(tx, expires_at=NOW + 1) for _ in range(40)]
     for n in range(STEP_ROWS):
         bid(tx, bad[0].job, person(tx, f"F{n}"))
     rob(tx, *(g.owner for g in bad))
-    return bad, [gig(tx, expires_at=NOW + 2) for _ in range(3)]
+    return bad, [create_job(tx, expires_at=NOW + 2) for _ in range(3)]
 
 
 async def test_jobs_that_cannot_be_settled_cost_the_others_nothing_and_are_each_told_of_once(
@@ -289,14 +289,14 @@ async def test_jobs_that_cannot_be_settled_cost_the_others_nothing_and_are_each_
 
 
 async def test_a_job_that_could_not_be_settled_is_tried_again_an_hour_later(database: Database) -> None:
-    g = await database.write(gig, expires_at=NOW + 1)
+    g = await database.write(create_job, expires_at=NOW + 1)
     await database.write(rob, g.owner)
     clock = LATER
     async with chore(database, lambda: clock) as (done, failed):
         await until(lambda: len(failed) == 1)
         await database.write(fund, g.owner, 5_000)
-        clock += HOUR - 1
-        other = await database.write(gig, expires_at=NOW + 2)
+        clock += HOUR_MS - 1
+        other = await database.write(create_job, expires_at=NOW + 2)
         await until(lambda: len(done) == 1)
         assert done[0].previous.id == other.job.id
         clock += 1
@@ -305,16 +305,16 @@ async def test_a_job_that_could_not_be_settled_is_tried_again_an_hour_later(data
 
 
 def test_a_clock_that_is_set_back_puts_no_job_off_for_longer(tx: Connection) -> None:
-    g = gig(tx, expires_at=NOW + 1)
+    g = create_job(tx, expires_at=NOW + 1)
     jobs_due = deadlines.DeadlineFinder()
-    jobs_due.postpone(g.job.id, NOW + 30 * DAY)
-    assert jobs_due.find_due(tx, now=NOW + 30 * DAY, limit=1) == []
+    jobs_due.postpone(g.job.id, NOW + 30 * DAY_MS)
+    assert jobs_due.find_due(tx, now=NOW + 30 * DAY_MS, limit=1) == []
     assert jobs_due.find_due(tx, now=NOW + 1, limit=1) == [g.job.id]
 
 
 def test_no_more_than_so_many_are_remembered_as_put_off(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "MOST_PUT_OFF", 2)
-    made = [gig(tx, expires_at=NOW + 1).job.id for _ in range(3)]
+    monkeypatch.setattr(deadlines, "MAX_POSTPONED", 2)
+    made = [create_job(tx, expires_at=NOW + 1).job.id for _ in range(3)]
     jobs_due = deadlines.DeadlineFinder()
     for job_id in made:
         jobs_due.postpone(job_id, NOW + 1)
@@ -324,7 +324,7 @@ def test_no_more_than_so_many_are_remembered_as_put_off(tx: Connection, monkeypa
 async def test_what_the_store_could_not_write_is_no_fault_of_the_job_and_is_tried_again_soon(
     database: Database,
 ) -> None:
-    g = await database.write(gig, expires_at=NOW + 1)
+    g = await database.write(create_job, expires_at=NOW + 1)
     refusals = [Overloaded(), Overloaded()]
 
     def settle(tx: Connection, /, *, found: Sequence[str], now: int) -> list[TransitionResult]:
@@ -335,7 +335,7 @@ async def test_what_the_store_could_not_write_is_no_fault_of_the_job_and_is_trie
     done, failed = list[object](), list[BaseException]()
     retention = Scheduler(
         database,
-        [replace(DUE, interval=0.001, process=settle)],
+        [replace(DUE, interval_seconds=0.001, process=settle)],
         clock=lambda: LATER,
         on_error=lambda name, error: failed.append(error),
         on_done=lambda name, moved: done.append(moved),
@@ -364,22 +364,22 @@ async def race(together: Together, units: list[partial[Any]], seed: int) -> list
 async def test_of_complete_cancel_and_the_end_of_the_review_exactly_one_happens(
     database: Database, batches: list[Batch], together: Together, seed: int
 ) -> None:
-    g: Gig = await database.write(gig, "submitted")
+    g: PostedJob = await database.write(create_job, "submitted")
     batches.clear()
     (moved,) = await race(
         together,
         [
-            partial(to, job=g.job, who=g.owner, target="completed", now=LATER),
-            partial(to, job=g.job, who=g.ann, target="cancelled", now=LATER),
+            partial(change_status, job=g.job, user=g.owner, target="completed", now=LATER),
+            partial(change_status, job=g.job, user=g.ann, target="cancelled", now=LATER),
             partial(step, now=LATER),
             partial(step, now=LATER),
-            partial(to, job=g.job, who=g.owner, target="completed", now=LATER),
+            partial(change_status, job=g.job, user=g.owner, target="completed", now=LATER),
         ],
         seed,
     )
-    await database.read(check_books)
-    assert await database.read(status_of, g.job) == moved.answer.status
-    if moved.answer.status == "completed":
+    await database.read(check_ledger)
+    assert await database.read(status_of, g.job) == moved.job.status
+    if moved.job.status == "completed":
         assert await database.read(balances, g.owner, g.ann) == [(FUNDS - 4_000, 0), (4_000, 0)]
         assert told_of(batches, g.job) == {"job_completed": 2, "payment_released": 1}
     else:
@@ -391,41 +391,43 @@ async def test_of_complete_cancel_and_the_end_of_the_review_exactly_one_happens(
 async def test_of_cancel_delete_expire_and_take_exactly_one_happens(
     database: Database, batches: list[Batch], together: Together, seed: int
 ) -> None:
-    g: Gig = await database.write(gig, instant_accept=True, expires_at=NOW + 1)
+    g: PostedJob = await database.write(create_job, instant_accept=True, expires_at=NOW + 1)
     batches.clear()
     (moved,) = await race(
         together,
         [
-            partial(to, job=g.job, who=g.owner, target="cancelled", now=LATER),
+            partial(change_status, job=g.job, user=g.owner, target="cancelled", now=LATER),
             partial(closing.delete, job_id=g.job.id, owner_id=g.owner.id, now=LATER),
             partial(step, now=LATER),
-            partial(to, job=g.job, who=g.ann, target="in_progress", now=LATER),
-            partial(to, job=g.job, who=g.bob, target="in_progress", now=LATER),
+            partial(change_status, job=g.job, user=g.ann, target="in_progress", now=LATER),
+            partial(change_status, job=g.job, user=g.bob, target="in_progress", now=LATER),
         ],
         seed,
     )
-    await database.read(check_books)
-    assert await database.read(status_of, g.job) == moved.answer.status
-    taken = moved.act == "take"
+    await database.read(check_ledger)
+    assert await database.read(status_of, g.job) == moved.job.status
+    taken = moved.action == "accept instantly"
     assert await database.read(balances, g.owner) == [(FUNDS - 5_000, 5_000) if taken else (FUNDS, 0)]
     expected = {
-        "take": {"job_updated": 1, "hired": 1, "bid_rejected": 1, "job_accepted": 2},
+        "accept instantly": {"job_updated": 1, "hired": 1, "bid_rejected": 1, "job_accepted": 2},
         "delete": {"job_deleted": 1, "job_refunded": 1, "job_cancelled": 2},
     }
-    assert told_of(batches, g.job) == expected.get(moved.act, {"job_refunded": 2, "job_cancelled": 2})
+    assert told_of(batches, g.job) == expected.get(moved.action, {"job_refunded": 2, "job_cancelled": 2})
 
 
 async def test_nobody_is_told_of_what_was_rolled_back(
     database: Database, batches: list[Batch], together: Together
 ) -> None:
-    bad, good = [await database.write(gig, "submitted") for _ in range(2)]
+    bad, good = [await database.write(create_job, "submitted") for _ in range(2)]
     batches.clear()
 
     def complete_and_fail(tx: Connection) -> None:
-        to(tx, bad.job, bad.owner, "completed")
+        change_status(tx, bad.job, bad.owner, "completed")
         raise RuntimeError("at the very end")
 
-    failed, done = await together(complete_and_fail, partial(to, job=good.job, who=good.owner, target="completed"))
+    failed, done = await together(
+        complete_and_fail, partial(change_status, job=good.job, user=good.owner, target="completed")
+    )
     assert isinstance(failed, RuntimeError)
     assert isinstance(done, TransitionResult)
     assert told_of(batches, bad.job) == {}
@@ -433,4 +435,4 @@ async def test_nobody_is_told_of_what_was_rolled_back(
     assert await database.read(status_of, bad.job) == "submitted"
     assert await database.read(balances, bad.owner, bad.ann) == [(FUNDS - 4_000, 4_000), (0, 0)]
     assert [one.type for one in (await database.read(listing.list_page, user_id=bad.ann.id)).items] == ["hired"]
-    await database.read(check_books)
+    await database.read(check_ledger)

@@ -7,28 +7,28 @@ from sqlalchemy import Connection, select
 
 from services.database.outbox import PendingEvent
 from services.errors import Conflict, Forbidden, InsufficientFunds, InvalidField, NotFound
-from services.jobs import bidding, editing, posting
+from services.jobs import bidding, editing, listing
 from services.jobs import events as job_events
 from services.jobs.editing import JobEdit
 from services.jobs.schemas import Job
 from services.schemas import Person
 from services.tables import jobs as table_jobs
 from services.tables import transfers
-from services.times import DAY, SECOND, to_rfc3339
+from services.times import DAY_MS, SECOND_MS, to_rfc3339
 from tests.services.jobs.job_factory import (
     FUNDS,
     NOW,
     balances,
-    bids_of,
-    check_books,
-    events,
-    gig,
-    letters,
+    bid_statuses,
+    change_status,
+    check_ledger,
+    create_job,
+    job_channel_events,
+    notifications_for,
     person,
     post,
-    to,
 )
-from tests.services.jobs.marketplace import meanwhile
+from tests.services.jobs.marketplace import run_before
 
 
 def change(tx: Connection, job: Job, who: Person, now: int = NOW, **changes: Any) -> Job:
@@ -61,7 +61,7 @@ def test_a_job_cannot_be_over_before_it_begins(tx: Connection, expires_at: int) 
 
 
 def test_an_edit_changes_what_it_names_and_nothing_else(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx, category="web", skills=["a", "b"], expires_at=NOW + 9)
+    g = create_job(tx, category="web", skills=["a", "b"], expires_at=NOW + 9)
     told.clear()
     edited = change(tx, g.job, g.owner, NOW + 2_000, title="Mend it", skills=["b", "b", "c"])
     expected = {name: getattr(g.job, name) for name in Job.__struct_fields__} | {
@@ -71,15 +71,15 @@ def test_an_edit_changes_what_it_names_and_nothing_else(tx: Connection, told: li
         "updated_at": to_rfc3339(NOW + 2_000),
     }
     assert {name: getattr(edited, name) for name in Job.__struct_fields__} == expected
-    assert edited == posting.one(tx, job_id=g.job.id)
-    ((kind, event),) = events(told)
+    assert edited == listing.get_job(tx, job_id=g.job.id)
+    ((kind, event),) = job_channel_events(told)
     assert (kind, event["title"], event["invalidates"]) == ("job_updated", "Mend it", ["jobs", f"job/{g.job.id}"])
-    assert letters(told, g.ann) == letters(told, g.owner) == []
+    assert notifications_for(told, g.ann) == notifications_for(told, g.owner) == []
     assert tx.execute(select(table_jobs.c.due_at)).scalar_one() == NOW + 9
 
 
 def test_null_takes_category_and_expiry_away(tx: Connection) -> None:
-    g = gig(tx, category="web", expires_at=NOW + 9)
+    g = create_job(tx, category="web", expires_at=NOW + 9)
     edited = change(tx, g.job, g.owner, category=None, expires_at=None)
     assert (edited.category, edited.expires_at) == (None, None)
     assert tx.execute(select(table_jobs.c.due_at)).scalar_one() is None
@@ -87,37 +87,37 @@ def test_null_takes_category_and_expiry_away(tx: Connection) -> None:
 
 @pytest.mark.parametrize(("budget", "moved"), [(7_000, ("hold", 2_000)), (1_000, ("release", 4_000)), (5_000, None)])
 def test_the_hold_follows_the_budget(tx: Connection, budget: int, moved: tuple[str, int] | None) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     assert change(tx, g.job, g.owner, budget=budget).budget == budget
     assert balances(tx, g.owner) == [(FUNDS - budget, budget)]
     assert kinds(tx) == [("hold", 5_000), *([] if moved is None else [moved])]
-    assert set(bids_of(tx, g.job).values()) == {"pending"}
-    check_books(tx)
+    assert set(bid_statuses(tx, g.job).values()) == {"pending"}
+    check_ledger(tx)
 
 
 def test_a_budget_that_the_wallet_cannot_hold_is_refused_and_moves_nothing(
     tx: Connection, told: list[PendingEvent]
 ) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     told.clear()
     with pytest.raises(InsufficientFunds) as refused:
         change(tx, g.job, g.owner, budget=FUNDS + 1, title="Other")
     assert refused.value.details == {"available": FUNDS - 5_000}
-    assert (posting.one(tx, job_id=g.job.id).title, told) == ("Fix it", [])
+    assert (listing.get_job(tx, job_id=g.job.id).title, told) == ("Fix it", [])
     assert change(tx, g.job, g.owner, budget=FUNDS).budget == FUNDS
-    check_books(tx)
+    check_ledger(tx)
 
 
 def test_an_edit_of_nothing_tells_nobody(tx: Connection, told: list[PendingEvent]) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     told.clear()
-    assert change(tx, g.job, g.owner, NOW + DAY).bid_count == 2
+    assert change(tx, g.job, g.owner, NOW + DAY_MS).bid_count == 2
     assert told == []
 
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "submitted", "completed"])
 def test_only_an_open_job_can_be_changed(tx: Connection, told: list[PendingEvent], status: str) -> None:
-    g = gig(tx, status)
+    g = create_job(tx, status)
     told.clear()
     for changes in ({"title": "Other"}, {}, {"budget": 1}):
         with pytest.raises(Conflict) as refused:
@@ -130,30 +130,30 @@ def test_only_an_open_job_can_be_changed(tx: Connection, told: list[PendingEvent
 def test_a_budget_changed_between_the_look_and_the_edit_is_a_conflict_and_moves_no_money(
     tx: Connection, changes: dict[str, Any]
 ) -> None:
-    g = gig(tx)
-    meanwhile(tx, "UPDATE jobs", lambda: change(tx, g.job, g.owner, budget=9_000))
+    g = create_job(tx)
+    run_before(tx, "UPDATE jobs", lambda: change(tx, g.job, g.owner, budget=9_000))
     with pytest.raises(Conflict) as refused:
         change(tx, g.job, g.owner, **changes)
     assert refused.value.details == {"currentStatus": "open"}
-    assert (posting.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS - 9_000, 9_000)])
-    check_books(tx)
+    assert (listing.get_job(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS - 9_000, 9_000)])
+    check_ledger(tx)
 
 
 @pytest.mark.parametrize("changes", [{"budget": 7_000}, {"title": "Other"}])
 def test_a_job_cancelled_between_the_look_and_the_edit_is_a_conflict_and_holds_nothing(
     tx: Connection, changes: dict[str, Any]
 ) -> None:
-    g = gig(tx)
-    meanwhile(tx, "UPDATE jobs", lambda: to(tx, g.job, g.owner, "cancelled"))
+    g = create_job(tx)
+    run_before(tx, "UPDATE jobs", lambda: change_status(tx, g.job, g.owner, "cancelled"))
     with pytest.raises(Conflict) as refused:
         change(tx, g.job, g.owner, **changes)
     assert refused.value.details == {"currentStatus": "cancelled"}
-    assert (posting.one(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS, 0)])
-    check_books(tx)
+    assert (listing.get_job(tx, job_id=g.job.id).title, balances(tx, g.owner)) == ("Fix it", [(FUNDS, 0)])
+    check_ledger(tx)
 
 
 def test_only_its_owner_can_change_a_job_and_an_unknown_one_is_not_found(tx: Connection) -> None:
-    g = gig(tx)
+    g = create_job(tx)
     with pytest.raises(Forbidden):
         change(tx, g.job, g.ann, title="Mine")
     with pytest.raises(NotFound):
@@ -169,8 +169,8 @@ def test_many_edits_of_a_job_are_told_once_a_second_and_the_last_one_always(
     for n in range(5):
         change(tx, job, owner, NOW + n, title=f"T{n}")
     bidding.place(tx, job_id=job.id, freelancer=person(tx), message="Me", price=1, now=NOW + 5)
-    assert [event["title"] for _, event in events(told)] == ["T0"]
-    assert job_events.find_unpublished(tx, now=NOW + SECOND - 1, limit=9) == []
-    found = job_events.find_unpublished(tx, now=NOW + SECOND, limit=9)
-    job_events.publish_pending(tx, found=found, now=NOW + SECOND)
-    assert [(event["title"], event["bidCount"]) for _, event in events(told)][1:] == [("T4", 1)]
+    assert [event["title"] for _, event in job_channel_events(told)] == ["T0"]
+    assert job_events.find_unpublished(tx, now=NOW + SECOND_MS - 1, limit=9) == []
+    found = job_events.find_unpublished(tx, now=NOW + SECOND_MS, limit=9)
+    job_events.publish_pending(tx, found=found, now=NOW + SECOND_MS)
+    assert [(event["title"], event["bidCount"]) for _, event in job_channel_events(told)][1:] == [("T4", 1)]

@@ -7,16 +7,16 @@ import pytest
 from sqlalchemy import Connection
 
 from services.database.outbox import PendingEvent
-from services.jobs import bidding, events, hiring, posting
+from services.jobs import bidding, events, hiring, listing
 from services.jobs.events import DEBOUNCE_MS
 from services.jobs.schemas import Job
-from tests.services.jobs.marketplace import NOW, bid, heard, people, post
+from tests.services.jobs.marketplace import NOW, bid, channel_events, people, post
 
 MANY = 100
 
 
 def updates(told: list[PendingEvent], job: Job) -> list[dict[str, Any]]:
-    return [data for kind, data in heard(told, "jobs") if kind == "job_updated" and data["id"] == job.id]
+    return [data for kind, data in channel_events(told, "jobs") if kind == "job_updated" and data["id"] == job.id]
 
 
 def counts(told: list[PendingEvent], job: Job) -> list[int]:
@@ -35,7 +35,7 @@ def test_the_first_bid_is_told_at_once_as_the_public_job(tx: Connection, told: l
     job = post(tx, olga)
     bid(tx, job, ann, now=NOW + 5)
     (event,) = updates(told, job)
-    assert event == msgspec.to_builtins(posting.one(tx, job_id=job.id)) | {
+    assert event == msgspec.to_builtins(listing.get_job(tx, job_id=job.id)) | {
         "url": f"/jobs/{job.id}",
         "invalidates": ["jobs", f"job/{job.id}"],
     }
@@ -137,4 +137,4 @@ def test_few_are_told_in_one_step_and_the_others_stay_due(tx: Connection, told: 
 @pytest.mark.parametrize("found", [[], ["nobody's"]])
 def test_telling_of_nothing_tells_nothing(tx: Connection, told: list[PendingEvent], found: list[str]) -> None:
     events.publish_pending(tx, found=found, now=NOW)
-    assert heard(told, "jobs") == []
+    assert channel_events(told, "jobs") == []

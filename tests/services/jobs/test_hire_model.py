@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from services.database import outbox
 from services.database.sqlite import engine
 from services.errors import DomainError
-from services.jobs import bidding, bids, hiring, posting
+from services.jobs import bidding, bids, hiring, listing, posting
 from services.jobs import events as job_events
 from services.notifications import inbox
 from services.schemas import Person
@@ -195,7 +195,7 @@ class Market(RuleBasedStateMachine):
         elif bid.status != "pending":
             assert answer == "BID_NOT_PENDING"
         else:
-            assert (answer.answer.bid_id, answer.answer.freelancer_id) == (bid.id, self.people[bid.who].id)
+            assert (answer.response.bid_id, answer.response.freelancer_id) == (bid.id, self.people[bid.who].id)
             losers = [other for other in job.pending() if other is not bid]
             for other in losers:
                 other.status = "rejected"
@@ -224,7 +224,7 @@ class Market(RuleBasedStateMachine):
         last = {data["id"]: data for _, _, data in self.heard}
         with self.tx.begin():
             for job in self.jobs:
-                shown = msgspec.to_builtins(posting.one(self.tx, job_id=job.id))
+                shown = msgspec.to_builtins(listing.get_job(self.tx, job_id=job.id))
                 assert {name: last[job.id][name] for name in shown} == shown
 
     @rule(who=WHO, place=PLACE)
@@ -247,7 +247,7 @@ class Market(RuleBasedStateMachine):
             assert rows == sorted((bid.id, bid.job.id, bid.status) for bid in self.bids)
             for name, person in getattr(self, "people", {}).items():
                 assert _inbox(self.tx, person.id) == self.inboxes[name]
-                counts = inbox.counts_of(self.tx, ids=[person.id])[person.id]
+                counts = inbox.load_counts(self.tx, user_ids=[person.id])[person.id]
                 assert counts == (len(self.inboxes[name]),) * 2
 
     @invariant()

@@ -10,16 +10,26 @@ from sqlalchemy import Connection, func, select, text
 from realtime.event import Event
 from services.database.database import Database
 from services.database.outbox import PendingEvent
-from services.database.sqlite.writer import Batch
+from services.database.units import Batch
 from services.errors import BidNotFound, BidNotPending, Conflict, GigNotFound, GigNotOpen, NotGigOwner
-from services.jobs import bidding, bids, editing, hiring, posting
+from services.jobs import bidding, bids, editing, hiring, listing
 from services.jobs.editing import JobEdit
 from services.jobs.schemas import Bid, Job
 from services.payments import wallet
 from services.schemas import Person
 from tests.services.conftest import Together
-from tests.services.jobs.job_factory import check_books
-from tests.services.jobs.marketplace import BUDGET, NOW, bid, heard, mail, meanwhile, people, post, refused
+from tests.services.jobs.job_factory import check_ledger
+from tests.services.jobs.marketplace import (
+    BUDGET,
+    NOW,
+    bid,
+    channel_events,
+    expect_error,
+    notifications_for,
+    people,
+    post,
+    run_before,
+)
 
 AT = NOW + 61_234
 STAMP = "2023-11-14T22:14:21.234Z"
@@ -47,7 +57,7 @@ def scene(tx: Connection) -> tuple[Person, Job, list[Bid]]:
 def test_a_hire_answers_as_published(tx: Connection) -> None:
     olga, job, (hers, _, _) = scene(tx)
     done = hire(tx, hers, olga)
-    assert msgspec.to_builtins(done.answer) == {
+    assert msgspec.to_builtins(done.response) == {
         "message": "Hired successfully",
         "gigId": job.id,
         "bidId": hers.id,
@@ -60,7 +70,7 @@ def test_a_hire_answers_as_published(tx: Connection) -> None:
 def test_job_winner_and_losers_change_together(tx: Connection) -> None:
     olga, job, (hers, his, cats) = scene(tx)
     hire(tx, hers, olga)
-    shown = posting.one(tx, job_id=job.id)
+    shown = listing.get_job(tx, job_id=job.id)
     assert (shown.status, shown.hired_bid_id, shown.hired_at, shown.updated_at) == ("assigned", hers.id, STAMP, STAMP)
     assert shown.bid_count == 3
     listed = bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items
@@ -77,13 +87,13 @@ def test_other_jobs_and_their_bids_stay_as_they_are(tx: Connection) -> None:
     there = bid(tx, other, hers.freelancer)
     hire(tx, hers, olga)
     assert statuses(tx, other, olga) == {there.id: "pending"}
-    assert posting.one(tx, job_id=other.id).status == "open"
+    assert listing.get_job(tx, job_id=other.id).status == "open"
 
 
 def test_the_winner_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
     olga, job, (hers, *_) = scene(tx)
     hire(tx, hers, olga)
-    (event,) = mail(told, hers.freelancer)
+    (event,) = notifications_for(told, hers.freelancer)
     assert event | {"id": ""} == {
         "id": "",
         "type": "hired",
@@ -121,7 +131,7 @@ def test_each_loser_gets_the_published_notification_once(tx: Connection, told: l
     olga, job, (hers, his, cats) = scene(tx)
     hire(tx, hers, olga)
     for loser in (his.freelancer, cats.freelancer):
-        (event,) = mail(told, loser)
+        (event,) = notifications_for(told, loser)
         kept = ("type", "category", "priority", "title", "body", "data", "url", "icon", "unread", "invalidates")
         assert {name: event[name] for name in kept} == {
             "type": "bid_rejected",
@@ -141,14 +151,14 @@ def test_everybody_hears_of_a_hire_once_and_the_owners_inbox_nothing(tx: Connect
     olga, job, (hers, *_) = scene(tx)
     before = len(told)
     hire(tx, hers, olga)
-    assert heard(told[before:], "jobs") == [
+    assert channel_events(told[before:], "jobs") == [
         (
             "job_updated",
-            msgspec.to_builtins(posting.one(tx, job_id=job.id))
+            msgspec.to_builtins(listing.get_job(tx, job_id=job.id))
             | {"url": f"/jobs/{job.id}", "invalidates": ["jobs", f"job/{job.id}"]},
         )
     ]
-    assert mail(told[before:], olga) == []
+    assert notifications_for(told[before:], olga) == []
 
 
 def test_who_had_withdrawn_hears_nothing_and_who_bid_again_hears_once(tx: Connection, told: list[PendingEvent]) -> None:
@@ -163,15 +173,15 @@ def test_who_had_withdrawn_hears_nothing_and_who_bid_again_hears_once(tx: Connec
         his.id: "withdrawn",
         hers.id: "hired",
     }
-    assert mail(told, his.freelancer) == []
-    assert [event["type"] for event in mail(told, cats.freelancer)] == ["bid_rejected"]
+    assert notifications_for(told, his.freelancer) == []
+    assert [event["type"] for event in notifications_for(told, cats.freelancer)] == ["bid_rejected"]
 
 
 def test_the_only_bidder_can_be_hired(tx: Connection, told: list[PendingEvent]) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     hers = bid(tx, post(tx, olga), ann)
     assert hire(tx, hers, olga).rejected == 0
-    assert [event["type"] for event in mail(told, ann)] == ["hired"]
+    assert [event["type"] for event in notifications_for(told, ann)] == ["hired"]
 
 
 # What it refuses, and in which order ----------------------------------------------------------
@@ -189,14 +199,14 @@ def end(tx: Connection, job: Job, status: str) -> None:
 
 def test_a_bid_that_is_not_there_comes_first(tx: Connection) -> None:
     olga, _, _ = scene(tx)
-    error = refused(BidNotFound, hiring.hire, tx, bid_id="nobody's", owner_id=olga.id, now=AT)
+    error = expect_error(BidNotFound, hiring.hire, tx, bid_id="nobody's", owner_id=olga.id, now=AT)
     assert (error.code, error.message) == ("BID_NOT_FOUND", "Bid not found")
 
 
 def test_a_job_that_is_not_there_comes_before_whose_it_was(tx: Connection) -> None:
     _, job, (hers, his, _) = scene(tx)
     lose_the_job(tx, job)
-    error = refused(GigNotFound, hire, tx, hers, his.freelancer)
+    error = expect_error(GigNotFound, hire, tx, hers, his.freelancer)
     assert (error.code, error.message) == ("GIG_NOT_FOUND", "Gig not found")
 
 
@@ -206,7 +216,7 @@ def test_whose_job_it_is_comes_before_what_became_of_it(tx: Connection) -> None:
         if hired:
             hire(tx, hers, olga)
         for stranger in (his.freelancer, hers.freelancer):
-            error = refused(NotGigOwner, hire, tx, his, stranger)
+            error = expect_error(NotGigOwner, hire, tx, his, stranger)
             assert (error.code, error.message) == ("UNAUTHORIZED", "Only gig owner can hire")
 
 
@@ -215,7 +225,7 @@ def test_a_job_that_is_taken_comes_before_what_became_of_the_bid(tx: Connection)
     bidding.withdraw(tx, bid_id=cats.id, freelancer_id=cats.freelancer.id, now=NOW)
     hire(tx, hers, olga)
     for made in (hers, his, cats):
-        error = refused(GigNotOpen, hire, tx, made, olga)
+        error = expect_error(GigNotOpen, hire, tx, made, olga)
         assert (error.code, error.details) == ("GIG_NOT_OPEN", {"currentStatus": "assigned", "hiredBidId": hers.id})
         assert error.message == (
             "Gig is no longer open (status: assigned). Someone else may have already hired a freelancer."
@@ -226,14 +236,14 @@ def test_a_job_that_is_taken_comes_before_what_became_of_the_bid(tx: Connection)
 def test_a_job_that_ended_without_a_hire_hires_nobody(tx: Connection, status: str) -> None:
     olga, job, (hers, *_) = scene(tx)
     end(tx, job, status)
-    error = refused(GigNotOpen, hire, tx, hers, olga)
+    error = expect_error(GigNotOpen, hire, tx, hers, olga)
     assert error.details == {"currentStatus": status, "hiredBidId": None}
 
 
 def test_a_bid_that_was_withdrawn_is_not_pending(tx: Connection) -> None:
     olga, _, (hers, *_) = scene(tx)
     bidding.withdraw(tx, bid_id=hers.id, freelancer_id=hers.freelancer.id, now=NOW)
-    error = refused(BidNotPending, hire, tx, hers, olga)
+    error = expect_error(BidNotPending, hire, tx, hers, olga)
     assert (error.code, error.message) == ("BID_NOT_PENDING", "Bid is no longer pending")
     assert error.details == {"currentStatus": "withdrawn"}
 
@@ -243,13 +253,13 @@ def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[Pen
     bidding.withdraw(tx, bid_id=cats.id, freelancer_id=cats.freelancer.id, now=NOW)
     changes = select(func.total_changes())
     before, heard_before = tx.execute(changes).scalar_one(), len(told)
-    refused(BidNotFound, hiring.hire, tx, bid_id="nobody's", owner_id=olga.id, now=AT)
-    refused(NotGigOwner, hire, tx, hers, his.freelancer)
-    refused(BidNotPending, hire, tx, cats, olga)
+    expect_error(BidNotFound, hiring.hire, tx, bid_id="nobody's", owner_id=olga.id, now=AT)
+    expect_error(NotGigOwner, hire, tx, hers, his.freelancer)
+    expect_error(BidNotPending, hire, tx, cats, olga)
     assert (tx.execute(changes).scalar_one(), len(told)) == (before, heard_before)
     hire(tx, hers, olga)
     before, heard_before = tx.execute(changes).scalar_one(), len(told)
-    refused(GigNotOpen, hire, tx, his, olga)
+    expect_error(GigNotOpen, hire, tx, his, olga)
     assert (tx.execute(changes).scalar_one(), len(told)) == (before, heard_before)
 
 
@@ -258,8 +268,8 @@ def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[Pen
 
 def test_a_job_taken_between_the_look_and_the_hire_is_not_open_and_names_its_winner(tx: Connection) -> None:
     olga, _, (hers, his, _) = scene(tx)
-    meanwhile(tx, "UPDATE jobs", lambda: hire(tx, his, olga))
-    error = refused(GigNotOpen, hire, tx, hers, olga)
+    run_before(tx, "UPDATE jobs", lambda: hire(tx, his, olga))
+    error = expect_error(GigNotOpen, hire, tx, hers, olga)
     assert error.details == {"currentStatus": "assigned", "hiredBidId": his.id}
 
 
@@ -269,21 +279,21 @@ def test_a_budget_changed_between_the_look_and_the_hire_is_a_conflict_and_moves_
 ) -> None:
     olga, job, (hers, *_) = scene(tx)
     edit = partial(editing.edit, tx, job_id=job.id, owner_id=olga.id, edit=JobEdit(budget=budget), now=NOW)
-    meanwhile(tx, "UPDATE jobs", edit)
-    assert refused(Conflict, hire, tx, hers, olga).details == {"currentStatus": "open"}
+    run_before(tx, "UPDATE jobs", edit)
+    assert expect_error(Conflict, hire, tx, hers, olga).details == {"currentStatus": "open"}
     assert wallet.get_wallet(tx, user_id=olga.id, currency="USD").held == budget
-    check_books(tx)
+    check_ledger(tx)
     hire(tx, hers, olga)
     assert wallet.get_wallet(tx, user_id=olga.id, currency="USD").held == hers.price
-    check_books(tx)
+    check_ledger(tx)
 
 
 def test_a_bid_withdrawn_between_the_look_and_the_hire_is_not_pending(tx: Connection) -> None:
     olga, _, (hers, *_) = scene(tx)
-    meanwhile(
+    run_before(
         tx, "UPDATE jobs", lambda: bidding.withdraw(tx, bid_id=hers.id, freelancer_id=hers.freelancer.id, now=NOW)
     )
-    error = refused(BidNotPending, hire, tx, hers, olga)
+    error = expect_error(BidNotPending, hire, tx, hers, olga)
     assert error.details == {"currentStatus": "withdrawn"}
 
 
@@ -292,7 +302,7 @@ def test_a_hired_bid_that_its_job_does_not_know_of_keeps_others_from_being_hired
     # Foreign keys forbid it; here they look only at COMMIT, and the test's end is none.
     tx.execute(text("PRAGMA defer_foreign_keys=ON"))
     tx.execute(text("UPDATE bids SET status = 'hired', hired_at = 1 WHERE id = :bid"), {"bid": his.id})
-    assert refused(GigNotOpen, hire, tx, hers, olga).details == {"currentStatus": "assigned", "hiredBidId": None}
+    assert expect_error(GigNotOpen, hire, tx, hers, olga).details == {"currentStatus": "assigned", "hiredBidId": None}
 
 
 def test_inboxes_are_taken_in_the_order_of_their_users_whoever_wins(tx: Connection, told: list[PendingEvent]) -> None:
@@ -326,7 +336,7 @@ async def test_nobody_hears_of_a_hire_that_was_taken_back(
 
     answers = await together(hire_and_fail, lambda tx: hire(tx, hers, olga), hire_and_fail)
     assert isinstance(answers[0], LookupError)
-    assert answers[1].answer.bid_id == hers.id
+    assert answers[1].response.bid_id == hers.id
     assert isinstance(answers[2], GigNotOpen)
     told = told_of([event for batch in batches[before:] for event in batch.events])
     assert sorted(told) == sorted(
@@ -337,7 +347,7 @@ async def test_nobody_hears_of_a_hire_that_was_taken_back(
             (f"user:{cats.freelancer.id}", "bid_rejected"),
         ]
     )
-    shown = await database.read(posting.one, job_id=job.id)
+    shown = await database.read(listing.get_job, job_id=job.id)
     assert (shown.status, shown.hired_bid_id) == ("assigned", hers.id)
 
 
@@ -346,7 +356,7 @@ async def test_a_hire_that_lost_its_bid_half_way_leaves_the_job_open(database: D
     before = len(batches)
 
     def hire_what_is_withdrawn(tx: Connection) -> Any:
-        meanwhile(
+        run_before(
             tx, "UPDATE jobs", lambda: bidding.withdraw(tx, bid_id=hers.id, freelancer_id=hers.freelancer.id, now=NOW)
         )
         return hire(tx, hers, olga)
@@ -354,7 +364,7 @@ async def test_a_hire_that_lost_its_bid_half_way_leaves_the_job_open(database: D
     with pytest.raises(BidNotPending):
         await database.write(hire_what_is_withdrawn)
     assert batches[before:] == []
-    assert (await database.read(posting.one, job_id=job.id)).status == "open"
+    assert (await database.read(listing.get_job, job_id=job.id)).status == "open"
     assert (await database.read(statuses, job, olga))[hers.id] == "pending"
 
 
@@ -364,7 +374,7 @@ async def test_of_hires_in_one_batch_the_first_wins_and_is_told_once(
     olga, _, made = await database.write(scene)
     before = len(batches)
     answers = await together(*(lambda tx, one=one: hire(tx, one, olga) for one in made * 10))
-    assert answers[0].answer.bid_id == made[0].id
+    assert answers[0].response.bid_id == made[0].id
     assert [error.details for error in answers[1:]] == [{"currentStatus": "assigned", "hiredBidId": made[0].id}] * 29
     told = told_of([event for batch in batches[before:] for event in batch.events])
     assert sorted(kind for _, kind in told) == ["bid_rejected", "bid_rejected", "hired", "job_updated"]

@@ -57,7 +57,7 @@ def job(
 
 def outcome(standing: JobState, target: JobStatus, by: Actor | None) -> Transition | DomainError:
     try:
-        return lifecycle.requested_transition(standing, target=target, by=by, terms=TERMS, now=NOW)
+        return lifecycle.requested_transition(standing, target=target, actor=by, deadlines=TERMS, now=NOW)
     except DomainError as error:
         return error
 
@@ -72,7 +72,7 @@ def test_each_party_can_do_what_the_table_says_and_nothing_else(
     found, asked = outcome(job(status, instant=instant, accepted_at=accepted_at), target, by), (status, target, by)
     if asked in ALLOWED or (instant and asked == ALLOWED_AT_ONCE) or (late and asked == ALLOWED_LATE):
         assert isinstance(found, Transition)
-        assert (found.source, found.target, found.by) == asked
+        assert (found.source, found.target, found.actor) == asked
     elif instant and by == "freelancer" and target == "in_progress":
         assert isinstance(found, GigNotOpen)
         assert found.details == {"currentStatus": status, "hiredBidId": "b"}
@@ -87,7 +87,7 @@ def test_the_hub_ends_what_is_open_or_submitted_when_it_is_due_and_not_before(st
     assert lifecycle.due_transition(job(status, due_at=None), now=NOW) is None
     assert lifecycle.due_transition(job(status, due_at=NOW + 1), now=NOW) is None
     found = lifecycle.due_transition(job(status, due_at=NOW), now=NOW)
-    assert (found.act if found else None) == acts.get(status)
+    assert (found.action if found else None) == acts.get(status)
 
 
 def test_an_owner_is_the_owner_whatever_their_role_and_a_hired_freelancer_is_theirs() -> None:
@@ -99,7 +99,7 @@ def test_an_owner_is_the_owner_whatever_their_role_and_a_hired_freelancer_is_the
 
 
 def test_no_two_moves_answer_the_same_question() -> None:
-    assert len({(move.source, move.target, move.by) for move in TRANSITIONS}) == len(TRANSITIONS)
+    assert len({(move.source, move.target, move.actor) for move in TRANSITIONS}) == len(TRANSITIONS)
 
 
 # The README
@@ -118,8 +118,8 @@ def rows() -> list[str]:
     made = ["| from → to | by | what else happens |", "|---|---|---|"]
     for move in TRANSITIONS:
         source = "–" if move.source is None else f"`{move.source}`"
-        how = ", by the hire" if move.act == "hire" else NEEDS[move.need]
-        made.append(f"| {source} → `{move.target}` | {move.by}{how} | {move.what} |")
+        how = ", by the hire" if move.action == "hire" else NEEDS[move.precondition]
+        made.append(f"| {source} → `{move.target}` | {move.actor}{how} | {move.effect} |")
     return made
 
 

@@ -25,7 +25,7 @@ from services.schemas import Person
 from services.tables import skills as skill_rows
 from services.tables.job_search import BUDGET
 from tests.services.database.query_plans import plan
-from tests.services.jobs.bare_market import NOW, person, post, put
+from tests.services.jobs.bare_market import NOW, person, post, set_status
 
 TITLES = ("Logo for a bakery", "Paint the kitchen", "Translate a menu", "Logo and menu", "Kitchen logo, painted")
 SKILLS = ("Python", "C++", "C#", "video editing", "Éclairage", "sql")
@@ -34,7 +34,7 @@ STATES = ("open", "open", "cancelled", "expired", "deleted")
 
 
 def found(tx: Connection, **wanted: Any) -> list[str]:
-    return [job.title for job in listing.list_jobs(tx, wanted=JobFilter(**wanted), limit=100).items]
+    return [job.title for job in listing.list_jobs(tx, job_filter=JobFilter(**wanted), limit=100).items]
 
 
 def ids(tx: Connection, wanted: JobFilter, limit: int) -> list[str]:
@@ -42,7 +42,7 @@ def ids(tx: Connection, wanted: JobFilter, limit: int) -> list[str]:
     seen: list[str] = []
     after = None
     while True:
-        page = listing.list_jobs(tx, wanted=wanted, limit=limit, after=after)
+        page = listing.list_jobs(tx, job_filter=wanted, limit=limit, after=after)
         seen += [job.id for job in page.items]
         if page.next is None:
             return seen
@@ -77,7 +77,7 @@ def test_every_combination_of_filters_finds_exactly_what_fits_newest_first(tx: C
             skills=dice.sample(SKILLS, dice.randrange(3)),
         )
         posted.append((job, dice.choice(STATES)))
-        put(tx, job, posted[-1][1])
+        set_status(tx, job, posted[-1][1])
     choices: dict[str, tuple[Any, ...]] = {
         "status": (None, "open", "expired", "in_progress"),
         "category": (None, "Design", "Web Design"),
@@ -108,7 +108,7 @@ def test_a_range_of_budgets_has_the_facets_of_the_budgets_in_it_and_of_no_others
     octal = f"{budget:o}"
     has = {f"{BUDGET}{chr(96 + len(octal))}{octal[:n]}" for n in range(len(octal) + 1)}
     low, high = max(1, least or 1), 10**12 if most is None else most
-    wanted = list(search_query._budgets(low, high))
+    wanted = list(search_query._budget_facets(low, high))
     assert bool(has & set(wanted)) == (low <= budget <= high)
     assert len(wanted) < 200
 
@@ -130,27 +130,27 @@ def test_pages_neither_repeat_nor_miss_when_jobs_come_and_go_meanwhile(tx: Conne
     seen: list[str] = []
     after = None
     for turn in range(40):
-        page = listing.list_jobs(tx, wanted=JobFilter(status="open", text="logo"), limit=4, after=after)
+        page = listing.list_jobs(tx, job_filter=JobFilter(status="open", text="logo"), limit=4, after=after)
         seen += [job.id for job in page.items]
         if page.next is None:
             break
         after = page.next
         post(tx, owner, title="Logo")
         # One that was seen, and one that was not: it alone is missing.
-        put(tx, jobs[29 - turn], "deleted")
+        set_status(tx, jobs[29 - turn], "deleted")
         if turn == 2:
-            put(tx, jobs[0], "cancelled")
+            set_status(tx, jobs[0], "cancelled")
     assert seen == [job.id for job in reversed(jobs[1:])]
 
 
 def test_a_list_of_everything_is_a_list_of_all_but_deleted_jobs(tx: Connection) -> None:
     owner = person(tx)
     first, second, third = (post(tx, owner, title=title) for title in ("First", "Second", "Third"))
-    put(tx, second, "deleted")
+    set_status(tx, second, "deleted")
     assert found(tx) == ["Third", "First"]
-    put(tx, third, "cancelled")
+    set_status(tx, third, "cancelled")
     assert found(tx) == ["Third", "First"]
-    put(tx, first, "deleted")
+    set_status(tx, first, "deleted")
     assert found(tx) == ["Third"]
 
 
@@ -300,7 +300,7 @@ def test_what_is_longer_in_its_usual_spelling_than_may_be_is_refused(
 
 def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> None:
     owner = person(tx)
-    many = [f"word{n:04d}" for n in range(search_query._FEW + 40)]
+    many = [f"word{n:04d}" for n in range(search_query._MAX_PREFIX_TERMS + 40)]
     for title in many:
         post(tx, owner, title=title)
     assert found(tx, text="word") == found(tx, text="wor") == list(reversed(many))[:100]
@@ -309,11 +309,11 @@ def test_a_beginning_that_many_words_share_finds_them_all(tx: Connection) -> Non
 
 def test_a_search_is_two_statements_however_many_words_begin_so(tx: Connection) -> None:
     owner = person(tx)
-    for number in range(search_query._FEW):
+    for number in range(search_query._MAX_PREFIX_TERMS):
         post(tx, owner, title=f"word{number:04d}")
     asked: list[str] = []
     event.listen(tx, "before_cursor_execute", lambda _tx, _cursor, statement, *_: asked.append(statement))
-    assert len(found(tx, text="word")) == search_query._FEW
+    assert len(found(tx, text="word")) == search_query._MAX_PREFIX_TERMS
     # Each of them is a way to a reader's thread and back.
     assert len(asked) == 2, asked
 
@@ -336,7 +336,7 @@ def test_the_index_says_of_itself_that_it_is_whole_after_everything(tx: Connecti
     owner = person(tx)
     for number in range(40):
         job = post(tx, owner, title=f"Job {number}", skills=["a", "A", "b"], category=None if number % 2 else "Q")
-        put(tx, job, ("open", "cancelled", "deleted")[number % 3])
+        set_status(tx, job, ("open", "cancelled", "deleted")[number % 3])
     tx.execute(text("UPDATE jobs SET title = title || '!', skills = '[]' WHERE seq % 5 = 0"))
     tx.execute(text("INSERT INTO job_index (job_index) VALUES ('integrity-check')"))
     terms = tx.execute(text("SELECT count(DISTINCT doc) FROM job_terms WHERE term = 'all'")).scalar_one()
@@ -355,10 +355,10 @@ def test_suggestions_are_titles_of_open_jobs_and_popular_skills(tx: Connection) 
         ("No", ["pyy"]),
     ):
         post(tx, owner, title=title, description="logo", skills=skills)
-    put(tx, post(tx, owner, title="Logo done", skills=["Python"]), "cancelled")
+    set_status(tx, post(tx, owner, title="Logo done", skills=["Python"]), "cancelled")
     gone = post(tx, owner, title="Logo gone", skills=["Pyramid"])
     assert listing.suggest(tx, text="pyr").skills == ["Pyramid"]
-    put(tx, gone, "deleted")
+    set_status(tx, gone, "deleted")
     assert listing.suggest(tx, text=" LOG ").titles == ["Logo new", "Logo old"]
     assert listing.suggest(tx, text="PY").skills == ["Python", "Pytorch", "pyy"]
     assert listing.suggest(tx, text="pyr").skills == []
@@ -391,7 +391,7 @@ def test_the_counts_of_skills_are_what_the_jobs_say(tx: Connection) -> None:
     second = post(tx, owner, skills=["B", "c"])
     counts = partial(tx.execute, text("SELECT lower(name), jobs FROM skills ORDER BY 1"))
     assert counts().all() == [("a", 2), ("b", 2), ("c", 1)]
-    put(tx, first, "deleted")
+    set_status(tx, first, "deleted")
     assert counts().all() == [("b", 1), ("c", 1)]
     tx.execute(text("UPDATE jobs SET skills = '[\"d\"]' WHERE id = :id"), {"id": second.id})
     assert counts().all() == [("d", 1)]
@@ -407,11 +407,11 @@ def test_no_list_reads_a_table_from_one_end_to_the_other_or_sorts(tx: Connection
     )
     for narrowed in (JobFilter(), JobFilter(status="open"), JobFilter(min_budget=7), JobFilter(text="des"), wanted):
         expression = search_query.build_expression(tx, narrowed)
-        steps = plan(tx, listing._PAGE, expression=expression, below=10**6, most=21)
+        steps = plan(tx, listing._PAGE, expression=expression, before_seq=10**6, limit=21)
         # FTS5 itself looks the words up (M), from the mark (<) downwards (192): no step sorts what was found.
         assert steps[0] == "SCAN job_index VIRTUAL TABLE INDEX 192:M4<", steps
         assert all(step.startswith("SEARCH") for step in steps[1:]), steps
-    steps = plan(tx, listing._POPULAR, least="py", beyond="pz")
+    steps = plan(tx, listing._POPULAR_SKILLS, prefix="py", prefix_end="pz")
     assert any("SEARCH skills USING INDEX" in step for step in steps), steps
 
 
@@ -419,7 +419,7 @@ async def test_a_copy_of_the_store_finds_the_same(database: Database, store: Pat
     def fill(tx: Connection) -> list[str]:
         owner: Person = person(tx)
         jobs = [post(tx, owner, title=f"Logo {number}") for number in range(5)]
-        put(tx, jobs[2], "deleted")
+        set_status(tx, jobs[2], "deleted")
         return [job.title for job in reversed(jobs) if job is not jobs[2]]
 
     titles = await database.write(fill)

@@ -28,7 +28,7 @@ from services.schemas import Person
 from services.tables import accounts, notifications
 from services.tables import bids as bid_rows
 from services.tables import jobs as table_jobs
-from services.times import DAY
+from services.times import DAY_MS
 from tests.services.jobs.marketplace_model import Bid, Job, Market, Refused, User
 
 T = TypeVar("T")
@@ -85,9 +85,9 @@ class Marketplace(RuleBasedStateMachine):
         self.tx.close()
         self.engine.dispose()
 
-    @initialize(review=st.sampled_from([7 * DAY, 7 * DAY, 0]))
+    @initialize(review=st.sampled_from([7 * DAY_MS, 7 * DAY_MS, 0]))
     def begin(self, review: int) -> None:
-        self.market = Market(Deadlines(review_ms=review, delivery_ms=30 * DAY), BEGINNING)
+        self.market = Market(Deadlines(review_ms=review, delivery_ms=30 * DAY_MS), BEGINNING)
         with self.tx.begin():
             outbox.begin(self.tx)
             for role in ("client", "client", *["freelancer"] * 4):
@@ -113,7 +113,7 @@ class Marketplace(RuleBasedStateMachine):
                 outcome: Any = (error.code, error.details)
             else:
                 outcome = None
-                self.drafts = list(self.tx.info["outbox"].drafts)
+                self.drafts = list(self.tx.info["outbox"].events)
                 outbox.assign_positions(self.tx)
         if refused is not None:
             self.seen[refused.code] += 1
@@ -208,21 +208,21 @@ class Marketplace(RuleBasedStateMachine):
 
     def freeze(self) -> None:
         with self.tx.begin():
-            reconciliation.record_result(self.tx, began=0, faults=["a test"], now=self.market.now)
+            reconciliation.record_result(self.tx, started_at=0, faults=["a test"], now=self.market.now)
         self.market.frozen = True
         self.frozen_for = 8
 
     def let_go(self) -> None:
         self.market.now += 1
         with self.tx.begin():
-            reconciliation.record_result(self.tx, began=self.market.now, faults=[], now=self.market.now)
+            reconciliation.record_result(self.tx, started_at=self.market.now, faults=[], now=self.market.now)
         self.market.frozen = False
 
     # Jobs and bids
 
     def post(self) -> None:
         owner, budget, instant = self.pick(self.market.users[:2]), self.pick(AMOUNTS), self.pick([False, True])
-        expires = self.pick([None, 1_000, 1_000, 3 * DAY])
+        expires = self.pick([None, 1_000, 1_000, 3 * DAY_MS])
         at = None if expires is None else self.market.now + expires
         asked = {"title": "T", "description": "D", "budget": budget, "currency": "USD"}
         job, made = self.do(
@@ -330,11 +330,11 @@ class Marketplace(RuleBasedStateMachine):
             user=self.person(user),
             role=user.role,
             target=target,
-            terms=self.market.terms,
+            deadlines=self.market.terms,
         )
-        if made is not None and made.act == "take":
+        if made is not None and made.action == "accept instantly":
             assert job.hired is not None
-            job.hired.id = made.answer.hired_bid_id
+            job.hired.id = made.job.hired_bid_id
 
     # What the hub does by itself
 
@@ -342,7 +342,7 @@ class Marketplace(RuleBasedStateMachine):
         """Often to just before something is due, or to that moment."""
         now = self.market.now
         nearest = min((job.due - now for job in self.market.jobs if job.due is not None and job.due > now), default=1)
-        self.market.now += self.pick([nearest - 1, nearest - 1, nearest, 1, 400, 1_000, DAY, 30 * DAY])
+        self.market.now += self.pick([nearest - 1, nearest - 1, nearest, 1, 400, 1_000, DAY_MS, 30 * DAY_MS])
 
     def see_to_what_is_due(self) -> None:
         with self.tx.begin():
@@ -376,10 +376,10 @@ class Marketplace(RuleBasedStateMachine):
 
     def the_books_add_up(self) -> None:
         with self.tx.begin():
-            look = ReconciliationRun(began=0)
-            while look.place is not None:
+            look = ReconciliationRun(started_at=0)
+            while look.checkpoint is not None:
                 look.run_step(self.tx)
-            outside = self.tx.execute(select(accounts.c.balance).where(accounts.c.id == "outside")).scalar_one()
+            outside = self.tx.execute(select(accounts.c.balance).where(accounts.c.id == "external")).scalar_one()
             standing = [wallet.get_wallet(self.tx, user_id=user.id, currency="USD") for user in self.market.users]
         assert look.faults == []
         assert outside == -self.market.came_in
@@ -396,7 +396,11 @@ class Marketplace(RuleBasedStateMachine):
         for job in self.market.jobs:
             row = stored[job.id]
             assert (row.status, row.budget, row.held, row.bid_count) == (job.status, job.budget, job.held, job.count)
-            assert (row.due_at, row.accepted_at, bool(row.untold)) == (job.due, job.accepted, job.untold)
+            assert (row.due_at, row.accepted_at, bool(row.has_unpublished_changes)) == (
+                job.due,
+                job.accepted,
+                job.untold,
+            )
             assert row.hired_bid_id == (job.hired and job.hired.id)
         assert offers == {bid.id: (bid.job.id, bid.status, bid.price) for bid in self.market.bids}
 
