@@ -1,10 +1,12 @@
-"""Conversations for the demo, by the same units of work that serve real people: two about a job, and a group."""
+"""Demo conversations."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from services import tables as t
@@ -18,69 +20,51 @@ from services.messages.draft import MessageDraft, Recipient
 from services.schemas import Person
 from services.times import DAY_MS, HOUR_MS, MINUTE_MS
 
-_TALKED = select(t.conversations.c.id).where(t.conversations.c.direct_key == bindparam("direct_key"))
+_DIRECT = select(t.conversations.c.id).where(t.conversations.c.direct_key == bindparam("direct_key"))
 _GROUP = select(t.conversations.c.id).where(
-    t.conversations.c.creator_id == bindparam("maker"), t.conversations.c.title == bindparam("called")
+    t.conversations.c.creator_id == bindparam("creator_id"), t.conversations.c.title == bindparam("title")
 )
-GROUP_TITLE: Final = "Launch week"
 NOTES_FILE: Final = "notes.txt"
 SKETCH_FILE: Final = "sketch.png"
-
-_NOTES = """Notes from the call
-
-- The list should load without a spinner
-- Keep the old addresses working
-- Staging is fine until Thursday; then live
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the `who`-th of those who talk says, `ago` milliseconds before now; `file` goes along."""
+    """A message. `sender` is the index of its author in the conversation, `file` the name of its attachment."""
 
     sender: int
-    age_ms: int
+    minutes_ago: int
     content: str
     file: str | None = None
 
 
-HIRED_LINES: Final = (
-    Line(0, 2 * DAY_MS, "Hi! Thanks for the bid. Could you start on Monday?"),
-    Line(1, 2 * DAY_MS - 4 * MINUTE_MS, "Monday works. I would begin with the import, then the pages."),
-    Line(0, 2 * DAY_MS - 6 * MINUTE_MS, "Good. Here is what we said on the phone.", NOTES_FILE),
-    Line(1, 2 * DAY_MS - 20 * MINUTE_MS, "Got it, thank you. One question: do the old links have to keep working?"),
-    Line(0, DAY_MS, "Yes please, we have them printed on the boxes 😅"),
-    Line(1, 3 * HOUR_MS, "Then I will redirect them. First sketch of the start page:", SKETCH_FILE),
-    Line(1, 3 * HOUR_MS - 2 * MINUTE_MS, "The colours are only a guess."),
+@dataclass(frozen=True, slots=True)
+class _Conversations:
+    group_title: str
+    notes: str
+    hired: tuple[Line, ...]
+    applicant: tuple[Line, ...]
+    group: tuple[Line, ...]
+
+
+_CONVERSATIONS: Final = msgspec.json.decode(
+    (Path(__file__).parent / "data" / "conversations.json").read_bytes(), type=_Conversations
 )
-APPLICANT_LINES: Final = (
-    Line(1, 5 * HOUR_MS, "Hello, I saw your job and have a question before I bid."),
-    Line(1, 5 * HOUR_MS - MINUTE_MS, "Is the text already written, or is that part of it?"),
-    Line(0, 4 * HOUR_MS, "It is written, about 20 pages. It only needs a second pair of eyes."),
-    Line(1, 40 * MINUTE_MS, "Perfect, then I can do it this week."),
-)
-GROUP_LINES: Final = (
-    Line(0, DAY_MS, "Welcome, everybody! Let us keep what concerns all of us in here."),
-    Line(1, DAY_MS - 10 * MINUTE_MS, "👋"),
-    Line(2, DAY_MS - 12 * MINUTE_MS, "Hi all. Who has the logins for staging?"),
-    Line(0, DAY_MS - 30 * MINUTE_MS, "I will send them to each of you, not in here."),
-    Line(1, 2 * HOUR_MS, "Staging is up. Please have a look before tomorrow noon."),
-    Line(2, 25 * MINUTE_MS, "Looks good. Two typos on the second page, I will fix them."),
-)
+GROUP_TITLE: Final = _CONVERSATIONS.group_title
 
 
 def create_files(files: FileStore) -> dict[str, StoredFile]:
-    """Put the files that go along on disk, for `fill`. Blocks."""
+    """Store the attached files and return them by name, for `fill`. Blocks."""
     files.prepare()
     notes, sketch = files.create_temporary(), files.create_temporary()
     try:
-        notes.write(_NOTES.encode())
+        notes.write(_CONVERSATIONS.notes.encode())
         notes.finish()
         files.commit(notes, None)
-        sketch.write(_sketch())
+        sketch.write(_draw_sketch())
         sketch.finish()
-        looked = inspect(sketch.path, "image/png")
-        files.commit(sketch, looked.thumbnail)
+        image_info = inspect(sketch.path, "image/png")
+        files.commit(sketch, image_info.thumbnail)
     finally:
         notes.discard()
         sketch.discard()
@@ -90,8 +74,8 @@ def create_files(files: FileStore) -> dict[str, StoredFile]:
         name=SKETCH_FILE,
         type="image/png",
         size=sketch.size,
-        width=looked.width,
-        height=looked.height,
+        width=image_info.width,
+        height=image_info.height,
         thumbnail=True,
     )
     return {NOTES_FILE: text, SKETCH_FILE: image}
@@ -100,56 +84,65 @@ def create_files(files: FileStore) -> dict[str, StoredFile]:
 def fill(
     tx: Connection, *, owner: Person, hired: Person, applicant: Person, files: Mapping[str, StoredFile], now: int
 ) -> int:
-    """Let an owner talk with whom they hired, with somebody who asks, and with both; returns how many were made.
+    """Create the missing conversations and return their number; existing ones stay unchanged.
 
-    What is there already stays as it is. `files` are those of `make_files`; without them nothing goes along.
+    The owner has one with the hired freelancer, one with a freelancer who has a question, and a group with both.
+    `files` are the result of `create_files`; without them the messages have no attachments.
     """
-    made = 0
-    for other, lines in ((hired, HIRED_LINES), (applicant, APPLICANT_LINES)):
-        pair = message_membership.direct_key(owner.id, other.id)
-        if tx.execute(_TALKED, {"direct_key": pair}).first() is None:
-            _talk(tx, (owner, other), lines, None, files, now)
-            made += 1
-    if tx.execute(_GROUP, {"maker": owner.id, "called": GROUP_TITLE}).first() is None:
-        began = now - DAY_MS - HOUR_MS
-        ids = [hired.id, applicant.id]
-        group = groups.create(tx, creator_id=owner.id, member_ids=ids, title=GROUP_TITLE, now=began)
-        _talk(tx, (owner, hired, applicant), GROUP_LINES, group.id, files, now)
-        made += 1
-    return made
+    created = 0
+    for other, lines in ((hired, _CONVERSATIONS.hired), (applicant, _CONVERSATIONS.applicant)):
+        direct_key = message_membership.direct_key(owner.id, other.id)
+        if tx.execute(_DIRECT, {"direct_key": direct_key}).first() is None:
+            _send_all(tx, (owner, other), lines, None, files, now)
+            created += 1
+    if tx.execute(_GROUP, {"creator_id": owner.id, "title": GROUP_TITLE}).first() is None:
+        created_at = now - DAY_MS - HOUR_MS
+        member_ids = [hired.id, applicant.id]
+        group = groups.create(tx, creator_id=owner.id, member_ids=member_ids, title=GROUP_TITLE, now=created_at)
+        _send_all(tx, (owner, hired, applicant), _CONVERSATIONS.group, group.id, files, now)
+        created += 1
+    return created
 
 
-def _talk(
+def _send_all(
     tx: Connection,
-    people: Sequence[Person],
+    members: Sequence[Person],
     lines: Sequence[Line],
-    place: str | None,
+    conversation_id: str | None,
     files: Mapping[str, StoredFile],
     now: int,
 ) -> None:
-    """All of it; whoever hears a line reads it before the next, so that only what was said last is unread."""
-    last = None
+    """Send all lines. All members read each line before the next one, so that only the last line is unread."""
+    last_id = None
     for line in lines:
-        at, sender = now - line.age_ms, people[line.sender]
-        if last is not None:
-            for other in people:
-                receipts.mark_read(tx, conversation_id=str(place), user_id=other.id, up_to=last, now=at - MINUTE_MS)
-        to = Recipient(recipient_id=people[1 - line.sender].id) if place is None else Recipient(conversation_id=place)
-        sent = sending.send(tx, sender=sender, recipient=to, draft=_words(tx, sender, line, files, at), now=at).message
-        place, last = sent.conversation_id, sent.id
+        at, sender = now - line.minutes_ago * MINUTE_MS, members[line.sender]
+        if last_id is not None:
+            for member in members:
+                receipts.mark_read(
+                    tx, conversation_id=str(conversation_id), user_id=member.id, up_to=last_id, now=at - MINUTE_MS
+                )
+        if conversation_id is None:
+            recipient = Recipient(recipient_id=members[1 - line.sender].id)
+        else:
+            recipient = Recipient(conversation_id=conversation_id)
+        draft = _draft(tx, sender, line, files, at)
+        message = sending.send(tx, sender=sender, recipient=recipient, draft=draft, now=at).message
+        conversation_id, last_id = message.conversation_id, message.id
 
 
-def _words(tx: Connection, sender: Person, line: Line, files: Mapping[str, StoredFile], at: int) -> MessageDraft:
+def _draft(tx: Connection, sender: Person, line: Line, files: Mapping[str, StoredFile], at: int) -> MessageDraft:
     file = files.get(line.file or "")
     if file is None:
         return MessageDraft(content=line.content)
-    added = records.create(tx, owner_id=sender.id, file=file, quota=0, now=at)
-    return MessageDraft(content=line.content, type="image" if file.thumbnail else "file", attachment_ids=[added.id])
+    attachment = records.create(tx, owner_id=sender.id, file=file, quota=0, now=at)
+    return MessageDraft(
+        content=line.content, type="image" if file.thumbnail else "file", attachment_ids=[attachment.id]
+    )
 
 
-def _sketch() -> bytes:
-    made = io.BytesIO()
-    # The hub knows this file too, and makes no pictures.
+def _draw_sketch() -> bytes:
+    """Return a PNG image that looks like the layout of a web page."""
+    # Imported here because the hub imports this module at start but never draws.
     from PIL import Image
 
     page = Image.new("RGB", (960, 600), "#f6f4ef")
@@ -159,5 +152,6 @@ def _sketch() -> bytes:
         page.paste("#ffa600", (left, 132, left + 272, 300))
         page.paste("#d9d4c7", (left, 324, left + 272, 348))
         page.paste("#d9d4c7", (left, 364, left + 200, 388))
-    page.save(made, "PNG")
-    return made.getvalue()
+    image = io.BytesIO()
+    page.save(image, "PNG")
+    return image.getvalue()

@@ -1,4 +1,4 @@
-"""Fills a store for the demo: users, jobs, bids and a hire, by the same units of work that serve real people."""
+"""Fills a store with demo users, jobs, bids and a hire."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,11 +15,11 @@ from services.payments import wallet
 from services.schemas import Person
 from services.times import HOUR_MS
 
-# What each wallet opens with: enough for every job of the story, in minor units.
+# The opening balance of each demo user, in minor units. It covers every demo job.
 OPENING_BALANCE: Final = 5_000_000
 
-_HAS_JOB = (
-    select(t.jobs.c.id).where(t.jobs.c.owner_id == bindparam("owner"), t.jobs.c.title == bindparam("titled")).limit(1)
+_JOB = (
+    select(t.jobs.c.id).where(t.jobs.c.owner_id == bindparam("owner_id"), t.jobs.c.title == bindparam("title")).limit(1)
 )
 
 
@@ -32,74 +32,77 @@ def fill(
     files: Mapping[str, StoredFile],
     now: int,
 ) -> int:
-    """Make what is missing of the demo; what is there already stays as it is. Returns how many jobs were posted.
+    """Create the missing demo data and return the number of new jobs; existing data stays unchanged.
 
-    `password_hashes` by e-mail address, of all of `PEOPLE`; `renew` gives them to those who exist, too. Each job is
-    as old as the story says, counted back from `now`. `files` (`demo_talk.make_files`) go along with what people say.
+    `password_hashes` contains a hash for the e-mail address of each of `PEOPLE`; with `renew` existing users get
+    theirs too. The age of each job is relative to `now`. `files` are the result of `conversations.create_files`.
     """
-    known = {someone.name.partition(" ")[0]: _person(tx, someone, password_hashes, renew, now) for someone in PEOPLE}
+    people = {person.first_name: _ensure_user(tx, person, password_hashes, renew, now) for person in PEOPLE}
     posted = 0
-    for work in JOBS:
-        owner = known[work.owner]
-        if tx.execute(_HAS_JOB, {"owner": owner.id, "titled": work.title}).first() is None:
-            _post(tx, work, known, currency, now)
+    for job in JOBS:
+        parameters = {"owner_id": people[job.owner].id, "title": job.title}
+        if tx.execute(_JOB, parameters).first() is None:
+            _create_job(tx, job, people, currency, now)
             posted += 1
-    owner, hired, asking = (known[name] for name in CONVERSATION_MEMBERS)
-    conversations.fill(tx, owner=owner, hired=hired, applicant=asking, files=files, now=now)
+    owner, hired, applicant = (people[first_name] for first_name in CONVERSATION_MEMBERS)
+    conversations.fill(tx, owner=owner, hired=hired, applicant=applicant, files=files, now=now)
     return posted
 
 
 def is_filled(tx: Connection) -> bool:
-    """Whether all demo users exist."""
-    return all(users.find_by_email(tx, email=someone.email) is not None for someone in PEOPLE)
+    """Return whether all demo users exist."""
+    return all(users.find_by_email(tx, email=person.email) is not None for person in PEOPLE)
 
 
-def _person(tx: Connection, someone: DemoPerson, hashes: Mapping[str, str], renew: bool, now: int) -> Person:
-    kept = hashes[someone.email]
-    account = users.find_by_email(tx, email=someone.email)
+def _ensure_user(
+    tx: Connection, person: DemoPerson, password_hashes: Mapping[str, str], renew: bool, now: int
+) -> Person:
+    password_hash = password_hashes[person.email]
+    account = users.find_by_email(tx, email=person.email)
     if account is None:
-        made = users.create(
+        user = users.create(
             tx,
-            email=someone.email,
-            password_hash=kept,
-            name=someone.name,
-            role=someone.role,
-            skills=someone.skills,
+            email=person.email,
+            password_hash=password_hash,
+            name=person.name,
+            role=person.role,
+            skills=person.skills,
             now=now,
         )
-        wallet.deposit(tx, user_id=made.id, amount=OPENING_BALANCE, now=now)
-        return Person(id=made.id, name=made.name)
+        wallet.deposit(tx, user_id=user.id, amount=OPENING_BALANCE, now=now)
+        return Person(id=user.id, name=user.name)
     if renew:
-        account_access.set_password(tx, email=someone.email, password_hash=kept, now=now)
+        account_access.set_password(tx, email=person.email, password_hash=password_hash, now=now)
     return Person(id=account.user.id, name=account.user.name)
 
 
-def _post(tx: Connection, work: DemoJob, known: Mapping[str, Person], currency: str, now: int) -> None:
+def _create_job(tx: Connection, demo_job: DemoJob, people: Mapping[str, Person], currency: str, now: int) -> None:
     job = posting.post(
         tx,
-        owner=known[work.owner],
-        title=work.title,
-        description=work.description,
-        budget=work.budget,
+        owner=people[demo_job.owner],
+        title=demo_job.title,
+        description=demo_job.description,
+        budget=demo_job.budget,
         currency=currency,
-        category=work.category,
-        skills=work.skills,
-        now=_ago(now, work.hours_ago),
+        category=demo_job.category,
+        skills=demo_job.skills,
+        now=_hours_before(now, demo_job.hours_ago),
     )
-    for offer in work.bids:
+    for demo_bid in demo_job.bids:
         bid = bidding.place(
             tx,
             job_id=job.id,
-            freelancer=known[offer.freelancer],
-            message=offer.message,
-            price=offer.price,
-            now=_ago(now, offer.hours_ago),
+            freelancer=people[demo_bid.freelancer],
+            message=demo_bid.message,
+            price=demo_bid.price,
+            now=_hours_before(now, demo_bid.hours_ago),
         )
-        if offer.freelancer == work.hired:
-            winner = bid.id
-    if work.hired is not None:
-        hiring.hire(tx, bid_id=winner, owner_id=known[work.owner].id, now=_ago(now, work.bids[-1].hours_ago - 1))
+        if demo_bid.freelancer == demo_job.hired:
+            hired_bid_id = bid.id
+    if demo_job.hired is not None:
+        hired_at = _hours_before(now, demo_job.bids[-1].hours_ago - 1)
+        hiring.hire(tx, bid_id=hired_bid_id, owner_id=people[demo_job.owner].id, now=hired_at)
 
 
-def _ago(now: int, hours: float) -> int:
+def _hours_before(now: int, hours: float) -> int:
     return now - round(hours * HOUR_MS)

@@ -38,7 +38,7 @@ def test_steps_are_in_order_of_time_and_name_only_what_is_there() -> None:
     for step in steps:
         assert {step.actor, step.target} - {""} <= made | {step.creates}
         made.add(step.creates)
-    assert sum(step.action == "join" for step in steps) >= 200
+    assert sum(step.action == "register" for step in steps) >= 200
     assert sum(step.action == "post" for step in steps) >= 300
 
 
