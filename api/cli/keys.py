@@ -32,7 +32,7 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
     """Make a key called NAME and print it, alone, on standard output: only its hash is kept."""
     # 256 bits.
     text = api_keys.PREFIX + secrets.token_urlsafe(32)
-    told = NewKey(checked_name(name), list(scopes), api_keys.hash_of(text))
+    told = NewKey(checked_name(name), list(scopes), api_keys.hash_key(text))
     execute_action(Settings.read(), "keys.create", told, answer=ApiKey)
     click.echo(text)
     if sys.stdout.isatty():

@@ -13,7 +13,7 @@ from api.config.settings import Settings
 from api.control.actions import NewPassword, NewUser, UserEmail, UsersAfter
 from services.accounts.password_hashing import PasswordHasher
 from services.accounts.schemas import ListedUser, Me
-from services.accounts.users import checked_email
+from services.accounts.users import check_email
 from services.event_log.channels import ROLES
 from services.schemas import Role
 
@@ -38,7 +38,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the user as JSON, not the id alone.")
 def create(email: str, role: Role, name: str | None, password_stdin: bool, as_json: bool) -> None:
     """Make a user and print the id; this is how admins come to be."""
-    settings, address = Settings.read(), checked_email(email)
+    settings, address = Settings.read(), check_email(email)
     shown = checked_name(name or address.partition("@")[0], "'--name'")
     told = NewUser(address, shown, role, _hash(settings, read_password(password_stdin)), settings.opening_balance)
     made = execute_action(settings, "users.create", told, answer=Me)
@@ -125,4 +125,4 @@ def read_password(from_stdin: bool) -> str:
 
 def _hash(settings: Settings, given: str) -> str:
     """The password itself never leaves this process."""
-    return anyio.run(PasswordHasher(settings.password_cost).hash, given)
+    return anyio.run(PasswordHasher(settings.password_memory_mb).hash, given)

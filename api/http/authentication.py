@@ -1,4 +1,4 @@
-"""Cookie, bearer token, API key or stream ticket → who is asking."""
+"""Authenticates a request by cookie, bearer token, API key or ticket."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -17,14 +17,14 @@ from services.accounts.tokens import Ticket, Tickets, Tokens
 from services.database.database import Database
 from services.errors import DomainError, Unauthenticated
 from services.scheduling.background import BackgroundTask
-from services.times import DAY, SECOND
+from services.times import DAY_MS, SECOND_MS
 
-# The only place where a ticket counts, and the only credential that may stand in a URL.
+# The only route that accepts a ticket. A ticket is the only credential that may be part of a URL.
 STREAM_PATH = "/api/realtime/connect"
-# Browsers keep no cookie longer than 400 days; the login's row says when it is over, after 30 idle days.
-COOKIE_SECONDS = 400 * DAY // SECOND
-# How late `used_at` may be written.
-FLUSH_SECONDS = 30
+# Browsers limit cookies to 400 days. The session itself expires after 30 idle days.
+COOKIE_MAX_AGE_SECONDS = 400 * DAY_MS // SECOND_MS
+# The time of a session's last use is saved with at most this delay.
+FLUSH_INTERVAL_SECONDS = 30
 
 
 class SessionCookie:
@@ -32,31 +32,37 @@ class SessionCookie:
 
     def __init__(self, settings: Settings) -> None:
         self._secure = settings.secure_cookies
-        # `__Host-` (RFC 6265bis): no other host or path can have set it. Browsers take it over https alone.
+        # `__Host-` (RFC 6265bis): no other host or path can set it, but browsers accept it over https only.
         self.name = "__Host-gigwire" if self._secure else "gigwire"
 
-    def is_in(self, headers: Headers) -> bool:
-        """Whether a request brings the cookie, good or bad."""
+    def is_present(self, headers: Headers) -> bool:
+        """Return whether the request has the cookie, valid or not."""
         return self.read(headers) is not None
 
     def read(self, headers: Headers) -> str | None:
-        """The token in the cookie."""
+        """Return the token in the cookie, or None."""
         cookies = headers.getlist("cookie")
         return cookie_parser("; ".join(cookies)).get(self.name) if cookies else None
 
     def set(self, response: Response, token: str) -> None:
-        """Give it to a browser."""
+        """Add the cookie to a response."""
         response.set_cookie(
-            self.name, token, max_age=COOKIE_SECONDS, path="/", secure=self._secure, httponly=True, samesite="lax"
+            self.name,
+            token,
+            max_age=COOKIE_MAX_AGE_SECONDS,
+            path="/",
+            secure=self._secure,
+            httponly=True,
+            samesite="lax",
         )
 
     def clear(self, response: Response) -> None:
-        """Take it from a browser."""
+        """Delete the cookie with a response."""
         response.delete_cookie(self.name, path="/", secure=self._secure, httponly=True, samesite="lax")
 
 
 class Authenticator:
-    """Knows who is asking. `apply` must hear every event of the control channel; see `Credentials`."""
+    """Finds the caller of a request. `invalidate` must receive every event of the control channel."""
 
     def __init__(
         self,
@@ -69,51 +75,53 @@ class Authenticator:
         self._credentials = CredentialCache(database, clock=clock)
         self._tokens = tokens
         self._tickets = tickets
-        self._background = BackgroundTask("identities-flush", self._flush)
+        self._flush_task = BackgroundTask("session-use", self._flush)
         self.cookie = SessionCookie(settings)
 
     async def start(self) -> None:
-        """From here on, write down now and then which logins were used; the database must run."""
-        self._background.start()
+        """Start saving the use of sessions; the database must run."""
+        self._flush_task.start()
 
     async def stop(self) -> None:
-        """Write down the last of them; the database must still run."""
-        if await self._background.stop():
-            # A use that is not noted costs nothing but an hour of idle time.
+        """Save the last use of sessions and stop; the database must still run."""
+        if await self._flush_task.stop():
+            # Without this use the session expires at most an hour earlier.
             with suppress(DomainError):
                 await self._credentials.flush()
 
     async def authenticate(self, request: Request) -> Caller:
-        """Who sends this request: by ticket (for a stream), by bearer token, by cookie, or nobody.
+        """Return the caller by ticket (for a stream), bearer token or cookie; otherwise the anonymous caller.
 
-        Raises Unauthenticated for a bad ticket or bearer token. A bad cookie is nobody: a browser sends it whether
-        or not its page wants to, and no page could sign in again if it were refused.
+        Raises Unauthenticated for an invalid ticket or bearer token. An invalid cookie gives the anonymous caller:
+        browsers always send it, so a page could not sign in again if it were rejected.
         """
         scope = request.scope
-        scope["hub.mark"] = self._credentials.version
+        scope["hub.credential_version"] = self._credentials.version
         if scope["query_string"] and scope["path"] == STREAM_PATH and "ticket" in request.query_params:
-            # HEAD opens no stream, so it leaves the ticket for the GET that will.
-            look = self._tickets.peek if request.method == "HEAD" else self._tickets.redeem
-            return await self._by_ticket(look(request.query_params["ticket"]))
-        if (token := bearer(request.headers)) is not None:
+            # HEAD opens no stream, so the ticket stays valid for the GET that follows.
+            read_ticket = self._tickets.peek if request.method == "HEAD" else self._tickets.redeem
+            return await self._by_ticket(read_ticket(request.query_params["ticket"]))
+        if (token := bearer_token(request.headers)) is not None:
             return await self._by_bearer(token)
         return await self._by_cookie(self.cookie.read(request.headers))
 
     def is_still_valid(self, request: Request, caller: Caller) -> bool:
-        """Whether nothing this caller rests on has ended or changed since `identify`."""
-        return not self._credentials.changed_since(request.scope["hub.mark"], caller)
+        """Return whether the credentials of this caller are unchanged since `authenticate`."""
+        return not self._credentials.changed_since(request.scope["hub.credential_version"], caller)
 
-    def ticket_for(self, user_id: str, caller: Caller) -> str:
-        """A ticket for a user's stream, taken by one of their logins or by a service."""
-        mark = self._credentials.version
-        return self._tickets.issue(user_id=user_id, login=caller.login, service=caller.service, mark=mark)
+    def issue_ticket(self, user_id: str, caller: Caller) -> str:
+        """Return a ticket for a stream of the user, requested by one of their sessions or by a service."""
+        version = self._credentials.version
+        return self._tickets.issue(
+            user_id=user_id, session_id=caller.session_id, service=caller.service, version=version
+        )
 
-    def apply(self, type: str, data: Mapping[str, str]) -> None:
-        """Hear what the hub tells itself on the control channel."""
+    def invalidate(self, type: str, data: Mapping[str, str]) -> None:
+        """Drop cached credentials that an event of the control channel revokes or changes."""
         self._credentials.invalidate(type, data)
 
     def forget(self, user_ids: Iterable[str]) -> None:
-        """These users have been gone for long: whoever comes back is looked up again."""
+        """Drop the cached credentials of users without a stream; they are loaded again when needed."""
         for user_id in user_ids:
             self._credentials.forget(user_id)
 
@@ -130,34 +138,34 @@ class Authenticator:
         if token is None:
             return ANONYMOUS
         try:
-            login_id = self._tokens.read_session(token)
+            session_id = self._tokens.read_session(token)
         except Unauthenticated:
             return ANONYMOUS
-        return await self._credentials.by_session(login_id) or ANONYMOUS
+        return await self._credentials.by_session(session_id) or ANONYMOUS
 
     async def _by_ticket(self, ticket: Ticket) -> Caller:
-        if ticket.login is not None:
-            caller = await self._credentials.by_session(ticket.login)
+        if ticket.session_id is not None:
+            caller = await self._credentials.by_session(ticket.session_id)
             if caller is None:
                 raise Unauthenticated
             return caller
         user = await self._credentials.by_user(ticket.user_id)
-        taken_by = Caller("service", service=ticket.service)
-        if user is None or self._credentials.changed_since(ticket.mark, taken_by):
+        issuer = Caller("service", service=ticket.service)
+        if user is None or self._credentials.changed_since(ticket.version, issuer):
             raise Unauthenticated
         return Caller("user", user=user, service=ticket.service)
 
     async def _flush(self) -> None:
-        log = structlog.get_logger("identity")
+        log = structlog.get_logger("authentication")
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
             try:
                 await self._credentials.flush()
             except DomainError as error:
-                log.warning("logins_not_touched", code=error.code)
+                log.warning("session_use_not_saved", code=error.code)
 
 
-def bearer(headers: Headers) -> str | None:
-    """The token of an `Authorization: Bearer` header (RFC 6750); another scheme is somebody else's business."""
+def bearer_token(headers: Headers) -> str | None:
+    """Return the token of an `Authorization: Bearer` header (RFC 6750); None for another scheme."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

@@ -1,4 +1,4 @@
-"""Signing up, in and out, oneself, one's password and one's other sessions."""
+"""Sign-up, log-in, log-out, own account, password and sessions."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,9 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
-# What is only compared may have been chosen under other rules; it is still bounded.
+# A password that is only verified may have been chosen under other rules; its length is still bounded.
 AnyPassword = Annotated[str, Meta(max_length=1_024)]
-Email = Annotated[str, Meta(min_length=1, max_length=users.EMAIL_LENGTH)]
+Email = Annotated[str, Meta(min_length=1, max_length=users.MAX_EMAIL)]
 
 
 class SignUp(Body, frozen=True):
@@ -41,111 +41,119 @@ class SignUp(Body, frozen=True):
 
 
 class LogIn(Body, frozen=True):
-    """Who one claims to be."""
+    """The credentials of a user."""
 
     email: Email
     password: AnyPassword
 
 
-class MyChanges(Body, frozen=True):
-    """What a user may change about themselves; absent or null leaves it."""
+class ProfileUpdate(Body, frozen=True):
+    """Changes of the current user; absent or null leaves a field unchanged."""
 
     name: Line80 | None = None
     skills: Skills | None = None
 
 
-class NewPassword(Body, frozen=True):
-    """The password that is, and the one that shall be."""
+class PasswordChange(Body, frozen=True):
+    """The current password and the new one."""
 
     current_password: AnyPassword
     new_password: Password
 
 
 async def sign_up(call: Call[SignUp, None]) -> Response:
-    """Make an account and sign in."""
-    user, seen_hash = await _make_account(call)
+    """Create an account and sign in."""
+    user, password_hash = await _create_account(call)
     if user.email is not None:
         call.hub.email.send_confirmation(user_id=user.id, email=user.email, name=user.name, now=call.now)
-    return await _sign_in(call, user, seen_hash, status=201)
+    return await _sign_in(call, user, password_hash, status=201)
 
 
 async def log_in(call: Call[LogIn, None]) -> Response:
-    """Sign in."""
-    return await _twice(_log_in, call)
+    """Sign in with e-mail address and password."""
+    return await _retry_once(_log_in, call)
 
 
 async def _log_in(call: Call[LogIn, None]) -> Response:
     email = call.body.email.lower()
     account = await call.read(users.find_by_email, email=email)
-    kept = None if account is None or account.disabled else account.password_hash
-    if not await _is_password(call, email, kept, call.body.password) or account is None or kept is None:
+    stored_hash = None if account is None or account.disabled else account.password_hash
+    if (
+        not await _verify_password(call, email, stored_hash, call.body.password)
+        or account is None
+        or stored_hash is None
+    ):
         raise Unauthenticated("The e-mail address or the password is wrong.")
-    return await _sign_in(call, users.to_schema(account.user), await _renewed(call, account.user, kept), status=200)
+    return await _sign_in(
+        call, users.to_schema(account.user), await _upgrade_hash(call, account.user, stored_hash), status=200
+    )
 
 
 async def log_out(call: Call[None, None]) -> Response:
-    """Sign out; the streams of this session end."""
-    if call.caller.login is not None:
-        # Ended from elsewhere at the same moment: it is what was wanted.
+    """Sign out; the streams of this session are closed."""
+    if call.caller.session_id is not None:
+        # Another request may have revoked the session at the same time.
         with suppress(NotFound):
-            await call.write(account_sessions.revoke, login_id=call.caller.login, user_id=call.user.id, reason="logout")
+            await call.write(
+                account_sessions.revoke, session_id=call.caller.session_id, user_id=call.user.id, reason="logout"
+            )
     response = Response(status_code=204)
-    call.hub.identities.cookie.clear(response)
+    call.hub.authenticator.cookie.clear(response)
     return response
 
 
-async def me(call: Call[None, None]) -> Me:
-    """Who one is."""
+async def get_me(call: Call[None, None]) -> Me:
+    """Get the current user."""
     return users.to_schema(call.user)
 
 
-async def patch_me(call: Call[MyChanges, None]) -> Me:
-    """Change one's name or skills."""
-    call.hub.paces.change.hit(call.user.id)
+async def update_me(call: Call[ProfileUpdate, None]) -> Me:
+    """Update your name or skills."""
+    call.hub.rate_limits.changes.hit(call.user.id)
     return await call.write(users.update_profile, user_id=call.user.id, name=call.body.name, skills=call.body.skills)
 
 
-async def change_password(call: Call[NewPassword, None]) -> None:
-    """Change one's password; every other session ends."""
-    await _twice(_change_password, call)
+async def change_password(call: Call[PasswordChange, None]) -> None:
+    """Change your password; all other sessions are revoked."""
+    await _retry_once(_change_password, call)
 
 
-async def _change_password(call: Call[NewPassword, None]) -> None:
+async def _change_password(call: Call[PasswordChange, None]) -> None:
     account = await call.read(users.find_by_id, user_id=call.user.id)
-    kept = None if account is None else account.password_hash
-    counted_as = call.user.email or call.user.id
-    if not await _is_password(call, counted_as, kept, call.body.current_password):
+    stored_hash = None if account is None else account.password_hash
+    account_name = call.user.email or call.user.id
+    if not await _verify_password(call, account_name, stored_hash, call.body.current_password):
         raise Unauthenticated("The current password is wrong.")
     await call.write(
         account_access.change_password,
         user_id=call.user.id,
-        seen_hash=kept,
+        expected_hash=stored_hash,
         password_hash=await call.hub.passwords.hash(call.body.new_password),
-        keep_login=call.caller.login,
+        keep_session_id=call.caller.session_id,
     )
 
 
-async def sessions(call: Call[None, PageQuery]) -> SessionList:
-    """Where one is signed in."""
+async def list_sessions(call: Call[None, PageQuery]) -> SessionList:
+    """List the current user's sessions."""
     return await call.read(
         account_sessions.list_for_user,
         user_id=call.user.id,
-        current=call.caller.login,
+        current=call.caller.session_id,
         after=call.query.after,
         limit=call.query.limit,
         now=call.now,
     )
 
 
-async def end_session(call: Call[None, None]) -> None:
-    """Sign another browser or program of one's own out; its streams end."""
-    await call.write(account_sessions.revoke, login_id=call.path("id"), user_id=call.user.id)
+async def revoke_session(call: Call[None, None]) -> None:
+    """Revoke a session; its streams are closed."""
+    await call.write(account_sessions.revoke, session_id=call.path("id"), user_id=call.user.id)
 
 
-async def _make_account(call: Call[SignUp, None]) -> tuple[Me, str]:
-    """The account, new or (with a repeated Idempotency-Key) the one made before, and the hash that lets one in."""
-    email, user_id = users.checked_email(call.body.email), new_id()
-    call.hub.attempts.sign_up(_address(call))
+async def _create_account(call: Call[SignUp, None]) -> tuple[Me, str]:
+    """Return the account and its password hash; a repeated Idempotency-Key returns the first account."""
+    email, user_id = users.check_email(call.body.email), new_id()
+    call.hub.rate_limits.login_attempts.hit_sign_up(_client_address(call))
     password_hash = await call.hub.passwords.hash(call.body.password)
     create = partial(
         registration.register,
@@ -160,83 +168,86 @@ async def _make_account(call: Call[SignUp, None]) -> tuple[Me, str]:
     key = call.idempotency_key()
     if key is None:
         return await call.write(create), password_hash
-    answer = await call.write(
+    response = await call.write(
         idempotency.run_once,
         caller=f"sign-up:{hashlib.sha256(email.encode()).hexdigest()[:32]}",
         key=key,
         digest=_digest(call.body),
         act=partial(create, now=call.now),
     )
-    made = msgspec.json.decode(answer, type=Me)
-    return made, password_hash if made.id == user_id else await _proven(call, made)
+    account = msgspec.json.decode(response, type=Me)
+    return account, password_hash if account.id == user_id else await _verify_repeated_sign_up(call, account)
 
 
-async def _proven(call: Call[SignUp, None], made: Me) -> str:
-    """The kept hash, for somebody who repeats a sign-up with the same password.
+async def _verify_repeated_sign_up(call: Call[SignUp, None], me: Me) -> str:
+    """Return the stored password hash if a repeated sign-up has the same password.
 
-    What was asked is kept without the password (a plain digest of it would be easy to guess at), so that the
-    password itself must prove that it is the same request. Raises IdempotencyKeyReused.
+    The digest of the request leaves out the password, because a plain digest of it would be easy to guess. The
+    password must therefore match the stored hash. Raises IdempotencyKeyReused.
     """
-    account = await call.read(users.find_by_id, user_id=made.id)
-    kept = None if account is None or account.disabled else account.password_hash
-    if not await _is_password(call, call.body.email.lower(), kept, call.body.password) or kept is None:
+    account = await call.read(users.find_by_id, user_id=me.id)
+    stored_hash = None if account is None or account.disabled else account.password_hash
+    if (
+        not await _verify_password(call, call.body.email.lower(), stored_hash, call.body.password)
+        or stored_hash is None
+    ):
         raise IdempotencyKeyReused
-    return kept
+    return stored_hash
 
 
-async def _twice(act: Callable[[Call[B, None]], Awaitable[T]], call: Call[B, None]) -> T:
-    """Do what rests on a compared hash, and once more where that was replaced meanwhile.
+async def _retry_once(handler: Callable[[Call[B, None]], Awaitable[T]], call: Call[B, None]) -> T:
+    """Run a handler that relies on a verified hash, and run it again if the hash was replaced meanwhile.
 
-    Most likely it is the same password still: another log-in has hashed it anew at today's cost.
+    The password is usually still the same: another log-in has upgraded its hash to the current cost.
     """
     with suppress(PasswordChanged):
-        return await act(call)
-    return await act(call)
+        return await handler(call)
+    return await handler(call)
 
 
 def _digest(body: SignUp) -> bytes:
     return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(body, password=""))).digest()
 
 
-async def _is_password(call: Call[Any, Any], counted_as: str, kept: str | None, password: str) -> bool:
-    """Whether it is the password; counted against the account and the address when not. Raises RateLimited."""
-    attempts, address = call.hub.attempts, _address(call)
-    attempts.check(counted_as, address)
-    # Again when its turn has come: those before it may have used the tries up.
-    if await call.hub.passwords.verify(kept, password, before=lambda: attempts.check(counted_as, address)):
+async def _verify_password(call: Call[Any, Any], account_name: str, stored_hash: str | None, password: str) -> bool:
+    """Verify a password and count a failure against the account and the address. Raises RateLimited."""
+    attempts, address = call.hub.rate_limits.login_attempts, _client_address(call)
+    attempts.check(account_name, address)
+    # Check again when a thread is free: earlier attempts may have used up the limit.
+    if await call.hub.passwords.verify(stored_hash, password, on_start=lambda: attempts.check(account_name, address)):
         return True
-    attempts.failed(counted_as, address)
+    attempts.record_failure(account_name, address)
     return False
 
 
-async def _renewed(call: Call[LogIn, None], user: User, kept: str) -> str:
-    """The kept hash, made anew if the cost of hashing was changed since."""
-    if not call.hub.passwords.needs_rehash(kept):
-        return kept
-    renewed = await call.hub.passwords.hash(call.body.password)
-    await call.write(account_access.upgrade_hash, user_id=user.id, seen_hash=kept, password_hash=renewed)
-    return renewed
+async def _upgrade_hash(call: Call[LogIn, None], user: User, stored_hash: str) -> str:
+    """Return the stored hash, upgraded if the cost of hashing has changed."""
+    if not call.hub.passwords.needs_rehash(stored_hash):
+        return stored_hash
+    new_hash = await call.hub.passwords.hash(call.body.password)
+    await call.write(account_access.upgrade_hash, user_id=user.id, expected_hash=stored_hash, password_hash=new_hash)
+    return new_hash
 
 
-async def _sign_in(call: Call[Any, Any], user: Me, seen_hash: str, *, status: int) -> Response:
-    """Start a login and answer with its token, in the body and as the cookie."""
-    login_id = await call.write(
+async def _sign_in(call: Call[Any, Any], user: Me, password_hash: str, *, status: int) -> Response:
+    """Create a session and return its token in the body and in the cookie."""
+    session_id = await call.write(
         account_sessions.create,
         user_id=user.id,
-        seen_hash=seen_hash,
+        expected_hash=password_hash,
         user_agent=call.request.headers.get("user-agent"),
-        address=_address(call),
+        address=_client_address(call),
     )
-    token = call.hub.tokens.sign_session(login_id)
+    token = call.hub.tokens.sign_session(session_id)
     response = Response(
         msgspec.json.encode(SignInResult(user=user, token=token)),
         status,
         headers={"cache-control": "no-store"},
         media_type="application/json",
     )
-    call.hub.identities.cookie.set(response, token)
+    call.hub.authenticator.cookie.set(response, token)
     return response
 
 
-def _address(call: Call[Any, Any]) -> str:
+def _client_address(call: Call[Any, Any]) -> str:
     return str(call.request.scope["hub.address"])

@@ -20,87 +20,87 @@ from services.notifications import preferences
 # For how long a link is good; what ends e-mails is good for ever.
 CONFIRM_SECONDS: Final = 24 * 3_600
 RESET_SECONDS: Final = 3_600
-FORM_BYTES: Final = 4_096
+MAX_FORM_BYTES: Final = 4_096
 
 
-class Link(Query, frozen=True):
+class LinkQuery(Query, frozen=True):
     """What stands in a link of an e-mail."""
 
     token: Annotated[str, Meta(min_length=1, max_length=2_048)]
 
 
-class Forgotten(Body, frozen=True):
+class PasswordResetRequest(Body, frozen=True):
     """Whose password is to be chosen anew."""
 
     email: Email
 
 
-class Reset(Body, frozen=True):
+class PasswordReset(Body, frozen=True):
     """What stood in the e-mail, and the new password."""
 
     token: Annotated[str, Meta(min_length=1, max_length=2_048)]
     new_password: Password
 
 
-async def ask_to_confirm(call: Call[None, None]) -> None:
+async def request_confirmation(call: Call[None, None]) -> None:
     """Have a link sent to one's address that shows it to be one's own."""
     _must_be_on(call)
     if call.user.email is None:
         raise NotFound("There is no e-mail address in this account.")
-    call.hub.paces.mail.hit(call.user.id)
+    call.hub.rate_limits.emails_to_account.hit(call.user.id)
     call.hub.email.send_confirmation(user_id=call.user.id, email=call.user.email, name=call.user.name, now=call.now)
 
 
-async def forgot(call: Call[Forgotten, None]) -> None:
+async def request_password_reset(call: Call[PasswordResetRequest, None]) -> None:
     """Have a link sent to one's address with which to choose a new password; the answer is the same for anybody."""
     _must_be_on(call)
     email = call.body.email.lower()
-    call.hub.paces.mail_address.hit(rate_limit_group(str(call.request.scope["hub.address"])))
+    call.hub.rate_limits.emails_from_address.hit(rate_limit_group(str(call.request.scope["hub.address"])))
     account = await call.read(users.find_by_email, email=email)
     if account is None or account.disabled or account.password_hash is None:
         return
     try:
-        call.hub.paces.mail.hit(account.user.id)
+        call.hub.rate_limits.emails_to_account.hit(account.user.id)
     except RateLimited:
         return  # or it would say that there is such an account
     mark = email_verification.reset_fingerprint(account.password_hash, account.user.email)
     call.hub.email.send_password_reset(
-        user_id=account.user.id, mark=mark, email=email, name=account.user.name, now=call.now
+        user_id=account.user.id, fingerprint=mark, email=email, name=account.user.name, now=call.now
     )
 
 
-async def reset(call: Call[Reset, None]) -> None:
+async def reset_password(call: Call[PasswordReset, None]) -> None:
     """Choose a new password with what stood in the e-mail; every session ends."""
     await _reset(call, call.body.token, call.body.new_password)
 
 
-async def confirm_page(call: Call[None, Link]) -> Response:
+async def show_confirmation_form(call: Call[None, LinkQuery]) -> Response:
     """Ask whether to confirm an address: opening a link changes nothing, a mail filter does that too."""
     _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
     return _page("Is this your e-mail address?", _button("Yes, it is mine"))
 
 
-async def confirm(call: Call[None, Link]) -> Response:
+async def confirm(call: Call[None, LinkQuery]) -> Response:
     """Confirm an address."""
     user_id, email = _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
     await call.write(email_verification.confirm, user_id=user_id, email=email)
     return _page("Thank you, your address is confirmed.")
 
 
-async def unsubscribe_page(call: Call[None, Link]) -> Response:
+async def show_unsubscribe_form(call: Call[None, LinkQuery]) -> Response:
     """Ask whether to send no more e-mails."""
     _claims(call, "unsubscribe", call.query.token, None, 1)
     return _page("No more e-mails about what happens here?", _button("No more e-mails"))
 
 
-async def unsubscribe(call: Call[None, Link]) -> Response:
+async def unsubscribe(call: Call[None, LinkQuery]) -> Response:
     """Send no more e-mails (RFC 8058: by the mail program itself, without a session)."""
     (user_id,) = _claims(call, "unsubscribe", call.query.token, None, 1)
     await call.write(preferences.disable_email, user_id=user_id)
     return _page("You will get no more e-mails about what happens here. In the settings you can turn them on again.")
 
 
-async def reset_page(call: Call[None, Link]) -> Response:
+async def show_reset_form(call: Call[None, LinkQuery]) -> Response:
     """Ask for a new password."""
     user_id, _ = _claims(call, "reset", call.query.token, RESET_SECONDS, 2)
     account = await call.read(users.find_by_id, user_id=user_id)
@@ -114,9 +114,9 @@ async def reset_page(call: Call[None, Link]) -> Response:
     )
 
 
-async def reset_by_form(call: Call[None, Link]) -> Response:
+async def reset_password_by_form(call: Call[None, LinkQuery]) -> Response:
     """Choose a new password on the page that the e-mail leads to; every session ends."""
-    raw = await bodies.read_bytes(call.request, FORM_BYTES)
+    raw = await bodies.read_bytes(call.request, MAX_FORM_BYTES)
     try:
         given = parse_qs(raw.decode(), strict_parsing=True, max_num_fields=4).get("password", [""])[0]
     except ValueError:
@@ -136,7 +136,11 @@ async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
     hashed = await call.hub.passwords.hash(password)
     try:
         await call.write(
-            account_access.change_password, user_id=user_id, seen_hash=kept, password_hash=hashed, keep_login=None
+            account_access.change_password,
+            user_id=user_id,
+            expected_hash=kept,
+            password_hash=hashed,
+            keep_session_id=None,
         )
     except PasswordChanged:
         raise _expired() from None

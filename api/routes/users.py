@@ -1,4 +1,4 @@
-"""Users: their public profiles, and those that another system keeps, by their id there."""
+"""Public profiles and external users."""
 
 from typing import Literal
 
@@ -11,24 +11,24 @@ from services.accounts.schemas import Me, Profile
 from services.errors import InvalidField
 from services.payments import registration
 
-EXTERNAL_ID_LENGTH = 128
-# What the server writes where a path is not UTF-8; two such ids would be one.
-UNREADABLE = "\ufffd"
+MAX_EXTERNAL_ID = 128
+# The server decodes invalid UTF-8 in a path to this character, which would make different ids equal.
+REPLACEMENT_CHARACTER = "\ufffd"
 
 
 class ExternalUser(Body, frozen=True):
-    """What the other system knows of somebody; absent or null leaves it. Admins are made by the `hub` command alone."""
+    """A user of another system; absent or null leaves a field unchanged. Only the `hub` command creates admins."""
 
     name: Line80
     role: Literal["client", "freelancer"] | None = None
     email: Email | None = None
 
 
-async def put_by_external_id(call: Call[ExternalUser, None]) -> Me:
-    """Make a user of another system, or bring them up to date."""
+async def upsert_external(call: Call[ExternalUser, None]) -> Me:
+    """Create or update the user with this external id."""
     external_id = call.path("externalId")
-    text.check_line(external_id, "externalId", EXTERNAL_ID_LENGTH)
-    if UNREADABLE in external_id:
+    text.check_line(external_id, "externalId", MAX_EXTERNAL_ID)
+    if REPLACEMENT_CHARACTER in external_id:
         raise InvalidField("externalId", "type", "The id in the path is not UTF-8.")
     return await call.write(
         registration.upsert_external_user,
@@ -40,6 +40,6 @@ async def put_by_external_id(call: Call[ExternalUser, None]) -> Me:
     )
 
 
-async def show(call: Call[None, None]) -> Profile:
-    """Show what everybody may know of a user."""
+async def get_profile(call: Call[None, None]) -> Profile:
+    """Get the public profile of a user."""
     return await call.read(profiles.get_profile, user_id=call.path("id"))

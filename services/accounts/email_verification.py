@@ -1,4 +1,4 @@
-"""E-mail addresses are shown to be their owners': by a link that was sent there."""
+"""Confirms that an e-mail address belongs to an account."""
 
 import hashlib
 
@@ -8,21 +8,24 @@ from sqlalchemy.dialects.sqlite import insert
 from services.errors import NotFound
 from services.tables import users, verified_emails
 
-_ADDRESS = select(users.c.email).where(users.c.id == bindparam("who"), users.c.disabled_at.is_(None))
-_put = insert(verified_emails)
-_PUT = _put.on_conflict_do_update(
+_EMAIL = select(users.c.email).where(users.c.id == bindparam("id"), users.c.disabled_at.is_(None))
+_insert = insert(verified_emails)
+_UPSERT = _insert.on_conflict_do_update(
     index_elements=[verified_emails.c.user_id],
-    set_={"email": _put.excluded.email, "confirmed_at": _put.excluded.confirmed_at},
+    set_={"email": _insert.excluded.email, "confirmed_at": _insert.excluded.confirmed_at},
 )
 
 
 def confirm(tx: Connection, *, user_id: str, email: str, now: int) -> None:
-    """Somebody has opened what was sent to this address. Raises NotFound where it is not theirs any more."""
-    if tx.execute(_ADDRESS, {"who": user_id}).scalar_one_or_none() != email:
-        raise NotFound("That address is not the one of this account any more.")
-    tx.execute(_PUT, {"user_id": user_id, "email": email, "confirmed_at": now})
+    """Store that the user opened the link sent to this address.
+
+    Raises NotFound when the account has another address now or is disabled.
+    """
+    if tx.execute(_EMAIL, {"id": user_id}).scalar_one_or_none() != email:
+        raise NotFound("This is no longer the e-mail address of the account.")
+    tx.execute(_UPSERT, {"user_id": user_id, "email": email, "confirmed_at": now})
 
 
 def reset_fingerprint(password_hash: str, email: str | None) -> str:
-    """What a link for a new password carries of the old one and of where it went: void once either has changed."""
+    """Return the fingerprint in a password reset link; it changes with the password and with the e-mail address."""
     return hashlib.sha256(f"{password_hash} {email}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Passwords: hashed with Argon2id (RFC 9106) in a small thread pool, so that no log-in stops the loop."""
+"""Argon2id password hashing in a bounded thread pool."""
 
 import unicodedata
 from collections.abc import Callable
@@ -12,61 +12,63 @@ from services.errors import Overloaded
 
 T = TypeVar("T")
 
-# Hashing is all CPU and memory: more at once would only take both from everybody else.
-THREADS = 2
-# Some ten seconds of work at the usual cost; whoever comes after that is told to come back.
-WAITING = 128
-# RFC 9106, section 4, second recommended option, with one lane: two threads are all that two cores can use.
-PASSES = 3
+# Hashing needs only CPU and memory; more threads would slow down all other work.
+MAX_THREADS = 2
+# About ten seconds of work at the default memory cost; further calls are rejected.
+MAX_WAITING = 128
+# Passes of RFC 9106, section 4, second recommended option. One lane, because the threads already use all cores.
+TIME_COST = 3
 
 
 class PasswordHasher:
-    """Makes and checks password hashes, each of which takes `memory_mib` MiB."""
+    """Creates and verifies password hashes; each one takes `memory_mib` MiB of memory."""
 
-    def __init__(self, memory_mib: int, *, waiting: int = WAITING) -> None:
-        self._hasher = argon2.PasswordHasher(time_cost=PASSES, memory_cost=memory_mib * 1_024, parallelism=1)
-        self._threads = CapacityLimiter(THREADS)
-        self._most = THREADS + waiting
-        self._inside = 0
-        # What is verified where there is no account, so that the time taken tells nothing.
-        self._nobody = self._hasher.hash(b"nobody")
+    def __init__(self, memory_mib: int, *, max_waiting: int = MAX_WAITING) -> None:
+        self._hasher = argon2.PasswordHasher(time_cost=TIME_COST, memory_cost=memory_mib * 1_024, parallelism=1)
+        self._threads = CapacityLimiter(MAX_THREADS)
+        self._max_calls = MAX_THREADS + max_waiting
+        self._calls = 0
+        # Verified when there is no account, so that the duration does not reveal whether one exists.
+        self._dummy_hash = self._hasher.hash(b"nobody")
 
     async def hash(self, password: str) -> str:
-        """A hash to keep. Raises Overloaded when too many wait."""
-        return await self._run(lambda: self._hasher.hash(_octets(password)))
+        """Return the hash of a password. Raises Overloaded when too many calls wait."""
+        return await self._run(lambda: self._hasher.hash(_to_bytes(password)))
 
-    async def verify(self, kept: str | None, password: str, *, before: Callable[[], None] = lambda: None) -> bool:
-        """Whether this is the password; takes as long where there is none (`kept` is None) to compare with.
+    async def verify(
+        self, password_hash: str | None, password: str, *, on_start: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Return whether the password has this hash; without a hash it takes equally long and returns False.
 
-        `before` is called on the loop when this one's turn has come, and may raise. Raises Overloaded when too
-        many wait.
+        `on_start` runs on the event loop when a thread is free, and may raise. Raises Overloaded when too many calls
+        wait.
         """
-        same = await self._run(lambda: self._same(kept or self._nobody, password), before)
-        return same and kept is not None
+        matches = await self._run(lambda: self._matches(password_hash or self._dummy_hash, password), on_start)
+        return matches and password_hash is not None
 
-    def needs_rehash(self, kept: str) -> bool:
-        """Whether the hash was made at another cost than today's."""
-        return self._hasher.check_needs_rehash(kept)
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Return whether the hash was created with another cost than the current one."""
+        return self._hasher.check_needs_rehash(password_hash)
 
-    def _same(self, kept: str, password: str) -> bool:
+    def _matches(self, password_hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(kept, _octets(password))
+            return self._hasher.verify(password_hash, _to_bytes(password))
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[[], T], before: Callable[[], None] = lambda: None) -> T:
-        if self._inside >= self._most:
-            raise Overloaded("Too many are signing in; try again in a moment.")
-        self._inside += 1
+    async def _run(self, work: Callable[[], T], on_start: Callable[[], None] = lambda: None) -> T:
+        if self._calls >= self._max_calls:
+            raise Overloaded("Too many users are signing in. Try again in a moment.")
+        self._calls += 1
         try:
             async with self._threads:
-                before()
-                # A limiter of its own for the thread: this one is held already.
+                on_start()
+                # The thread needs another limiter, because this task already holds a token of `self._threads`.
                 return await to_thread.run_sync(work, limiter=CapacityLimiter(1))
         finally:
-            self._inside -= 1
+            self._calls -= 1
 
 
-def _octets(password: str) -> bytes:
-    """UTF-8 of the NFKC form (NIST SP 800-63B), so that a password typed on another keyboard is the same."""
+def _to_bytes(password: str) -> bytes:
+    """Return the UTF-8 bytes of the NFKC form (NIST SP 800-63B): keyboards encode the same characters differently."""
     return unicodedata.normalize("NFKC", password).encode()

@@ -1,4 +1,4 @@
-"""What everybody may know of a user."""
+"""Public user profiles."""
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -10,17 +10,17 @@ from services.times import to_rfc3339
 
 _u = users.c
 
-_ONE = select(_u.id, _u.name, _u.role, _u.skills, _u.jobs_done, _u.created_at).where(
-    _u.id == bindparam("which"), _u.disabled_at.is_(None)
+_FIND = select(_u.id, _u.name, _u.role, _u.skills, _u.jobs_done, _u.created_at).where(
+    _u.id == bindparam("id"), _u.disabled_at.is_(None)
 )
 
 
 def get_profile(tx: Connection, *, user_id: str) -> Profile:
-    """A user's public profile; `jobs_done` are completed jobs that they did or posted.
+    """Return the public profile of a user; `jobs_done` counts completed jobs that the user did or posted.
 
-    Raises NotFound: those who are shut out have none, though what they wrote still bears their names.
+    Raises NotFound also for a disabled user.
     """
-    row = tx.execute(_ONE, {"which": user_id}).one_or_none()
+    row = tx.execute(_FIND, {"id": user_id}).one_or_none()
     if row is None:
         raise NotFound
     return Profile(

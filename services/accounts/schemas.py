@@ -4,7 +4,7 @@ from services.schemas import Role, Schema
 
 
 class Me(Schema, frozen=True):
-    """A user as they see themselves."""
+    """The current user."""
 
     id: str
     email: str | None
@@ -15,7 +15,7 @@ class Me(Schema, frozen=True):
 
 
 class Profile(Schema, frozen=True):
-    """A user as others see them."""
+    """The public profile of a user."""
 
     id: str
     name: str
@@ -26,7 +26,7 @@ class Profile(Schema, frozen=True):
 
 
 class ListedUser(Schema, frozen=True):
-    """A user as an operator sees them; `external_id` is what another system calls them."""
+    """A user in the list for operators; `external_id` is the id in another system."""
 
     id: str
     email: str | None
@@ -38,14 +38,14 @@ class ListedUser(Schema, frozen=True):
 
 
 class SignInResult(Schema, frozen=True):
-    """What signing up or in gives: who one is, and a token for programs (browsers get it as a cookie too)."""
+    """The result of sign-up and log-in: the current user and a session token, which browsers also get as a cookie."""
 
     user: Me
     token: str
 
 
 class Session(Schema, frozen=True):
-    """A signed-in browser or program; `current` is the one that asks."""
+    """A signed-in browser or program; `current` marks the session of this request."""
 
     id: str
     user_agent: str | None
@@ -56,14 +56,14 @@ class Session(Schema, frozen=True):
 
 
 class SessionList(Schema, frozen=True):
-    """A page of logins; `next` goes into `after`."""
+    """A page of sessions; pass `next` as `after`."""
 
     items: list[Session]
     next: str | None
 
 
 class ApiKey(Schema, frozen=True):
-    """A service's key; what it is nobody can tell any more."""
+    """An API key of a service, without the key itself."""
 
     name: str
     scopes: list[str]
@@ -72,7 +72,7 @@ class ApiKey(Schema, frozen=True):
 
 
 class Ticket(Schema, frozen=True):
-    """What opens one stream, once, within `expires_in` seconds."""
+    """A stream ticket; it opens one stream once within `expires_in` seconds."""
 
     ticket: str
     expires_in: int

@@ -1,4 +1,4 @@
-"""Logins: signed-in browsers and programs; a token carries only a login's id, the row here is the truth."""
+"""Sign-in sessions; a token carries only the session id."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from services.errors import NotFound, PasswordChanged, Unauthenticated
 from services.event_log import channels
 from services.ids import new_id
 from services.tables import sessions, users
-from services.times import DAY, HOUR, to_rfc3339
+from services.times import DAY_MS, HOUR_MS, to_rfc3339
 
-# Whoever stays away this long signs in again.
-IDLE_MS = 30 * DAY
-# `used_at` is this coarse, so that no request pays for a write of its own.
-TOUCH_MS = HOUR
-# A program that signs in anew each time would otherwise fill the table; the one unused for longest goes.
+# A session that is unused for this long is no longer valid.
+IDLE_MS = 30 * DAY_MS
+# The precision of `used_at`, so that a request does not need a write of its own.
+USE_PRECISION_MS = HOUR_MS
+# Programs that sign in for every run would otherwise fill the table; the least recently used session is revoked.
 MAX_SESSIONS_PER_USER = 200
-USER_AGENT_LENGTH = 200
+MAX_USER_AGENT = 200
 
-_ACCOUNT = select(users.c.password_hash).where(users.c.id == bindparam("who"), users.c.disabled_at.is_(None))
-_START = insert(sessions)
+_PASSWORD_HASH = select(users.c.password_hash).where(users.c.id == bindparam("id"), users.c.disabled_at.is_(None))
+_INSERT = insert(sessions)
 _SURPLUS = (
     select(sessions.c.id)
-    .where(sessions.c.user_id == bindparam("owner"))
+    .where(sessions.c.user_id == bindparam("user_id"))
     .order_by(sessions.c.used_at.desc(), sessions.c.id.desc())
     .limit(-1)
     .offset(MAX_SESSIONS_PER_USER)
 )
-_asked = json_values("ids")
-_FIND = Statement(
+_ids = json_values("ids")
+_LOAD = Statement(
     select(
         users.c.id,
         users.c.email,
@@ -43,34 +43,34 @@ _FIND = Statement(
         users.c.role,
         users.c.skills,
         users.c.created_at,
-        sessions.c.id.label("login_id"),
+        sessions.c.id.label("session_id"),
         sessions.c.used_at,
     )
-    .join_from(_asked, sessions, sessions.c.id == _asked.c.value)
+    .join_from(_ids, sessions, sessions.c.id == _ids.c.value)
     .join(users, users.c.id == sessions.c.user_id)
     .where(users.c.disabled_at.is_(None))
 )
-_OF_USER = (
+_PAGE = (
     select(sessions)
     .where(
-        sessions.c.user_id == bindparam("owner"),
-        sessions.c.used_at >= bindparam("since"),
-        sessions.c.id < bindparam("before"),
+        sessions.c.user_id == bindparam("user_id"),
+        sessions.c.used_at >= bindparam("used_since"),
+        sessions.c.id < bindparam("before_id"),
     )
     .order_by(sessions.c.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
-_END = delete(sessions).where(sessions.c.id == bindparam("which"), sessions.c.user_id == bindparam("owner"))
-_TOUCH = (
+_DELETE = delete(sessions).where(sessions.c.id == bindparam("id"), sessions.c.user_id == bindparam("user_id"))
+_SET_USED_AT = (
     update(sessions)
     .where(sessions.c.id.in_(bindparam("ids", expanding=True)))
-    .values(used_at=func.max(sessions.c.used_at, bindparam("at")))
+    .values(used_at=func.max(sessions.c.used_at, bindparam("used_at")))
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A live login, whose it is, and when it was last used (ms, up to an hour late)."""
+    """A stored session, its user, and when it was last used (ms, up to one hour late)."""
 
     id: str
     user: User
@@ -78,47 +78,52 @@ class SessionRecord:
 
 
 def create(
-    tx: Connection, *, user_id: str, seen_hash: str | None, user_agent: str | None, address: str | None, now: int
+    tx: Connection, *, user_id: str, expected_hash: str | None, user_agent: str | None, address: str | None, now: int
 ) -> str:
-    """Sign a user in whose password was checked against `seen_hash`. Returns the login's id.
+    """Create a session for a user whose password was verified against `expected_hash`, and return its id.
 
-    Raises Unauthenticated when the user was disabled in between, PasswordReplaced when it is another hash now.
+    Raises Unauthenticated when the user was disabled meanwhile, and PasswordChanged when the stored hash differs.
     """
-    account = tx.execute(_ACCOUNT, {"who": user_id}).one_or_none()
+    account = tx.execute(_PASSWORD_HASH, {"id": user_id}).one_or_none()
     if account is None:
         raise Unauthenticated("The e-mail address or the password is wrong.")
-    if account.password_hash != seen_hash:
+    if account.password_hash != expected_hash:
         raise PasswordChanged("The e-mail address or the password is wrong.")
-    login_id = new_id()
+    session_id = new_id()
     row = {
-        "id": login_id,
+        "id": session_id,
         "user_id": user_id,
-        "user_agent": user_agent and user_agent[:USER_AGENT_LENGTH],
+        "user_agent": user_agent and user_agent[:MAX_USER_AGENT],
         "address": address,
         "created_at": now,
         "used_at": now,
     }
-    tx.execute(_START, row)
-    for surplus in tx.execute(_SURPLUS, {"owner": user_id}).scalars().all():
-        revoke(tx, login_id=surplus, user_id=user_id, reason="revoked", now=now)
-    return login_id
+    tx.execute(_INSERT, row)
+    for surplus_id in tx.execute(_SURPLUS, {"user_id": user_id}).scalars().all():
+        revoke(tx, session_id=surplus_id, user_id=user_id, reason="revoked", now=now)
+    return session_id
 
 
 def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, SessionRecord]:
-    """Those of these logins that exist and whose users are not disabled; whether they are idle the caller sees."""
-    rows = _FIND.all(tx, {"ids": to_json_list(ids)})
-    return {row.login_id: SessionRecord(row.login_id, User.of_row(row), row.used_at) for row in rows}
+    """Return these sessions by id, without those of disabled users. Idle sessions are included."""
+    rows = _LOAD.all(tx, {"ids": to_json_list(ids)})
+    return {row.session_id: SessionRecord(row.session_id, User.from_row(row), row.used_at) for row in rows}
 
 
 def list_for_user(
     tx: Connection, *, user_id: str, current: str | None, after: str | None, limit: int, now: int
 ) -> schemas.SessionList:
-    """A page of a user's live logins, the newest first; `current` is the one that asks.
+    """Return one page of a user's sessions that are not idle, newest first; `current` is the session of the request.
 
-    Raises InvalidField for a mark that is none.
+    Raises InvalidField for an invalid `after`.
     """
-    asked = {"owner": user_id, "since": now - IDLE_MS, "before": pagination.id_from_token(after), "most": limit + 1}
-    rows = tx.execute(_OF_USER, asked).all()
+    parameters = {
+        "user_id": user_id,
+        "used_since": now - IDLE_MS,
+        "before_id": pagination.id_from_token(after),
+        "limit": limit + 1,
+    }
+    rows = tx.execute(_PAGE, parameters).all()
     items = [
         schemas.Session(
             id=row.id,
@@ -134,21 +139,21 @@ def list_for_user(
 
 
 def revoke(
-    tx: Connection, *, login_id: str, user_id: str, reason: Literal["logout", "revoked"] = "revoked", now: int
+    tx: Connection, *, session_id: str, user_id: str, reason: Literal["logout", "revoked"] = "revoked", now: int
 ) -> None:
-    """End one of the user's own logins; its streams end after the commit. Raises NotFound."""
-    if tx.execute(_END, {"which": login_id, "owner": user_id}).rowcount == 0:
+    """Delete a session of this user; its streams are closed after the commit. Raises NotFound."""
+    if tx.execute(_DELETE, {"id": session_id, "user_id": user_id}).rowcount == 0:
         raise NotFound
-    data = {"loginId": login_id, "userId": user_id, "reason": reason}
-    outbox.append(tx, channels.CONTROL, "login_ended", data, now=now)
+    data = {"sessionId": session_id, "userId": user_id, "reason": reason}
+    outbox.append(tx, channels.CONTROL, "session_revoked", data, now=now)
 
 
 def record_use(tx: Connection, *, ids: Sequence[str], now: int) -> None:
-    """Note that these logins were used."""
-    tx.execute(_TOUCH, {"ids": list(ids), "at": now})
+    """Record that these sessions were used; an earlier time than before changes nothing."""
+    tx.execute(_SET_USED_AT, {"ids": list(ids), "used_at": now})
 
 
 def delete_idle(tx: Connection, *, limit: int, now: int) -> int:
-    """Remove at most `limit` logins that were idle for too long. Returns how many."""
+    """Delete at most `limit` idle sessions and return their number."""
     idle = select(sessions.c.id).where(sessions.c.used_at < now - IDLE_MS).limit(limit)
     return tx.execute(delete(sessions).where(sessions.c.id.in_(idle))).rowcount

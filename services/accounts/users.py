@@ -1,4 +1,4 @@
-"""Accounts: made, changed, and found by id, e-mail or the id that another system knows them by."""
+"""User accounts: create, update, find by id, e-mail or external id."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -20,34 +20,34 @@ from services.schemas import Role
 from services.tables import inboxes, users
 from services.times import to_rfc3339, to_rfc3339_or_none
 
-EMAIL_LENGTH = 254
-# What a browser's <input type=email> lets through (HTML, 4.10.5.1.5), so that no form accepts what we refuse.
+MAX_EMAIL = 254
+# The addresses that <input type=email> accepts (HTML, 4.10.5.1.5), so that no form accepts an address we reject.
 _EMAIL = re.compile(
     r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
 
 _COLUMNS = (users.c.id, users.c.email, users.c.name, users.c.role, users.c.skills, users.c.created_at)
-_BY_ID = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.id == bindparam("which"))
-_BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.email == bindparam("which"))
-_BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("which"))
-_ABLE = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
-_AFTER = (
+_BY_ID = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.id == bindparam("id"))
+_BY_EMAIL = select(*_COLUMNS, users.c.password_hash, users.c.disabled_at).where(users.c.email == bindparam("email"))
+_BY_EXTERNAL_ID = select(*_COLUMNS).where(users.c.external_id == bindparam("external_id"))
+_ENABLED = select(*_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)), users.c.disabled_at.is_(None))
+_PAGE = (
     select(*_COLUMNS, users.c.external_id, users.c.disabled_at)
-    .where(users.c.id > bindparam("after"))
+    .where(users.c.id > bindparam("after_id"))
     .order_by(users.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 _NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
-_asked = json_values("asked")
-_BY_IDS = Statement(select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.id == _asked.c.value))
+_values = json_values("values")
+_BY_IDS = Statement(select(_values.c.value, users.c.id).join_from(_values, users, users.c.id == _values.c.value))
 _BY_EXTERNAL_IDS = Statement(
-    select(_asked.c.value, users.c.id).join_from(_asked, users, users.c.external_id == _asked.c.value)
+    select(_values.c.value, users.c.id).join_from(_values, users, users.c.external_id == _values.c.value)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user as the log-in sees them."""
+    """A user with the data that log-in needs."""
 
     user: User
     password_hash: str | None
@@ -56,7 +56,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class UserRef:
-    """Somebody named in a body, at `pointer`, by our id or by another system's."""
+    """A user that a body names at `pointer`, by user id or by external id."""
 
     pointer: str
     user_id: str | None = None
@@ -64,7 +64,7 @@ class UserRef:
 
 
 def to_schema(user: User) -> Me:
-    """What a user is told about themselves."""
+    """Return the JSON object of the current user."""
     return Me(
         id=user.id,
         email=user.email,
@@ -75,10 +75,10 @@ def to_schema(user: User) -> Me:
     )
 
 
-def checked_email(email: str) -> str:
-    """The address in lower case. Raises InvalidField at /email when it cannot be one."""
-    if len(email) > EMAIL_LENGTH:
-        raise InvalidField("/email", "length", f"An e-mail address has at most {EMAIL_LENGTH} characters.")
+def check_email(email: str) -> str:
+    """Return the address in lower case. Raises InvalidField at /email for an invalid address."""
+    if len(email) > MAX_EMAIL:
+        raise InvalidField("/email", "length", f"An e-mail address has at most {MAX_EMAIL} characters.")
     if not email.isascii() or not _EMAIL.fullmatch(email.lower()):
         raise InvalidField("/email", "type", "That is not an e-mail address.")
     return email.lower()
@@ -96,16 +96,16 @@ def create(
     external_id: str | None = None,
     now: int,
 ) -> Me:
-    """A new user, with an empty inbox. Raises InvalidField, and Conflict when the e-mail is taken."""
-    email = None if email is None else _free(tx, checked_email(email))
-    user = User(user_id or new_id(), email, name, role, tuple(text.skills(skills)), now)
+    """Create a user with an empty inbox. Raises InvalidField, and Conflict when the e-mail address is in use."""
+    email = None if email is None else _require_free_email(tx, check_email(email))
+    user = User(user_id or new_id(), email, name, role, tuple(text.normalize_skills(skills)), now)
     row = {
         "id": user.id,
         "email": email,
         "external_id": external_id,
         "name": name,
         "role": role,
-        "skills": _json(user.skills),
+        "skills": _to_json(user.skills),
         "password_hash": password_hash,
         "created_at": now,
     }
@@ -115,22 +115,22 @@ def create(
 
 
 def find_by_email(tx: Connection, *, email: str) -> Account | None:
-    """The account behind an e-mail address, however it was typed; disabled ones too."""
-    return _account(tx.execute(_BY_EMAIL, {"which": email.lower()}).one_or_none())
+    """Return the account with this e-mail address in any letter case, even if it is disabled."""
+    return _to_account(tx.execute(_BY_EMAIL, {"email": email.lower()}).one_or_none())
 
 
 def find_by_id(tx: Connection, *, user_id: str) -> Account | None:
-    """The account with this id; disabled ones too."""
-    return _account(tx.execute(_BY_ID, {"which": user_id}).one_or_none())
+    """Return the account with this id, even if it is disabled."""
+    return _to_account(tx.execute(_BY_ID, {"id": user_id}).one_or_none())
 
 
 def load_many(tx: Connection, *, ids: Sequence[str]) -> dict[str, User]:
-    """Those of these users who are there and not disabled."""
-    return {row.id: User.of_row(row) for row in tx.execute(_ABLE, {"ids": list(ids)})}
+    """Return these users by id, without disabled ones."""
+    return {row.id: User.from_row(row) for row in tx.execute(_ENABLED, {"ids": list(ids)})}
 
 
-def list_users(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
-    """At most so many users, disabled ones too, oldest first, from those after this id on (empty: from the first)."""
+def list_users(tx: Connection, *, after: str, limit: int) -> list[ListedUser]:
+    """Return at most `limit` users with ids after `after` (empty: all), oldest first, including disabled ones."""
     return [
         ListedUser(
             id=row.id,
@@ -141,103 +141,103 @@ def list_users(tx: Connection, *, after: str, most: int) -> list[ListedUser]:
             created_at=to_rfc3339(row.created_at),
             disabled_at=to_rfc3339_or_none(row.disabled_at),
         )
-        for row in tx.execute(_AFTER, {"after": after, "most": most})
+        for row in tx.execute(_PAGE, {"after_id": after, "limit": limit})
     ]
 
 
 def load_names(tx: Connection, *, ids: Sequence[str]) -> dict[str, str]:
-    """The names of those of these users who exist."""
+    """Return the names of these users by id, as far as they exist."""
     return {row.id: row.name for row in tx.execute(_NAMES, {"ids": list(ids)})}
 
 
 def resolve_refs(tx: Connection, *, refs: Sequence[UserRef]) -> list[str]:
-    """The user ids behind what a body names, in its order.
+    """Return the user ids of these references, in their order.
 
-    Raises InvalidField (unknown user) at the pointer of the first that is nobody.
+    Raises InvalidField (unknown user) at the pointer of the first unknown one.
     """
-    found = []
+    user_ids = []
     for ref, user_id in zip(refs, find_refs(tx, refs=refs), strict=True):
         if user_id is None:
             raise unknown_user_error(ref)
-        found.append(user_id)
-    return found
+        user_ids.append(user_id)
+    return user_ids
 
 
 def find_refs(tx: Connection, *, refs: Sequence[UserRef]) -> list[str | None]:
-    """Like `resolve`, with None for nobody."""
-    ours = _found(tx, _BY_IDS, {ref.user_id for ref in refs if ref.user_id is not None})
-    theirs = _found(tx, _BY_EXTERNAL_IDS, {ref.external_id for ref in refs if ref.external_id is not None})
-    return [ours.get(ref.user_id) or theirs.get(ref.external_id) for ref in refs]
+    """Return the user ids of these references, in their order, with None for unknown users."""
+    by_id = _find_by(tx, _BY_IDS, {ref.user_id for ref in refs if ref.user_id is not None})
+    by_external_id = _find_by(tx, _BY_EXTERNAL_IDS, {ref.external_id for ref in refs if ref.external_id is not None})
+    return [by_id.get(ref.user_id) or by_external_id.get(ref.external_id) for ref in refs]
 
 
 def unknown_user_error(ref: UserRef) -> InvalidField:
-    """What to raise for somebody who is nobody."""
+    """Return the error for a reference to an unknown user."""
     return InvalidField(ref.pointer, "unknown user", "There is no such user.")
 
 
 def exists_external(tx: Connection, *, external_id: str) -> bool:
-    """Whether another system's id is somebody's here."""
-    return tx.execute(_BY_EXTERNAL_ID, {"which": external_id}).one_or_none() is not None
+    """Return whether a user has this external id."""
+    return tx.execute(_BY_EXTERNAL_ID, {"external_id": external_id}).one_or_none() is not None
 
 
 def update_profile(
     tx: Connection, *, user_id: str, name: str | None = None, skills: Iterable[str] | None = None, now: int
 ) -> Me:
-    """Change one's own name or skills; None leaves them. Raises NotFound and InvalidField."""
-    row = tx.execute(_BY_ID, {"which": user_id}).one_or_none()
+    """Update the name or the skills of a user; None leaves them unchanged. Raises NotFound and InvalidField."""
+    row = tx.execute(_BY_ID, {"id": user_id}).one_or_none()
     if row is None:
         raise NotFound
     changed: dict[str, str] = {}
     if name is not None:
         changed["name"] = name
     if skills is not None:
-        changed["skills"] = _json(text.skills(skills))
-    return to_schema(_change(tx, User.of_row(row), changed, now))
+        changed["skills"] = _to_json(text.normalize_skills(skills))
+    return to_schema(_update(tx, User.from_row(row), changed, now))
 
 
 def upsert_external(
     tx: Connection, *, external_id: str, name: str, role: Role | None = None, email: str | None = None, now: int
 ) -> Me:
-    """The user another system knows by this id, made (a client unless `role` says otherwise) or brought up to date.
+    """Create or update the user with this external id; a new user is a client unless `role` is given.
 
-    Raises InvalidField, and Conflict when the e-mail belongs to somebody else.
+    Raises InvalidField, and Conflict when another user has the e-mail address.
     """
-    row = tx.execute(_BY_EXTERNAL_ID, {"which": external_id}).one_or_none()
+    row = tx.execute(_BY_EXTERNAL_ID, {"external_id": external_id}).one_or_none()
     if row is None:
-        made_role: Role = role or "client"
-        return create(tx, email=email, password_hash=None, name=name, role=made_role, external_id=external_id, now=now)
-    user = User.of_row(row)
+        new_role: Role = role or "client"
+        return create(tx, email=email, password_hash=None, name=name, role=new_role, external_id=external_id, now=now)
+    user = User.from_row(row)
     changed = {"name": name} | ({} if role is None else {"role": role})
-    if email is not None and checked_email(email) != user.email:
-        changed["email"] = _free(tx, checked_email(email))
-    return to_schema(_change(tx, user, changed, now))
+    if email is not None and check_email(email) != user.email:
+        changed["email"] = _require_free_email(tx, check_email(email))
+    return to_schema(_update(tx, user, changed, now))
 
 
-def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
-    return None if row is None else Account(User.of_row(row), row.password_hash, row.disabled_at is not None)
+def _to_account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
+    return None if row is None else Account(User.from_row(row), row.password_hash, row.disabled_at is not None)
 
 
-def _free(tx: Connection, email: str) -> str:
-    if tx.execute(_BY_EMAIL, {"which": email}).one_or_none() is not None:
+def _require_free_email(tx: Connection, email: str) -> str:
+    if tx.execute(_BY_EMAIL, {"email": email}).one_or_none() is not None:
         raise Conflict("There is already a user with this e-mail address.")
     return email
 
 
-def _change(tx: Connection, user: User, changed: Mapping[str, str], now: int) -> User:
-    """Write what is new, and let the hub forget what it knew; a new role also means other channels."""
-    before = {"name": user.name, "email": user.email, "role": user.role, "skills": _json(user.skills)}
-    new = {column: value for column, value in changed.items() if before[column] != value}
+def _update(tx: Connection, user: User, changed: Mapping[str, str], now: int) -> User:
+    """Write the changed columns and publish the control event; a new role rotates the streams to its channels."""
+    current = {"name": user.name, "email": user.email, "role": user.role, "skills": _to_json(user.skills)}
+    new = {column: value for column, value in changed.items() if current[column] != value}
     if not new:
         return user
     row = tx.execute(update(users).where(users.c.id == user.id).values(**new).returning(*_COLUMNS)).one()
-    told = {"userId": user.id} | ({"streams": "rotate"} if "role" in new else {})
-    outbox.append(tx, channels.CONTROL, "user_changed", told, now=now)
-    return User.of_row(row)
+    event = {"userId": user.id} | ({"streams": "rotate"} if "role" in new else {})
+    outbox.append(tx, channels.CONTROL, "user_changed", event, now=now)
+    return User.from_row(row)
 
 
-def _found(tx: Connection, by: Statement, names: Collection[str]) -> Mapping[str | None, str]:
-    return dict(by.all(tx, {"asked": to_json_list(names)})) if names else {}
+def _find_by(tx: Connection, statement: Statement, keys: Collection[str]) -> Mapping[str | None, str]:
+    return dict(statement.all(tx, {"values": to_json_list(keys)})) if keys else {}
 
 
-def _json(skills: Sequence[str]) -> str:
+def _to_json(skills: Sequence[str]) -> str:
     return msgspec.json.encode(skills).decode()

@@ -30,19 +30,19 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def made(data_dir: Path, path: str) -> App:
+def build_app(data_dir: Path, transport: str) -> App:
     """A hub with an empty store."""
     data_dir.mkdir()
-    environ = {"HUB_DATA_DIR": str(data_dir), "HUB_STREAM_PATH": path, "HUB_MAX_STREAMS_PER_ADDRESS": "0"}
+    environ = {"HUB_DATA_DIR": str(data_dir), "HUB_STREAM_TRANSPORT": transport, "HUB_MAX_STREAMS_PER_ADDRESS": "0"}
     settings = Settings.read(environ)
     upgrade(settings.database_file)
     return build(settings)
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
+async def serve_app(data_dir: Path, transport: str) -> AsyncIterator[tuple[App, int]]:
     """The hub on this very loop, and its port."""
-    app = made(data_dir, path)
+    app = build_app(data_dir, transport)
     server = uvicorn.Server(
         uvicorn.Config(app, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, access_log=False)
     )
@@ -61,9 +61,9 @@ async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
             await running
 
 
-def sign_up(tx: Connection, *, count: int, now: int) -> list[str]:
+def create_sessions(tx: Connection, *, count: int, now: int) -> list[str]:
     """So many users, each with a login, whose ids these are."""
     made = [users.create(tx, email=None, password_hash="x", name="U", role="client", now=now) for _ in range(count)]
     return [
-        sessions.create(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made
+        sessions.create(tx, user_id=user.id, expected_hash="x", user_agent=None, address=None, now=now) for user in made
     ]

@@ -28,34 +28,34 @@ NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z
 
 
 @dataclass
-class World:
+class DeliverySetup:
     """A sender whose clock and whose readers the test decides on; `turn` sends what is due and waits for it."""
 
     database: Database
-    push: LocalPushService
+    push_service: LocalPushService
     keys: Path
-    service: PushClient
+    push_client: PushClient
     smtp_url: str = ""
     now: int = NOON
-    is_looking: bool = False
-    has_stored: int = 0
-    sender: DeliveryWorker = field(init=False)
+    user_active: bool = False
+    position: int = 0
+    worker: DeliveryWorker = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sender = self.new_sender()
+        self.worker = self.new_worker()
 
-    async def use(self, endpoints: PushEndpoints) -> None:
+    async def use_endpoints(self, endpoints: PushEndpoints) -> None:
         """Look names up in another way from now on."""
-        await self.service.stop()
-        self.service = PushClient(endpoints, self.keys, "mailto:ops@example.org")
-        self.sender = self.new_sender()
+        await self.push_client.stop()
+        self.push_client = PushClient(endpoints, self.keys, "mailto:ops@example.org")
+        self.worker = self.new_worker()
 
-    def new_sender(self) -> DeliveryWorker:
+    def new_worker(self) -> DeliveryWorker:
         return DeliveryWorker(
             self.database,
-            self.service,
+            self.push_client,
             EmailSender(
-                SmtpClient(SmtpSettings.of(self.smtp_url) if self.smtp_url else None),
+                SmtpClient(SmtpSettings.from_url(self.smtp_url) if self.smtp_url else None),
                 Tokens(["a key for tests that is long enough"]),
                 EmailIdentity("Gigwire <hub@hub.example>", "https://hub.example"),
             ),
@@ -66,26 +66,26 @@ class World:
         )
 
     def is_active(self, user_id: str) -> bool:
-        return self.is_looking
+        return self.user_active
 
     def acknowledged_position(self, user_id: str) -> int:
-        return self.has_stored
+        return self.position
 
-    async def turn(self, after: int = 0) -> int:
+    async def run_worker(self, after: int = 0) -> int:
         """How many requests the push service has got by then."""
         self.now += after
-        await self.sender.run_once()
-        await self.sender.finish(30)
-        return len(self.push.got)
+        await self.worker.run_once()
+        await self.worker.finish(30)
+        return len(self.push_service.requests)
 
-    async def person(self, *browsers: Browser) -> str:
+    async def create_user(self, *browsers: Browser) -> str:
         return await self.database.write(partial(_person, browsers=browsers))
 
     async def send(self, user_id: str, **more: Any) -> str:
         said = {"type": "t", "category": "job", "title": "T", "body": "B"} | more
         return await self.database.write(inbox.deliver_fields, user_id=user_id, now=self.now, **said)
 
-    async def fate(self, user_id: str, notification_id: str) -> DeliveryReport:
+    async def get_report(self, user_id: str, notification_id: str) -> DeliveryReport:
         return await self.database.read(report.get_report, user_id=user_id, notification_id=notification_id)
 
 
@@ -93,8 +93,8 @@ def _person(tx: Connection, *, browsers: tuple[Browser, ...]) -> str:
     email = f"{token_hex(4)}@example.org"
     ann = users.create(tx, email=email, password_hash=None, name="Ann", role="client", external_id=None, now=1).id
     tx.execute(insert(verified_emails).values(user_id=ann, email=email, confirmed_at=1))
-    login = sessions.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
+    login = sessions.create(tx, user_id=ann, expected_hash=None, user_agent=None, address=None, now=1)
     for browser in browsers:
         keys = browser.subscription["keys"]
-        push_subscriptions.save(tx, user_id=ann, login_id=login, endpoint=browser.endpoint, now=1, **keys)
+        push_subscriptions.save(tx, user_id=ann, session_id=login, endpoint=browser.endpoint, now=1, **keys)
     return ann

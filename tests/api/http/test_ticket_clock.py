@@ -19,10 +19,10 @@ def test_a_ticket_lives_on_when_the_clock_on_the_wall_is_set(data_dir: Path, jum
     settings = Settings.read({"HUB_DATA_DIR": str(data_dir)})
     upgrade(settings.database_file)
     hub = build(settings, clock=lambda: now).hub
-    text = hub.tickets.issue(user_id="ann", login="l1", service=None, mark=0)
+    text = hub.tickets.issue(user_id="ann", session_id="l1", service=None, version=0)
     now += jump
     ticket = hub.tickets.peek(text)
     assert hub.tickets.redeem(text) == ticket
     # In the same seconds: were it made by the wall's clock, one set back would let it live for an hour.
-    later = hub.tickets.peek(hub.tickets.issue(user_id="ann", login="l1", service=None, mark=0))
+    later = hub.tickets.peek(hub.tickets.issue(user_id="ann", session_id="l1", service=None, version=0))
     assert 0 <= later.expires_at - ticket.expires_at <= TICKET_SECONDS * 1_000

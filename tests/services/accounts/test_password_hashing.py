@@ -1,58 +1,58 @@
-"""Passwords: Argon2id in few threads, bounded waiting, and nothing told by the time it takes."""
+"""PasswordHasher: Argon2id hashes, rehashing and bounded waiting."""
 
 import asyncio
 
 import pytest
 
-from services.accounts.password_hashing import THREADS, PasswordHasher
+from services.accounts.password_hashing import MAX_THREADS, PasswordHasher
 from services.errors import Overloaded, RateLimited
 
 
 @pytest.fixture
-def passwords() -> PasswordHasher:
+def hasher() -> PasswordHasher:
     return PasswordHasher(1)
 
 
-async def test_a_password_is_kept_as_argon2id_and_recognised(passwords: PasswordHasher) -> None:
-    kept = await passwords.hash("correct horse")
-    assert kept.startswith("$argon2id$v=19$m=1024,t=3,p=1$")
-    assert kept != await passwords.hash("correct horse")
-    assert await passwords.verify(kept, "correct horse")
-    assert not await passwords.verify(kept, "correct horse ")
+async def test_password_is_hashed_with_argon2id_and_verified(hasher: PasswordHasher) -> None:
+    password_hash = await hasher.hash("correct horse")
+    assert password_hash.startswith("$argon2id$v=19$m=1024,t=3,p=1$")
+    assert password_hash != await hasher.hash("correct horse")
+    assert await hasher.verify(password_hash, "correct horse")
+    assert not await hasher.verify(password_hash, "correct horse ")
 
 
-async def test_nobody_has_no_password_not_even_the_one_that_is_compared(passwords: PasswordHasher) -> None:
-    assert not await passwords.verify(None, "nobody")
-    assert not await passwords.verify("no hash at all", "nobody")
+async def test_verify_fails_without_a_hash_even_for_the_dummy_password(hasher: PasswordHasher) -> None:
+    assert not await hasher.verify(None, "nobody")
+    assert not await hasher.verify("no hash at all", "nobody")
 
 
-async def test_a_password_is_the_same_however_its_accents_were_typed(passwords: PasswordHasher) -> None:
-    kept = await passwords.hash("caf\u00e9 au lait")
-    assert await passwords.verify(kept, "cafe\u0301 au lait")
+async def test_password_is_normalized_before_hashing(hasher: PasswordHasher) -> None:
+    password_hash = await hasher.hash("caf\u00e9 au lait")
+    assert await hasher.verify(password_hash, "cafe\u0301 au lait")
 
 
-async def test_another_cost_makes_a_hash_stale_but_still_good(passwords: PasswordHasher) -> None:
-    kept = await passwords.hash("correct horse")
-    dearer = PasswordHasher(2)
-    assert await dearer.verify(kept, "correct horse")
-    assert dearer.needs_rehash(kept)
-    assert not passwords.needs_rehash(kept)
+async def test_hash_of_another_cost_needs_a_rehash_but_still_verifies(hasher: PasswordHasher) -> None:
+    password_hash = await hasher.hash("correct horse")
+    costlier_hasher = PasswordHasher(2)
+    assert await costlier_hasher.verify(password_hash, "correct horse")
+    assert costlier_hasher.needs_rehash(password_hash)
+    assert not hasher.needs_rehash(password_hash)
 
 
-async def test_who_comes_when_too_many_wait_is_told_so() -> None:
-    passwords = PasswordHasher(1, waiting=3)
-    outcomes = await asyncio.gather(*(passwords.hash("x") for _ in range(THREADS + 3 + 2)), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes].count(Overloaded) == 2
-    assert await passwords.hash("x"), "all places are free again"
+async def test_hash_is_rejected_when_too_many_calls_wait() -> None:
+    hasher = PasswordHasher(1, max_waiting=3)
+    results = await asyncio.gather(*(hasher.hash("x") for _ in range(MAX_THREADS + 3 + 2)), return_exceptions=True)
+    assert [type(result) for result in results].count(Overloaded) == 2
+    assert await hasher.hash("x"), "all threads are free again"
 
 
-async def test_a_refusal_at_ones_turn_frees_the_place() -> None:
-    passwords = PasswordHasher(1, waiting=0)
+async def test_rejection_by_on_start_frees_the_thread() -> None:
+    hasher = PasswordHasher(1, max_waiting=0)
 
-    def refuse() -> None:
+    def reject() -> None:
         raise RateLimited("tries", count=1, window=1, remaining=0, retry_after=1)
 
-    for _ in range(THREADS + 1):
+    for _ in range(MAX_THREADS + 1):
         with pytest.raises(RateLimited):
-            await passwords.verify(None, "x", before=refuse)
-    assert await passwords.hash("x")
+            await hasher.verify(None, "x", on_start=reject)
+    assert await hasher.hash("x")

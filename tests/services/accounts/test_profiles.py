@@ -1,4 +1,4 @@
-"""What anybody may know of a user and of the market is exact after everything that can happen to a job."""
+"""Public profiles and marketplace statistics, compared with a recount."""
 
 import pytest
 from sqlalchemy import Connection, text
@@ -7,7 +7,7 @@ from services.accounts import account_access, profiles, users
 from services.errors import NotFound
 from services.jobs import bids, closing, statistics
 from services.jobs.statistics import Statistics
-from tests.services.jobs.job_factory import NOW, gig, person, to
+from tests.services.jobs.job_factory import NOW, change_status, create_job, person
 
 RECOUNT = text("""
     SELECT (SELECT count(*) FROM jobs WHERE status = 'open'),
@@ -15,62 +15,64 @@ RECOUNT = text("""
         (SELECT count(*) FROM jobs WHERE status = 'completed'),
         (SELECT coalesce(sum(amount), 0) FROM transfers WHERE kind = 'payment')
 """)
-RECOUNT_DONE = text("""
+RECOUNT_JOBS_DONE = text("""
     SELECT id, (SELECT count(*) FROM jobs WHERE status = 'completed' AND owner_id = users.id)
         + (SELECT count(*) FROM jobs JOIN bids ON bids.id = hired_bid_id
-            WHERE jobs.status = 'completed' AND freelancer_id = users.id) AS done
+            WHERE jobs.status = 'completed' AND freelancer_id = users.id) AS jobs_done
     FROM users
 """)
 
 
-def check(tx: Connection) -> Statistics:
-    """The numbers, which are what counting everything gives."""
-    shown = statistics.get_statistics(tx)
-    assert (shown.open_jobs, shown.hires, shown.completed, shown.paid_out) == tuple(tx.execute(RECOUNT).one())
-    for row in tx.execute(RECOUNT_DONE):
-        assert profiles.get_profile(tx, user_id=row.id).jobs_done == row.done
-    return shown
+def check_statistics(tx: Connection) -> Statistics:
+    """Return the statistics after comparing them and all profiles with a recount."""
+    result = statistics.get_statistics(tx)
+    assert (result.open_jobs, result.hires, result.completed, result.paid_out) == tuple(tx.execute(RECOUNT).one())
+    for row in tx.execute(RECOUNT_JOBS_DONE):
+        assert profiles.get_profile(tx, user_id=row.id).jobs_done == row.jobs_done
+    return result
 
 
-def test_the_numbers_are_those_of_a_recount_whatever_becomes_of_a_job(tx: Connection) -> None:
-    assert check(tx) == Statistics(open_jobs=0, hires=0, completed=0, paid_out=0)
+def test_statistics_equal_a_recount_after_every_transition(tx: Connection) -> None:
+    assert check_statistics(tx) == Statistics(open_jobs=0, hires=0, completed=0, paid_out=0)
     for status in ("open", "assigned", "in_progress", "submitted", "completed"):
-        gig(tx, status)
-        check(tx)
-    taken = gig(tx, instant_accept=True)
-    to(tx, taken.job, taken.bob, "in_progress")
-    check(tx)
-    gone, cancelled = gig(tx), gig(tx, "assigned")
-    closing.delete(tx, job_id=gone.job.id, owner_id=gone.owner.id, now=NOW)
-    to(tx, cancelled.job, cancelled.owner, "cancelled", role="client")
-    assert check(tx) == Statistics(open_jobs=1, hires=6, completed=1, paid_out=4_000)
+        create_job(tx, status)
+        check_statistics(tx)
+    accepted = create_job(tx, instant_accept=True)
+    change_status(tx, accepted.job, accepted.bob, "in_progress")
+    check_statistics(tx)
+    deleted, cancelled = create_job(tx), create_job(tx, "assigned")
+    closing.delete(tx, job_id=deleted.job.id, owner_id=deleted.owner.id, now=NOW)
+    change_status(tx, cancelled.job, cancelled.owner, "cancelled", role="client")
+    assert check_statistics(tx) == Statistics(open_jobs=1, hires=6, completed=1, paid_out=4_000)
 
 
-def test_what_was_rolled_back_is_not_counted(tx: Connection) -> None:
-    gig(tx, "completed")
-    before = check(tx)
+def test_statistics_ignore_rolled_back_changes(tx: Connection) -> None:
+    create_job(tx, "completed")
+    before = check_statistics(tx)
     nested = tx.begin_nested()
-    gig(tx, "completed")
+    create_job(tx, "completed")
     nested.rollback()
-    assert check(tx) == before
+    assert check_statistics(tx) == before
 
 
-def test_a_profile_has_what_anybody_may_know_and_nothing_else(tx: Connection) -> None:
-    g = gig(tx, "completed")
-    users.update_profile(tx, user_id=g.ann.id, skills=["sql", "C++"], now=NOW)
-    shown = profiles.get_profile(tx, user_id=g.ann.id)
-    assert set(shown.__struct_fields__) == {"id", "name", "role", "skills", "jobs_done", "member_since"}
-    assert (shown.name, shown.role, shown.skills, shown.jobs_done) == ("Ann", "freelancer", ["sql", "C++"], 1)
-    assert shown.member_since == "2023-11-14T22:13:20.000Z"
+def test_profile_has_only_the_public_fields(tx: Connection) -> None:
+    created = create_job(tx, "completed")
+    users.update_profile(tx, user_id=created.ann.id, skills=["sql", "C++"], now=NOW)
+    profile = profiles.get_profile(tx, user_id=created.ann.id)
+    assert set(profile.__struct_fields__) == {"id", "name", "role", "skills", "jobs_done", "member_since"}
+    assert (profile.name, profile.role, profile.skills, profile.jobs_done) == ("Ann", "freelancer", ["sql", "C++"], 1)
+    assert profile.member_since == "2023-11-14T22:13:20.000Z"
 
 
-def test_jobs_done_are_completed_ones_of_the_hired_freelancer_and_of_the_owner(tx: Connection) -> None:
-    g = gig(tx, "completed")
-    gig(tx, "submitted")
-    assert [profiles.get_profile(tx, user_id=who.id).jobs_done for who in (g.owner, g.ann, g.bob)] == [1, 1, 0]
+def test_jobs_done_counts_completed_jobs_of_freelancer_and_owner(tx: Connection) -> None:
+    created = create_job(tx, "completed")
+    create_job(tx, "submitted")
+    assert [
+        profiles.get_profile(tx, user_id=user.id).jobs_done for user in (created.owner, created.ann, created.bob)
+    ] == [1, 1, 0]
 
 
-def test_who_is_shut_out_has_no_profile_until_they_are_let_in_again(tx: Connection) -> None:
+def test_disabled_user_has_no_profile_until_enabled(tx: Connection) -> None:
     users.create(tx, email="bo@example.org", password_hash=None, name="Bo", role="client", now=NOW)
     bo = users.find_by_email(tx, email="bo@example.org")
     assert bo is not None
@@ -83,11 +85,11 @@ def test_who_is_shut_out_has_no_profile_until_they_are_let_in_again(tx: Connecti
     assert profiles.get_profile(tx, user_id=bo.user.id).name == "Bo"
 
 
-def test_with_a_deleted_job_go_the_bids_on_it(tx: Connection) -> None:
-    g, kept = gig(tx), gig(tx)
-    closing.delete(tx, job_id=g.job.id, owner_id=g.owner.id, now=NOW)
-    assert bids.list_for_freelancer(tx, freelancer_id=g.ann.id).items == []
-    assert len(bids.list_for_freelancer(tx, freelancer_id=kept.ann.id).items) == 1
-    for reader in (g.owner, g.ann, person(tx)):
+def test_bids_of_a_deleted_job_are_not_listed(tx: Connection) -> None:
+    deleted, other = create_job(tx), create_job(tx)
+    closing.delete(tx, job_id=deleted.job.id, owner_id=deleted.owner.id, now=NOW)
+    assert bids.list_for_freelancer(tx, freelancer_id=deleted.ann.id).items == []
+    assert len(bids.list_for_freelancer(tx, freelancer_id=other.ann.id).items) == 1
+    for reader in (deleted.owner, deleted.ann, person(tx)):
         with pytest.raises(NotFound):
-            bids.list_for_job(tx, job_id=g.job.id, reader_id=reader.id)
+            bids.list_for_job(tx, job_id=deleted.job.id, reader_id=reader.id)

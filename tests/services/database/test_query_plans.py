@@ -1,4 +1,4 @@
-"""What is asked all the time reads an index from where it begins to where it ends, and sorts nothing."""
+"""Query plans: frequent queries read one range of an index and sort nothing."""
 
 import re
 import sqlite3
@@ -21,14 +21,17 @@ LISTS = {
         bids._FOR_JOB_AND_FREELANCER,
         "SEARCH bids USING INDEX ix_bids_job_id_freelancer_id_seq (job_id=? AND freelancer_id=? AND seq<?)",
     ),
-    "one's own bids": (bids._FOR_FREELANCER, "SEARCH bids USING INDEX ix_bids_freelancer_id_seq (freelancer_id=? AND seq<?)"),
+    "one's own bids": (
+        bids._FOR_FREELANCER,
+        "SEARCH bids USING INDEX ix_bids_freelancer_id_seq (freelancer_id=? AND seq<?)",
+    ),
     "a job's comments": (
         comments._PAGE,
         "SEARCH comments USING INDEX ix_comments_job_id_seq_author_id (job_id=? AND seq<?)",
     ),
     "a profile": (profiles._FIND, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
     "jobs that are due": (deadlines._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
-    # All of that index, which has only the jobs that are untold.
+    # The whole index, which contains only jobs with unpublished changes.
     "jobs that are untold": (events._DUE, "SCAN jobs USING INDEX ix_jobs_unpublished"),
     "the books' accounts": (reconciliation._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
     "the books' jobs": (reconciliation._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
@@ -36,14 +39,14 @@ LISTS = {
 }
 
 
-# A subquery of one row, a page of one step, and the table of one row are read whole.
+# A subquery of one row, a page of one step and a table of one row are scanned.
 _WHOLE = re.compile(r"SCAN (?!anon_\d|page\b|freezes\b)")
-# It groups a page with the transfers of its jobs.
+# The statement groups a page with the transfers of its jobs.
 _SORTS = "the books' jobs"
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
+def test_list_query_uses_its_index(tx: Connection, name: str) -> None:
     statement: Select[*tuple[Any, ...]]
     statement, first = LISTS[name]
     steps = plan(tx, statement)
@@ -52,14 +55,14 @@ def test_a_list_is_read_by_its_index(tx: Connection, name: str) -> None:
     assert any("TEMP B-TREE" in step for step in steps) == (name == _SORTS), steps
 
 
-def test_the_books_read_of_an_owners_jobs_only_those_that_can_hold_money(tx: Connection) -> None:
+def test_reconciliation_reads_only_jobs_that_can_hold_money(tx: Connection) -> None:
     assert "SEARCH jobs USING INDEX ix_jobs_owner_id_status (owner_id=? AND status=?)" in plan(
         tx, reconciliation._ACCOUNTS
     )
 
 
 @pytest.mark.parametrize("name", ["notifications", "events", "bids", "messages", "deliveries", "accounts", "users"])
-def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, name: str) -> None:
+def test_row_checks_build_no_temporary_table(tx: Connection, name: str) -> None:
     adding = (
         insert(metadata.tables[name])
         .values({column.name: None for column in metadata.tables[name].c if column.computed is None})
@@ -69,7 +72,7 @@ def test_a_row_is_checked_without_a_table_of_what_may_be_in_it(tx: Connection, n
     assert "OpenEphemeral" not in [step.opcode for step in steps]
 
 
-def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
+def test_repeated_statement_is_planned_once(tx: Connection) -> None:
     planned: list[object] = []
 
     def live() -> None:
@@ -83,7 +86,7 @@ def test_what_runs_again_is_not_planned_again(tx: Connection) -> None:
         planned.append(what)
         return sqlite3.SQLITE_OK
 
-    # SQLite asks whether it may when it plans; a new authorizer makes it forget the plans it has.
+    # SQLite calls the authorizer when it plans; a new authorizer discards existing plans.
     engine.raw_connection(tx).set_authorizer(note)
     live()
     assert planned

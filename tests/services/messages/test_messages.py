@@ -170,18 +170,18 @@ def test_block_rejects_edits_of_direct_messages_but_not_deletes(tx: Connection, 
     ids=["small", "large"],
 )
 def test_read_event_goes_to_the_reader_only_when_the_group_is_large(
-    tx: Connection, told: list[outbox.PendingEvent], other_members: int, published_to_all: bool
+    tx: Connection, pending_events: list[outbox.PendingEvent], other_members: int, published_to_all: bool
 ) -> None:
     ann, rest = create_user(tx), [create_user(tx) for _ in range(other_members)]
     team = message_groups.create(tx, creator_id=ann.id, member_ids=[each.id for each in rest], now=NOW).id
     last = send(tx, ann, team)
-    told.clear()
+    pending_events.clear()
     receipts.mark_read(tx, conversation_id=team, user_id=rest[0].id, up_to=last.id, now=NOW)
-    assert published(told, rest[0], "message_state")[0]["unread"] == 0
+    assert published(pending_events, rest[0], "message_state")[0]["unread"] == 0
     expected = (
         [{"conversationId": team, "kind": "read", "userId": rest[0].id, "upTo": last.id}] if published_to_all else []
     )
-    assert published(told, ann, "message_state") == expected
+    assert published(pending_events, ann, "message_state") == expected
     shown = conversations.get_conversation(tx, conversation_id=team, user_id=ann.id).members
     assert {member.read_up_to for member in shown if member.id == rest[0].id} == {last.id}
 
@@ -246,14 +246,16 @@ def test_oldest_member_becomes_creator_when_the_creator_leaves(tx: Connection) -
     assert changed.title == "Eve's"
 
 
-def test_message_event_is_the_message_with_unread_counts(tx: Connection, told: list[outbox.PendingEvent]) -> None:
+def test_message_event_is_the_message_with_unread_counts(
+    tx: Connection, pending_events: list[outbox.PendingEvent]
+) -> None:
     ann, bob = create_user(tx), create_user(tx, "Bob")
     send(tx, ann, bob)
     sent = send(tx, ann, bob, 'quotes " and \\ and 🎉')
     expected = msgspec.to_builtins(sent)
-    assert published(told, bob, "message")[-1] == expected | {"unread": 2, "unreadTotal": 2}
-    assert published(told, ann, "message")[-1] == expected | {"unread": 0, "unreadTotal": 0}
-    assert {draft.subject for draft in told if draft.type == "message"} >= {sent.id}
+    assert published(pending_events, bob, "message")[-1] == expected | {"unread": 2, "unreadTotal": 2}
+    assert published(pending_events, ann, "message")[-1] == expected | {"unread": 0, "unreadTotal": 0}
+    assert {draft.subject for draft in pending_events if draft.type == "message"} >= {sent.id}
 
 
 def test_message_order_is_the_order_of_their_events(tx: Connection) -> None:

@@ -19,7 +19,7 @@ from services.notifications.quiet_hours import QuietHours
 from services.notifications.schemas import Category
 from services.tables import deliveries, verified_emails
 from services.tables import notifications as table_notifications
-from services.times import HOUR, MINUTE
+from services.times import HOUR_MS, MINUTE_MS
 
 NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z, a Thursday
 NIGHT = QuietHours(from_="22:00", to="07:00", time_zone="UTC")
@@ -32,9 +32,9 @@ def person(tx: Connection, email: str = "ann@example.org") -> str:
 def reachable(tx: Connection, email: str = "ann@example.org") -> str:
     """Somebody with one browser that takes push, and a confirmed address."""
     ann = person(tx, email)
-    login = sessions.create(tx, user_id=ann, seen_hash=None, user_agent=None, address=None, now=1)
+    login = sessions.create(tx, user_id=ann, expected_hash=None, user_agent=None, address=None, now=1)
     endpoint = f"https://push.example/{email}"
-    push_subscriptions.save(tx, user_id=ann, login_id=login, endpoint=endpoint, p256dh="p", auth="a", now=1)
+    push_subscriptions.save(tx, user_id=ann, session_id=login, endpoint=endpoint, p256dh="p", auth="a", now=1)
     tx.execute(insert(verified_emails).values(user_id=ann, email=email, confirmed_at=1))
     return ann
 
@@ -51,8 +51,8 @@ def send(tx: Connection, user_id: str, category: Category, now: int = NOON, **mo
 
 def waiting(tx: Connection, user_id: str) -> dict[str, int]:
     """When what is to be sent to a user is due, by way."""
-    rows = tx.execute(select(deliveries.c.way, deliveries.c.due_at).where(deliveries.c.user_id == user_id))
-    return {row.way: row.due_at for row in rows}
+    rows = tx.execute(select(deliveries.c.method, deliveries.c.due_at).where(deliveries.c.user_id == user_id))
+    return {row.method: row.due_at for row in rows}
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -141,7 +141,7 @@ def test_hidden_ones_replace_each_other_and_change_no_count(tx: Connection, told
     send(tx, ann, "job")
     choose(tx, ann, "message", Choice(in_app=False, push=True, email=False), NIGHT)
     made = [
-        send(tx, ann, "message", now=NOON + 11 * HOUR, collapse_key=key)
+        send(tx, ann, "message", now=NOON + 11 * HOUR_MS, collapse_key=key)
         for key in ("talk", "talk", "other", "talk", None)
     ]
     hidden = tx.execute(
@@ -165,11 +165,11 @@ def test_hidden_ones_replace_each_other_and_change_no_count(tx: Connection, told
 def test_quiet_hours_hold_both_ways_until_they_end_and_urgent_passes(tx: Connection) -> None:
     ann = reachable(tx)
     choose(tx, ann, "hire", Choice(in_app=True, push=True, email=True), NIGHT)
-    late, morning = NOON + 11 * HOUR, NOON + 19 * HOUR
+    late, morning = NOON + 11 * HOUR_MS, NOON + 19 * HOUR_MS
     send(tx, ann, "hire", late)
-    assert waiting(tx, ann) == {"push": morning, "email": morning + 10 * MINUTE}
+    assert waiting(tx, ann) == {"push": morning, "email": morning + 10 * MINUTE_MS}
     send(tx, ann, "hire", late + 1, priority="urgent")
-    assert waiting(tx, ann) == {"push": late + 1, "email": late + 1 + 10 * MINUTE}
+    assert waiting(tx, ann) == {"push": late + 1, "email": late + 1 + 10 * MINUTE_MS}
     assert len(listing.list_page(tx, user_id=ann).items) == 2, "in the app nothing is held"
     send(tx, ann, "hire", NOON)
     assert waiting(tx, ann)["push"] == NOON
