@@ -1,4 +1,4 @@
-"""Announcements over HTTP: admins make them, everybody signed in reads those in force."""
+"""Announcements."""
 
 from api.http.bodies import Body, Line200, PageQuery, Text2000, Url
 from api.operations.call import Call
@@ -9,7 +9,7 @@ from services.pagination import Page
 
 
 class NewAnnouncement(Body, frozen=True):
-    """What everybody should know, until it expires."""
+    """An announcement to everybody, in force until `expiresAt`."""
 
     title: Line200
     body: Text2000
@@ -18,8 +18,8 @@ class NewAnnouncement(Body, frozen=True):
     expires_at: str | None = None
 
 
-async def post(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
-    """Announce something to everybody."""
+async def create(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
+    """Publish an announcement to everybody."""
     body = call.body
     return await call.write_idempotent(
         announcements.create,
@@ -31,6 +31,6 @@ async def post(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
     )
 
 
-async def page(call: Call[None, PageQuery]) -> Page[Announcement]:
-    """The announcements in force, newest first."""
+async def list_announcements(call: Call[None, PageQuery]) -> Page[Announcement]:
+    """List the announcements in force, newest first."""
     return await call.read(announcements.list_current, limit=call.query.limit, after=call.query.after, now=call.now)

@@ -1,6 +1,8 @@
-"""The links in the hub's e-mails: an address confirmed, e-mails ended in one click, a password chosen anew."""
+"""Pages behind the links in e-mails."""
 
 from html import escape
+from pathlib import Path
+from string import Template
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
 
@@ -17,43 +19,55 @@ from services.accounts.tokens import Purpose
 from services.errors import InvalidField, NotFound, PasswordChanged, RateLimited, Unauthenticated
 from services.notifications import preferences
 
-# For how long a link is good; what ends e-mails is good for ever.
+# Lifetimes of links. A link to unsubscribe does not expire.
 CONFIRM_SECONDS: Final = 24 * 3_600
 RESET_SECONDS: Final = 3_600
 MAX_FORM_BYTES: Final = 4_096
 
+_TEMPLATES: Final = Path(__file__).resolve().parents[1] / "web" / "templates"
+
+
+def _load_template(name: str) -> Template:
+    return Template((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+_PAGE: Final = _load_template("email_link_page.html")
+_CONFIRM_FORM: Final = _load_template("confirm_form.html")
+_PASSWORD_FORM: Final = _load_template("password_form.html")
+_SIGN_IN_LINK: Final = _load_template("sign_in_link.html")
+
 
 class LinkQuery(Query, frozen=True):
-    """What stands in a link of an e-mail."""
+    """The signed token of a link in an e-mail."""
 
     token: Annotated[str, Meta(min_length=1, max_length=2_048)]
 
 
 class PasswordResetRequest(Body, frozen=True):
-    """Whose password is to be chosen anew."""
+    """The e-mail address of the account."""
 
     email: Email
 
 
 class PasswordReset(Body, frozen=True):
-    """What stood in the e-mail, and the new password."""
+    """The token of the link in the e-mail, and the new password."""
 
     token: Annotated[str, Meta(min_length=1, max_length=2_048)]
     new_password: Password
 
 
 async def request_confirmation(call: Call[None, None]) -> None:
-    """Have a link sent to one's address that shows it to be one's own."""
-    _must_be_on(call)
+    """Send an e-mail with a link that confirms your address."""
+    _require_email(call)
     if call.user.email is None:
-        raise NotFound("There is no e-mail address in this account.")
+        raise NotFound("This account has no e-mail address.")
     call.hub.rate_limits.emails_to_account.hit(call.user.id)
     call.hub.email.send_confirmation(user_id=call.user.id, email=call.user.email, name=call.user.name, now=call.now)
 
 
 async def request_password_reset(call: Call[PasswordResetRequest, None]) -> None:
-    """Have a link sent to one's address with which to choose a new password; the answer is the same for anybody."""
-    _must_be_on(call)
+    """Send an e-mail with a link to choose a new password; the response is the same for unknown addresses."""
+    _require_email(call)
     email = call.body.email.lower()
     call.hub.rate_limits.emails_from_address.hit(rate_limit_group(str(call.request.scope["hub.address"])))
     account = await call.read(users.find_by_email, email=email)
@@ -62,94 +76,94 @@ async def request_password_reset(call: Call[PasswordResetRequest, None]) -> None
     try:
         call.hub.rate_limits.emails_to_account.hit(account.user.id)
     except RateLimited:
-        return  # or it would say that there is such an account
-    mark = email_verification.reset_fingerprint(account.password_hash, account.user.email)
+        return  # an error would reveal that the account exists
     call.hub.email.send_password_reset(
-        user_id=account.user.id, fingerprint=mark, email=email, name=account.user.name, now=call.now
+        user_id=account.user.id,
+        fingerprint=email_verification.reset_fingerprint(account.password_hash, account.user.email),
+        email=email,
+        name=account.user.name,
+        now=call.now,
     )
 
 
 async def reset_password(call: Call[PasswordReset, None]) -> None:
-    """Choose a new password with what stood in the e-mail; every session ends."""
+    """Set a new password with the token of the e-mail; all sessions are revoked."""
     await _reset(call, call.body.token, call.body.new_password)
 
 
 async def show_confirmation_form(call: Call[None, LinkQuery]) -> Response:
-    """Ask whether to confirm an address: opening a link changes nothing, a mail filter does that too."""
-    _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
-    return _page("Is this your e-mail address?", _button("Yes, it is mine"))
+    """Show the form that confirms an e-mail address."""
+    # Opening the link changes nothing, because mail filters open links too.
+    _read_claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
+    return _page("Is this your e-mail address?", _confirm_form("Yes, it is mine"))
 
 
 async def confirm(call: Call[None, LinkQuery]) -> Response:
-    """Confirm an address."""
-    user_id, email = _claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
+    """Confirm an e-mail address."""
+    user_id, email = _read_claims(call, "confirm", call.query.token, CONFIRM_SECONDS, 2)
     await call.write(email_verification.confirm, user_id=user_id, email=email)
     return _page("Thank you, your address is confirmed.")
 
 
 async def show_unsubscribe_form(call: Call[None, LinkQuery]) -> Response:
-    """Ask whether to send no more e-mails."""
-    _claims(call, "unsubscribe", call.query.token, None, 1)
-    return _page("No more e-mails about what happens here?", _button("No more e-mails"))
+    """Show the form that turns notification e-mails off."""
+    _read_claims(call, "unsubscribe", call.query.token, None, 1)
+    return _page("No more e-mails about what happens here?", _confirm_form("No more e-mails"))
 
 
 async def unsubscribe(call: Call[None, LinkQuery]) -> Response:
-    """Send no more e-mails (RFC 8058: by the mail program itself, without a session)."""
-    (user_id,) = _claims(call, "unsubscribe", call.query.token, None, 1)
+    """Turn notification e-mails off; mail programs call this without a session (RFC 8058)."""
+    (user_id,) = _read_claims(call, "unsubscribe", call.query.token, None, 1)
     await call.write(preferences.disable_email, user_id=user_id)
     return _page("You will get no more e-mails about what happens here. In the settings you can turn them on again.")
 
 
 async def show_reset_form(call: Call[None, LinkQuery]) -> Response:
-    """Ask for a new password."""
-    user_id, _ = _claims(call, "reset", call.query.token, RESET_SECONDS, 2)
+    """Show the form to set a new password."""
+    user_id, _ = _read_claims(call, "reset", call.query.token, RESET_SECONDS, 2)
     account = await call.read(users.find_by_id, user_id=user_id)
     email = "" if account is None else account.user.email or ""
-    # Whose it is, for the browser's own list of passwords.
-    name = f'<input type=text name=username value="{escape(email)}" autocomplete=username hidden>'
-    field = '<input type=password name=password minlength=8 maxlength=128 required autocomplete="new-password">'
-    return _page(
-        "Choose a new password",
-        f"<form method=post>{name}<label>New password {field}</label> <button class=primary>Change it</button></form>",
-    )
+    return _page("Choose a new password", _PASSWORD_FORM.substitute(email=escape(email)))
 
 
 async def reset_password_by_form(call: Call[None, LinkQuery]) -> Response:
-    """Choose a new password on the page that the e-mail leads to; every session ends."""
-    raw = await bodies.read_bytes(call.request, MAX_FORM_BYTES)
+    """Set a new password with the form of the e-mail link; all sessions are revoked."""
+    form = await bodies.read_bytes(call.request, MAX_FORM_BYTES)
     try:
-        given = parse_qs(raw.decode(), strict_parsing=True, max_num_fields=4).get("password", [""])[0]
+        password = parse_qs(form.decode(), strict_parsing=True, max_num_fields=4).get("password", [""])[0]
     except ValueError:
-        given = ""
-    if not 8 <= len(given) <= 128:
-        raise InvalidField("/password", "length", "A password is 8 to 128 characters long.")
-    await _reset(call, call.query.token, given)
-    return _page("Your password is changed. Sign in with the new one.", '<p><a href="/">Sign in</a></p>')
+        password = ""
+    if not 8 <= len(password) <= 128:
+        raise InvalidField("/password", "length", "A password has 8 to 128 characters.")
+    await _reset(call, call.query.token, password)
+    return _page("Your password is changed. Sign in with the new one.", _SIGN_IN_LINK.substitute())
 
 
 async def _reset(call: Call[Any, Any], token: str, password: str) -> None:
-    user_id, mark = _claims(call, "reset", token, RESET_SECONDS, 2)
+    user_id, fingerprint = _read_claims(call, "reset", token, RESET_SECONDS, 2)
     account = await call.read(users.find_by_id, user_id=user_id)
-    kept = None if account is None or account.disabled else account.password_hash
-    if account is None or kept is None or email_verification.reset_fingerprint(kept, account.user.email) != mark:
+    current_hash = None if account is None or account.disabled else account.password_hash
+    if account is None or current_hash is None:
         raise _expired()
-    hashed = await call.hub.passwords.hash(password)
+    if email_verification.reset_fingerprint(current_hash, account.user.email) != fingerprint:
+        raise _expired()
+    password_hash = await call.hub.passwords.hash(password)
     try:
         await call.write(
             account_access.change_password,
             user_id=user_id,
-            expected_hash=kept,
-            password_hash=hashed,
+            expected_hash=current_hash,
+            password_hash=password_hash,
             keep_session_id=None,
         )
     except PasswordChanged:
         raise _expired() from None
     if account.user.email is not None:
-        # Whoever reads what is sent there has shown that, too.
+        # The user has received the link at this address, so the address is confirmed as well.
         await call.write(email_verification.confirm, user_id=user_id, email=account.user.email)
 
 
-def _claims(call: Call[Any, Any], purpose: Purpose, token: str, seconds: int | None, count: int) -> list[str]:
+def _read_claims(call: Call[Any, Any], purpose: Purpose, token: str, seconds: int | None, count: int) -> list[str]:
     try:
         claims = call.hub.tokens.read_link(purpose, token, seconds=seconds)
     except Unauthenticated:
@@ -160,23 +174,19 @@ def _claims(call: Call[Any, Any], purpose: Purpose, token: str, seconds: int | N
 
 
 def _expired() -> InvalidField:
-    return InvalidField("token", "range", "This link is not good any more: ask for a new one.")
+    return InvalidField("token", "range", "This link is no longer valid. Request a new one.")
 
 
-def _must_be_on(call: Call[Any, Any]) -> None:
+def _require_email(call: Call[Any, Any]) -> None:
     if not call.hub.email.enabled:
         raise NotFound("This hub sends no e-mail.")
 
 
-def _button(label: str) -> str:
-    return f"<form method=post><button class=primary>{escape(label)}</button></form>"
+def _confirm_form(label: str) -> str:
+    return _CONFIRM_FORM.substitute(label=escape(label))
 
 
-def _page(heading: str, rest: str = "") -> Response:
-    content = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<title>{escape(heading)}</title><link rel="icon" href="/static/mark.svg" type="image/svg+xml">'
-        '<link rel="stylesheet" href="/static/app.css">'
-        f'<body class="letter"><main class="card"><h1>{escape(heading)}</h1>{rest}</main></body></html>'
-    )
-    return Response(content, headers={"cache-control": "no-store"}, media_type="text/html")
+def _page(heading: str, content: str = "") -> Response:
+    """Return a page; `heading` is escaped, `content` is HTML."""
+    html = _PAGE.substitute(heading=escape(heading), content=content)
+    return Response(html, headers={"cache-control": "no-store"}, media_type="text/html")

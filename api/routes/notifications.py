@@ -1,4 +1,4 @@
-"""Notifications over HTTP: services and admins send them and take them back."""
+"""Sending and retracting notifications."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -12,18 +12,17 @@ from services.accounts import users
 from services.accounts.users import UserRef
 from services.errors import InvalidField
 from services.notifications import removal, sending
-from services.notifications.draft import ACTIONS, Action, NotificationDraft
-from services.notifications.events import IDS_AT_ONCE
+from services.notifications.draft import MAX_ACTIONS, Action, NotificationDraft
+from services.notifications.events import MAX_IDS_PER_EVENT
 from services.notifications.removal import Retracted
 from services.notifications.schemas import Category, Priority
-from services.notifications.sending import MAX_RECIPIENTS, SendRequest, SingleSend
-from services.notifications.sending import SendResult as SendResult
+from services.notifications.sending import MAX_RECIPIENTS, SendRequest, SendResult, SingleSend
 
-BATCH_BYTES = 1024 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
 
 
 class ActionInput(Body, frozen=True):
-    """What can be done at once."""
+    """A button of a notification."""
 
     id: Line40
     label: Line40
@@ -32,7 +31,7 @@ class ActionInput(Body, frozen=True):
 
 
 class SendNotification(Body, frozen=True):
-    """One notification for one user or for many; a service may name them by its own ids."""
+    """One notification for one user or several; a service may name users by its external ids."""
 
     type: Line64
     title: Line200
@@ -48,81 +47,88 @@ class SendNotification(Body, frozen=True):
     priority: Priority = "normal"
     collapse_key: Line64 | None = None
     expires_at: str | None = None
-    actions: Annotated[list[ActionInput], Meta(max_length=ACTIONS)] | None = None
+    actions: Annotated[list[ActionInput], Meta(max_length=MAX_ACTIONS)] | None = None
 
 
-# A list's own bound is that of all recipients: one letter has one at least.
+# Each notification has at least one recipient, so the limit of recipients also limits the list.
 Batch = Annotated[list[SendNotification], Meta(min_length=1, max_length=MAX_RECIPIENTS)]
 
 
 class Retract(Body, frozen=True):
-    """Some notifications by their ids, or what a user has with a collapse key."""
+    """Notifications by their ids, or those of a user with a collapse key."""
 
-    ids: Annotated[list[Id], Meta(min_length=1, max_length=IDS_AT_ONCE)] | None = None
+    ids: Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS_PER_EVENT)] | None = None
     user_id: Id | None = None
     external_id: Id | None = None
     collapse_key: Line64 | None = None
 
 
 async def send(call: Call[SendNotification, None]) -> SendResult | bytes:
-    """Send a notification; on disk when this is answered."""
-    parcel = _parcel(call.body, "")
-    await _count(call, [parcel])
-    if not parcel.as_list and call.idempotency_key() is None:
+    """Send a notification; durable before the response."""
+    request = _to_request(call.body, "")
+    await _count_recipients(call, [request])
+    if not request.as_list and call.idempotency_key() is None:
         return await call.hub.database.write_coalesced(
-            sending.send_coalesced, SingleSend(parcel.letter, parcel.recipients[0], call.now)
+            sending.send_coalesced, SingleSend(request.draft, request.recipients[0], call.now)
         )
-    return await call.write_idempotent(sending.send, parcel=parcel)
+    return await call.write_idempotent(sending.send, request=request)
 
 
 async def send_batch(call: Call[list[SendNotification], None]) -> list[SendResult] | bytes:
     """Send several notifications, all or none."""
-    parcels = [_parcel(body, f"/{at}") for at, body in enumerate(call.body)]
-    await _count(call, parcels)
-    return await call.write_idempotent(sending.send_batch, parcels=parcels)
+    requests = [_to_request(body, f"/{index}") for index, body in enumerate(call.body)]
+    await _count_recipients(call, requests)
+    return await call.write_idempotent(sending.send_batch, requests=requests)
 
 
 async def retract(call: Call[Retract, None]) -> Retracted:
-    """Take notifications back: out of inboxes, counts and the log."""
+    """Retract notifications: remove them from inboxes, counts and event log."""
     body = call.body
     if body.ids is not None and (body.user_id, body.external_id, body.collapse_key) == (None, None, None):
         return await call.write(removal.retract, ids=body.ids)
     if body.ids is None and body.collapse_key is not None:
-        user = _one(body.user_id, body.external_id, "")
+        user = _to_user_ref(body.user_id, body.external_id, "")
         return await call.write(removal.retract_by_key, user=user, collapse_key=body.collapse_key)
     raise InvalidField("/ids", "type", "Give ids, or userId with collapseKey.")
 
 
-async def _count(call: Call[Any, None], parcels: Sequence[SendRequest]) -> None:
-    """Count what a service sends to each recipient, where there is a limit. Raises RateLimited and InvalidField."""
-    if call.caller.kind != "service" or call.hub.recipients.unlimited:
+async def _count_recipients(call: Call[Any, None], requests: Sequence[SendRequest]) -> None:
+    """Count the notifications of a service per recipient if there is a limit. Raises RateLimited and InvalidField."""
+    if call.caller.kind != "service" or call.hub.rate_limits.recipients.is_unlimited:
         return
-    refs = [ref for parcel in parcels for ref in parcel.recipients]
-    found = iter(await call.read(users.resolve_refs, refs=refs))
-    call.hub.recipients.hit([user_id for parcel in parcels for user_id in {next(found) for _ in parcel.recipients}])
+    refs = [ref for request in requests for ref in request.recipients]
+    resolved = iter(await call.read(users.resolve_refs, refs=refs))
+    call.hub.rate_limits.recipients.hit(
+        [user_id for request in requests for user_id in {next(resolved) for _ in request.recipients}]
+    )
 
 
-def _parcel(body: SendNotification, at: str) -> SendRequest:
-    given = [name for name in (body.user_id, body.external_id, body.user_ids, body.external_ids) if name is not None]
-    if len(given) != 1:
-        raise InvalidField(f"{at}/userId", "type", "Name the user by userId or externalId, or several by userIds.")
-    letter = _letter(body, at)
+def _to_request(body: SendNotification, pointer: str) -> SendRequest:
+    fields = (body.user_id, body.external_id, body.user_ids, body.external_ids)
+    if sum(field is not None for field in fields) != 1:
+        raise InvalidField(f"{pointer}/userId", "type", "Name the user by userId or externalId, or several by userIds.")
+    draft = _to_draft(body, pointer)
     if body.user_ids is not None:
-        refs = [UserRef(f"{at}/userIds/{index}", user_id) for index, user_id in enumerate(body.user_ids)]
+        refs = [UserRef(f"{pointer}/userIds/{index}", user_id) for index, user_id in enumerate(body.user_ids)]
     elif body.external_ids is not None:
-        refs = [UserRef(f"{at}/externalIds/{index}", None, theirs) for index, theirs in enumerate(body.external_ids)]
+        refs = [
+            UserRef(f"{pointer}/externalIds/{index}", None, external_id)
+            for index, external_id in enumerate(body.external_ids)
+        ]
     else:
-        return SendRequest(letter, [_one(body.user_id, body.external_id, at)], as_list=False)
-    return SendRequest(letter, refs, as_list=True)
+        return SendRequest(draft, [_to_user_ref(body.user_id, body.external_id, pointer)], as_list=False)
+    return SendRequest(draft, refs, as_list=True)
 
 
-def _one(user_id: str | None, external_id: str | None, at: str) -> UserRef:
+def _to_user_ref(user_id: str | None, external_id: str | None, pointer: str) -> UserRef:
     if (user_id is None) == (external_id is None):
-        raise InvalidField(f"{at}/userId", "type", "Name the user by userId or by externalId.")
-    return UserRef(f"{at}/externalId" if user_id is None else f"{at}/userId", user_id, external_id)
+        raise InvalidField(f"{pointer}/userId", "type", "Name the user by userId or by externalId.")
+    return UserRef(f"{pointer}/externalId" if user_id is None else f"{pointer}/userId", user_id, external_id)
 
 
-def _letter(body: SendNotification, at: str) -> NotificationDraft:
+def _to_draft(body: SendNotification, pointer: str) -> NotificationDraft:
+    actions = body.actions or ()
+    expires_at = body.expires_at
     return NotificationDraft(
         type=body.type,
         category=body.category,
@@ -132,8 +138,8 @@ def _letter(body: SendNotification, at: str) -> NotificationDraft:
         data=body.data or {},
         url=body.url,
         icon=body.icon,
-        actions=[Action(id=one.id, label=one.label, url=one.url, style=one.style) for one in body.actions or ()],
+        actions=[Action(id=action.id, label=action.label, url=action.url, style=action.style) for action in actions],
         collapse_key=body.collapse_key,
-        expires_at=None if body.expires_at is None else times.parse_rfc3339(body.expires_at, f"{at}/expiresAt"),
-        pointer=at,
+        expires_at=None if expires_at is None else times.parse_rfc3339(expires_at, f"{pointer}/expiresAt"),
+        pointer=pointer,
     )

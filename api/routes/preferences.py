@@ -1,4 +1,4 @@
-"""What one wants to be told of, and how, over HTTP; and why a notification did or did not go out."""
+"""Notification preferences and delivery reports."""
 
 from api.http.bodies import Body
 from api.operations.call import Call
@@ -9,56 +9,59 @@ from services.notifications.preferences import CATEGORIES, DEFAULTS, Choice, Pre
 from services.notifications.quiet_hours import QuietHours
 
 
-class Chosen(Body, frozen=True):
-    """By which ways a category shall come; what is left out is as it is for somebody who has chosen nothing."""
+class ChoiceUpdate(Body, frozen=True):
+    """The delivery methods of a category; a missing one gets its default."""
 
     in_app: bool | None = None
     push: bool | None = None
     email: bool | None = None
 
 
-class ByCategory(Body, frozen=True):
-    """Each category; one that is left out gets its defaults."""
+class CategoryUpdates(Body, frozen=True):
+    """The choices by category; a missing category gets its defaults."""
 
-    job: Chosen | None = None
-    bid: Chosen | None = None
-    hire: Chosen | None = None
-    message: Chosen | None = None
-    comment: Chosen | None = None
-    payment: Chosen | None = None
-    system: Chosen | None = None
+    job: ChoiceUpdate | None = None
+    bid: ChoiceUpdate | None = None
+    hire: ChoiceUpdate | None = None
+    message: ChoiceUpdate | None = None
+    comment: ChoiceUpdate | None = None
+    payment: ChoiceUpdate | None = None
+    system: ChoiceUpdate | None = None
 
 
 class PreferencesUpdate(Body, frozen=True):
-    """All preferences; quiet hours that are left out are none."""
+    """All preferences; without `quietHours` there are none."""
 
-    categories: ByCategory | None = None
+    categories: CategoryUpdates | None = None
     quiet_hours: QuietHours | None = None
 
 
-async def show(call: Call[None, None]) -> Preferences:
-    """What one is told of by which way, and one's quiet hours."""
+async def get_preferences(call: Call[None, None]) -> Preferences:
+    """Get your notification preferences and quiet hours."""
     return await call.read(preferences.get, user_id=call.user.id)
 
 
-async def put(call: Call[PreferencesUpdate, None]) -> Preferences:
-    """Set what one is told of by which way, and one's quiet hours."""
-    call.hub.paces.change.hit(call.user.id)
-    given = call.body.categories or ByCategory()
-    chosen = {category: _over(DEFAULTS[category], getattr(given, category) or Chosen()) for category in CATEGORIES}
+async def save_preferences(call: Call[PreferencesUpdate, None]) -> Preferences:
+    """Replace your notification preferences and quiet hours."""
+    call.hub.rate_limits.changes.hit(call.user.id)
+    updates = call.body.categories or CategoryUpdates()
+    categories = {
+        category: _with_defaults(getattr(updates, category) or ChoiceUpdate(), DEFAULTS[category])
+        for category in CATEGORIES
+    }
     return await call.write(
-        preferences.save, user_id=call.user.id, categories=chosen, quiet_hours=call.body.quiet_hours
+        preferences.save, user_id=call.user.id, categories=categories, quiet_hours=call.body.quiet_hours
     )
 
 
 async def delivery_report(call: Call[None, None]) -> DeliveryReport:
-    """Why one of one's notifications did or did not go out, by each way."""
+    """Explain how a notification was delivered, per method."""
     return await call.read(report.get_report, notification_id=call.path("id"), user_id=call.user.id)
 
 
-def _over(usual: Choice, chosen: Chosen) -> Choice:
+def _with_defaults(update: ChoiceUpdate, defaults: Choice) -> Choice:
     return Choice(
-        in_app=usual.in_app if chosen.in_app is None else chosen.in_app,
-        push=usual.push if chosen.push is None else chosen.push,
-        email=usual.email if chosen.email is None else chosen.email,
+        in_app=defaults.in_app if update.in_app is None else update.in_app,
+        push=defaults.push if update.push is None else update.push,
+        email=defaults.email if update.email is None else update.email,
     )

@@ -1,14 +1,14 @@
-"""Base64 for URLs without padding, as the Push API writes keys (RFC 4648, 5)."""
+"""Base64url without padding (RFC 4648, 5)."""
 
 import base64
 
 
-def encode(raw: bytes) -> str:
-    """Without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def encode(data: bytes) -> str:
+    """Return the text of the bytes, without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:
-    """The bytes of a text, padded or not. Raises ValueError."""
-    bare = text.rstrip("=")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
+    """Return the bytes of a text with or without padding. Raises ValueError for other characters."""
+    unpadded = text.rstrip("=")
+    return base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), altchars=b"-_", validate=True)

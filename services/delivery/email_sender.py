@@ -1,4 +1,4 @@
-"""The hub's e-mails: written, given their signed link, handed over."""
+"""EmailSender: builds e-mails with signed links and sends them."""
 
 from collections.abc import Sequence
 
@@ -10,38 +10,44 @@ from services.delivery.smtp_client import SmtpClient
 
 
 class EmailSender:
-    """One for the hub."""
+    """Sends all e-mails of the hub."""
 
-    def __init__(self, mailer: SmtpClient, tokens: Tokens, head: EmailIdentity) -> None:
-        self._mailer, self._tokens, self._head = mailer, tokens, head
+    def __init__(self, smtp_client: SmtpClient, tokens: Tokens, identity: EmailIdentity) -> None:
+        self._smtp_client, self._tokens, self._identity = smtp_client, tokens, identity
 
     @property
     def enabled(self) -> bool:
         """Whether this hub sends e-mail."""
-        return self._mailer.is_on
+        return self._smtp_client.enabled
 
-    async def send(self, order: Delivery, *, now: int) -> None:
-        """Send one notification. Raises Refused and Unsent."""
-        link = self._link("unsubscribe", [order.user_id])
-        await self._mailer.send(email_templates.notification(self._head, order, unsubscribe=link, now=now))
+    async def send(self, delivery: Delivery, *, now: int) -> None:
+        """Send the e-mail of a notification. Raises PermanentFailure and TemporaryFailure."""
+        link = self._link("unsubscribe", [delivery.user_id])
+        message = email_templates.notification(self._identity, delivery, unsubscribe_link=link, now=now)
+        await self._smtp_client.send(message)
 
     def send_confirmation(self, *, user_id: str, email: str, name: str, now: int) -> None:
-        """Ask whether an address is somebody's, where e-mail is on; nobody waits for it."""
+        """Send in the background the link that confirms an e-mail address; does nothing if e-mail is off."""
         if self.enabled:
             link = self._link("confirm", [user_id, email])
-            self._mailer.send_in_background(
-                email_templates.confirmation(self._head, to=email, name=name, link=link, now=now)
+            self._smtp_client.send_in_background(
+                email_templates.confirmation(self._identity, to=email, name=name, link=link, now=now)
             )
 
-    def send_password_reset(self, *, user_id: str, mark: str, email: str, name: str, now: int) -> None:
-        """Let somebody choose a new password while `mark` is that of the one they have; nobody waits for it."""
+    def send_password_reset(self, *, user_id: str, fingerprint: str, email: str, name: str, now: int) -> None:
+        """Send in the background the link to choose a new password; does nothing if e-mail is off.
+
+        The link is valid while the fingerprint of the account is `fingerprint`.
+        """
         if self.enabled:
-            link = self._link("reset", [user_id, mark])
-            self._mailer.send_in_background(email_templates.reset(self._head, to=email, name=name, link=link, now=now))
+            link = self._link("reset", [user_id, fingerprint])
+            self._smtp_client.send_in_background(
+                email_templates.password_reset(self._identity, to=email, name=name, link=link, now=now)
+            )
 
     async def stop(self) -> None:
-        """Drop what has not been handed over."""
-        await self._mailer.stop()
+        """Drop the e-mails that the mail server has not accepted yet."""
+        await self._smtp_client.stop()
 
     def _link(self, purpose: Purpose, claims: Sequence[str]) -> str:
-        return f"{self._head.origin}/api/mail/{purpose}?token={self._tokens.sign_link(purpose, claims)}"
+        return f"{self._identity.origin}/api/mail/{purpose}?token={self._tokens.sign_link(purpose, claims)}"

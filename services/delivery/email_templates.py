@@ -1,4 +1,4 @@
-"""What the hub writes in e-mails: a notification, a question whether an address is somebody's, a new password."""
+"""Text of the e-mails: notification, confirmation, password reset."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,55 +10,60 @@ from typing import Final
 from services.delivery.queue import Delivery
 from services.ids import new_id
 
-# Longer than any link of ours: a link in a header that is folded is none.
+# Longer than any link of the hub: mail programs do not recognize a link in a folded header.
 _LINE_LENGTH: Final = 990
 
 
 @dataclass(frozen=True, slots=True)
 class EmailIdentity:
-    """Who writes, and the origin that links lead to."""
+    """The sender address of all e-mails, and the origin of their links."""
 
     sender: str
     origin: str
 
 
-def notification(head: EmailIdentity, order: Delivery, *, unsubscribe: str, now: int) -> EmailMessage:
-    """A notification, with the link that ends such e-mails in one click (RFC 8058)."""
-    url = order.url or "/"
-    link = f"{head.origin}{url}" if url.startswith("/") else url
+def notification(identity: EmailIdentity, delivery: Delivery, *, unsubscribe_link: str, now: int) -> EmailMessage:
+    """Return the e-mail of a notification, with a link for one-click unsubscribing (RFC 8058)."""
+    url = delivery.url or "/"
+    link = f"{identity.origin}{url}" if url.startswith("/") else url
     text = (
-        f"Hello {order.name},\n\n{order.body}\n\n{link}\n\n-- \n"
-        f"You have not seen this in the app, so here it is. No more e-mails like this: {unsubscribe}\n"
+        f"Hello {delivery.name},\n\n{delivery.body}\n\n{link}\n\n-- \n"
+        "You receive this e-mail because you have not seen the notification in the app. "
+        f"Stop these e-mails: {unsubscribe_link}\n"
     )
     headers = {
-        "List-Unsubscribe": f"<{unsubscribe}>",
+        "List-Unsubscribe": f"<{unsubscribe_link}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
     }
-    # The same one again, after a crash, is the same to a mail program.
-    return _message(head, to=order.email or "", subject=order.title, text=text, id=order.id, now=now, headers=headers)
-
-
-def confirmation(head: EmailIdentity, *, to: str, name: str, link: str, now: int) -> EmailMessage:
-    """Ask whether an address is somebody's."""
-    text = (
-        f"Hello {name},\n\nis this your address? Then open this link within a day, and you can be told by e-mail "
-        f"of what you have not seen:\n\n{link}\n\nIf you have no account here, do nothing.\n"
+    # The delivery's id as Message-ID: if a crash causes a second send, mail programs recognize the duplicate.
+    return _message(
+        identity, to=delivery.email or "", subject=delivery.title, text=text, id=delivery.id, now=now, headers=headers
     )
-    return _message(head, to=to, subject="Is this your e-mail address?", text=text, id=new_id(), now=now)
 
 
-def reset(head: EmailIdentity, *, to: str, name: str, link: str, now: int) -> EmailMessage:
-    """Let somebody choose a new password."""
+def confirmation(identity: EmailIdentity, *, to: str, name: str, link: str, now: int) -> EmailMessage:
+    """Return the e-mail that asks the user to confirm the address."""
     text = (
-        f"Hello {name},\n\nyou, or somebody else, asked for a new password. Open this link within an hour to choose "
-        f"one; every session then ends:\n\n{link}\n\nIf it was not you, do nothing: your password stays as it is.\n"
+        f"Hello {name},\n\nopen this link within a day to confirm your e-mail address. Then you receive "
+        f"notifications that you have not seen by e-mail:\n\n{link}\n\nIf you have no account here, ignore this "
+        "e-mail.\n"
     )
-    return _message(head, to=to, subject="A new password", text=text, id=new_id(), now=now)
+    return _message(identity, to=to, subject="Confirm your e-mail address", text=text, id=new_id(), now=now)
+
+
+def password_reset(identity: EmailIdentity, *, to: str, name: str, link: str, now: int) -> EmailMessage:
+    """Return the e-mail with the link to choose a new password."""
+    text = (
+        f"Hello {name},\n\na new password was requested for your account. Open this link within an hour to choose "
+        f"one. All your sessions end then:\n\n{link}\n\nIf you did not request it, ignore this e-mail: your password "
+        "stays the same.\n"
+    )
+    return _message(identity, to=to, subject="Choose a new password", text=text, id=new_id(), now=now)
 
 
 def _message(
-    head: EmailIdentity,
+    identity: EmailIdentity,
     *,
     to: str,
     subject: str,
@@ -67,15 +72,15 @@ def _message(
     now: int,
     headers: Mapping[str, str] | None = None,
 ) -> EmailMessage:
-    # Not before the first mail: 0.7 MB.
+    # Imported with the first e-mail, because it needs 0.7 MB.
     from email.policy import SMTP
 
-    made = EmailMessage(policy=SMTP.clone(max_line_length=_LINE_LENGTH))
-    # A title may hold U+2028, and a header ends there for the library, which then refuses it.
-    made["From"], made["To"], made["Subject"] = head.sender, to, " ".join(subject.splitlines())
-    made["Date"] = format_datetime(datetime.fromtimestamp(now / 1_000, UTC))
-    made["Message-ID"] = f"<{id}@{parseaddr(head.sender)[1].rpartition('@')[2]}>"
+    message = EmailMessage(policy=SMTP.clone(max_line_length=_LINE_LENGTH))
+    # A title may contain U+2028. The library treats it as a line break and rejects the header.
+    message["From"], message["To"], message["Subject"] = identity.sender, to, " ".join(subject.splitlines())
+    message["Date"] = format_datetime(datetime.fromtimestamp(now / 1_000, UTC))
+    message["Message-ID"] = f"<{id}@{parseaddr(identity.sender)[1].rpartition('@')[2]}>"
     for name, value in (headers or {}).items():
-        made[name] = value
-    made.set_content(text)
-    return made
+        message[name] = value
+    message.set_content(text)
+    return message

@@ -1,29 +1,30 @@
-"""Connections to push services, to checked addresses only; imported when the first message goes out: 2 MB."""
+"""HTTP connections to push services, to verified public addresses only."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+# Import this module only to send: the two libraries need 2 MB.
 import httpcore2
 import httpx2
 
 from services.delivery.push_endpoints import Endpoint, PushEndpoints
 
-# Seconds for each step of one request.
-CONNECT_SECONDS: Final = 5.0
-STEP_SECONDS: Final = 10.0
-CONNECTIONS: Final = 64
-# Of an answer nothing but its head matters; so much is read that the connection can be used again.
-ANSWER_BYTES: Final = 16 * 1024
+# For each step of one request.
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+IO_TIMEOUT_SECONDS: Final = 10.0
+MAX_CONNECTIONS: Final = 64
+# Only the head of a response matters. This much of its body is read so that the connection can be reused.
+MAX_RESPONSE_BYTES: Final = 16 * 1024
 
 
 class PushConnections:
-    """A pool of connections. Making one reads the certificates of those whom to trust, which blocks."""
+    """A pool of connections. Creating it reads the trusted certificates, which blocks."""
 
     def __init__(self, endpoints: PushEndpoints) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(trust_env=False),
-            max_connections=CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             keepalive_expiry=30.0,
             network_backend=_VerifiedBackend(endpoints),
         )
@@ -31,24 +32,32 @@ class PushConnections:
     async def post(
         self, endpoint: Endpoint, headers: Sequence[tuple[str, str]], body: bytes
     ) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Status and headers of the answer. Raises NotPublic, NoSuchHost, Busy, TimeoutError and OSError."""
+        """Send a POST request and return status and headers of the response.
+
+        Raises NotPublic, NoSuchHost, ResolverBusy, TimeoutError and OSError.
+        """
         url = httpcore2.URL(
             scheme=endpoint.scheme.encode(),
             host=endpoint.host.strip("[]").encode(),
             port=endpoint.port,
             target=endpoint.target.encode(),
         )
-        steps = {"connect": CONNECT_SECONDS, "read": STEP_SECONDS, "write": STEP_SECONDS, "pool": STEP_SECONDS}
+        timeouts = {
+            "connect": CONNECT_TIMEOUT_SECONDS,
+            "read": IO_TIMEOUT_SECONDS,
+            "write": IO_TIMEOUT_SECONDS,
+            "pool": IO_TIMEOUT_SECONDS,
+        }
         async with (
-            _plain_errors(),
+            _translate_errors(),
             self._pool.stream(
-                "POST", url, headers=list(headers), content=body, extensions={"timeout": steps}
+                "POST", url, headers=list(headers), content=body, extensions={"timeout": timeouts}
             ) as response,
         ):
-            read = 0
+            bytes_read = 0
             async for chunk in response.aiter_stream():
-                read += len(chunk)
-                if read > ANSWER_BYTES:
+                bytes_read += len(chunk)
+                if bytes_read > MAX_RESPONSE_BYTES:
                     break
             return response.status, response.headers
 
@@ -58,8 +67,8 @@ class PushConnections:
 
 
 @asynccontextmanager
-async def _plain_errors() -> AsyncIterator[None]:
-    """The library's errors as Python's own, so that nobody has to import it to know them."""
+async def _translate_errors() -> AsyncIterator[None]:
+    """Raise built-in errors instead of the library's, so that callers need not import it."""
     try:
         yield
     except httpcore2.TimeoutException as error:
@@ -69,11 +78,11 @@ async def _plain_errors() -> AsyncIterator[None]:
 
 
 class _VerifiedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects to the very addresses that were checked: a name may lead elsewhere a moment later."""
+    """Connects to the addresses that were verified: a second lookup might return others (DNS rebinding)."""
 
     def __init__(self, endpoints: PushEndpoints) -> None:
         self._endpoints = endpoints
-        self._inner = httpcore2.AnyIOBackend()
+        self._backend = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -83,15 +92,15 @@ class _VerifiedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first of a name's addresses that answers. Raises NotPublic, NoSuchHost and Busy."""
-        failed: Exception | None = None
-        for address in await self._endpoints.addresses(host, port):
+        """Connect to the first address of a host that accepts. Raises NotPublic, NoSuchHost and ResolverBusy."""
+        last_error: Exception | None = None
+        for address in await self._endpoints.resolve(host, port):
             try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                failed = error
-        raise failed or httpcore2.ConnectError("no address")
+                last_error = error
+        raise last_error or httpcore2.ConnectError("no address")
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await self._inner.sleep(seconds)
+        """Sleep."""
+        await self._backend.sleep(seconds)

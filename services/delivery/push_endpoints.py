@@ -1,4 +1,4 @@
-"""Where a user may make the hub send something to: a push service in the public, looked up and checked each time."""
+"""Parses and validates push endpoints; refuses private addresses (SSRF)."""
 
 import socket
 import time
@@ -9,24 +9,26 @@ from urllib.parse import urlsplit
 
 from services.delivery.dns_resolver import DnsResolver, NoSuchHost, Resolve, ResolverBusy
 from services.delivery.public_addresses import is_public
-from services.delivery.push_subscriptions import ENDPOINT_LENGTH
+from services.delivery.push_subscriptions import MAX_ENDPOINT_LENGTH
 from services.errors import InvalidField, Overloaded
 
-# Names looked up at once: of those that users come with, and of those that are sent to. They are apart, so that whoever
-# makes up names keeps no push waiting; the second are as many as are sent at once.
-CHECKS: Final = 8
-SENDS: Final = 32
-# Addresses of one name that are tried at most.
-ADDRESSES: Final = 4
+# Concurrent lookups for new subscriptions and for sending. They have separate threads, so that hosts without a
+# responding name server in new subscriptions do not delay sending. The worker sends 32 deliveries concurrently.
+MAX_CONCURRENT_CHECKS: Final = 8
+MAX_CONCURRENT_SENDS: Final = 32
+# Addresses of one host that are tried.
+MAX_ADDRESSES: Final = 4
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 class NotPublic(Exception):
-    """The name leads to an address that is not out in the public."""
+    """The host has an address that is not public."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A push service's address for one browser, in the parts that are sent; `origin` is what a signature names."""
+    """The parts of a browser's endpoint URL; signatures name its `origin`."""
 
     scheme: str
     host: str
@@ -35,27 +37,27 @@ class Endpoint:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, the usual port left out."""
-        usual = {"https": 443, "http": 80}[self.scheme]
-        return f"{self.scheme}://{self.host}" + ("" if self.port == usual else f":{self.port}")
+        """Scheme, host and port, without the default port."""
+        is_default = self.port == _DEFAULT_PORTS[self.scheme]
+        return f"{self.scheme}://{self.host}" + ("" if is_default else f":{self.port}")
 
 
 class PushEndpoints:
-    """Reads and checks them. `exempt` is the one origin that may be on this machine: a push service of a test."""
+    """Parses and checks endpoints. `test_origin` is the only origin that need not be public or use HTTPS."""
 
-    def __init__(self, exempt: str | None, resolve: Resolve | None = None) -> None:
-        self._exempt = exempt
-        self._checks = DnsResolver(CHECKS, resolve or _resolve, time.monotonic)
-        self._sends = DnsResolver(SENDS, resolve or _resolve, time.monotonic)
+    def __init__(self, test_origin: str | None, resolve: Resolve | None = None) -> None:
+        self._test_origin = test_origin
+        self._check_resolver = DnsResolver(MAX_CONCURRENT_CHECKS, resolve or _resolve, time.monotonic)
+        self._send_resolver = DnsResolver(MAX_CONCURRENT_SENDS, resolve or _resolve, time.monotonic)
 
     def parse(self, url: str) -> Endpoint:
-        """The parts of an address as a browser gives it: https on its usual port, without a user.
+        """Return the parts of an endpoint URL, which must use HTTPS on port 443 and have no user part.
 
-        Raises InvalidField: length, unsafe link.
+        Raises InvalidField (length, unsafe link).
         """
-        if not 1 <= len(url) <= ENDPOINT_LENGTH:
-            raise InvalidField("/endpoint", "length", f"An endpoint is 1 to {ENDPOINT_LENGTH} characters long.")
-        if not url.isascii() or not url.isprintable() or any(each in url for each in ' \\#"<>^`{|}'):
+        if not 1 <= len(url) <= MAX_ENDPOINT_LENGTH:
+            raise InvalidField("/endpoint", "length", f"An endpoint has 1 to {MAX_ENDPOINT_LENGTH} characters.")
+        if not url.isascii() or not url.isprintable() or any(character in url for character in ' \\#"<>^`{|}'):
             raise _unsafe()
         try:
             parts = urlsplit(url)
@@ -65,50 +67,51 @@ class PushEndpoints:
         if not host or "@" in parts.netloc or parts.scheme not in ("https", "http"):
             raise _unsafe()
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        shown = f"[{host}]" if ":" in host else host
-        usual = {"https": 443, "http": 80}[parts.scheme]
-        found = Endpoint(parts.scheme, shown, usual if port is None else port, target)
-        if found.origin != self._exempt and (found.scheme, found.port) != ("https", 443):
+        bracketed_host = f"[{host}]" if ":" in host else host
+        endpoint = Endpoint(
+            parts.scheme, bracketed_host, _DEFAULT_PORTS[parts.scheme] if port is None else port, target
+        )
+        if endpoint.origin != self._test_origin and (endpoint.scheme, endpoint.port) != ("https", 443):
             raise _unsafe()
-        return found
+        return endpoint
 
-    async def addresses(self, host: str, port: int) -> Sequence[str]:
-        """The addresses to send to, each of them public. Raises NotPublic, NoSuchHost and Busy."""
-        found = await self._sends.addresses(host.strip("[]"), port)
-        self._check_public(host, port, found)
-        return found[:ADDRESSES]
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses to send to, all of them public. Raises NotPublic, NoSuchHost and ResolverBusy."""
+        addresses = await self._send_resolver.resolve(host.strip("[]"), port)
+        self._check_public(host, port, addresses)
+        return addresses[:MAX_ADDRESSES]
 
     async def check(self, url: str, user_id: str) -> None:
-        """Whether the hub would send to an address that a user has come with; it looks up one name of theirs at once.
+        """Check the endpoint of a new subscription; looks up one host of a user at a time.
 
-        Raises InvalidField and Overloaded.
+        Raises InvalidField for an endpoint that the hub does not send to, and Overloaded if no lookup is possible now.
         """
         endpoint = self.parse(url)
         host, port = endpoint.host, endpoint.port
         try:
-            self._check_public(host, port, await self._checks.addresses(host.strip("[]"), port, user_id))
+            self._check_public(host, port, await self._check_resolver.resolve(host.strip("[]"), port, user_id))
         except (NotPublic, NoSuchHost):
             raise _unsafe() from None
         except ResolverBusy:
-            raise Overloaded("Too many push services are being looked up; try again in a moment.") from None
+            raise Overloaded("Too many push services are being looked up. Try again in a moment.") from None
 
     def close(self) -> None:
-        """Wait for no look-up that is under way."""
-        self._checks.close()
-        self._sends.close()
+        """Close both resolvers without waiting for lookups in progress."""
+        self._check_resolver.close()
+        self._send_resolver.close()
 
-    def _check_public(self, host: str, port: int, found: Sequence[str]) -> None:
-        if not self._is_exempt(host, port) and not all(map(is_public, found)):
+    def _check_public(self, host: str, port: int, addresses: Sequence[str]) -> None:
+        if not self._is_test_origin(host, port) and not all(map(is_public, addresses)):
             raise NotPublic(host)
 
-    def _is_exempt(self, host: str, port: int) -> bool:
-        return self._exempt is not None and Endpoint("http", host, port, "").origin == self._exempt
+    def _is_test_origin(self, host: str, port: int) -> bool:
+        return self._test_origin is not None and Endpoint("http", host, port, "").origin == self._test_origin
 
 
 def _resolve(host: str, port: int) -> Sequence[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(result[4][0]) for result in results))
 
 
 def _unsafe() -> InvalidField:
-    return InvalidField("/endpoint", "unsafe link", "That is not the address of a push service that can be reached.")
+    return InvalidField("/endpoint", "unsafe link", "This is not the address of a push service that can be reached.")

@@ -1,4 +1,4 @@
-"""What is pushed: the declarative payload (Push API), and how long, how urgently and in whose place it is kept."""
+"""The push payload, TTL, urgency and topic of a delivery."""
 
 import base64
 import hashlib
@@ -8,70 +8,77 @@ import msgspec
 
 from services.delivery.queue import Delivery
 from services.notifications.schemas import Priority
-from services.times import DAY, HOUR
+from services.times import DAY_MS, HOUR_MS
 
 Urgency = Literal["low", "normal", "high"]
 
-# RFC 8030, 5.3: a phone that is short of power asks for the urgent ones alone.
+# A phone with a low battery receives only urgent messages (RFC 8030, 5.3).
 URGENCY: Final[dict[Priority, Urgency]] = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
-# RFC 8030, 5.2: for how long a push service keeps it for a browser that is not there.
-TTL_MS: Final[dict[Priority, int]] = {"low": 6 * HOUR, "normal": DAY, "high": 3 * DAY, "urgent": 7 * DAY}
+# Time for which a push service stores a message for an unreachable browser (RFC 8030, 5.2).
+TTL_MS: Final[dict[Priority, int]] = {"low": 6 * HOUR_MS, "normal": DAY_MS, "high": 3 * DAY_MS, "urgent": 7 * DAY_MS}
 
-# What fits into one record of 4,096 bytes (RFC 8291, 4): without header, tag and delimiter.
-PLAIN_BYTES: Final = 4_096 - 86 - 16 - 1
+# One record of 4,096 bytes without header, tag and delimiter (RFC 8291, 4).
+MAX_PAYLOAD_BYTES: Final = 4_096 - 86 - 16 - 1
 
 _encoder = msgspec.json.Encoder()
 
 
-def expires_at(order: Delivery) -> int:
-    """When it is of no use any more (ms)."""
-    late = order.created_at + TTL_MS[order.priority]
-    return late if order.expires_at is None else min(late, order.expires_at)
+def expires_at(delivery: Delivery) -> int:
+    """Return the time after which the delivery is useless (ms)."""
+    ttl_ends_at = delivery.created_at + TTL_MS[delivery.priority]
+    return ttl_ends_at if delivery.expires_at is None else min(ttl_ends_at, delivery.expires_at)
 
 
 def topic(collapse_key: str | None) -> str | None:
-    """What an undelivered one is replaced by (RFC 8030, 5.4): 32 characters that tell nothing."""
+    """Return the topic that replaces undelivered messages (RFC 8030, 5.4): 32 characters of a hash."""
     if collapse_key is None:
         return None
     return base64.urlsafe_b64encode(hashlib.sha256(collapse_key.encode()).digest())[:32].decode()
 
 
-def payload(order: Delivery, *, origin: str, most: int = PLAIN_BYTES) -> bytes:
-    """A declarative push message in at most `most` bytes; the body is what is cut."""
-    made = _payload(order, order.body, origin)
-    if len(made) <= most:
-        return made
-    # The longest body that fits: how many bytes a character takes is known when it is written.
-    fits, over = 0, len(order.body)
-    while over - fits > 1:
-        half = (fits + over) // 2
-        short = len(_payload(order, order.body[:half] + "…", origin)) <= most
-        fits, over = (half, over) if short else (fits, half)
-    return _payload(order, order.body[:fits].rstrip() + "…", origin)
+def payload(delivery: Delivery, *, origin: str, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
+    """Return a declarative push message (Push API) of at most `max_bytes` bytes; a long body is cut."""
+    complete = _encode(delivery, delivery.body, origin)
+    if len(complete) <= max_bytes:
+        return complete
+    # Binary search for the longest body that fits: the encoded size of a character is known only after encoding.
+    fits, too_long = 0, len(delivery.body)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if len(_encode(delivery, delivery.body[:middle] + "…", origin)) <= max_bytes:
+            fits = middle
+        else:
+            too_long = middle
+    return _encode(delivery, delivery.body[:fits].rstrip() + "…", origin)
 
 
-def _payload(order: Delivery, body: str, origin: str) -> bytes:
+def _encode(delivery: Delivery, body: str, origin: str) -> bytes:
     def absolute(url: str | None) -> str:
         return f"{origin}{url or '/'}" if url is None or url.startswith("/") else url
 
     notification: dict[str, Any] = {
-        "title": f"{order.icon} {order.title}" if order.icon else order.title,
+        "title": f"{delivery.icon} {delivery.title}" if delivery.icon else delivery.title,
         "body": body,
-        "navigate": absolute(order.url),
-        "tag": order.collapse_key or order.notification_id or "test",
-        "silent": order.priority == "low",
-        "timestamp": order.created_at,
+        "navigate": absolute(delivery.url),
+        "tag": delivery.collapse_key or delivery.notification_id or "test",
+        "silent": delivery.priority == "low",
+        "timestamp": delivery.created_at,
         "data": {
-            "id": order.notification_id,
-            "type": order.type,
-            "category": order.category,
-            "priority": order.priority,
-            "url": order.url,
+            "id": delivery.notification_id,
+            "type": delivery.type,
+            "category": delivery.category,
+            "priority": delivery.priority,
+            "url": delivery.url,
         },
     }
-    if order.actions:
+    if delivery.actions:
         notification["actions"] = [
-            {"action": one["id"], "title": one["label"], "navigate": absolute(one.get("url") or order.url)}
-            for one in order.actions
+            {
+                "action": action["id"],
+                "title": action["label"],
+                "navigate": absolute(action.get("url") or delivery.url),
+            }
+            for action in delivery.actions
         ]
-    return _encoder.encode({"web_push": 8030, "notification": notification, "app_badge": order.unread, "mutable": True})
+    message = {"web_push": 8030, "notification": notification, "app_badge": delivery.unread, "mutable": True}
+    return _encoder.encode(message)

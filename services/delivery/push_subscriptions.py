@@ -1,4 +1,4 @@
-"""Browsers that take push: told to the hub by their owner, gone with their login or when their push service says so."""
+"""Push subscriptions of browsers."""
 
 from typing import Any, Final
 
@@ -10,42 +10,42 @@ from services.schemas import Schema
 from services.tables import deliveries, push_subscriptions
 from services.times import to_rfc3339
 
-# A user has a few browsers; the one renewed the longest ago goes.
-MOST: Final = 10
-ENDPOINT_LENGTH: Final = 1_000
+# Subscriptions of one user. Above it, the one renewed the longest ago is deleted.
+MAX_SUBSCRIPTIONS: Final = 10
+MAX_ENDPOINT_LENGTH: Final = 1_000
 
 _s = push_subscriptions.c
-_put = insert(push_subscriptions)
-# An endpoint is one browser's. Whoever signs in there now gets its notifications, and nobody else any more.
-_PUT = _put.on_conflict_do_update(
+_insert = insert(push_subscriptions)
+# An endpoint identifies a browser. When another user signs in there, the subscription becomes that user's.
+_UPSERT = _insert.on_conflict_do_update(
     index_elements=[_s.endpoint],
-    set_={name: _put.excluded[name] for name in ("user_id", "login_id", "p256dh", "auth", "renewed_at")},
+    set_={name: _insert.excluded[name] for name in ("user_id", "session_id", "p256dh", "auth", "renewed_at")},
 ).returning(_s.id, _s.created_at)
-_SURPLUS = (
+_OVER_LIMIT = (
     select(_s.id)
-    .where(_s.user_id == bindparam("owner"))
+    .where(_s.user_id == bindparam("user_id"))
     .order_by(_s.renewed_at.desc(), _s.id.desc())
     .limit(-1)
-    .offset(MOST)
+    .offset(MAX_SUBSCRIPTIONS)
 )
-_MINE = select(_s.id).where(_s.endpoint == bindparam("which"), _s.user_id == bindparam("owner"))
-_OF = select(_s.id).where(_s.user_id == bindparam("owner"))
-_DROP = delete(push_subscriptions).where(_s.id.in_(bindparam("ids", expanding=True)))
-_p = deliveries.c
-_GIVE_UP = (
+_FIND = select(_s.id).where(_s.endpoint == bindparam("endpoint"), _s.user_id == bindparam("user_id"))
+_IDS_OF_USER = select(_s.id).where(_s.user_id == bindparam("user_id"))
+_DELETE = delete(push_subscriptions).where(_s.id.in_(bindparam("ids", expanding=True)))
+_d = deliveries.c
+_FAIL_DELIVERIES = (
     update(deliveries)
-    .where(_p.subscription_id.in_(bindparam("ids", expanding=True)), _p.due_at.is_not(None))
-    .values(fate="failed", reason=bindparam("why"), due_at=None, done_at=bindparam("at"))
+    .where(_d.subscription_id.in_(bindparam("ids", expanding=True)), _d.due_at.is_not(None))
+    .values(outcome="failed", reason=bindparam("new_reason"), due_at=None, done_at=bindparam("now"))
 )
 _PAUSE = (
     update(push_subscriptions)
-    .where(_s.id == bindparam("which"))
+    .where(_s.id == bindparam("subscription_id"))
     .values(resume_at=func.max(func.coalesce(_s.resume_at, 0), bindparam("until")))
 )
 
 
 class SubscriptionSaved(Schema, frozen=True):
-    """A browser that takes push now."""
+    """A saved push subscription."""
 
     id: str
     endpoint: str
@@ -53,13 +53,13 @@ class SubscriptionSaved(Schema, frozen=True):
 
 
 def save(
-    tx: Connection, *, user_id: str, login_id: str, endpoint: str, p256dh: str, auth: str, now: int
+    tx: Connection, *, user_id: str, session_id: str, endpoint: str, p256dh: str, auth: str, now: int
 ) -> SubscriptionSaved:
-    """Take a browser's subscription, or renew it: its endpoint is what tells it from others."""
+    """Create the subscription of a browser, or renew the one with the same endpoint."""
     row: dict[str, Any] = {
         "id": new_id(),
         "user_id": user_id,
-        "login_id": login_id,
+        "session_id": session_id,
         "endpoint": endpoint,
         "p256dh": p256dh,
         "auth": auth,
@@ -67,30 +67,30 @@ def save(
         "created_at": now,
         "renewed_at": now,
     }
-    made = tx.execute(_PUT, row).one()
-    delete_gone(tx, ids=list(tx.execute(_SURPLUS, {"owner": user_id}).scalars()), why="too many", now=now)
-    return SubscriptionSaved(id=made.id, endpoint=endpoint, created_at=to_rfc3339(made.created_at))
+    saved = tx.execute(_UPSERT, row).one()
+    over_limit = list(tx.execute(_OVER_LIMIT, {"user_id": user_id}).scalars())
+    delete_gone(tx, ids=over_limit, reason="too many", now=now)
+    return SubscriptionSaved(id=saved.id, endpoint=endpoint, created_at=to_rfc3339(saved.created_at))
 
 
-def remove(tx: Connection, *, user_id: str, endpoint: str, now: int) -> None:
-    """Forget one of a user's own browsers; one that is not known is forgotten already."""
-    delete_gone(
-        tx, ids=list(tx.execute(_MINE, {"which": endpoint, "owner": user_id}).scalars()), why="removed", now=now
-    )
+def delete_by_endpoint(tx: Connection, *, user_id: str, endpoint: str, now: int) -> None:
+    """Delete one of a user's subscriptions; an unknown endpoint is ignored."""
+    ids = list(tx.execute(_FIND, {"endpoint": endpoint, "user_id": user_id}).scalars())
+    delete_gone(tx, ids=ids, reason="removed", now=now)
 
 
 def list_ids(tx: Connection, *, user_id: str) -> list[str]:
-    """The ids of a user's browsers."""
-    return list(tx.execute(_OF, {"owner": user_id}).scalars())
+    """Return the ids of a user's subscriptions."""
+    return list(tx.execute(_IDS_OF_USER, {"user_id": user_id}).scalars())
 
 
-def delete_gone(tx: Connection, *, ids: list[str], why: str, now: int) -> None:
-    """Forget these browsers; what was to be sent to them is not sent any more."""
+def delete_gone(tx: Connection, *, ids: list[str], reason: str, now: int) -> None:
+    """Delete subscriptions, and record `reason` as the failure of their waiting deliveries."""
     if ids:
-        tx.execute(_DROP, {"ids": ids})
-        tx.execute(_GIVE_UP, {"ids": ids, "why": why, "at": now})
+        tx.execute(_DELETE, {"ids": ids})
+        tx.execute(_FAIL_DELIVERIES, {"ids": ids, "new_reason": reason, "now": now})
 
 
 def pause(tx: Connection, *, subscription_id: str, until: int, now: int) -> None:
-    """Ask nothing of a browser's push service before `until` (ms)."""
-    tx.execute(_PAUSE, {"which": subscription_id, "until": until})
+    """Send nothing to a subscription before `until` (ms)."""
+    tx.execute(_PAUSE, {"subscription_id": subscription_id, "until": until})

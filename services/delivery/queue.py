@@ -1,4 +1,4 @@
-"""What is still to be sent by push and e-mail: what is due, whether it should still go, and what became of it."""
+"""The delivery queue: what is due by push or e-mail, and what became of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,100 +14,119 @@ from services.notifications import quiet_hours
 from services.notifications.preferences import from_row
 from services.notifications.schemas import Category, Priority
 from services.schemas import Schema
-from services.tables import deliveries, events, inboxes, notifications, preferences, users, verified_emails
-from services.tables import push_subscriptions as browsers
-from services.times import MINUTE, SECOND
+from services.tables import (
+    deliveries,
+    events,
+    inboxes,
+    notifications,
+    preferences,
+    push_subscriptions,
+    users,
+    verified_emails,
+)
+from services.times import MINUTE_MS, SECOND_MS
 
 Outcome = Literal["sent", "skipped", "failed"]
 
-# Whoever is looking gets no push; it is looked again after this time, in which a page tells what it has stored.
-LOOK_MS: Final = 35 * SECOND
-LOOKS: Final = 3
-# An e-mail waits for a push that is still under way.
-AFTER_PUSH_MS: Final = MINUTE
+# An active user gets no push. The user is checked again after this time, in which the page reports its cursor.
+ATTENTION_CHECK_MS: Final = 35 * SECOND_MS
+MAX_ATTENTION_CHECKS: Final = 3
+# An e-mail is postponed while a push of the same notification is waiting.
+EMAIL_AFTER_PUSH_MS: Final = MINUTE_MS
 
-_p, _n, _s, _u = deliveries.c, notifications.c, browsers.c, users.c
+_d, _n, _s, _u = deliveries.c, notifications.c, push_subscriptions.c, users.c
 _other = deliveries.alias("other")
 
 
-def _pushed(fate: str) -> Any:
-    """How many pushes of the same notification have this fate."""
+def _count_pushes(outcome: str) -> Any:
+    """Return a subquery that counts the pushes of the same notification with this outcome."""
     return (
         select(func.count())
-        .where(_other.c.notification_id == _p.notification_id, _other.c.way == "push", _other.c.fate == fate)
+        .where(_other.c.notification_id == _d.notification_id, _other.c.method == "push", _other.c.outcome == outcome)
         .scalar_subquery()
     )
 
 
 _DUE = (
     select(
-        *(_p.id, _p.user_id, _p.notification_id, _p.way, _p.subscription_id, _p.tries, _p.looks, _p.created_at),
+        *(_d.id, _d.user_id, _d.notification_id, _d.method, _d.subscription_id, _d.tries, _d.attention_checks),
+        _d.created_at,
         *(_n.type, _n.category, _n.priority, _n.title, _n.body, _n.url, _n.icon, _n.actions, _n.collapse_key),
         *(_n.expires_at, _n.seen_at, _n.read_at, _n.archived_at, _n.hidden),
         *(_s.endpoint, _s.p256dh, _s.auth, _s.resume_at),
-        *(preferences.c.choices, preferences.c.quiet),
+        *(preferences.c.choices, preferences.c.quiet_hours),
         *(_u.email, _u.name, _u.disabled_at, verified_emails.c.confirmed_at, inboxes.c.unread),
-        select(func.max(events.c.position)).where(events.c.subject == _p.notification_id).scalar_subquery().label("at"),
-        _pushed("sent").label("sent"),
-        _pushed("waiting").label("waiting"),
+        select(func.max(events.c.position))
+        .where(events.c.subject == _d.notification_id)
+        .scalar_subquery()
+        .label("position"),
+        _count_pushes("sent").label("pushes_sent"),
+        _count_pushes("waiting").label("pushes_waiting"),
     )
-    .join(users, _u.id == _p.user_id)
-    .outerjoin(notifications, _n.id == _p.notification_id)
-    # Whoever has signed in on that browser since gets nothing of who was there before.
-    .outerjoin(browsers, and_(_s.id == _p.subscription_id, _s.user_id == _p.user_id))
-    .outerjoin(preferences, preferences.c.user_id == _p.user_id)
-    .outerjoin(verified_emails, and_(verified_emails.c.user_id == _p.user_id, verified_emails.c.email == _u.email))
-    .outerjoin(inboxes, inboxes.c.user_id == _p.user_id)
-    .where(_p.due_at <= bindparam("now"), _p.user_id.not_in(bindparam("busy", expanding=True)))
-    .order_by(_p.due_at)
-    .limit(bindparam("most"))
+    .join(users, _u.id == _d.user_id)
+    .outerjoin(notifications, _n.id == _d.notification_id)
+    # Another user may have signed in on that browser since. That user must not receive this delivery.
+    .outerjoin(push_subscriptions, and_(_s.id == _d.subscription_id, _s.user_id == _d.user_id))
+    .outerjoin(preferences, preferences.c.user_id == _d.user_id)
+    .outerjoin(verified_emails, and_(verified_emails.c.user_id == _d.user_id, verified_emails.c.email == _u.email))
+    .outerjoin(inboxes, inboxes.c.user_id == _d.user_id)
+    .where(_d.due_at <= bindparam("now"), _d.user_id.not_in(bindparam("busy_user_ids", expanding=True)))
+    .order_by(_d.due_at)
+    .limit(bindparam("limit"))
 )
-_waits = and_(_p.id == bindparam("which"), _p.due_at.is_not(None))
-_SETTLE = (
-    update(deliveries)
-    .where(_waits)
-    .values(fate=bindparam("became"), reason=bindparam("why"), due_at=None, done_at=bindparam("at"))
+_UNCHANGED_FIELDS = (
+    *("id", "user_id", "notification_id", "method", "subscription_id", "tries", "attention_checks", "created_at"),
+    *("endpoint", "p256dh", "auth", "email", "name"),
 )
-_COUNT = update(deliveries).where(_p.id == bindparam("which")).values(tries=_p.tries + 1)
-_LATER = (
+_CONTENT_FIELDS = ("type", "category", "priority", "title", "body", "url", "icon", "collapse_key", "expires_at")
+_is_waiting = and_(_d.id == bindparam("delivery_id"), _d.due_at.is_not(None))
+_RECORD_OUTCOME = (
     update(deliveries)
-    .where(_waits)
+    .where(_is_waiting)
+    .values(outcome=bindparam("new_outcome"), reason=bindparam("new_reason"), due_at=None, done_at=bindparam("now"))
+)
+_COUNT_ATTEMPT = update(deliveries).where(_d.id == bindparam("delivery_id")).values(tries=_d.tries + 1)
+_POSTPONE = (
+    update(deliveries)
+    .where(_is_waiting)
     .values(
         due_at=bindparam("until"),
-        reason=bindparam("why"),
-        tries=_p.tries + bindparam("more_tries"),
-        looks=_p.looks + bindparam("more_looks"),
+        reason=bindparam("new_reason"),
+        tries=_d.tries + bindparam("added_tries"),
+        attention_checks=_d.attention_checks + bindparam("added_attention_checks"),
     )
 )
-_TEST = insert(deliveries)
+_INSERT = insert(deliveries)
 _OLD_TESTS = (
-    select(_p.id)
-    .where(_p.notification_id.is_(None), _p.created_at < bindparam("before"), _p.due_at.is_(None))
-    .limit(bindparam("most"))
+    select(_d.id)
+    .where(_d.notification_id.is_(None), _d.created_at < bindparam("before"), _d.due_at.is_(None))
+    .limit(bindparam("limit"))
 )
-_REMOVE = delete(deliveries).where(_p.id.in_(bindparam("ids", expanding=True)))
+_DELETE = delete(deliveries).where(_d.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One thing to send to one place, with all that says whether and how; a test has no notification.
+    """One message for one browser or e-mail address, with everything that decides whether it is sent.
 
-    `position` is that of the event that told it to pages, if the log still has it; times are milliseconds.
+    A test has no notification. `position` is that of the notification's event if the event log still has it.
+    `seen` means seen, read or archived. `enabled` means that the user has the method on for the category now.
+    Times are milliseconds since 1970.
     """
 
     id: str
     user_id: str
     notification_id: str | None
-    way: Literal["push", "email"]
+    method: Literal["push", "email"]
     subscription_id: str | None
     tries: int = 0
-    looks: int = 0
+    attention_checks: int = 0
     created_at: int
     type: str = "test"
     category: Category = "system"
     priority: Priority = "normal"
     title: str = "Notifications work here"
-    body: str = "This is how this device will tell you."
+    body: str = "This device will show your notifications like this one."
     url: str | None = None
     icon: str | None = None
     actions: Sequence[dict[str, Any]] = ()
@@ -115,7 +134,7 @@ class Delivery:
     expires_at: int | None = None
     seen: bool = False
     hidden: bool = False
-    wanted: bool = True
+    enabled: bool = True
     quiet_until: int | None = None
     endpoint: str | None = None
     p256dh: str = ""
@@ -123,163 +142,160 @@ class Delivery:
     resume_at: int = 0
     email: str | None = None
     name: str = ""
-    confirmed: bool = False
-    disabled: bool = False
+    email_confirmed: bool = False
+    user_disabled: bool = False
     unread: int = 0
     position: int | None = None
-    pushed: bool = False
-    pushing: bool = False
+    push_sent: bool = False
+    push_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """It is not to be sent, and why."""
+    """The decision not to send a delivery, with the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Postpone:
-    """It is not to be sent before `until` (ms), and why; `looked` when its reader was looking."""
+    """The decision not to send a delivery before `until` (ms); `user_active` if the user's activity is the reason."""
 
     until: int
     reason: str
-    looked: bool = False
+    user_active: bool = False
 
 
 class TestResult(Schema, frozen=True):
-    """How many browsers a test was sent to."""
+    """The number of push subscriptions that a test is sent to."""
 
     subscriptions: int
 
 
-def load_due(tx: Connection, *, now: int, busy: Sequence[str], limit: int) -> list[Delivery]:
-    """At most `limit` things that are due, the longest due first, none of these busy users."""
-    return [_order(row, now) for row in tx.execute(_DUE, {"now": now, "busy": list(busy), "most": limit}).mappings()]
+def load_due(tx: Connection, *, now: int, busy_user_ids: Sequence[str], limit: int) -> list[Delivery]:
+    """Return at most `limit` due deliveries, the longest due first, without those of busy users."""
+    parameters = {"now": now, "busy_user_ids": list(busy_user_ids), "limit": limit}
+    return [_from_row(row, now) for row in tx.execute(_DUE, parameters).mappings()]
 
 
-def decide(order: Delivery, *, now: int, looking: bool, stored: int) -> Skip | Postpone | None:
-    """Why something is not sent, or not yet; None: send it now.
+def decide(delivery: Delivery, *, now: int, user_active: bool, acknowledged_position: int) -> Skip | Postpone | None:
+    """Return why a delivery is not sent now, or None to send it.
 
-    `looking` says that its reader has touched something within the last minute; `stored` is the position up to which
-    their browsers have stored everything.
+    `user_active` means input in the last minute. `acknowledged_position` is the highest position up to which the
+    user's browsers have stored all events.
     """
-    if order.disabled:
+    if delivery.user_disabled:
         return Skip("account closed")
-    if order.notification_id is not None:
-        if order.expires_at is not None and order.expires_at <= now:
+    if delivery.notification_id is not None:
+        if delivery.expires_at is not None and delivery.expires_at <= now:
             return Skip("expired")
-        if order.seen and not order.hidden:
+        if delivery.seen and not delivery.hidden:
             return Skip("seen")
-        if not order.wanted:
+        if not delivery.enabled:
             return Skip("off")
-        if order.quiet_until is not None and order.priority != "urgent":
-            return Postpone(order.quiet_until, "quiet hours")
-    return _no_place(order, now) or _watched(order, now, looking, stored)
+        if delivery.quiet_until is not None and delivery.priority != "urgent":
+            return Postpone(delivery.quiet_until, "quiet hours")
+    return _decide_by_target(delivery, now) or _decide_by_attention(delivery, now, user_active, acknowledged_position)
 
 
-def _no_place(order: Delivery, now: int) -> Skip | Postpone | None:
-    if order.way == "push":
-        if order.endpoint is None:
+def _decide_by_target(delivery: Delivery, now: int) -> Skip | Postpone | None:
+    if delivery.method == "push":
+        if delivery.endpoint is None:
             return Skip("gone")
-        return Postpone(order.resume_at, "push service") if order.resume_at > now else None
-    if not order.confirmed:
+        return Postpone(delivery.resume_at, "push service") if delivery.resume_at > now else None
+    if not delivery.email_confirmed:
         return Skip("nowhere")
-    if order.pushed:
+    if delivery.push_sent:
         return Skip("pushed")
-    return Postpone(now + AFTER_PUSH_MS, "push first") if order.pushing else None
+    return Postpone(now + EMAIL_AFTER_PUSH_MS, "push first") if delivery.push_waiting else None
 
 
-def _watched(order: Delivery, now: int, looking: bool, stored: int) -> Skip | Postpone | None:
-    """Whoever was looking when it came is not disturbed, unless their stream died before it was theirs."""
-    if order.notification_id is None or order.hidden:
+def _decide_by_attention(
+    delivery: Delivery, now: int, user_active: bool, acknowledged_position: int
+) -> Skip | Postpone | None:
+    """Postpone the delivery while the user is active; send it if their browser never acknowledged the event."""
+    if delivery.notification_id is None or delivery.hidden:
         return None
-    if order.looks and order.position is not None and stored >= order.position:
+    if delivery.attention_checks and delivery.position is not None and acknowledged_position >= delivery.position:
         return Skip("looking")
-    if not looking:
+    if not user_active:
         return None
-    return Skip("looking") if order.looks >= LOOKS else Postpone(now + LOOK_MS, "looking", looked=True)
+    if delivery.attention_checks >= MAX_ATTENTION_CHECKS:
+        return Skip("looking")
+    return Postpone(now + ATTENTION_CHECK_MS, "looking", user_active=True)
 
 
-def record_outcome(tx: Connection, *, id: str, fate: Outcome, reason: str | None, now: int) -> None:
-    """Note what became of it; of what was taken back in the meantime nothing."""
-    tx.execute(_SETTLE, {"which": id, "became": fate, "why": reason, "at": now})
-    if fate != "skipped":
-        tx.execute(_COUNT, {"which": id})
+def record_outcome(tx: Connection, *, id: str, outcome: Outcome, reason: str | None, now: int) -> None:
+    """Record the outcome of a delivery; does nothing if its notification was removed in the meantime."""
+    tx.execute(_RECORD_OUTCOME, {"delivery_id": id, "new_outcome": outcome, "new_reason": reason, "now": now})
+    if outcome != "skipped":
+        tx.execute(_COUNT_ATTEMPT, {"delivery_id": id})
 
 
-def postpone(tx: Connection, *, id: str, until: int, reason: str, tried: bool, looked: bool, now: int) -> None:
-    """Put it off until then (ms)."""
-    tx.execute(
-        _LATER, {"which": id, "until": until, "why": reason, "more_tries": int(tried), "more_looks": int(looked)}
-    )
+def postpone(tx: Connection, *, id: str, until: int, reason: str, attempted: bool, user_active: bool, now: int) -> None:
+    """Postpone a delivery until `until` (ms), and count an attempt or an attention check."""
+    parameters = {
+        "delivery_id": id,
+        "until": until,
+        "new_reason": reason,
+        "added_tries": int(attempted),
+        "added_attention_checks": int(user_active),
+    }
+    tx.execute(_POSTPONE, parameters)
 
 
 def queue_test(tx: Connection, *, user_id: str, now: int) -> TestResult:
-    """Send a test to each of a user's browsers. Raises Conflict where there is none."""
-    found = subscriptions.list_ids(tx, user_id=user_id)
-    if not found:
-        raise Conflict("No browser of yours takes push yet: turn it on in one first.")
+    """Queue a test for each of a user's push subscriptions. Raises Conflict if there are none."""
+    subscription_ids = subscriptions.list_ids(tx, user_id=user_id)
+    if not subscription_ids:
+        raise Conflict("None of your browsers receives push notifications yet. Turn them on in one of them first.")
     rows = [
         {
             "id": new_id(),
             "user_id": user_id,
             "notification_id": None,
-            "way": "push",
-            "subscription_id": each,
+            "method": "push",
+            "subscription_id": subscription_id,
             "due_at": now,
             "created_at": now,
         }
-        for each in found
+        for subscription_id in subscription_ids
     ]
-    tx.execute(_TEST, rows)
-    return TestResult(subscriptions=len(found))
+    tx.execute(_INSERT, rows)
+    return TestResult(subscriptions=len(subscription_ids))
 
 
 def find_old_tests(tx: Connection, *, before: int, limit: int) -> list[str]:
-    """At most `limit` tests that were over before `before` (ms); all else goes with its notification."""
-    return list(tx.execute(_OLD_TESTS, {"before": before, "most": limit}).scalars())
+    """Return at most `limit` finished tests created before `before` (ms); notifications delete the other deliveries."""
+    return list(tx.execute(_OLD_TESTS, {"before": before, "limit": limit}).scalars())
 
 
-def remove(tx: Connection, *, ids: Sequence[str]) -> None:
-    """Forget these."""
-    tx.execute(_REMOVE, {"ids": list(ids)})
+def delete_tests(tx: Connection, *, ids: Sequence[str]) -> None:
+    """Delete tests."""
+    tx.execute(_DELETE, {"ids": list(ids)})
 
 
-def _order(row: Any, now: int) -> Delivery:
-    place = {
-        "id": row["id"],
-        "user_id": row["user_id"],
-        "notification_id": row["notification_id"],
-        "way": row["way"],
-        "subscription_id": row["subscription_id"],
-        "tries": row["tries"],
-        "looks": row["looks"],
-        "created_at": row["created_at"],
-        "endpoint": row["endpoint"],
-        "p256dh": row["p256dh"],
-        "auth": row["auth"],
+def _from_row(row: Any, now: int) -> Delivery:
+    fields = {
+        **{name: row[name] for name in _UNCHANGED_FIELDS},
         "resume_at": row["resume_at"] or 0,
-        "email": row["email"],
-        "name": row["name"],
-        "confirmed": row["confirmed_at"] is not None,
-        "disabled": row["disabled_at"] is not None,
+        "email_confirmed": row["confirmed_at"] is not None,
+        "user_disabled": row["disabled_at"] is not None,
         "unread": row["unread"] or 0,
     }
     if row["notification_id"] is None:
-        return Delivery(**place)
-    wishes = from_row(row["choices"], row["quiet"])
-    choice = wishes.categories[row["category"]]
-    said = ("type", "category", "priority", "title", "body", "url", "icon", "collapse_key", "expires_at")
+        return Delivery(**fields)
+    user_preferences = from_row(row["choices"], row["quiet_hours"])
+    choice, hours = user_preferences.categories[row["category"]], user_preferences.quiet_hours
     return Delivery(
-        **place,
-        **{name: row[name] for name in said},
+        **fields,
+        **{name: row[name] for name in _CONTENT_FIELDS},
         actions=msgspec.json.decode(row["actions"]),
         seen=(row["seen_at"], row["read_at"], row["archived_at"]) != (None, None, None),
         hidden=bool(row["hidden"]),
-        wanted=choice.push if row["way"] == "push" else choice.email,
-        quiet_until=None if wishes.quiet_hours is None else quiet_hours.ends_at(wishes.quiet_hours, now=now),
-        position=row["at"],
-        pushed=row["sent"] > 0,
-        pushing=row["waiting"] > 0,
+        enabled=choice.push if row["method"] == "push" else choice.email,
+        quiet_until=None if hours is None else quiet_hours.ends_at(hours, now=now),
+        position=row["position"],
+        push_sent=row["pushes_sent"] > 0,
+        push_waiting=row["pushes_waiting"] > 0,
     )

@@ -1,4 +1,4 @@
-"""Why a notification did, or did not, go out: what was decided when it was made, and what came of it since."""
+"""Explains why a notification was or was not delivered."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,24 +12,29 @@ from services.times import to_rfc3339, to_rfc3339_or_none
 
 State = Literal["shown", "hidden", "waiting", "sent", "skipped", "failed", "off", "nowhere", "unknown"]
 
-_n, _p = notifications.c, deliveries.c
-_ONE = select(_n.id, _n.created_at, _n.hidden, _n.by_push, _n.by_email, _n.seen_at, _n.read_at).where(
-    _n.id == bindparam("which"), _n.user_id == bindparam("owner")
+_n, _d = notifications.c, deliveries.c
+_FIND = select(_n.id, _n.created_at, _n.hidden, _n.push_decision, _n.email_decision, _n.seen_at, _n.read_at).where(
+    _n.id == bindparam("id"), _n.user_id == bindparam("user_id")
 )
-_ORDERS = select(deliveries).where(_p.notification_id == bindparam("which")).order_by(_p.id).limit(bindparam("most"))
+_DELIVERIES = (
+    select(deliveries)
+    .where(_d.notification_id == bindparam("notification_id"))
+    .order_by(_d.id)
+    .limit(bindparam("limit"))
+)
 
-# What a person reads; the words after a colon in `reason` are for programs.
-_WHY = {
-    "off": "You have turned this way off for this category.",
-    "nowhere": "There was nowhere to send it: no browser takes push, or no e-mail address is confirmed.",
-    "unknown": "It was made before the hub kept this.",
+# Reasons of a decision, as sentences for the user. The reasons of attempts are short codes for programs.
+_REASONS = {
+    "off": "You have turned this delivery method off for this category.",
+    "nowhere": "The hub could not reach you: no browser receives push, or no e-mail address is confirmed.",
+    "unknown": "The notification is older than the delivery reports of this hub.",
 }
-# Browsers a user has are fewer.
-_MOST = 50
+# More than a user has subscriptions.
+_MAX_ATTEMPTS = 50
 
 
 class Attempt(Schema, frozen=True):
-    """One place it goes to by a way; `reason` says why it was put off, left out or given up."""
+    """One delivery to a browser or e-mail address; `reason` says why it was postponed, skipped or failed."""
 
     state: State
     reason: str | None
@@ -39,7 +44,7 @@ class Attempt(Schema, frozen=True):
 
 
 class MethodReport(Schema, frozen=True):
-    """What became of it by one way, and by each place of that way."""
+    """The result of one delivery method, and its deliveries."""
 
     state: State
     reason: str | None
@@ -47,7 +52,7 @@ class MethodReport(Schema, frozen=True):
 
 
 class DeliveryReport(Schema, frozen=True):
-    """What became of a notification."""
+    """The results of all delivery methods for a notification."""
 
     id: str
     created_at: str
@@ -59,19 +64,19 @@ class DeliveryReport(Schema, frozen=True):
 
 
 def get_report(tx: Connection, *, notification_id: str, user_id: str) -> DeliveryReport:
-    """What became of one of a user's notifications, a hidden or expired one too. Raises NotFound."""
-    row = tx.execute(_ONE, {"which": notification_id, "owner": user_id}).one_or_none()
+    """Return the delivery report of a user's notification, also of a hidden or expired one. Raises NotFound."""
+    row = tx.execute(_FIND, {"id": notification_id, "user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound
     attempts: dict[str, list[Attempt]] = {"push": [], "email": []}
-    for order in tx.execute(_ORDERS, {"which": notification_id, "most": _MOST}):
-        attempts[order.way].append(
+    for delivery in tx.execute(_DELIVERIES, {"notification_id": notification_id, "limit": _MAX_ATTEMPTS}):
+        attempts[delivery.method].append(
             Attempt(
-                state=order.fate,
-                reason=order.reason,
-                tries=order.tries,
-                next_at=to_rfc3339_or_none(order.due_at),
-                done_at=to_rfc3339_or_none(order.done_at),
+                state=delivery.outcome,
+                reason=delivery.reason,
+                tries=delivery.tries,
+                next_at=to_rfc3339_or_none(delivery.due_at),
+                done_at=to_rfc3339_or_none(delivery.done_at),
             )
         )
     return DeliveryReport(
@@ -79,20 +84,20 @@ def get_report(tx: Connection, *, notification_id: str, user_id: str) -> Deliver
         created_at=to_rfc3339(row.created_at),
         seen_at=to_rfc3339_or_none(row.seen_at),
         read_at=to_rfc3339_or_none(row.read_at),
-        in_app=MethodReport(state="hidden", reason=_WHY["off"])
+        in_app=MethodReport(state="hidden", reason=_REASONS["off"])
         if row.hidden
         else MethodReport(state="shown", reason=None),
-        push=_by_way(row.by_push or "unknown", attempts["push"]),
-        email=_by_way(row.by_email or "unknown", attempts["email"]),
+        push=_method_report(row.push_decision or "unknown", attempts["push"]),
+        email=_method_report(row.email_decision or "unknown", attempts["email"]),
     )
 
 
-def _by_way(decided: State, attempts: list[Attempt]) -> MethodReport:
-    """The best that came of it: one place that it reached is enough."""
-    if decided != "waiting":
-        return MethodReport(state=decided, reason=_WHY[decided])
+def _method_report(decision: State, attempts: list[Attempt]) -> MethodReport:
+    """Return the best result of the attempts: one successful delivery is enough."""
+    if decision != "waiting":
+        return MethodReport(state=decision, reason=_REASONS[decision])
     for state in ("sent", "waiting", "skipped", "failed"):
         for attempt in attempts:
             if attempt.state == state:
                 return MethodReport(state=state, reason=attempt.reason, attempts=attempts)
-    return MethodReport(state="unknown", reason="What came of it is not kept any more.")
+    return MethodReport(state="unknown", reason="The deliveries of this notification are no longer stored.")

@@ -1,4 +1,4 @@
-"""Hands e-mails to the operator's mail server (RFC 5321), where there is one."""
+"""SmtpClient: hands e-mails to the configured mail server."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-# Seconds for all of one e-mail.
-SECONDS: Final = 30.0
-# Under way at once of those that nobody waits for, and waiting for their turn.
-AT_ONCE: Final = 4
-WAITING: Final = 200
+# For one e-mail, with connection and authentication.
+TIMEOUT_SECONDS: Final = 30.0
+# E-mails sent in the background: concurrently, and in all.
+MAX_CONCURRENT: Final = 4
+MAX_QUEUED: Final = 200
 
 
 class PermanentFailure(Exception):
-    """The mail server will not have this e-mail, now or later."""
+    """The mail server rejects this e-mail permanently; the text is the reason."""
 
 
 class TemporaryFailure(Exception):
-    """The mail server could not be asked, or says: later."""
+    """The mail server could not be reached or rejects the e-mail temporarily; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
-    """`smtp://` is upgraded to TLS where the server offers it, and must be before a password is sent elsewhere."""
+    """Address and credentials of the mail server; `tls` means TLS from the first byte (`smtps://`)."""
 
     host: str
     port: int
@@ -34,8 +34,8 @@ class SmtpSettings:
     password: str | None
 
     @classmethod
-    def of(cls, url: str) -> "SmtpSettings":
-        """From `smtp[s]://[user:password@]host[:port]`."""
+    def from_url(cls, url: str) -> "SmtpSettings":
+        """Return the settings of `smtp[s]://[user:password@]host[:port]`."""
         parts = urlsplit(url)
         tls = parts.scheme == "smtps"
         return cls(
@@ -47,78 +47,83 @@ class SmtpSettings:
         )
 
     @property
-    def must_upgrade(self) -> bool | None:
-        """Whether STARTTLS is needed; None: if it is offered."""
-        here = self.host in ("localhost", "127.0.0.1", "::1")
-        return False if self.tls else True if self.user is not None and not here else None
+    def start_tls(self) -> bool | None:
+        """Whether STARTTLS is required; None: use it if the server offers it.
+
+        It is required when a password is sent to another machine.
+        """
+        if self.tls:
+            return False
+        is_local = self.host in ("localhost", "127.0.0.1", "::1")
+        return True if self.user is not None and not is_local else None
 
 
 class SmtpClient:
-    """One for the hub; `server` is None where e-mail is off."""
+    """Sends e-mails; e-mail is off if `settings` is None."""
 
-    def __init__(self, server: SmtpSettings | None) -> None:
-        self._server = server
-        self._posted: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(AT_ONCE)
+    def __init__(self, settings: SmtpSettings | None) -> None:
+        self._settings = settings
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT)
         self._log = structlog.get_logger("mail")
 
     @property
-    def is_on(self) -> bool:
+    def enabled(self) -> bool:
         """Whether this hub sends e-mail."""
-        return self._server is not None
+        return self._settings is not None
 
     async def send(self, message: EmailMessage) -> None:
-        """Hand one over. Raises Refused and Unsent."""
+        """Send one e-mail. Raises PermanentFailure and TemporaryFailure."""
         import aiosmtplib
 
-        server = self._server
-        if server is None:
+        settings = self._settings
+        if settings is None:
             raise PermanentFailure("off")
         try:
             await aiosmtplib.send(
                 message,
-                hostname=server.host,
-                port=server.port,
-                username=server.user,
-                password=server.password,
-                use_tls=server.tls,
-                start_tls=server.must_upgrade,
-                timeout=SECONDS,
+                hostname=settings.host,
+                port=settings.port,
+                username=settings.user,
+                password=settings.password,
+                use_tls=settings.tls,
+                start_tls=settings.start_tls,
+                timeout=TIMEOUT_SECONDS,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise _failure(max(one.code for one in error.recipients)) from None
+            raise _failure(max(refused.code for refused in error.recipients)) from None
         except aiosmtplib.SMTPAuthenticationError as error:
-            # The operator can put that right.
+            # Temporary, because the operator can correct the password.
             raise TemporaryFailure(f"status {error.code}") from None
         except aiosmtplib.SMTPResponseException as error:
             raise _failure(error.code) from None
-        except (aiosmtplib.SMTPException, OSError):  # a timeout is one
+        except (aiosmtplib.SMTPException, OSError):  # includes timeouts
             raise TemporaryFailure("mail server") from None
 
     def send_in_background(self, message: EmailMessage) -> None:
-        """Send one that nobody waits for, once; dropped where too many are waiting already."""
-        if len(self._posted) >= WAITING:
-            self._log.warning("mail_dropped", waiting=len(self._posted))
+        """Send one e-mail in a task, without retries; drop it if MAX_QUEUED e-mails are waiting."""
+        if len(self._tasks) >= MAX_QUEUED:
+            self._log.warning("email_dropped", waiting=len(self._tasks))
             return
         task = asyncio.get_running_loop().create_task(self._send(message), name="mail")
-        self._posted.add(task)
-        task.add_done_callback(self._posted.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Drop what has not been handed over; whoever asked asks again."""
-        tasks = list(self._posted)
+        """Drop the waiting e-mails; the user can request them again."""
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send(self, message: EmailMessage) -> None:
-        async with self._room:
+        async with self._semaphore:
             try:
                 await self.send(message)
             except (PermanentFailure, TemporaryFailure) as error:
-                self._log.warning("mail_not_sent", error=str(error))
+                self._log.warning("email_failed", error=str(error))
 
 
 def _failure(code: int) -> Exception:
-    """RFC 5321, 4.2.1: what begins with a 5 is for good."""
+    """Return the error of an SMTP reply code: codes from 500 on are permanent (RFC 5321, 4.2.1)."""
     return PermanentFailure(f"status {code}") if code >= 500 else TemporaryFailure(f"status {code}")

@@ -1,4 +1,4 @@
-"""Sends what is due by push and e-mail while the hub runs: a few at once, tried again when that makes sense."""
+"""DeliveryWorker: sends due deliveries, a bounded number at a time, with retries."""
 
 import asyncio
 from collections import Counter
@@ -17,72 +17,72 @@ from services.delivery.queue import Delivery, Postpone, Skip
 from services.delivery.smtp_client import PermanentFailure, TemporaryFailure
 from services.presence.attention import UserAttention
 from services.scheduling.background import BackgroundTask
-from services.times import HOUR, SECOND
+from services.times import HOUR_MS, SECOND_MS
 
-TURN_SECONDS: Final = 0.5
-STOP_SECONDS: Final = 2.0
-# Under way at once, in all and for one user: nobody's slow browsers keep the others waiting.
-AT_ONCE: Final = 32
-AT_ONCE_PER_USER: Final = 4
-# Tried again after 5 s, 15 s, 45 s …, at most an hour later, each give or take a fifth.
-FIRST_MS: Final = 5 * SECOND
-MOST_MS: Final = HOUR
+POLL_SECONDS: Final = 0.5
+STOP_TIMEOUT_SECONDS: Final = 2.0
+# Concurrent deliveries, in all and for one user, so that slow push services of one user do not delay the others.
+MAX_CONCURRENT: Final = 32
+MAX_CONCURRENT_PER_USER: Final = 4
+# Retries follow after 5 s, 15 s, 45 s and so on, at most one hour, each varied at random by up to 20 %.
+FIRST_RETRY_MS: Final = 5 * SECOND_MS
+MAX_RETRY_MS: Final = HOUR_MS
 MAX_ATTEMPTS: Final = 9
-# What a push service asks for is believed up to here.
-WAIT_MS: Final = 24 * HOUR
+# Upper limit of a push service's Retry-After.
+MAX_RETRY_AFTER_MS: Final = 24 * HOUR_MS
 
 
 class DeliveryWorker:
-    """Runs beside the streams. `clock` gives wall time in ms."""
+    """Sends due deliveries in the background. `clock` returns wall time in milliseconds."""
 
     def __init__(
         self,
         database: Database,
-        service: PushClient,
-        post: EmailSender,
-        onlookers: UserAttention,
+        push: PushClient,
+        email: EmailSender,
+        attention: UserAttention,
         *,
         origin: str,
         clock: Callable[[], int],
         random: Random,
     ) -> None:
-        self._database, self._service, self._post, self._onlookers = database, service, post, onlookers
+        self._database, self._push, self._email, self._attention = database, push, email, attention
         self._origin, self._clock, self._random = origin, clock, random
         self._background = BackgroundTask("push", self._run)
-        self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._of_user: Counter[str] = Counter()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks_by_user: Counter[str] = Counter()
         self._log = structlog.get_logger("push")
 
     async def start(self) -> None:
-        """From here on, send; the database must run."""
+        """Start to send; the database must be running."""
         self._background.start()
 
     async def stop(self) -> None:
-        """Stop; what does not end in time is sent again after the next start."""
+        """Stop. Deliveries that do not finish in time are sent again after the next start."""
         await self._background.stop()
-        await self.finish(STOP_SECONDS)
-        tasks = list(self._under_way.values())
+        await self.finish(STOP_TIMEOUT_SECONDS)
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._service.stop()
+        await self._push.stop()
 
     async def finish(self, seconds: float) -> None:
-        """Wait for what is under way, at most so long."""
-        if self._under_way:
-            await asyncio.wait(self._under_way.values(), timeout=seconds)
+        """Wait for the current deliveries, at most `seconds`."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=seconds)
 
     async def run_once(self) -> bool:
-        """Begin to send what is due, as far as there is room; whether there was more than that. Raises DomainError."""
-        room = AT_ONCE - len(self._under_way)
-        if room <= 0:
+        """Start as many due deliveries as the limits allow; return whether more may be due. Raises DomainError."""
+        free_slots = MAX_CONCURRENT - len(self._tasks)
+        if free_slots <= 0:
             return True
-        busy = [user_id for user_id, count in self._of_user.items() if count >= AT_ONCE_PER_USER]
-        limit = room + len(self._under_way)
-        due = await self._database.read(queue.load_due, now=self._clock(), busy=busy, limit=limit)
-        for order in due:
-            if order.id not in self._under_way and self._of_user[order.user_id] < AT_ONCE_PER_USER:
-                self._begin(order)
+        busy = [user_id for user_id, count in self._tasks_by_user.items() if count >= MAX_CONCURRENT_PER_USER]
+        limit = free_slots + len(self._tasks)
+        due = await self._database.read(queue.load_due, now=self._clock(), busy_user_ids=busy, limit=limit)
+        for delivery in due:
+            if delivery.id not in self._tasks and self._tasks_by_user[delivery.user_id] < MAX_CONCURRENT_PER_USER:
+                self._start_delivery(delivery)
         return len(due) == limit
 
     async def _run(self) -> None:
@@ -90,128 +90,139 @@ class DeliveryWorker:
             try:
                 more = await self.run_once()
             except Exception as error:
-                # One bad turn must not end it.
-                self._log.warning("push_turn_failed", error=repr(error))
+                # A failed poll must not end the loop.
+                self._log.warning("delivery_poll_failed", error=repr(error))
                 more = False
-            if more and self._under_way:
-                await asyncio.wait(self._under_way.values(), timeout=TURN_SECONDS, return_when="FIRST_COMPLETED")
+            if more and self._tasks:
+                await asyncio.wait(self._tasks.values(), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
             else:
-                await asyncio.sleep(TURN_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
-    def _begin(self, order: Delivery) -> None:
-        self._of_user[order.user_id] += 1
-        task = asyncio.get_running_loop().create_task(self._one(order), name="push one")
-        self._under_way[order.id] = task
-        task.add_done_callback(lambda _: self._ended(order))
+    def _start_delivery(self, delivery: Delivery) -> None:
+        self._tasks_by_user[delivery.user_id] += 1
+        task = asyncio.get_running_loop().create_task(self._run_delivery(delivery), name="delivery")
+        self._tasks[delivery.id] = task
+        task.add_done_callback(lambda _: self._remove_task(delivery))
 
-    def _ended(self, order: Delivery) -> None:
-        del self._under_way[order.id]
-        self._of_user[order.user_id] -= 1
-        if not self._of_user[order.user_id]:
-            del self._of_user[order.user_id]
+    def _remove_task(self, delivery: Delivery) -> None:
+        del self._tasks[delivery.id]
+        self._tasks_by_user[delivery.user_id] -= 1
+        if not self._tasks_by_user[delivery.user_id]:
+            del self._tasks_by_user[delivery.user_id]
 
-    async def _one(self, order: Delivery) -> None:
+    async def _run_delivery(self, delivery: Delivery) -> None:
         try:
-            await self._try(order)
+            await self._process_or_retry(delivery)
         except Exception as error:
-            # The store does not take what became of it. It stays due; the pause keeps it from being tried without end.
-            self._log.warning("push_not_noted", push=order.id, error=repr(error))
-            await asyncio.sleep(FIRST_MS / 1_000)
+            # The store did not save the outcome, so the delivery is still due. The pause prevents a busy loop.
+            self._log.warning("delivery_outcome_not_saved", delivery=delivery.id, error=repr(error))
+            await asyncio.sleep(FIRST_RETRY_MS / 1_000)
 
-    async def _try(self, order: Delivery) -> None:
+    async def _process_or_retry(self, delivery: Delivery) -> None:
         try:
-            await self._process(order)
+            await self._process(delivery)
         except Exception as error:
-            # One that cannot be sent for a reason nobody thought of counts its tries like any other: if it stayed due,
-            # a few of them would take all the room there is.
-            self._log.warning("push_not_sent", push=order.id, error=repr(error))
-            await self._retry_later(order, "internal", None)
+            # An unexpected error counts as an attempt. Otherwise such deliveries would stay due and occupy all slots.
+            self._log.warning("delivery_failed", delivery=delivery.id, error=repr(error))
+            await self._retry_later(delivery, "internal", None)
 
-    async def _process(self, order: Delivery) -> None:
-        now, reader = self._clock(), order.user_id
-        looking, stored = self._onlookers.is_active(reader), self._onlookers.acknowledged_position(reader)
-        verdict = queue.decide(order, now=now, looking=looking, stored=stored)
-        if isinstance(verdict, Skip):
-            await self._settle(order, "skipped", verdict.reason)
-        elif isinstance(verdict, Postpone):
-            await self._later(order, verdict.until, verdict.reason, looked=verdict.looked)
-        elif push_payload.expires_at(order) <= now:
-            await self._settle(order, "failed", "too late")
-        elif order.way == "email":
-            await self._mail(order, now)
+    async def _process(self, delivery: Delivery) -> None:
+        now, user_id = self._clock(), delivery.user_id
+        decision = queue.decide(
+            delivery,
+            now=now,
+            user_active=self._attention.is_active(user_id),
+            acknowledged_position=self._attention.acknowledged_position(user_id),
+        )
+        if isinstance(decision, Skip):
+            await self._record_outcome(delivery, "skipped", decision.reason)
+        elif isinstance(decision, Postpone):
+            await self._postpone(delivery, decision.until, decision.reason, user_active=decision.user_active)
+        elif push_payload.expires_at(delivery) <= now:
+            await self._record_outcome(delivery, "failed", "too late")
+        elif delivery.method == "email":
+            await self._send_email(delivery, now)
         else:
-            await self._push(order, now)
+            await self._send_push(delivery, now)
 
-    async def _mail(self, order: Delivery, now: int) -> None:
-        if not self._post.enabled:
-            return await self._settle(order, "skipped", "nowhere")
+    async def _send_email(self, delivery: Delivery, now: int) -> None:
+        if not self._email.enabled:
+            return await self._record_outcome(delivery, "skipped", "nowhere")
         try:
-            await self._post.send(order, now=now)
+            await self._email.send(delivery, now=now)
         except PermanentFailure as error:
-            await self._settle(order, "failed", str(error))
+            await self._record_outcome(delivery, "failed", str(error))
         except TemporaryFailure as error:
-            await self._retry_later(order, str(error), None)
+            await self._retry_later(delivery, str(error), None)
         else:
-            await self._settle(order, "sent", None)
+            await self._record_outcome(delivery, "sent", None)
         return None
 
-    async def _push(self, order: Delivery, now: int) -> None:
+    async def _send_push(self, delivery: Delivery, now: int) -> None:
         message = PushMessage(
-            plain=push_payload.payload(order, origin=self._origin),
-            ttl=max(1, (push_payload.expires_at(order) - now) // SECOND),
-            urgency=push_payload.URGENCY[order.priority],
-            topic=push_payload.topic(order.collapse_key),
+            payload=push_payload.payload(delivery, origin=self._origin),
+            ttl=max(1, (push_payload.expires_at(delivery) - now) // SECOND_MS),
+            urgency=push_payload.URGENCY[delivery.priority],
+            topic=push_payload.topic(delivery.collapse_key),
         )
         try:
-            answer = await self._service.send(
-                order.endpoint or "", p256dh=order.p256dh, auth=order.auth, message=message, now=now
+            response = await self._push.send(
+                delivery.endpoint or "", p256dh=delivery.p256dh, auth=delivery.auth, message=message, now=now
             )
         except Unreachable as error:
-            await self._retry_later(order, str(error), None)
+            await self._retry_later(delivery, str(error), None)
         except ResolverBusy:
-            # Others' names that nobody answers are not held against this one.
-            await self._later(order, now + FIRST_MS, "busy")
+            # Lookups of other hosts are the reason, so this is not counted as an attempt.
+            await self._postpone(delivery, now + FIRST_RETRY_MS, "busy")
         else:
-            await self._answered(order, answer)
+            await self._handle_response(delivery, response)
 
-    async def _answered(self, order: Delivery, answer: PushResponse) -> None:
-        """RFC 8030, 5 and 7.3: 404 and 410 say that the browser is gone, and nothing else does."""
-        status = answer.status
+    async def _handle_response(self, delivery: Delivery, response: PushResponse) -> None:
+        """Record the outcome of a response; only 404 and 410 mean that the subscription is gone (RFC 8030, 7.3)."""
+        status = response.status
         if 200 <= status < 300:
-            await self._settle(order, "sent", None)
+            await self._record_outcome(delivery, "sent", None)
         elif status in (404, 410):
             await self._database.write(
-                push_subscriptions.delete_gone, ids=[order.subscription_id or ""], why="gone", now=self._clock()
+                push_subscriptions.delete_gone, ids=[delivery.subscription_id or ""], reason="gone", now=self._clock()
             )
         elif status == 429 or status >= 500:
-            await self._retry_later(order, f"status {status}", answer.retry_after)
+            await self._retry_later(delivery, f"status {status}", response.retry_after)
         else:
-            # A redirect is one of these: whoever answers must not choose where we go.
-            self._log.warning("push_refused", push=order.id, status=status)
-            await self._settle(order, "failed", f"status {status}")
+            # Redirects are rejected too: the push service must not choose where the hub connects.
+            self._log.warning("push_rejected", delivery=delivery.id, status=status)
+            await self._record_outcome(delivery, "failed", f"status {status}")
 
-    async def _retry_later(self, order: Delivery, reason: str, retry_after: float | None) -> None:
+    async def _retry_later(self, delivery: Delivery, reason: str, retry_after: float | None) -> None:
         now = self._clock()
-        if order.tries + 1 >= MAX_ATTEMPTS:
-            return await self._settle(order, "failed", reason)
-        wait = min(FIRST_MS * 3**order.tries, MOST_MS) * self._random.uniform(0.8, 1.2)
+        if delivery.tries + 1 >= MAX_ATTEMPTS:
+            return await self._record_outcome(delivery, "failed", reason)
+        delay_ms = min(FIRST_RETRY_MS * 3**delivery.tries, MAX_RETRY_MS) * self._random.uniform(0.8, 1.2)
         if retry_after is not None:
-            wait = min(max(wait, retry_after * 1_000), WAIT_MS)
-        until = now + round(wait)
-        if order.subscription_id is not None:
-            # All that is for this browser waits, not only this one.
+            delay_ms = min(max(delay_ms, retry_after * 1_000), MAX_RETRY_AFTER_MS)
+        until = now + round(delay_ms)
+        if delivery.subscription_id is not None:
+            # All deliveries to this browser wait, not only this one.
             await self._database.write(
-                push_subscriptions.pause, subscription_id=order.subscription_id, until=until, now=now
+                push_subscriptions.pause, subscription_id=delivery.subscription_id, until=until, now=now
             )
-        await self._later(order, until, reason, tried=True)
+        await self._postpone(delivery, until, reason, attempted=True)
         return None
 
-    async def _settle(self, order: Delivery, fate: queue.Outcome, reason: str | None) -> None:
-        await self._database.write(queue.record_outcome, id=order.id, fate=fate, reason=reason, now=self._clock())
+    async def _record_outcome(self, delivery: Delivery, outcome: queue.Outcome, reason: str | None) -> None:
+        await self._database.write(
+            queue.record_outcome, id=delivery.id, outcome=outcome, reason=reason, now=self._clock()
+        )
 
-    async def _later(
-        self, order: Delivery, until: int, reason: str, *, tried: bool = False, looked: bool = False
+    async def _postpone(
+        self, delivery: Delivery, until: int, reason: str, *, attempted: bool = False, user_active: bool = False
     ) -> None:
         await self._database.write(
-            queue.postpone, id=order.id, until=until, reason=reason, tried=tried, looked=looked, now=self._clock()
+            queue.postpone,
+            id=delivery.id,
+            until=until,
+            reason=reason,
+            attempted=attempted,
+            user_active=user_active,
+            now=self._clock(),
         )

@@ -1,4 +1,4 @@
-"""Something said to everybody: kept as long as it is in force, and told on `announcements`."""
+"""Announcements to everybody, kept while they are in force."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from services.times import to_rfc3339, to_rfc3339_or_none
 
 _a = announcements.c
 
-_ADD = insert(announcements)
+_INSERT = insert(announcements)
 _PAGE = (
     select(announcements)
-    .where(_a.id < bindparam("below"), or_(_a.expires_at.is_(None), _a.expires_at > bindparam("now")))
+    .where(_a.id < bindparam("id"), or_(_a.expires_at.is_(None), _a.expires_at > bindparam("now")))
     .order_by(_a.id.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
 
 
@@ -34,13 +34,16 @@ def create(
     expires_at: int | None = None,
     now: int,
 ) -> Announcement:
-    """Say something to everybody, until `expires_at` (ms) if that is given. Raises InvalidField."""
+    """Create an announcement and publish it on `announcements`.
+
+    `expires_at` and `now` are milliseconds since 1970. Raises InvalidField for invalid texts, links and past expiries.
+    """
     text.check_line(title, "/title", 200)
     text.check_multiline(body, "/body", 2_000)
     if url is not None:
         text.check_link(url, "/url")
     if expires_at is not None and expires_at <= now:
-        raise InvalidField("/expiresAt", "range", "It would have expired before it was said.")
+        raise InvalidField("/expiresAt", "range", "The expiry time must be in the future.")
     row: dict[str, Any] = {
         "id": new_id(),
         "title": title,
@@ -50,23 +53,25 @@ def create(
         "created_at": now,
         "expires_at": expires_at,
     }
-    tx.execute(_ADD, row)
-    made = _show(**row)
-    outbox.append(tx, channels.ANNOUNCEMENTS, "announcement", made, now=now, subject=made.id)
-    return made
+    tx.execute(_INSERT, row)
+    announcement = _to_schema(**row)
+    outbox.append(tx, channels.ANNOUNCEMENTS, "announcement", announcement, now=now, subject=announcement.id)
+    return announcement
 
 
 def list_current(
     tx: Connection, *, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None, now: int
 ) -> pagination.Page[Announcement]:
-    """The next `limit` announcements that have not expired, newest first; `after` is the `next` of the page before.
+    """Return the next `limit` announcements that have not expired, newest first.
 
-    Raises InvalidField for an `after` that is none.
+    `after` is the `next` token of the previous page. Raises InvalidField for an invalid token.
     """
-    asked = {"below": pagination.id_from_token(after), "now": now, "most": limit + 1}
-    rows = tx.execute(_PAGE, asked).mappings().all()
-    return pagination.page(rows, limit=limit, show=lambda row: _show(**row), key=lambda row: str(row["id"]))
+    parameters = {"id": pagination.id_from_token(after), "now": now, "limit": limit + 1}
+    rows = tx.execute(_PAGE, parameters).mappings().all()
+    return pagination.make_page(
+        rows, limit=limit, to_item=lambda row: _to_schema(**row), key=lambda row: str(row["id"])
+    )
 
 
-def _show(*, created_at: int, expires_at: int | None, **same: Any) -> Announcement:
-    return Announcement(created_at=to_rfc3339(created_at), expires_at=to_rfc3339_or_none(expires_at), **same)
+def _to_schema(*, created_at: int, expires_at: int | None, **unchanged: Any) -> Announcement:
+    return Announcement(created_at=to_rfc3339(created_at), expires_at=to_rfc3339_or_none(expires_at), **unchanged)

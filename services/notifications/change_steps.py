@@ -1,4 +1,4 @@
-"""How a change of many inbox rows goes on in steps, oldest rows first, and what it answers."""
+"""Splits a change of many rows into bounded steps."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,25 +8,25 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from services.notifications.change_rules import ChangeRule, Verb
 from services.notifications.events import Counts
-from services.notifications.inbox import counts_of
+from services.notifications.inbox import load_counts
 from services.schemas import Schema
 from services.tables import inboxes
 
-_SHIFT = (
+_UPDATE_COUNTERS = (
     update(inboxes)
-    .where(inboxes.c.user_id == bindparam("owner"))
+    .where(inboxes.c.user_id == bindparam("owner_id"))
     .values(
         seq=inboxes.c.seq + 1,
-        unread=inboxes.c.unread + bindparam("unread_more"),
-        unseen=inboxes.c.unseen + bindparam("unseen_more"),
+        unread=inboxes.c.unread + bindparam("unread_difference"),
+        unseen=inboxes.c.unseen + bindparam("unseen_difference"),
     )
     .returning(inboxes.c.seq, inboxes.c.unread, inboxes.c.unseen)
 )
-_SEQ = select(inboxes.c.seq).where(inboxes.c.user_id == bindparam("owner"))
+_SEQ = select(inboxes.c.seq).where(inboxes.c.user_id == bindparam("user_id"))
 
 
 class ChangeResult(Schema, frozen=True):
-    """The counts after a change, and what takes it back within 30 s (null: nothing was changed)."""
+    """The counts after a change, and the id that reverts it within 30 s (null: nothing changed)."""
 
     unread: int
     unseen: int
@@ -35,50 +35,60 @@ class ChangeResult(Schema, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """What is still to be done of a change or undo of a user's rows, from `first` to `last` (seq, inclusive).
+    """The part of a change or undo that is still to be done, from `first_seq` to `last_seq` (inclusive).
 
-    `before` is the id that stands for `last` in events; `change` is the mark in the rows that are changed or put
-    back, `undo_id` what takes the change back: both None until something was changed. `left_at` is the inbox's `seq`
-    after the last part, which every change by anybody raises.
+    `before` is the id of the row `last_seq`, used in events. `change` is the number stored in changed rows, and
+    `undo_id` identifies the undo record; both are None until a row was changed. `inbox_seq` is the inbox's `seq` after
+    the previous part. Every change of the inbox increments `seq`.
     """
 
     user_id: str
     verb: Verb
-    first: int
-    last: int
+    first_seq: int
+    last_seq: int
     before: str = ""
     change: int | None = None
     undo_id: str | None = None
-    left_at: int | None = None
+    inbox_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How far a change has come; there is more to do while `rest` is not None."""
+    """The result of a step; the change is complete when `remaining` is None."""
 
-    changes: ChangeResult
-    rest: Remaining | None = None
-
-
-def next_part(tx: Connection, act: ChangeRule, rest: Remaining, rows: int) -> Remaining:
-    """The part of `rest` that holds its first `rows` rows (all of it, if there are no more)."""
-    what = {"owner": rest.user_id, "first": rest.first, "last": rest.last, "change": rest.change}
-    end = tx.execute(act.nth, what | {"earlier": rows - 1}).one_or_none()
-    return rest if end is None else replace(rest, last=end.seq, before=end.id)
+    result: ChangeResult
+    remaining: Remaining | None = None
 
 
-def is_unchanged(tx: Connection, rest: Remaining) -> bool:
-    """Whether nothing was added to the inbox or changed in it since the last part."""
-    return rest.left_at == tx.execute(_SEQ, {"owner": rest.user_id}).scalar_one_or_none()
+def find_next_part(tx: Connection, rule: ChangeRule, remaining: Remaining, max_rows: int) -> Remaining:
+    """Return the part of `remaining` with its first `max_rows` rows, or all of it if it has fewer."""
+    parameters = {
+        "owner_id": remaining.user_id,
+        "first_seq": remaining.first_seq,
+        "last_seq": remaining.last_seq,
+        "change": remaining.change,
+        "offset": max_rows - 1,
+    }
+    end = tx.execute(rule.nth_row, parameters).one_or_none()
+    return remaining if end is None else replace(remaining, last_seq=end.seq, before=end.id)
+
+
+def is_unchanged(tx: Connection, remaining: Remaining) -> bool:
+    """Return whether the inbox is the same as after the previous part."""
+    return remaining.inbox_seq == tx.execute(_SEQ, {"user_id": remaining.user_id}).scalar_one_or_none()
 
 
 def update_counters(tx: Connection, user_id: str, measured: Row[*tuple[Any, ...]]) -> tuple[int, Counts]:
-    """Change an inbox's counts by what was measured; a mark that no change of this inbox had before, and the counts."""
-    more = {"owner": user_id, "unread_more": measured.unread, "unseen_more": measured.unseen}
-    mark, unread, unseen = tx.execute(_SHIFT, more).one()
-    return mark, Counts(unread, unseen)
+    """Apply measured differences to an inbox; return a change number unique in this inbox, and the new counts."""
+    parameters = {
+        "owner_id": user_id,
+        "unread_difference": measured.unread,
+        "unseen_difference": measured.unseen,
+    }
+    change, unread, unseen = tx.execute(_UPDATE_COUNTERS, parameters).one()
+    return change, Counts(unread, unseen)
 
 
-def counts(tx: Connection, user_id: str) -> Counts:
-    """The counts of an inbox, which may not have been made yet."""
-    return counts_of(tx, ids=[user_id]).get(user_id, Counts(0, 0))
+def get_counts(tx: Connection, user_id: str) -> Counts:
+    """Return the counts of an inbox; zeros for a user without an inbox."""
+    return load_counts(tx, user_ids=[user_id]).get(user_id, Counts(0, 0))

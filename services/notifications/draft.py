@@ -1,4 +1,4 @@
-"""What a notification says, before it is in anybody's inbox; one that exists keeps the rules for words and links."""
+"""NotificationDraft: the content of a notification before it has a recipient."""
 
 import re
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from services import text
 from services.errors import InvalidField
 from services.notifications.schemas import Category, Priority
 
-DATA_BYTES = 8 * 1024
-# What browsers show of a system notification's actions (Notification.maxActions).
-ACTIONS = 2
+MAX_DATA_BYTES = 8 * 1024
+# Browsers show two actions of a system notification (Notification.maxActions).
+MAX_ACTIONS = 2
 
-# An action's id is a segment of a path (RFC 3986, unreserved).
+# The id of an action is a path segment of unreserved characters (RFC 3986, 2.3).
 _ACTION_ID = re.compile(r"[A-Za-z0-9._~-]{1,40}")
 
 _encoder = msgspec.json.Encoder()
@@ -24,7 +24,7 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """A button: `url` opens, and that it was pressed is kept."""
+    """A button of a notification, which opens `url` if there is one."""
 
     id: str
     label: str
@@ -32,16 +32,17 @@ class Action:
     style: Literal["primary", "secondary"] = "secondary"
 
     def to_json(self) -> dict[str, Any]:
-        """The action as JSON has it, and as a row keeps it."""
-        shown: dict[str, Any] = {"id": self.id, "label": self.label, "style": self.style}
-        return shown if self.url is None else shown | {"url": self.url}
+        """Return the action as stored in a row and as sent to clients."""
+        fields: dict[str, Any] = {"id": self.id, "label": self.label, "style": self.style}
+        return fields if self.url is None else fields | {"url": self.url}
 
 
 class NotificationDraft(Struct, frozen=True, kw_only=True):
-    """A notification without its recipient. `expires_at` is milliseconds since 1970.
+    """A notification without a recipient; validated on construction.
 
-    `invalidates` are the cache keys a page should drop when it arrives; `at` is where the letter stands in what was
-    asked (an RFC 6901 pointer), for errors. Raises InvalidField.
+    `expires_at` is milliseconds since 1970. `invalidates` are the cache keys that a page drops when it receives the
+    notification. `pointer` is the position of the draft in the request body (RFC 6901), used in errors.
+    Raises InvalidField for invalid texts, links, data and actions.
     """
 
     type: str
@@ -49,7 +50,7 @@ class NotificationDraft(Struct, frozen=True, kw_only=True):
     priority: Priority = "normal"
     title: str
     body: str
-    data: dict[str, Any] = {}  # a new one for each, says msgspec
+    data: dict[str, Any] = {}  # msgspec copies this default for each instance
     url: str | None = None
     icon: str | None = None
     actions: Sequence[Action] = ()
@@ -59,11 +60,11 @@ class NotificationDraft(Struct, frozen=True, kw_only=True):
     pointer: str = ""
 
     def __post_init__(self) -> None:
-        """Check every word."""
+        """Validate all texts, links, data and actions."""
         text.check_line(self.type, f"{self.pointer}/type", 64)
         text.check_line(self.title, f"{self.pointer}/title", 200)
         text.check_multiline(self.body, f"{self.pointer}/body", 2_000)
-        text.check_json_object(self.data, f"{self.pointer}/data", DATA_BYTES)
+        text.check_json_object(self.data, f"{self.pointer}/data", MAX_DATA_BYTES)
         if self.url is not None:
             text.check_link(self.url, f"{self.pointer}/url")
         if self.icon is not None:
@@ -73,12 +74,12 @@ class NotificationDraft(Struct, frozen=True, kw_only=True):
         _check_actions(self.actions, f"{self.pointer}/actions")
 
     def check_expiry(self, now: int) -> None:
-        """Raises InvalidField for a letter that would have expired before it arrives."""
+        """Raise InvalidField if the draft has expired at `now` (ms)."""
         if self.expires_at is not None and self.expires_at <= now:
-            raise InvalidField(f"{self.pointer}/expiresAt", "range", "It would have expired before it was sent.")
+            raise InvalidField(f"{self.pointer}/expiresAt", "range", "The expiry time must be in the future.")
 
     def to_row(self) -> dict[str, Any]:
-        """The values of a row of `notifications` that are the same for every recipient."""
+        """Return the columns of `notifications` that are equal for all recipients."""
         return {
             "type": self.type,
             "category": self.category,
@@ -94,15 +95,21 @@ class NotificationDraft(Struct, frozen=True, kw_only=True):
         }
 
 
+# Pairs of a user id and the draft for that user.
+AddressedDrafts = Sequence[tuple[str, NotificationDraft]]
+
+
 def _check_actions(actions: Sequence[Action], pointer: str) -> None:
-    if len(actions) > ACTIONS:
-        raise InvalidField(pointer, "length", f"A notification has at most {ACTIONS} actions.")
+    if len(actions) > MAX_ACTIONS:
+        raise InvalidField(pointer, "length", f"A notification has at most {MAX_ACTIONS} actions.")
     for index, action in enumerate(actions):
-        at = f"{pointer}/{index}"
+        action_pointer = f"{pointer}/{index}"
         if not _ACTION_ID.fullmatch(action.id):
-            raise InvalidField(f"{at}/id", "type", "An action's id is 1 to 40 letters, digits or any of . _ ~ -")
-        text.check_line(action.label, f"{at}/label", 40)
+            raise InvalidField(
+                f"{action_pointer}/id", "type", "The id of an action has 1 to 40 letters, digits or any of . _ ~ -"
+            )
+        text.check_line(action.label, f"{action_pointer}/label", 40)
         if action.url is not None:
-            text.check_link(action.url, f"{at}/url")
+            text.check_link(action.url, f"{action_pointer}/url")
     if len({action.id for action in actions}) < len(actions):
-        raise InvalidField(f"{pointer}/1/id", "type", "Each action needs an id of its own.")
+        raise InvalidField(f"{pointer}/1/id", "type", "The two actions must have different ids.")

@@ -1,4 +1,4 @@
-"""What a user's streams hear about their inbox, and how a row of it looks outside."""
+"""Inbox events sent to a user’s streams, and the JSON form of a row."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -16,19 +16,19 @@ from services.times import to_rfc3339, to_rfc3339_or_none
 
 State = Literal["read", "unread", "seen", "archived", "unarchived", "retracted", "action"]
 
-# Ids one event names (40 KB); what changes more rows does it in steps, each with its own event and its own counts.
-IDS_AT_ONCE = 1_000
+# Ids in one event (40 KB). A change of more rows is split into steps, each with its own event and counts.
+MAX_IDS_PER_EVENT = 1_000
 
 
 class Counts(NamedTuple):
-    """How many visible notifications of an inbox are unread, and how many its owner has not even seen."""
+    """The numbers of visible notifications of an inbox that are unread and unseen."""
 
     unread: int
     unseen: int
 
 
 class NotificationEvent(Notification, frozen=True, kw_only=True):
-    """The `notification` event: the row, the counts with it, and the cache keys a page should drop."""
+    """The `notification` event: the row, the counts after it, and the cache keys that a page drops."""
 
     unread: int
     unseen: int
@@ -38,7 +38,7 @@ class NotificationEvent(Notification, frozen=True, kw_only=True):
 class NotificationStateEvent(Schema, frozen=True, kw_only=True):
     """The `notification_state` event: `ids`, or everything visible up to `before`, is now in `state`.
 
-    `action` names the one that was done; `seen: false` says that an undo made the unread ones unseen, too.
+    `action` is the id of the action that was done. `seen: false` means that an undo made the rows unseen as well.
     """
 
     ids: Sequence[str] | UnsetType = UNSET
@@ -52,44 +52,44 @@ class NotificationStateEvent(Schema, frozen=True, kw_only=True):
 
 
 def to_schema(row: Mapping[Any, Any]) -> Notification:
-    """A row of `notifications` as its owner sees it."""
+    """Return a row of `notifications` as its JSON object."""
     return Notification(
-        data=msgspec.json.decode(row["data"]), actions=msgspec.json.decode(row["actions"]), **_plain(row)
+        data=msgspec.json.decode(row["data"]), actions=msgspec.json.decode(row["actions"]), **_plain_fields(row)
     )
 
 
-def event_template(letter: NotificationDraft, *, now: int) -> NotificationEvent:
-    """What of a letter's event is the same for everybody who gets it; `arrived` fills the rest in."""
+def event_template(draft: NotificationDraft, *, now: int) -> NotificationEvent:
+    """Return the event of a draft with the fields that are equal for all recipients; see `publish_created`."""
     return NotificationEvent(
         id="",
-        type=letter.type,
-        category=letter.category,
-        priority=letter.priority,
-        title=letter.title,
-        body=letter.body,
-        data=letter.data,
-        url=letter.url,
-        icon=letter.icon,
-        actions=[action.to_json() for action in letter.actions],
-        collapse_key=letter.collapse_key,
+        type=draft.type,
+        category=draft.category,
+        priority=draft.priority,
+        title=draft.title,
+        body=draft.body,
+        data=draft.data,
+        url=draft.url,
+        icon=draft.icon,
+        actions=[action.to_json() for action in draft.actions],
+        collapse_key=draft.collapse_key,
         count=1,
         created_at=to_rfc3339(now),
-        expires_at=to_rfc3339_or_none(letter.expires_at),
+        expires_at=to_rfc3339_or_none(draft.expires_at),
         seen_at=None,
         read_at=None,
         archived_at=None,
         unread=0,
         unseen=0,
-        invalidates=letter.invalidates,
+        invalidates=draft.invalidates,
     )
 
 
 def publish_created(
-    tx: Connection, row: Mapping[str, Any], arriving: NotificationEvent, *, counts: Counts, now: int
+    tx: Connection, row: Mapping[str, Any], template: NotificationEvent, *, counts: Counts, now: int
 ) -> None:
-    """Tell the owner's streams of a new row; `counts` are those with it."""
+    """Publish a new row to its user's streams; `counts` include the row."""
     event = msgspec.structs.replace(
-        arriving, id=row["id"], count=row["count"], unread=counts.unread, unseen=counts.unseen
+        template, id=row["id"], count=row["count"], unread=counts.unread, unseen=counts.unseen
     )
     outbox.append(tx, channels.user_channel(row["user_id"]), "notification", event, now=now, subject=row["id"])
 
@@ -105,7 +105,7 @@ def publish_changed(
     action: str | UnsetType = UNSET,
     seen: bool | UnsetType = UNSET,
 ) -> None:
-    """Tell the owner's streams that these rows, at most `IDS_AT_ONCE`, are now in `state`; `counts` are those after."""
+    """Publish that these rows, at most `MAX_IDS_PER_EVENT`, are now in `state`; `counts` are those after the change."""
     event = NotificationStateEvent(
         ids=ids, state=state, action=action, seen=seen, unread=counts.unread, unseen=counts.unseen
     )
@@ -113,7 +113,7 @@ def publish_changed(
 
 
 def publish_changed_up_to(tx: Connection, user_id: str, *, before: str, state: State, counts: Counts, now: int) -> None:
-    """Tell the owner's streams that everything visible up to `before`, inclusive, is now in `state`."""
+    """Publish that everything visible up to the row `before`, inclusive, is now in `state`."""
     event = NotificationStateEvent(all=True, before=before, state=state, unread=counts.unread, unseen=counts.unseen)
     _append(tx, user_id, event, now)
 
@@ -122,8 +122,8 @@ def _append(tx: Connection, user_id: str, event: NotificationStateEvent, now: in
     outbox.append(tx, channels.user_channel(user_id), "notification_state", event, now=now)
 
 
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """The fields that are the same in a row and outside, or differ only in how a time is written."""
+def _plain_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the fields that need no decoding, with times in RFC 3339."""
     return {
         "id": row["id"],
         "type": row["type"],

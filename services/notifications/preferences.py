@@ -1,4 +1,4 @@
-"""What a user wants to be told of, and by which way: in the app, by push, by e-mail; and when not to be disturbed."""
+"""Notification preferences per category and delivery method."""
 
 from collections.abc import Mapping
 from typing import Any, Final, get_args
@@ -15,28 +15,29 @@ from services.tables import preferences, users, verified_emails
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 
-# Why these cannot be turned off in the app.
+# Categories that cannot be turned off in the app, with the reason.
 LOCKED: Final[Mapping[Category, str]] = {
-    "hire": "A hire binds you to somebody, so it always stands in your inbox.",
-    "payment": "It is your money, so every payment stands in your inbox.",
+    "hire": "A hire is a commitment, so hire notifications always appear in your inbox.",
+    "payment": "Payments concern your money, so payment notifications always appear in your inbox.",
 }
 
 _p = preferences.c
-_FIND = select(_p.choices, _p.quiet).where(_p.user_id == bindparam("who"))
-_CONFIRMED = select(verified_emails.c.confirmed_at).where(
-    verified_emails.c.user_id == bindparam("who"),
+_FIND = select(_p.choices, _p.quiet_hours).where(_p.user_id == bindparam("user_id"))
+_FIND_VERIFIED_EMAIL = select(verified_emails.c.confirmed_at).where(
+    verified_emails.c.user_id == bindparam("user_id"),
     verified_emails.c.user_id == users.c.id,
     verified_emails.c.email == users.c.email,
 )
-_put = insert(preferences)
-_PUT = _put.on_conflict_do_update(
-    index_elements=[_p.user_id], set_={name: _put.excluded[name] for name in ("choices", "quiet", "updated_at")}
+_insert = insert(preferences)
+_UPSERT = _insert.on_conflict_do_update(
+    index_elements=[_p.user_id],
+    set_={name: _insert.excluded[name] for name in ("choices", "quiet_hours", "updated_at")},
 )
 _encoder = msgspec.json.Encoder()
 
 
 class Choice(Schema, frozen=True, forbid_unknown_fields=True):
-    """By which ways a category comes."""
+    """The delivery methods that are on for a category."""
 
     in_app: bool
     push: bool
@@ -45,67 +46,70 @@ class Choice(Schema, frozen=True, forbid_unknown_fields=True):
 
 Choices = dict[Category, Choice]
 
-# E-mail is the last resort: without being asked it is sent only for what is about one's work and money.
+# E-mail is the last resort: by default it is on only for hires and payments.
 DEFAULTS: Final[Choices] = {
     category: Choice(in_app=True, push=True, email=category in ("hire", "payment")) for category in CATEGORIES
 }  # fmt: skip
-_choices = msgspec.json.Decoder(dict[Category, Choice])
-_quiet = msgspec.json.Decoder(QuietHours)
+_choices_decoder = msgspec.json.Decoder(dict[Category, Choice])
+_quiet_hours_decoder = msgspec.json.Decoder(QuietHours)
 
 
 class Preferences(Schema, frozen=True):
-    """Every category's ways, the quiet hours, and why some cannot be turned off in the app."""
+    """The choices of all categories, the quiet hours, and the reasons why some categories are locked in the app."""
 
     categories: Choices
     quiet_hours: QuietHours | None
     locked: dict[str, dict[str, str]]
-    # E-mail goes to an address only when its owner has shown that it is theirs.
+    # The hub sends e-mail only to an address that the user has confirmed.
     email_confirmed: bool
 
 
-def from_row(choices: str | None, quiet: str | None, *, confirmed: bool = False) -> Preferences:
-    """What two columns hold, or the defaults where there is no row."""
-    chosen = {} if choices is None else _choices.decode(choices)
+def from_row(choices: str | None, quiet_hours: str | None, *, email_confirmed: bool = False) -> Preferences:
+    """Return the preferences of two JSON columns; None stands for a missing row and means the defaults."""
+    chosen = {} if choices is None else _choices_decoder.decode(choices)
     return Preferences(
         categories=DEFAULTS | chosen,
-        quiet_hours=None if quiet is None else _quiet.decode(quiet),
-        locked={category: {"inApp": why} for category, why in LOCKED.items()},
-        email_confirmed=confirmed,
+        quiet_hours=None if quiet_hours is None else _quiet_hours_decoder.decode(quiet_hours),
+        locked={category: {"inApp": reason} for category, reason in LOCKED.items()},
+        email_confirmed=email_confirmed,
     )
 
 
 def get(tx: Connection, *, user_id: str) -> Preferences:
-    """A user's preferences."""
-    row = tx.execute(_FIND, {"who": user_id}).one_or_none()
-    confirmed = tx.execute(_CONFIRMED, {"who": user_id}).one_or_none() is not None
-    return from_row(*((None, None) if row is None else (row.choices, row.quiet)), confirmed=confirmed)
+    """Return a user's preferences."""
+    row = tx.execute(_FIND, {"user_id": user_id}).one_or_none()
+    confirmed = tx.execute(_FIND_VERIFIED_EMAIL, {"user_id": user_id}).one_or_none() is not None
+    return from_row(*((None, None) if row is None else (row.choices, row.quiet_hours)), email_confirmed=confirmed)
 
 
 def save(tx: Connection, *, user_id: str, categories: Choices, quiet_hours: QuietHours | None, now: int) -> Preferences:
-    """Set all of a user's preferences; a category that is left out gets its default.
+    """Replace all preferences of a user; a missing category gets its default.
 
-    Raises InvalidField: what cannot be turned off, and says why; quiet hours that are none.
+    Raises InvalidField for a locked category that is off in the app, and for invalid quiet hours.
     """
-    for category, why in LOCKED.items():
+    for category, reason in LOCKED.items():
         if category in categories and not categories[category].in_app:
-            raise InvalidField(f"/categories/{category}/inApp", "range", why)
+            raise InvalidField(f"/categories/{category}/inApp", "range", reason)
     if quiet_hours is not None:
         quiet_hours.check("/quietHours")
-    quiet = None if quiet_hours is None else _encoder.encode(quiet_hours).decode()
-    _save(tx, user_id, categories, quiet, now)
+    _save(tx, user_id, categories, quiet_hours, now)
     return get(tx, user_id=user_id)
 
 
 def disable_email(tx: Connection, *, user_id: str, now: int) -> None:
-    """Send this user no e-mail for any category."""
-    kept = get(tx, user_id=user_id)
-    silent = {
-        category: msgspec.structs.replace(choice, email=False) for category, choice in kept.categories.items()
+    """Turn e-mail off for all categories."""
+    current = get(tx, user_id=user_id)
+    without_email = {
+        category: msgspec.structs.replace(choice, email=False) for category, choice in current.categories.items()
     }  # fmt: skip
-    quiet = None if kept.quiet_hours is None else _encoder.encode(kept.quiet_hours).decode()
-    _save(tx, user_id, silent, quiet, now)
+    _save(tx, user_id, without_email, current.quiet_hours, now)
 
 
-def _save(tx: Connection, user_id: str, choices: Choices, quiet: str | None, now: int) -> None:
-    row: dict[str, Any] = {"user_id": user_id, "choices": _encoder.encode(choices).decode(), "quiet": quiet}
-    tx.execute(_PUT, row | {"updated_at": now})
+def _save(tx: Connection, user_id: str, choices: Choices, quiet_hours: QuietHours | None, now: int) -> None:
+    row: dict[str, Any] = {
+        "user_id": user_id,
+        "choices": _encoder.encode(choices).decode(),
+        "quiet_hours": None if quiet_hours is None else _encoder.encode(quiet_hours).decode(),
+        "updated_at": now,
+    }
+    tx.execute(_UPSERT, row)

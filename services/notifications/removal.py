@@ -1,4 +1,4 @@
-"""Takes notifications out of inboxes: retracted by a service, expired, or older than they are kept."""
+"""Removes notifications: retracted, expired or past retention."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,99 +9,105 @@ from services.accounts import users
 from services.accounts.users import UserRef
 from services.database import outbox
 from services.notifications import events
-from services.notifications.events import IDS_AT_ONCE, Counts
+from services.notifications.events import MAX_IDS_PER_EVENT, Counts
 from services.schemas import Schema
 from services.tables import inboxes, notifications
 
 _n = notifications.c
 _COLUMNS = (_n.id, _n.user_id, _n.seen_at, _n.read_at, _n.archived_at, _n.expired_at)
+_Rows = Sequence[Row[*tuple[Any, ...]]]
 
 _BY_ID = select(*_COLUMNS).where(_n.id.in_(bindparam("ids", expanding=True)))
 _BY_KEY = (
     select(*_COLUMNS)
-    .where(_n.user_id == bindparam("owner"), _n.collapse_key == bindparam("key"))
-    .limit(bindparam("most"))
+    .where(_n.user_id == bindparam("user_id"), _n.collapse_key == bindparam("collapse_key"))
+    .limit(bindparam("limit"))
 )
 _EXPIRED = (
     select(_n.id)
     .where(_n.expires_at <= bindparam("now"), _n.expired_at.is_(None))
     .order_by(_n.expires_at)
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
-_OLD = select(_n.id).where(_n.created_at < bindparam("before")).order_by(_n.created_at).limit(bindparam("most"))
-_REMOVE = delete(notifications).where(_n.id.in_(bindparam("ids", expanding=True)))
-_EXPIRE = update(notifications).where(_n.id.in_(bindparam("ids", expanding=True))).values(expired_at=bindparam("at"))
-_SHRINK = (
+_OLD = select(_n.id).where(_n.created_at < bindparam("before")).order_by(_n.created_at).limit(bindparam("limit"))
+_DELETE = delete(notifications).where(_n.id.in_(bindparam("ids", expanding=True)))
+_EXPIRE = update(notifications).where(_n.id.in_(bindparam("ids", expanding=True))).values(expired_at=bindparam("now"))
+_DECREMENT_COUNTERS = (
     update(inboxes)
-    .where(inboxes.c.user_id == bindparam("owner"))
-    .values(unread=inboxes.c.unread - bindparam("unread_fewer"), unseen=inboxes.c.unseen - bindparam("unseen_fewer"))
+    .where(inboxes.c.user_id == bindparam("owner_id"))
+    .values(unread=inboxes.c.unread - bindparam("fewer_unread"), unseen=inboxes.c.unseen - bindparam("fewer_unseen"))
     .returning(inboxes.c.unread, inboxes.c.unseen)
 )
 
 
 class Retracted(Schema, frozen=True):
-    """How many notifications were taken back; 1,000 at most, so that whoever got 1,000 asks again."""
+    """The number of retracted notifications, at most 1,000. After 1,000, repeat the call for the remaining ones."""
 
     retracted: int
 
 
 def retract(tx: Connection, *, ids: Sequence[str], now: int) -> Retracted:
-    """Take notifications back, whoever has them, at most 1,000: out of list, counts and log. Unknown ids do nothing."""
-    return Retracted(_remove(tx, tx.execute(_BY_ID, {"ids": list(dict.fromkeys(ids))}).all(), now))
+    """Delete notifications of any users, at most 1,000, from lists, counts and event log; unknown ids are ignored."""
+    return Retracted(_delete(tx, tx.execute(_BY_ID, {"ids": list(dict.fromkeys(ids))}).all(), now))
 
 
 def retract_by_key(tx: Connection, *, user: UserRef, collapse_key: str, now: int) -> Retracted:
-    """Take back what a user has with this collapse key, read or not. Raises InvalidField (unknown user)."""
-    asked = {"owner": users.resolve_refs(tx, refs=[user])[0], "key": collapse_key, "most": IDS_AT_ONCE}
-    return Retracted(_remove(tx, tx.execute(_BY_KEY, asked).all(), now))
+    """Delete a user's notifications with this collapse key, read ones included. Raises InvalidField (unknown user)."""
+    user_id = users.resolve_refs(tx, refs=[user])[0]
+    parameters = {"user_id": user_id, "collapse_key": collapse_key, "limit": MAX_IDS_PER_EVENT}
+    return Retracted(_delete(tx, tx.execute(_BY_KEY, parameters).all(), now))
 
 
 def find_expired(tx: Connection, *, now: int, limit: int) -> list[str]:
-    """At most `limit` notifications that have expired and are still counted and listed."""
-    return list(tx.execute(_EXPIRED, {"now": now, "most": limit}).scalars())
+    """Return at most `limit` notifications whose expiry time has passed and that are not marked as expired."""
+    return list(tx.execute(_EXPIRED, {"now": now, "limit": limit}).scalars())
 
 
 def expire(tx: Connection, *, ids: Sequence[str], now: int) -> None:
-    """Take expired notifications out of counts, lists and log; told as retracted, because they leave every page."""
+    """Mark notifications as expired, and remove them from counts, lists and event log.
+
+    The event says `retracted`, because pages remove them.
+    """
     rows = [row for row in tx.execute(_BY_ID, {"ids": list(ids)}) if row.expired_at is None]
     if rows:
-        tx.execute(_EXPIRE, {"ids": [row.id for row in rows], "at": now})
-        _tell(tx, rows, now)
+        tx.execute(_EXPIRE, {"ids": [row.id for row in rows], "now": now})
+        _publish_removed(tx, rows, now)
 
 
 def find_old(tx: Connection, *, before: int, limit: int) -> list[str]:
-    """At most `limit` notifications made before `before` (ms)."""
-    return list(tx.execute(_OLD, {"before": before, "most": limit}).scalars())
+    """Return at most `limit` notifications created before `before` (ms)."""
+    return list(tx.execute(_OLD, {"before": before, "limit": limit}).scalars())
 
 
 def purge(tx: Connection, *, ids: Sequence[str], now: int) -> None:
-    """Remove notifications that were kept long enough."""
-    _remove(tx, tx.execute(_BY_ID, {"ids": list(ids)}).all(), now)
+    """Delete notifications that are past retention."""
+    _delete(tx, tx.execute(_BY_ID, {"ids": list(ids)}).all(), now)
 
 
-def _remove(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], now: int) -> int:
+def _delete(tx: Connection, rows: _Rows, now: int) -> int:
     if rows:
-        tx.execute(_REMOVE, {"ids": [row.id for row in rows]})
-        _tell(tx, [row for row in rows if row.expired_at is None], now)
+        tx.execute(_DELETE, {"ids": [row.id for row in rows]})
+        _publish_removed(tx, [row for row in rows if row.expired_at is None], now)
     return len(rows)
 
 
-def _tell(tx: Connection, rows: Sequence[Row[*tuple[Any, ...]]], now: int) -> None:
-    """Forget the events about rows that left the lists, and tell their owners."""
+def _publish_removed(tx: Connection, rows: _Rows, now: int) -> None:
+    """Forget the events about removed rows, update the counters, and publish the removal to each user."""
     outbox.forget_all(tx, [row.id for row in rows])
-    for user_id, gone in _by_owner(rows).items():
-        visible = [row for row in gone if row.archived_at is None]
-        fewer = {
-            "owner": user_id,
-            "unread_fewer": sum(row.read_at is None for row in visible),
-            "unseen_fewer": sum(row.seen_at is None for row in visible),
+    for user_id, removed in _group_by_user(rows).items():
+        visible = [row for row in removed if row.archived_at is None]
+        parameters = {
+            "owner_id": user_id,
+            "fewer_unread": sum(row.read_at is None for row in visible),
+            "fewer_unseen": sum(row.seen_at is None for row in visible),
         }
-        counts = Counts(*tx.execute(_SHRINK, fewer).one())
-        events.publish_changed(tx, user_id, ids=[row.id for row in gone], state="retracted", counts=counts, now=now)
+        counts = Counts(*tx.execute(_DECREMENT_COUNTERS, parameters).one())
+        ids = [row.id for row in removed]
+        events.publish_changed(tx, user_id, ids=ids, state="retracted", counts=counts, now=now)
 
 
-def _by_owner(rows: Iterable[Row[*tuple[Any, ...]]]) -> Mapping[str, list[Row[*tuple[Any, ...]]]]:
-    found: dict[str, list[Row[*tuple[Any, ...]]]] = {}
+def _group_by_user(rows: Iterable[Row[*tuple[Any, ...]]]) -> Mapping[str, list[Row[*tuple[Any, ...]]]]:
+    groups: dict[str, list[Row[*tuple[Any, ...]]]] = {}
     for row in rows:
-        found.setdefault(row.user_id, []).append(row)
-    return found
+        groups.setdefault(row.user_id, []).append(row)
+    return groups

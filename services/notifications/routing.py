@@ -1,7 +1,7 @@
-"""Decides, as notifications are made, by which ways each goes out, and writes down what is to be sent."""
+"""Chooses the delivery methods of a notification and queues its deliveries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,122 +10,142 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, null
 from services.database.statements import Statement
 from services.ids import new_id
 from services.notifications import quiet_hours as notification_quiet_hours
-from services.notifications.draft import NotificationDraft
+from services.notifications.draft import AddressedDrafts, NotificationDraft
 from services.notifications.preferences import CATEGORIES, DEFAULTS, Preferences, from_row
 from services.notifications.schemas import Category
 from services.tables import deliveries, preferences, push_subscriptions, users, verified_emails
-from services.times import MINUTE
+from services.times import MINUTE_MS
 
-# An e-mail waits this long for its reader to see the notification elsewhere.
-EMAIL_DELAY_MS = 10 * MINUTE
+# Time for the user to see the notification elsewhere before an e-mail is sent.
+EMAIL_DELAY_MS = 10 * MINUTE_MS
 
-# What is decided of a way: it waits to be sent; its owner has it off for this category; there is nowhere to send it.
-Decision = Literal["waiting", "off", "nowhere"]
+# waiting: a delivery is queued; off: the user turned the method off; nowhere: the user cannot be reached by it.
+MethodDecision = Literal["waiting", "off", "nowhere"]
 
-_who = select(func.json_each(bindparam("who")).table_valued("value").c.value)
-# Three short look-ups that find nothing for most people: what is found, of whom, and what it is.
-_REACH = Statement(
+_user_ids = select(func.json_each(bindparam("user_ids")).table_valued("value").c.value)
+# Three index lookups that find nothing for most users. Each row has its kind, the user and one or two values.
+_METHODS = Statement(
     union_all(
-        select(literal_column("0"), preferences.c.user_id, preferences.c.choices, preferences.c.quiet).where(
-            preferences.c.user_id.in_(_who)
+        select(literal_column("0"), preferences.c.user_id, preferences.c.choices, preferences.c.quiet_hours).where(
+            preferences.c.user_id.in_(_user_ids)
         ),
         select(literal_column("1"), push_subscriptions.c.user_id, push_subscriptions.c.id, null()).where(
-            push_subscriptions.c.user_id.in_(_who)
+            push_subscriptions.c.user_id.in_(_user_ids)
         ),
         select(literal_column("2"), users.c.id, null(), null()).where(
             users.c.id == verified_emails.c.user_id,
             users.c.email == verified_emails.c.email,
-            verified_emails.c.user_id.in_(_who),
+            verified_emails.c.user_id.in_(_user_ids),
         ),
     )
 )
-_NEW = ("id", "user_id", "notification_id", "way", "subscription_id", "due_at", "created_at")
-_PUT = Statement(insert(deliveries).values({name: bindparam(name) for name in _NEW}))
+_NEW_COLUMNS = ("id", "user_id", "notification_id", "method", "subscription_id", "due_at", "created_at")
+_INSERT = Statement(insert(deliveries).values({name: bindparam(name) for name in _NEW_COLUMNS}))
 _encoder = msgspec.json.Encoder()
 
 
 @dataclass(slots=True)
 class RecipientMethods:
-    """What a user wants (None: the defaults), which browsers take push for them, and whether e-mail reaches them."""
+    """A user's preferences (None: the defaults), push subscriptions, and whether the e-mail address is confirmed."""
 
     preferences: Preferences | None = None
-    subscriptions: list[str] = field(default_factory=list)
+    subscription_ids: list[str] = field(default_factory=list)
     email: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """What was decided of one notification."""
+    """The decisions for one notification; `methods` is None for a recipient with defaults who is reached in the app."""
 
     hidden: bool
-    by_push: Decision
-    by_email: Decision
+    push_decision: MethodDecision
+    email_decision: MethodDecision
+    methods: RecipientMethods | None = None
 
 
-def load_methods(tx: Connection, user_ids: Sequence[str]) -> dict[str, RecipientMethods]:
-    """How these users can be reached; who is not in it has the defaults, and is reached in the app alone."""
-    found: dict[str, RecipientMethods] = {}
-    for kind, user_id, value, quiet_hours in _REACH.all(tx, {"who": _encoder.encode(user_ids).decode()}):
-        reach = found.setdefault(user_id, RecipientMethods())
+def load_methods(tx: Connection, items: AddressedDrafts) -> list[RoutingDecision]:
+    """Load the delivery methods of the recipients and return the decision for each item, in order."""
+    methods: dict[str, RecipientMethods] = {}
+    user_ids = _encoder.encode([user_id for user_id, _ in items]).decode()
+    for kind, user_id, value, quiet_hours in _METHODS.all(tx, {"user_ids": user_ids}):
+        recipient = methods.setdefault(user_id, RecipientMethods())
         if kind == 0:
-            reach.preferences = from_row(value, quiet_hours)
+            recipient.preferences = from_row(value, quiet_hours)
         elif kind == 1:
-            reach.subscriptions.append(value)
+            recipient.subscription_ids.append(value)
         else:
-            reach.email = True
-    return found
+            recipient.email = True
+    return [
+        _decide(methods[user_id], draft.category) if user_id in methods else _DEFAULT_DECISIONS[draft.category]
+        for user_id, draft in items
+    ]
 
 
-def decide(reach: RecipientMethods | None, category: Category) -> RoutingDecision:
-    """By which ways something of a category goes to somebody who is reached like this."""
-    return _USUAL[category] if reach is None else _decide(reach, category)
+def queue(
+    tx: Connection,
+    decisions: Sequence[RoutingDecision],
+    *,
+    items: AddressedDrafts,
+    notification_ids: Sequence[str],
+    now: int,
+) -> None:
+    """Insert the deliveries of new notifications, in the transaction that creates the notifications.
+
+    The three sequences are parallel. No delivery is due before the recipient's quiet hours end, unless it is urgent.
+    """
+    rows = [
+        row
+        for decision, (user_id, draft), notification_id in zip(decisions, items, notification_ids, strict=True)
+        if decision.methods is not None
+        for row in _delivery_rows(
+            decision, decision.methods, draft, user_id=user_id, notification_id=notification_id, now=now
+        )
+    ]
+    if rows:
+        _INSERT.execute_many(tx, rows)
 
 
-def _decide(reach: RecipientMethods, category: Category) -> RoutingDecision:
-    choice = (DEFAULTS if reach.preferences is None else reach.preferences.categories)[category]
+def _decide(methods: RecipientMethods, category: Category) -> RoutingDecision:
+    choice = (DEFAULTS if methods.preferences is None else methods.preferences.categories)[category]
     return RoutingDecision(
         hidden=not choice.in_app,
-        by_push="off" if not choice.push else "waiting" if reach.subscriptions else "nowhere",
-        by_email="off" if not choice.email else "waiting" if reach.email else "nowhere",
+        push_decision="off" if not choice.push else "waiting" if methods.subscription_ids else "nowhere",
+        email_decision="off" if not choice.email else "waiting" if methods.email else "nowhere",
+        methods=methods,
     )
 
 
-_USUAL: Final = {category: _decide(RecipientMethods(), category) for category in CATEGORIES}
+_DEFAULT_DECISIONS: Final = {
+    category: replace(_decide(RecipientMethods(), category), methods=None) for category in CATEGORIES
+}
 
 
-def delivery_rows(
-    reach: RecipientMethods,
-    letter: NotificationDraft,
-    fate: RoutingDecision,
+def _delivery_rows(
+    decision: RoutingDecision,
+    methods: RecipientMethods,
+    draft: NotificationDraft,
     *,
     user_id: str,
     notification_id: str,
     now: int,
 ) -> list[Any]:
-    """The rows of what is to be sent for one notification, none of them due before its owner's quiet hours end."""
-    begin = now
-    if letter.priority != "urgent" and reach.preferences is not None and reach.preferences.quiet_hours is not None:
-        begin = notification_quiet_hours.ends_at(reach.preferences.quiet_hours, now=now) or now
-    places: list[tuple[str, str | None, int]] = []
-    if fate.by_push == "waiting":
-        places += [("push", subscription, begin) for subscription in reach.subscriptions]
-    if fate.by_email == "waiting":
-        places.append(("email", None, begin + EMAIL_DELAY_MS))
+    start_at = now
+    if draft.priority != "urgent" and methods.preferences is not None and methods.preferences.quiet_hours is not None:
+        start_at = notification_quiet_hours.ends_at(methods.preferences.quiet_hours, now=now) or now
+    targets: list[tuple[str, str | None, int]] = []
+    if decision.push_decision == "waiting":
+        targets += [("push", subscription_id, start_at) for subscription_id in methods.subscription_ids]
+    if decision.email_decision == "waiting":
+        targets.append(("email", None, start_at + EMAIL_DELAY_MS))
     return [
         {
             "id": new_id(),
             "user_id": user_id,
             "notification_id": notification_id,
-            "way": way,
-            "subscription_id": subscription,
+            "method": method,
+            "subscription_id": subscription_id,
             "due_at": due_at,
             "created_at": now,
         }
-        for way, subscription, due_at in places
+        for method, subscription_id, due_at in targets
     ]
-
-
-def insert_deliveries(tx: Connection, rows: Sequence[Any]) -> None:
-    """Write down what is to be sent, in the transaction of what it is about."""
-    if rows:
-        _PUT.execute_many(tx, rows)

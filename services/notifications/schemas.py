@@ -5,8 +5,6 @@ from typing import Any, Literal
 from services.schemas import Schema
 
 Category = Literal["job", "bid", "hire", "message", "comment", "payment", "system"]
-
-
 Priority = Literal["low", "normal", "high", "urgent"]
 
 
@@ -33,7 +31,7 @@ class Notification(Schema, frozen=True):
 
 
 class Announcement(Schema, frozen=True):
-    """Something said to everybody."""
+    """An announcement to everybody."""
 
     id: str
     title: str
