@@ -1,4 +1,4 @@
-"""A migrated store for every test, copied from a template that is made once per session."""
+"""A migrated store for every test, copied from a template of the session."""
 
 import asyncio
 import math
@@ -22,7 +22,7 @@ Together = Callable[..., Awaitable[list[Any]]]
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty store; copied, never opened."""
+    """A migrated, empty store that is copied and never opened."""
     path = tmp_path_factory.mktemp("template") / "hub.db"
     upgrade(path)
     return path
@@ -30,19 +30,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(template: Path, tmp_path: Path) -> Path:
-    """The path of a migrated store of this test's own."""
+    """The path of a migrated store for one test."""
     return Path(shutil.copy(template, tmp_path / "hub.db"))
 
 
 @pytest.fixture
 def batches() -> list[Batch]:
-    """What `database` has committed and told, batch by batch."""
+    """The committed batches of `database`."""
     return []
 
 
 @pytest.fixture
 async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]:
-    """A running Database over `store`; it is stopped after the test."""
+    """A running Database on `store`; it is stopped after the test."""
     database = Database(store, on_commit=batches.append)
     await database.start()
     yield database
@@ -51,13 +51,13 @@ async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch has all the time it wants: on a busy machine it would end early, and there would be two."""
+    """Remove the time limit of a batch: on a busy machine a batch would end early."""
     monkeypatch.setattr("services.database.sqlite.batch.MAX_BATCH_SECONDS", math.inf)
 
 
 @pytest.fixture
 def together(database: Database) -> Together:
-    """Runs units of work so that they wait for the writer all at once; their results, or exceptions, in order."""
+    """Run units of work that all wait for the writer at once. Return their results or exceptions in order."""
 
     async def run(*units: Callable[[Connection], Any]) -> list[Any]:
         entered, leave = threading.Event(), threading.Event()
@@ -79,7 +79,7 @@ def together(database: Database) -> Together:
         while database.queued_writes < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
             await asyncio.sleep(0)
         leave.set()
-        # A unit that is never answered is what some tests are about: they shall fail, not hang.
+        # A unit without a result must fail the test, not hang it.
         async with asyncio.timeout(30):
             await occupied
             return await asyncio.gather(*answers, return_exceptions=True)
@@ -89,7 +89,7 @@ def together(database: Database) -> Together:
 
 @pytest.fixture
 def tx(store: Path) -> Iterator[Connection]:
-    """An open transaction for calling units of work directly; it is rolled back after the test."""
+    """An open transaction to call units of work directly; it is rolled back after the test."""
     engine = sqlite_engine.writer_engine(store)
     with engine.connect() as connection:
         transaction = connection.begin()
@@ -101,7 +101,7 @@ def tx(store: Path) -> Iterator[Connection]:
 
 @pytest.fixture
 def pending_events(tx: Connection) -> list[outbox.PendingEvent]:
-    """The events that units called with `tx` have appended, in order: channel, type, data (JSON bytes), subject."""
+    """The events that units have appended with `tx`, in order: channel, type, data (JSON bytes), subject."""
     pending: outbox.PendingEvents = tx.info["outbox"]
     return pending.events
 

@@ -1,4 +1,4 @@
-"""What waits or takes its time is bounded: one more than fits is refused or left out, and what is too slow is ended."""
+"""Bounds: full queues reject or drop the next item, and slow transfers end."""
 
 import asyncio
 import threading
@@ -26,13 +26,13 @@ from services.presence.acknowledgements import Acknowledgements
 from tests.support.mail_server import LocalMailServer
 
 
-async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_many_more(
+async def test_upload_slots_are_bounded_per_user_and_in_total(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upload_slots, "OF_ALL", upload_slots.OF_ONE_USER + 1)
+    monkeypatch.setattr(upload_slots, "MAX_TOTAL", upload_slots.MAX_PER_USER + 1)
     places = UploadSlots()
     async with AsyncExitStack() as inside:
-        for _ in range(upload_slots.OF_ONE_USER):
+        for _ in range(upload_slots.MAX_PER_USER):
             await inside.enter_async_context(places.acquire("ann"))
         with pytest.raises(Overloaded):
             await inside.enter_async_context(places.acquire("ann"))
@@ -47,14 +47,14 @@ async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_man
 def draft(tmp_path: Path) -> Iterator[TemporaryFile]:
     files = FileStore(tmp_path / "hub.files")
     files.prepare()
-    made = files.draft()
+    made = files.create_temporary()
     yield made
     made.finish()
     made.discard()
 
 
 def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
-    """An upload whose body comes like this."""
+    """An upload whose body arrives in these parts."""
     body = pieces()
 
     async def receive() -> dict[str, Any]:
@@ -64,10 +64,8 @@ def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
     return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
-async def test_a_file_of_which_nothing_comes_is_not_waited_for(
-    draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(multipart, "PIECE_SECONDS", 0.05)
+async def test_upload_without_data_times_out(draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "CHUNK_TIMEOUT_SECONDS", 0.05)
 
     async def silent() -> AsyncIterator[bytes]:
         yield b"--x\r\n"
@@ -78,10 +76,8 @@ async def test_a_file_of_which_nothing_comes_is_not_waited_for(
             await multipart.receive_file(request(silent), draft, 10_000_000)
 
 
-async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
-    draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(multipart, "WHOLE_SECONDS", 0.2)
+async def test_slow_upload_times_out(draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "UPLOAD_TIMEOUT_SECONDS", 0.2)
 
     async def dripping() -> AsyncIterator[bytes]:
         yield b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -94,11 +90,11 @@ async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
             await multipart.receive_file(request(dripping), draft, 10_000_000)
 
 
-async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
+async def test_acknowledgements_are_bounded(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(acknowledgements, "WAITING_USERS", 2)
+    monkeypatch.setattr(acknowledgements, "MAX_WAITING_USERS", 2)
     reports = Acknowledgements(database, "e", lambda: 0)
     for user_id in ("ann", "bob", "eve"):
         reports.acknowledge(user_id, Cursor("e", 7), head=9)
@@ -111,8 +107,8 @@ async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
     assert [reports.acknowledged_position(each) for each in ("ann", "eve")] == [0, 8]
 
 
-async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "WAITING", 2)
+async def test_image_inspection_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "MAX_WAITING", 2)
     begun, go_on, running, most = threading.Event(), threading.Event(), 0, 0
 
     def look(path: Path, type: str) -> ImageInfo:
@@ -128,26 +124,26 @@ async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypat
     looking = Thumbnails()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(looking.look(Path("a"), "image/png"))
+            group.create_task(looking.inspect(Path("a"), "image/png"))
         await asyncio.to_thread(begun.wait, 20)
         with pytest.raises(Overloaded):
-            await looking.look(Path("a"), "image/png")
+            await looking.inspect(Path("a"), "image/png")
         go_on.set()
     assert most == 1
-    assert (await looking.look(Path("a"), "image/png")).width == 1
+    assert (await looking.inspect(Path("a"), "image/png")).width == 1
 
 
-async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_client, "WAITING", 2)
+async def test_background_email_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_client, "MAX_QUEUED", 2)
     async with LocalMailServer() as server:
-        sending = SmtpClient(SmtpSettings.of(server.url))
+        sending = SmtpClient(SmtpSettings.from_url(server.url))
         for number in range(3):
             sending.send_in_background(mail(number))
-        await server.wait(2)
-        while sending._posted:  # noqa: ASYNC110 (it has no event to wait on) until what was handed over is noted as such
+        await server.wait_for(2)
+        while sending._tasks:  # noqa: ASYNC110 (there is no event to wait on)
             await asyncio.sleep(0)
         sending.send_in_background(mail(3))
-        got = await server.wait(3)
+        got = await server.wait_for(3)
         await sending.stop()
     assert sorted(message["subject"] for _, message in got) == ["0", "1", "3"]
 

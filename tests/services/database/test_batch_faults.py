@@ -1,4 +1,4 @@
-"""What goes wrong inside a batch stays with the unit it belongs to; what goes wrong with the disk stops the writing."""
+"""Faults in a batch: a failing unit affects only itself, and a failing disk stops writing."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from services.database.sqlite import engine, writer
 from services.database.units import Batch
 from services.errors import StorageFull, StorageUnavailable
 
-# What is looked at is how units end a batch, and not how slow the machine is.
+# These tests check how units end a batch, so a slow machine must not end it by time.
 pytestmark = pytest.mark.usefixtures("unhurried")
 
 Together = Callable[..., Awaitable[list[Any]]]
@@ -29,7 +29,7 @@ Together = Callable[..., Awaitable[list[Any]]]
 
 @pytest.fixture
 def store(store: Path) -> Path:
-    """With tables that do what no table of ours may: roll back by themselves, and refuse a COMMIT."""
+    """A store with tables that roll back by themselves or refuse a COMMIT."""
     with closing(sqlite3.connect(store)) as connection:
         connection.executescript(
             """
@@ -44,7 +44,7 @@ def store(store: Path) -> Path:
 
 @pytest.fixture
 def statements(database: Database) -> list[str]:
-    """What the writer's connection is told from here on."""
+    """Record the statements of the writer's connection."""
     seen: list[str] = []
     database._writer._raw.set_trace_callback(seen.append)
     return seen
@@ -64,12 +64,12 @@ def names(tx: Connection) -> list[str]:
     return list(tx.exec_driver_sql("SELECT name FROM things ORDER BY place").scalars())
 
 
-def told(batches: list[Batch]) -> list[str]:
+def published(batches: list[Batch]) -> list[str]:
     return [event.data.decode()[9:-2] for batch in batches for event in batch.events]
 
 
 class Refused(Exception):
-    """A rule says no."""
+    """A unit rejects its input."""
 
 
 def says_no(tx: Connection) -> None:
@@ -133,7 +133,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("fault", "error"), FAULTS, ids=lambda value: value.__name__)
 @pytest.mark.parametrize("place", [0, 2, 4])
-async def test_a_fault_stays_with_its_unit(
+async def test_failing_unit_does_not_affect_other_units(
     database: Database,
     together: Together,
     batches: list[Batch],
@@ -147,27 +147,27 @@ async def test_a_fault_stays_with_its_unit(
     assert isinstance(answers.pop(place), error)
     assert answers == ["a", "b", "c", "d"]
     assert await database.read(names) == ["a", "b", "c", "d"]
-    assert told(batches) == ["a", "b", "c", "d"]
+    assert published(batches) == ["a", "b", "c", "d"]
     assert [event.position for batch in batches for event in batch.events] == [1, 2, 3, 4]
     assert not database.storage_failed
-    # Nothing is left open: the next one finds a clean connection.
+    # No transaction stays open for the next unit.
     assert not database._writer._raw.in_transaction
     assert await database.write(add, "e") == "e"
-    assert told(batches)[4:] == ["e"]
+    assert published(batches)[4:] == ["e"]
 
 
 @pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS], ids=lambda fault: fault.__name__)
-async def test_a_fault_alone_leaves_nothing(
+async def test_failing_unit_alone_stores_nothing(
     database: Database, batches: list[Batch], fault: Callable[[Connection], Any]
 ) -> None:
-    with pytest.raises(Exception):  # noqa: B017, PT011 (which one is said above)
+    with pytest.raises(Exception):  # noqa: B017, PT011 (the type is a parameter of the test)
         await database.write(fault)
     assert await database.read(names) == []
     assert await database.read(outbox.head) == (0, (await database.read(outbox.head))[1])
     assert batches == []
 
 
-async def test_all_faults_at_once_leave_the_rest_whole(
+async def test_failing_units_of_all_kinds_leave_the_others_complete(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
     units: list[Callable[[Connection], Any]] = []
@@ -176,10 +176,10 @@ async def test_all_faults_at_once_leave_the_rest_whole(
     answers = await together(*units)
     assert answers[::2] == [str(n) for n in range(len(FAULTS))]
     assert all(isinstance(answer, error) for answer, (_, error) in zip(answers[1::2], FAULTS, strict=True))
-    assert told(batches) == await database.read(names) == answers[::2]
+    assert published(batches) == await database.read(names) == answers[::2]
 
 
-async def test_a_unit_that_fails_before_it_wrote_costs_nothing(together: Together, statements: list[str]) -> None:
+async def test_unit_failing_before_a_write_needs_no_retry(together: Together, statements: list[str]) -> None:
     runs: list[int] = []
 
     def counted(n: int) -> Callable[[Connection], None]:
@@ -193,7 +193,7 @@ async def test_a_unit_that_fails_before_it_wrote_costs_nothing(together: Togethe
 
     await together(*(counted(n) for n in range(100)))
     assert runs == list(range(100))
-    # The first two are of the unit that kept the writer busy.
+    # The first two belong to the unit that kept the writer busy.
     assert [s for s in statements if s.split()[0] in ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT")] == [
         "BEGIN IMMEDIATE",
         "COMMIT",
@@ -202,30 +202,30 @@ async def test_a_unit_that_fails_before_it_wrote_costs_nothing(together: Togethe
     ]
 
 
-async def test_a_unit_that_fails_late_costs_one_more_run_and_no_commit_more(
+async def test_unit_failing_after_a_write_costs_one_retry_and_no_commit(
     together: Together, statements: list[str]
 ) -> None:
     await together(*(adding(str(n)) for n in range(50)), says_no_late, *(adding(str(n)) for n in range(50, 100)))
-    # One of these is of the unit that kept the writer busy.
+    # One of these belongs to the unit that kept the writer busy.
     assert statements.count("COMMIT") == 2
     assert statements.count("SAVEPOINT unit") == 101
 
 
-# What is forgotten again in the batch that was to tell it
+# Events that are forgotten in the batch that appends them
 
 
-async def test_what_a_batch_tells_and_forgets_is_never_told(
+async def test_event_forgotten_in_its_batch_is_not_published(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
     await together(adding("a"), adding("b"), lambda tx: outbox.forget(tx, "a"), adding("c"))
-    assert told(batches) == ["b", "c"]
-    # The gap stays: that position may have been in an answer.
+    assert published(batches) == ["b", "c"]
+    # The gap stays: that position may be in a stored response.
     assert [event.position for event in batches[0].events] == [2, 3]
     page = await database.read(outbox.read_after, channels=["jobs"], position=0, limit=9)
     assert [event.data for event in page.events] == [b'{"name":"b"}', b'{"name":"c"}']
 
 
-async def test_what_was_told_before_is_taken_back(database: Database, batches: list[Batch]) -> None:
+async def test_forgetting_removes_earlier_events(database: Database, batches: list[Batch]) -> None:
     await database.write(add, "a")
     await database.write(outbox.forget, "a")
     assert batches[-1].events == []
@@ -233,7 +233,7 @@ async def test_what_was_told_before_is_taken_back(database: Database, batches: l
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_failed_forgetting_forgets_nothing(
+async def test_failed_unit_forgets_no_event(
     database: Database, together: Together, batches: list[Batch], late: bool
 ) -> None:
     await database.write(add, "old")
@@ -245,18 +245,18 @@ async def test_a_failed_forgetting_forgets_nothing(
         raise Refused
 
     await together(adding("new"), forgets_and_fails)
-    assert told(batches) == ["old", "new"]
+    assert published(batches) == ["old", "new"]
     assert [batch.forgotten for batch in batches] == [[], []]
     page = await database.read(outbox.read_after, channels=["jobs"], position=0, limit=9)
     assert len(page.events) == 2
 
 
-async def test_what_is_told_after_the_forgetting_stays(together: Together, batches: list[Batch]) -> None:
+async def test_event_appended_after_forgetting_is_kept(together: Together, batches: list[Batch]) -> None:
     def again(tx: Connection) -> None:
         outbox.append(tx, "jobs", "added", {"name": "again"}, now=0, subject="a")
 
     await together(adding("a"), lambda tx: outbox.forget(tx, "a"), again)
-    assert told(batches) == ["again"]
+    assert published(batches) == ["again"]
 
 
 # The disk
@@ -278,7 +278,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-async def test_a_full_disk_refuses_writes_and_nothing_else(store: Path, small_disk: Path) -> None:
+async def test_full_disk_rejects_writes_and_keeps_reads(store: Path, small_disk: Path) -> None:
     path = small_disk / "hub.db"
     shutil.copy(store, path)
     batches: list[Batch] = []
@@ -301,12 +301,12 @@ async def test_a_full_disk_refuses_writes_and_nothing_else(store: Path, small_di
             refused = error
     assert written
     assert not database.storage_failed
-    # Many at once are refused one and all, and reads go on.
+    # All concurrent writes are rejected, and reads continue.
     answers = await asyncio.gather(*(database.write(big, 5_000 + n) for n in range(20)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [StorageFull] * 20
-    assert len(await database.read(names)) == len(written) == len(told(batches))
+    assert len(await database.read(names)) == len(written) == len(published(batches))
     assert await database.read(lambda tx: tx.exec_driver_sql("SELECT count(*) FROM parts").scalar_one()) == len(written)
-    # Space comes back: no restart is needed.
+    # With free space again, writing needs no restart.
     ballast.unlink()
     assert await database.write(big, 9_999) == 9_999
     assert [event.position for batch in batches for event in batch.events] == list(range(1, len(written) + 2))
@@ -316,19 +316,19 @@ async def test_a_full_disk_refuses_writes_and_nothing_else(store: Path, small_di
         assert connection.execute("SELECT count(*) FROM things").fetchone() == (len(written) + 1,)
 
 
-async def test_a_unit_that_finds_the_store_full_is_refused_with_its_batch(
+async def test_batch_is_rejected_when_the_store_is_full(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
     pages = database._writer._raw.execute("PRAGMA page_count").fetchone()[0]
     database._writer._raw.execute(f"PRAGMA max_page_count={pages + 2}")
     answers = await together(adding("a"), adding("b" * 100_000), adding("c"))
     assert [type(answer) for answer in answers] == [StorageFull] * 3
-    assert await database.read(names) == told(batches) == []
+    assert await database.read(names) == published(batches) == []
     assert not database.storage_failed
     assert await database.write(add, "small") == "small"
 
 
-async def test_a_store_that_is_spoilt_ends_writing_and_says_so_once(store: Path) -> None:
+async def test_corrupt_store_stops_writing_and_is_reported_once(store: Path) -> None:
     doubts: list[bool] = []
     database = Database(store, on_storage_failure=lambda: doubts.append(True))
     await database.start()
@@ -343,14 +343,14 @@ async def test_a_store_that_is_spoilt_ends_writing_and_says_so_once(store: Path)
 
 
 def spoil(store: Path) -> None:
-    """Write over everything but the header."""
+    """Overwrite everything except the header."""
     size = store.stat().st_size
     with store.open("r+b") as file:
         file.seek(100)
         file.write(b"\xff" * (size - 100))
 
 
-async def test_those_who_wait_when_the_disk_fails_are_all_answered(
+async def test_all_queued_units_are_answered_when_the_disk_fails(
     database: Database, together: Together, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubts: list[bool] = []
@@ -364,13 +364,13 @@ async def test_those_who_wait_when_the_disk_fails_are_all_answered(
     answers = await together(*(adding(str(n)) for n in range(100)), breaks, *(adding(str(n)) for n in range(100, 600)))
     assert [type(answer) for answer in answers] == [StorageUnavailable] * 601
     assert len({id(answer) for answer in answers}) == 601
-    # In three batches, and said once.
+    # They are in three batches, and the failure is reported once.
     assert doubts == [True]
     assert database.storage_failed
     assert await database.read(names) == []
 
 
-async def test_after_a_doubt_not_one_more_unit_of_the_batch_is_written(
+async def test_no_unit_is_written_after_a_storage_failure(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
     def breaks(tx: Connection) -> None:
@@ -379,17 +379,17 @@ async def test_after_a_doubt_not_one_more_unit_of_the_batch_is_written(
         if not tx.exec_driver_sql("SELECT count(*) FROM things WHERE name = 'b'").scalar_one():
             raise error
 
-    # The bomb brings every unit a transaction of its own.
+    # This unit makes every unit run in its own transaction.
     answers = await together(takes_everything_back, adding("a"), breaks, adding("b"))
     assert [type(answer) for answer in answers][2:] == [StorageUnavailable] * 2
-    assert told(batches) == await database.read(names)
-    assert "b" not in told(batches)
+    assert published(batches) == await database.read(names)
+    assert "b" not in published(batches)
 
 
 # The write-ahead log
 
 
-async def test_a_long_log_is_cut_when_its_last_reader_has_gone(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_long_wal_is_truncated_when_its_last_reader_ends(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "CHECKPOINT_PAUSE_SECONDS", 0.0)
     cap = 200_000
     wal = store.with_name("hub.db-wal")
@@ -405,7 +405,7 @@ async def test_a_long_log_is_cut_when_its_last_reader_has_gone(store: Path, monk
         while wal.stat().st_size <= cap:
             await database.write(add, f"{n}" + "x" * 2_000)
             n += 1
-        # It tries, gives in, and goes on.
+        # The checkpoint gives up, and the writer continues.
         for more in range(5):
             await database.write(add, f"more {more}")
         assert wal.stat().st_size > cap
@@ -429,7 +429,7 @@ async def test_a_long_log_is_cut_when_its_last_reader_has_gone(store: Path, monk
     await database.stop()
 
 
-async def test_a_short_log_is_left_to_sqlite(database: Database) -> None:
+async def test_short_wal_is_left_to_sqlite(database: Database) -> None:
     timeouts: list[str] = []
     database._writer._raw.set_trace_callback(lambda sql: timeouts.append(sql) if "PRAGMA" in sql else None)
     for n in range(20):
@@ -437,7 +437,7 @@ async def test_a_short_log_is_left_to_sqlite(database: Database) -> None:
     assert timeouts == []
 
 
-async def test_a_checkpoint_that_fails_ends_writing_and_says_so_though_nobody_waits(
+async def test_failed_checkpoint_stops_writing_and_is_reported_while_idle(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doubted = asyncio.Event()
@@ -454,14 +454,14 @@ async def test_a_checkpoint_that_fails_ends_writing_and_says_so_though_nobody_wa
     await database.stop()
 
 
-async def test_a_store_in_doubt_is_not_touched_again_by_the_stop(store: Path) -> None:
+async def test_stop_does_not_touch_a_store_after_a_storage_failure(store: Path) -> None:
     database = Database(store)
     await database.start()
     await database.write(add, "a")
     database._writer._runner.storage_failed = True
     before = content(store)
     await database.stop()
-    # Closing would have checkpointed: copied the log into the store, and removed it.
+    # Closing would run a checkpoint, which copies the log into the store and removes it.
     assert content(store) == before
     assert content(store.with_name("hub.db-wal"))
 

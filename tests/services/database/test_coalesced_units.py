@@ -1,4 +1,4 @@
-"""Units that wait beside each other and run in one call: each is whole, in its order, and answers for itself."""
+"""Coalesced units: queued units of one kind run in one call and keep separate results."""
 
 import asyncio
 import sqlite3
@@ -23,7 +23,7 @@ from services.notifications.sending import SendResult, SingleSend
 from services.tables import announcements
 from services.times import to_rfc3339
 
-# What is looked at is how units end a batch, and not how slow the machine is.
+# These tests check how units end a batch, so a slow machine must not end it by time.
 pytestmark = pytest.mark.usefixtures("unhurried")
 
 Together = Callable[..., Awaitable[list[Any]]]
@@ -34,11 +34,11 @@ _IDS = Statement(select(announcements.c.id).order_by(announcements.c.id))
 
 
 class Refused(DomainError):
-    """No."""
+    """The item is rejected."""
 
 
 def add(tx: Connection, name: str | None) -> str | None:
-    """A row, where the store allows it (no name, no row), and an event."""
+    """Insert rows, except for items without a name, and append events."""
     outbox.append(tx, "jobs", "added", {"name": name}, now=0)
     _ADD.execute_many(tx, [{"id": name, **_ROW}])
     return name
@@ -54,7 +54,7 @@ def joint(name: str | None) -> CoalescedUnit:
     return CoalescedUnit(add_each, name)
 
 
-def told(batches: list[Batch]) -> list[str]:
+def published(batches: list[Batch]) -> list[str]:
     return [msgspec.json.decode(event.data)["name"] for batch in batches for event in batch.events]
 
 
@@ -62,9 +62,7 @@ def ids(tx: Connection) -> list[str]:
     return [id for (id,) in _IDS.all(tx, {})]
 
 
-async def test_those_who_wait_run_in_one_call_and_each_has_its_own_answer(
-    together: Together, batches: list[Batch]
-) -> None:
+async def test_queued_units_run_in_one_call_with_separate_results(together: Together, batches: list[Batch]) -> None:
     calls = []
 
     def each(tx: Connection, names: Sequence[str]) -> list[str | None]:
@@ -72,17 +70,17 @@ async def test_those_who_wait_run_in_one_call_and_each_has_its_own_answer(
         return [add(tx, name) for name in names]
 
     assert await together(*(CoalescedUnit(each, name) for name in "abc")) == ["a", "b", "c"]
-    assert (calls, told(batches)) == ([["a", "b", "c"]], ["a", "b", "c"])
+    assert (calls, published(batches)) == ([["a", "b", "c"]], ["a", "b", "c"])
 
 
-async def test_one_alone_is_as_any_unit(database: Database, batches: list[Batch]) -> None:
+async def test_single_coalesced_unit_runs_like_any_unit(database: Database, batches: list[Batch]) -> None:
     assert await database.write_coalesced(add_each, "a") == "a"
     with pytest.raises(Refused):
         await database.write_coalesced(add_each, "no")
-    assert (await database.read(ids), told(batches)) == (["a"], ["a"])
+    assert (await database.read(ids), published(batches)) == (["a"], ["a"])
 
 
-async def test_none_overtakes_a_unit_of_another_kind(together: Together, batches: list[Batch]) -> None:
+async def test_coalesced_units_do_not_overtake_other_units(together: Together, batches: list[Batch]) -> None:
     def other(tx: Connection) -> list[str]:
         return ids(tx)
 
@@ -91,10 +89,10 @@ async def test_none_overtakes_a_unit_of_another_kind(together: Together, batches
 
     found = await together(joint("a"), joint("b"), other, joint("c"), CoalescedUnit(third, "d"), joint("e"))
     assert found == ["a", "b", ["a", "b"], "c", "D", "e"]
-    assert told(batches) == ["a", "b", "c", "D", "e"]
+    assert published(batches) == ["a", "b", "c", "D", "e"]
 
 
-async def test_one_who_is_refused_keeps_nobody_back(
+async def test_rejected_item_does_not_affect_the_others(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
     await together(joint("a"), joint("no"), joint("b"))
@@ -104,10 +102,10 @@ async def test_one_who_is_refused_keeps_nobody_back(
         (None, Refused),
         ("b", type(None)),
     ]
-    assert (await database.read(ids), told(batches)) == (["a", "b"], ["a", "b"])
+    assert (await database.read(ids), published(batches)) == (["a", "b"], ["a", "b"])
 
 
-async def test_they_do_not_hear_of_a_unit_beside_them_that_fails_late(
+async def test_coalesced_units_survive_a_unit_failing_after_a_write(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
     def late(tx: Connection) -> None:
@@ -116,23 +114,23 @@ async def test_they_do_not_hear_of_a_unit_beside_them_that_fails_late(
 
     answers = await together(joint("a"), joint("b"), late, joint("c"), joint("d"))
     assert isinstance(answers.pop(2), Refused)
-    assert answers == await database.read(ids) == told(batches) == ["a", "b", "c", "d"]
+    assert answers == await database.read(ids) == published(batches) == ["a", "b", "c", "d"]
     assert not database.storage_failed
 
 
 @pytest.mark.parametrize(("name", "error"), [(None, sqlite3.IntegrityError), ("everybody", ZeroDivisionError)])
 @pytest.mark.parametrize("place", [0, 1, 2])
-async def test_what_breaks_the_call_is_the_fault_of_one(
+async def test_failing_call_is_retried_item_by_item(
     database: Database, together: Together, batches: list[Batch], name: str | None, error: type[Exception], place: int
 ) -> None:
     units = [joint("a"), joint("b")]
     units.insert(place, joint(name))
     answers = await together(*units)
     assert isinstance(answers.pop(place), error)
-    assert (answers, await database.read(ids), told(batches)) == (["a", "b"], ["a", "b"], ["a", "b"])
+    assert (answers, await database.read(ids), published(batches)) == (["a", "b"], ["a", "b"], ["a", "b"])
 
 
-async def test_a_read_past_core_sees_one_moment_too(database: Database) -> None:
+async def test_prepared_statements_read_one_snapshot(database: Database) -> None:
     loop = asyncio.get_running_loop()
 
     def twice(tx: Connection) -> tuple[list[str], list[str]]:
@@ -160,7 +158,7 @@ def titles(tx: Connection, user_id: str) -> list[str]:
     return [item.title for item in listing.list_page(tx, user_id=user_id).items]
 
 
-def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told: list[outbox.PendingEvent]) -> None:
+def test_coalesced_sends_equal_separate_sends(tx: Connection, pending_events: list[outbox.PendingEvent]) -> None:
     ann, bob = people(tx)
     singles = [
         SingleSend(letter("1"), UserRef("/userId", ann), NOW),
@@ -171,14 +169,14 @@ def test_singles_sent_in_one_call_are_as_if_sent_one_by_one(tx: Connection, told
     sent = [one.id for one in sending.send_coalesced(tx, singles) if isinstance(one, SendResult)]
     assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
     assert notification_inbox.load_counts(tx, user_ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
-    events = [msgspec.json.decode(draft.data) for draft in told if draft.type == "notification"]
+    events = [msgspec.json.decode(event.data) for event in pending_events if event.type == "notification"]
     assert [event["id"] for event in events] == sent
-    # None is dated before it was asked for.
+    # No row is older than its request.
     assert {event["createdAt"] for event in events} == {to_rfc3339(NOW + 1)}
     assert [(event["title"], event["unread"]) for event in events] == [("1", 1), ("2", 1), ("3", 1), ("4", 2)]
 
 
-def test_a_single_that_is_refused_keeps_only_itself_back(tx: Connection) -> None:
+def test_rejected_send_affects_only_itself(tx: Connection) -> None:
     ann, _ = people(tx)
     results = sending.send_coalesced(
         tx,

@@ -1,4 +1,4 @@
-"""What the store promises to those who write: order, all or nothing, bounds, clean ends."""
+"""Database writes: order, atomicity, bounds and shutdown."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def store(store: Path) -> Path:
-    """With a table of this file's own."""
+    """A store with a table of this file."""
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
     return store
@@ -42,7 +42,7 @@ def store(store: Path) -> Path:
 
 @pytest.fixture
 def commits(database: Database) -> list[str]:
-    """The COMMITs of the writer from here on."""
+    """Record the COMMITs of the writer."""
     seen: list[str] = []
     database._writer._raw.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
     return seen
@@ -50,14 +50,14 @@ def commits(database: Database) -> list[str]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The writer's clock, which stands still until a unit moves it on."""
+    """The writer's clock, which advances only when a unit advances it."""
     time = [0.0]
     monkeypatch.setattr(batch, "monotonic", lambda: time[0])
     return time
 
 
 def add(tx: Connection, name: str) -> str:
-    """One row and one event."""
+    """Insert a row and append an event."""
     tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", (name,))
     outbox.append(tx, "jobs", "added", {"name": name}, now=0)
     return name
@@ -71,30 +71,35 @@ def names(tx: Connection) -> list[str]:
     return list(tx.exec_driver_sql("SELECT name FROM things ORDER BY place").scalars())
 
 
-def told(batches: list[Batch]) -> list[str]:
+def published(batches: list[Batch]) -> list[str]:
     return [one.data.decode()[9:-2] for batch in batches for one in batch.events]
 
 
 # Writing
 
 
-async def test_a_write_gives_back_what_its_unit_returns(database: Database) -> None:
+async def test_write_returns_the_result_of_its_unit(database: Database) -> None:
     assert await database.write(add, "one") == "one"
     assert await database.write(add, name="two") == "two"
     assert await database.read(names) == ["one", "two"]
 
 
-async def test_a_thousand_concurrent_writes_share_four_commits(
+async def test_thousand_concurrent_writes_share_four_commits(
     database: Database, commits: list[str], together: Together, batches: list[Batch], clock: list[float]
 ) -> None:
     answers = await together(*(adding(str(n)) for n in range(1_000)))
     assert answers == [str(n) for n in range(1_000)]
     assert len(commits) == 1 + 4
-    assert [len(batch.units) for batch in batches] == [MAX_BATCH_UNITS, MAX_BATCH_UNITS, MAX_BATCH_UNITS, 1_000 - 3 * MAX_BATCH_UNITS]
+    assert [len(batch.units) for batch in batches] == [
+        MAX_BATCH_UNITS,
+        MAX_BATCH_UNITS,
+        MAX_BATCH_UNITS,
+        1_000 - 3 * MAX_BATCH_UNITS,
+    ]
 
 
 @pytest.mark.parametrize("careful", [False, True])
-async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
+async def test_batch_ends_with_the_unit_that_exceeds_2000_rows(
     together: Together, batches: list[Batch], careful: bool, clock: list[float]
 ) -> None:
     def many(start: int) -> Callable[[Connection], None]:
@@ -112,10 +117,10 @@ async def test_a_batch_ends_with_the_unit_that_passes_two_thousand_rows(
     units = [many(400 * n) for n in range(7)]
     await together(*([units[0], late, *units[1:]] if careful else units))
     assert [len(batch.events) for batch in batches] == [1_200, 1_200, 400]
-    assert told(batches) == [str(n) for n in range(2_800)]
+    assert published(batches) == [str(n) for n in range(2_800)]
 
 
-async def test_units_that_take_long_share_a_batch_of_20_ms_and_no_more(
+async def test_slow_units_share_batches_of_at_most_20_ms(
     together: Together, batches: list[Batch], clock: list[float]
 ) -> None:
     def slow(n: int) -> Callable[[Connection], None]:
@@ -126,12 +131,12 @@ async def test_units_that_take_long_share_a_batch_of_20_ms_and_no_more(
         return unit
 
     await together(*(slow(n) for n in range(10)))
-    # The one that passes the bound is the last of its batch, and there is always one.
+    # The unit that exceeds the bound is the last of its batch, and each batch has at least one unit.
     assert [len(batch.units) for batch in batches] == [4, 4, 2]
-    assert told(batches) == [str(n) for n in range(10)]
+    assert published(batches) == [str(n) for n in range(10)]
 
 
-async def test_a_batch_that_runs_carefully_is_bounded_alike(
+async def test_batch_with_savepoints_has_the_same_bounds(
     together: Together, batches: list[Batch], clock: list[float]
 ) -> None:
     def unit(tx: Connection) -> None:
@@ -140,10 +145,10 @@ async def test_a_batch_that_runs_carefully_is_bounded_alike(
 
     results = await together(unit, unit, unit, adding("more"))
     assert [type(result) for result in results] == [NoneType, IntegrityError, IntegrityError, str]
-    assert told(batches) == ["once", "more"]
+    assert published(batches) == ["once", "more"]
 
 
-async def test_units_without_room_go_first_in_the_next_batch(
+async def test_units_left_over_run_first_in_the_next_batch(
     together: Together, batches: list[Batch], clock: list[float]
 ) -> None:
     def five(n: int) -> Callable[[Connection], None]:
@@ -155,10 +160,10 @@ async def test_units_without_room_go_first_in_the_next_batch(
 
     await together(*(five(n) for n in range(300)))
     assert [len(batch.units) for batch in batches] == [200, 100]
-    assert told(batches) == [f"{n}.{part}" for n in range(300) for part in range(5)]
+    assert published(batches) == [f"{n}.{part}" for n in range(300) for part in range(5)]
 
 
-async def test_rows_events_positions_and_answers_have_one_order(database: Database, batches: list[Batch]) -> None:
+async def test_rows_events_positions_and_results_have_one_order(database: Database, batches: list[Batch]) -> None:
     chance = random.Random(7)
     answered: list[str] = []
 
@@ -169,12 +174,12 @@ async def test_rows_events_positions_and_answers_have_one_order(database: Databa
 
     await asyncio.gather(*(caller(me) for me in range(20)))
     assert [one.position for batch in batches for one in batch.events] == list(range(1, 601))
-    assert told(batches) == await database.read(names) == answered
+    assert published(batches) == await database.read(names) == answered
 
 
-async def test_events_are_told_before_anybody_who_waits_goes_on(store: Path) -> None:
+async def test_events_are_published_before_writers_continue(store: Path) -> None:
     log: list[str] = []
-    database = Database(store, on_commit=lambda batch: log.extend(told([batch])))
+    database = Database(store, on_commit=lambda batch: log.extend(published([batch])))
     await database.start()
 
     async def caller(name: str) -> None:
@@ -185,7 +190,7 @@ async def test_events_are_told_before_anybody_who_waits_goes_on(store: Path) -> 
     await database.stop()
 
 
-async def test_what_is_told_can_be_read_already(store: Path) -> None:
+async def test_published_events_are_already_readable(store: Path) -> None:
     found: list[bool] = []
 
     def look(batch: Batch) -> None:
@@ -201,7 +206,7 @@ async def test_what_is_told_can_be_read_already(store: Path) -> None:
     assert all(found)
 
 
-async def test_a_failing_on_commit_still_answers_those_who_wait(store: Path) -> None:
+async def test_failing_on_commit_still_completes_the_writes(store: Path) -> None:
     def broken(batch: Batch) -> None:
         raise ZeroDivisionError
 
@@ -214,7 +219,7 @@ async def test_a_failing_on_commit_still_answers_those_who_wait(store: Path) -> 
     await database.stop()
 
 
-async def test_a_full_queue_refuses_before_anything_is_written(database: Database) -> None:
+async def test_full_queue_rejects_a_write_and_stores_nothing(database: Database) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def occupy(tx: Connection) -> None:
@@ -234,7 +239,7 @@ async def test_a_full_queue_refuses_before_anything_is_written(database: Databas
     assert await database.read(names) == [str(n) for n in range(MAX_QUEUED_UNITS)]
 
 
-async def test_cancelled_callers_neither_tear_nor_stop_a_unit(database: Database, batches: list[Batch]) -> None:
+async def test_cancelled_callers_do_not_stop_their_units(database: Database, batches: list[Batch]) -> None:
     def two(tx: Connection, n: int) -> None:
         add(tx, f"{n}a")
         add(tx, f"{n}b")
@@ -250,13 +255,13 @@ async def test_cancelled_callers_neither_tear_nor_stop_a_unit(database: Database
     await database.write(lambda tx: None)
     found = await database.read(names)
     assert [name[:-1] for name in found if name.endswith("a")] == [name[:-1] for name in found if name.endswith("b")]
-    assert told(batches) == found
-    # All that were begun before the cancel ran; those cancelled before their first step were never asked for.
+    assert published(batches) == found
+    # Units submitted before the cancellation ran; calls cancelled before their first step submitted none.
     assert len(found) >= 2 * 40 * 5
 
 
-async def test_two_hubs_on_one_store_never_lose_a_change(store: Path) -> None:
-    """The lock of the data folder forbids this; should it fail, BEGIN IMMEDIATE still does not."""
+async def test_two_databases_on_one_store_lose_no_change(store: Path) -> None:
+    """The data directory lock forbids this; BEGIN IMMEDIATE protects the store if the lock fails."""
 
     def count_up(tx: Connection) -> None:
         found = tx.exec_driver_sql("SELECT count(*) FROM things").scalar_one()
@@ -276,7 +281,7 @@ async def test_two_hubs_on_one_store_never_lose_a_change(store: Path) -> None:
     await second.stop()
 
 
-async def test_stopping_finishes_and_answers_what_was_accepted(store: Path) -> None:
+async def test_stop_completes_accepted_writes(store: Path) -> None:
     database = Database(store)
     await database.start()
     accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(1_000)]
@@ -289,7 +294,7 @@ async def test_stopping_finishes_and_answers_what_was_accepted(store: Path) -> N
     assert not store.with_name("hub.db-wal").exists()
 
 
-async def test_nothing_is_accepted_after_the_stop(store: Path) -> None:
+async def test_writes_are_rejected_after_stop(store: Path) -> None:
     database = Database(store)
     await database.start()
     await database.stop()
@@ -300,13 +305,13 @@ async def test_nothing_is_accepted_after_the_stop(store: Path) -> None:
     await database.stop()
 
 
-async def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
+async def test_missing_store_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(CannotOpenStore, match="no store at"):
         await Database(tmp_path / "hub.db").start()
     assert not os.listdir(tmp_path)
 
 
-async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+async def test_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     path.write_bytes(b"something else entirely\n" * 500)
     database = Database(path)
@@ -323,7 +328,7 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         ("DROP TABLE alembic_version", "migrated first"),
     ],
 )
-async def test_a_store_of_another_form_is_refused(store: Path, statement: str, message: str) -> None:
+async def test_store_of_another_revision_is_rejected(store: Path, statement: str, message: str) -> None:
     with closing(sqlite3.connect(store)) as connection:
         connection.execute(statement)
         connection.commit()
@@ -331,7 +336,7 @@ async def test_a_store_of_another_form_is_refused(store: Path, statement: str, m
         await Database(store).start()
 
 
-OPEN_AS_NOBODY = """
+OPEN_UNPRIVILEGED = """
 import asyncio, os, sys
 from pathlib import Path
 from services.database.database import Database
@@ -340,7 +345,7 @@ from services.database.sqlite.engine import CannotOpenStore
 
 database = Database(Path(sys.argv[1]))
 if os.geteuid() == 0:
-    os.setuid(65534)  # root may do everything
+    os.setuid(65534)  # File permissions do not apply to root.
 try:
     asyncio.run(database.start())
 except CannotOpenStore as error:
@@ -349,13 +354,13 @@ except CannotOpenStore as error:
 
 
 @pytest.mark.parametrize("mode_of_folder", [0o755, 0o700, 0o000])
-def test_a_store_without_permission_is_refused_in_a_sentence(store: Path, mode_of_folder: int) -> None:
+def test_unreadable_store_is_rejected_with_one_sentence(store: Path, mode_of_folder: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(shutil.copy(store, folder))
         path.chmod(0o400)
         path.parent.chmod(mode_of_folder)
         done = subprocess.run(
-            [sys.executable, "-c", OPEN_AS_NOBODY, path], cwd=ROOT, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", OPEN_UNPRIVILEGED, path], cwd=ROOT, capture_output=True, text=True, timeout=60
         )
         path.parent.chmod(0o700)
     assert done.returncode == 1

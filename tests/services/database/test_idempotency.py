@@ -1,4 +1,4 @@
-"""One key, one effect: however often, however many at once, and whatever failed in between."""
+"""Idempotency keys: one effect per key, under repetition, concurrency and failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ Together = Callable[..., Awaitable[list[Any]]]
 
 
 class Counter:
-    """A unit's act that can be seen from outside, and made to fail."""
+    """An act whose calls a test can count and make fail."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -36,9 +36,7 @@ def once(
     return lambda tx: idempotency.run_once(tx, caller=caller, key=key, digest=digest, now=now, act=act)
 
 
-async def test_a_repeat_gets_the_first_answer_to_the_letter_and_does_nothing(
-    database: Database, batches: list[Batch]
-) -> None:
+async def test_repeat_returns_the_stored_response_byte_for_byte(database: Database, batches: list[Batch]) -> None:
     act = Counter()
     assert await database.write(once(act)) == b'{"run":1}'
     assert await database.write(once(act)) == b'{"run":1}'
@@ -46,14 +44,14 @@ async def test_a_repeat_gets_the_first_answer_to_the_letter_and_does_nothing(
     assert sum(len(batch.events) for batch in batches) == 1
 
 
-async def test_fifty_at_once_with_one_key_act_once(together: Together, batches: list[Batch]) -> None:
+async def test_fifty_concurrent_requests_with_one_key_act_once(together: Together, batches: list[Batch]) -> None:
     act = Counter()
     assert await together(*(once(act) for _ in range(50))) == [b'{"run":1}'] * 50
     assert act.runs == 1
     assert sum(len(batch.events) for batch in batches) == 1
 
 
-async def test_another_request_under_a_used_key_is_refused(database: Database) -> None:
+async def test_different_request_with_a_used_key_is_rejected(database: Database) -> None:
     act = Counter()
     await database.write(once(act))
     with pytest.raises(IdempotencyKeyReused):
@@ -61,13 +59,13 @@ async def test_another_request_under_a_used_key_is_refused(database: Database) -
     assert act.runs == 1
 
 
-async def test_keys_of_different_callers_have_nothing_to_do_with_each_other(database: Database) -> None:
+async def test_keys_of_different_callers_are_independent(database: Database) -> None:
     act = Counter()
     await asyncio.gather(*(database.write(once(act, caller=f"user:{n}")) for n in range(5)))
     assert act.runs == 5
 
 
-async def test_a_refusal_is_not_kept(database: Database, batches: list[Batch]) -> None:
+async def test_rejection_is_not_stored(database: Database, batches: list[Batch]) -> None:
     act = Counter()
     act.error = Conflict()
     with pytest.raises(Conflict):
@@ -77,7 +75,7 @@ async def test_a_refusal_is_not_kept(database: Database, batches: list[Batch]) -
     assert sum(len(batch.events) for batch in batches) == 1
 
 
-async def test_answer_and_effect_are_kept_together_or_not_at_all(database: Database, together: Together) -> None:
+async def test_response_and_effect_are_stored_atomically(database: Database, together: Together) -> None:
     act = Counter()
 
     def fails_after_the_answer(tx: Connection) -> None:
@@ -90,7 +88,7 @@ async def test_answer_and_effect_are_kept_together_or_not_at_all(database: Datab
     assert [event.data for event in page.events] == [answer]
 
 
-async def test_old_answers_are_forgotten_oldest_first_and_a_few_at_a_time(database: Database) -> None:
+async def test_expired_responses_are_deleted_oldest_first_in_steps(database: Database) -> None:
     act = Counter()
     for n in range(6):
         await database.write(once(act, key=f"k{n}", now=n))

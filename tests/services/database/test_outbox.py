@@ -1,4 +1,4 @@
-"""The log of events against a naive model: pages, counts, trim marks, what the ring is filled with."""
+"""The event log compared with a model: pages, counts, trim marks and the seed of the backlog."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from services.store.migrate import upgrade
 CHANNELS = ("user:a", "user:b", "jobs", "announcements")
 SUBJECTS = ("one", "two", "three")
 
-TELLING = st.tuples(st.just("tell"), st.sampled_from(CHANNELS), st.sampled_from((None, None, *SUBJECTS)))
+APPENDS = st.tuples(st.just("append"), st.sampled_from(CHANNELS), st.sampled_from((None, None, *SUBJECTS)))
 FORGETTING = st.tuples(st.just("forget"), st.sampled_from(SUBJECTS), st.none())
 
 channels = st.lists(st.sampled_from(CHANNELS), min_size=0, max_size=4)
@@ -53,7 +53,7 @@ class Model:
 
 
 class Log(RuleBasedStateMachine):
-    """Transactions append, forget and trim; readers with any cursor and any channels always see what the model says."""
+    """Transactions append, forget and trim; readers with any cursor and channels see the events of the model."""
 
     template: Path
     folder: Path
@@ -68,10 +68,10 @@ class Log(RuleBasedStateMachine):
         self.now = 1_000
         self.engine: Engine = sqlite_engine.writer_engine(self.path)
         self.tx: Connection = self.engine.connect()
-        # What is tested is not the disk.
+        # The disk is not the subject of this test.
         sqlite_engine.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
-        # An empty log has little to get wrong.
-        self.transact([("tell", name, None) for name in CHANNELS], 1, True)
+        # An empty log tests little.
+        self.transact([("append", name, None) for name in CHANNELS], 1, True)
 
     def teardown(self) -> None:
         if hasattr(self, "tx"):
@@ -85,19 +85,19 @@ class Log(RuleBasedStateMachine):
         return transaction
 
     @rule(
-        acts=st.lists(st.one_of(TELLING, TELLING, TELLING, FORGETTING), min_size=1, max_size=8),
+        acts=st.lists(st.one_of(APPENDS, APPENDS, APPENDS, FORGETTING), min_size=1, max_size=8),
         aged=st.integers(0, 3),
         keeps=st.sampled_from([True, True, True, False]),
     )
     def transact(self, acts: list[tuple[str, str, str | None]], aged: int, keeps: bool) -> None:
-        """One transaction; now and then it is taken back."""
+        """Run one transaction, sometimes with a rollback."""
         self.now += aged
         with self.begin() as transaction:
             drafts: list[Entry] = []
             gone: list[int] = []
             kept = list(self.model.entries)
             for act, name, subject in acts:
-                if act == "tell":
+                if act == "append":
                     position = self.model.head + len(drafts) + 1
                     outbox.append(self.tx, name, "t", {"n": position}, now=self.now, subject=subject)
                     assert outbox.next_cursor(self.tx).endswith(f".{position}")
@@ -121,7 +121,7 @@ class Log(RuleBasedStateMachine):
 
     @rule(keep=st.integers(1, 5), young=st.integers(0, 6), limit=st.integers(1, 6))
     def trim(self, keep: int, young: int, limit: int) -> None:
-        """What is due goes; marks rise with it."""
+        """Trim due events; trim marks rise."""
         before = self.now - young
         with self.begin():
             due = log_retention.find_expired(self.tx, before=before, limit=limit) or log_retention.find_over_limit(
@@ -147,7 +147,7 @@ class Log(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """The process ends and another opens the file."""
+        """Restart on the same file."""
         self.tx.close()
         self.engine.dispose()
         self.engine = sqlite_engine.writer_engine(self.path)
@@ -156,7 +156,7 @@ class Log(RuleBasedStateMachine):
 
     @rule(names=channels, position=st.integers(0, 60), limit=st.integers(1, 5))
     def replay(self, names: list[str], position: int, limit: int) -> None:
-        """Page after page from any position: everything once, in order, and then the head."""
+        """Read pages from any position: each event once, in order, then the head."""
         found: list[Event] = []
         at = position
         while True:
@@ -195,7 +195,7 @@ class Log(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 12))
     def seed(self, limit: int) -> None:
-        """The ring takes what `recent` gives, and whoever it says it covers has missed nothing that was cut."""
+        """Seed the backlog from `read_recent`; a reader that it covers has missed no trimmed event."""
         with self.begin():
             events, floor, head = outbox.read_recent(self.tx, limit=limit)
         ring = Backlog()
@@ -216,7 +216,7 @@ class Log(RuleBasedStateMachine):
             assert outbox.head(self.tx)[0] == self.model.head
 
 
-def test_the_log_does_what_the_model_says(template: Path, tmp_path: Path) -> None:
+def test_event_log_matches_the_model(template: Path, tmp_path: Path) -> None:
     Log.template, Log.folder = template, tmp_path
     run_state_machine_as_test(
         Log,
@@ -232,7 +232,7 @@ def put(tx: Connection, channel: str, n: int = 1, subject: str | None = None) ->
     return outbox.next_cursor(tx)
 
 
-async def test_history_is_what_the_realtime_ring_asks_for(database: Database) -> None:
+async def test_history_implements_the_realtime_port(database: Database) -> None:
     history: ports.History = History(database)
     await database.write(put, "jobs", 3)
     await database.write(put, "user:a", 2)
@@ -243,11 +243,11 @@ async def test_history_is_what_the_realtime_ring_asks_for(database: Database) ->
     assert missed == ports.MissedCounts(own=2, shared=2, trimmed=False, head=5)
 
 
-async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(database: Database) -> None:
+async def test_backlog_is_seeded_with_the_newest_events_past_trim_marks(database: Database) -> None:
     for _ in range(5):
         await database.write(put, "user:a")
         await database.write(put, "jobs")
-    # The busy channel was cut at 6; user:a's event 5 is still kept, but below that mark nobody is promised anything.
+    # The busy channel was trimmed at 6. Event 5 of user:a still exists, but below the mark no reader is complete.
     await database.write(log_retention.delete_and_mark, rows=[("jobs", 2), ("jobs", 4), ("jobs", 6)])
     events, floor, head = await History(database).load_recent(100)
     assert (floor, head) == (6, 10)
@@ -257,14 +257,14 @@ async def test_the_ring_is_seeded_from_the_newest_events_past_every_trim_mark(da
     assert not ring.covers(5)
 
 
-async def test_a_channel_named_twice_skips_nothing(database: Database) -> None:
+async def test_repeated_channel_skips_no_event(database: Database) -> None:
     await database.write(put, "jobs", 3)
     page = await History(database).read_after(("jobs", "jobs"), 0, 2)
     assert [event.position for event in page.events] == [1, 2]
     assert page.next_position == 2
 
 
-async def test_many_channels_are_read_like_few(database: Database) -> None:
+async def test_many_channels_are_read_like_one(database: Database) -> None:
     for n in range(12):
         await database.write(put, f"user:{n}", 2)
     page = await History(database).read_after([f"user:{n}" for n in range(11)], 1, 30)
@@ -273,7 +273,7 @@ async def test_many_channels_are_read_like_few(database: Database) -> None:
 
 
 @pytest.mark.parametrize("trims", [[[("jobs", 4)], [("jobs", 2)]], [[("jobs", 4), ("jobs", 2)]]], ids=["two", "one"])
-async def test_a_trim_mark_never_falls(database: Database, trims: list[list[tuple[str, int]]]) -> None:
+async def test_trim_mark_never_decreases(database: Database, trims: list[list[tuple[str, int]]]) -> None:
     await database.write(put, "jobs", 5)
     for rows in trims:
         await database.write(log_retention.delete_and_mark, rows=rows)
@@ -281,7 +281,7 @@ async def test_a_trim_mark_never_falls(database: Database, trims: list[list[tupl
     assert missed == ports.MissedCounts(own=0, shared=1, trimmed=True, head=5)
 
 
-async def test_a_position_in_an_answer_never_becomes_another_events(database: Database) -> None:
+async def test_position_in_a_response_is_never_reused(database: Database) -> None:
     def tells_and_forgets(tx: Connection) -> str:
         answer = put(tx, "jobs", subject="x")
         outbox.forget(tx, "x")
@@ -292,7 +292,7 @@ async def test_a_position_in_an_answer_never_becomes_another_events(database: Da
     assert await database.write(put, "jobs") == f"{epoch}.2"
 
 
-async def test_a_new_store_has_an_epoch_of_its_own(template: Path, tmp_path: Path) -> None:
+async def test_new_store_has_its_own_epoch(template: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     upgrade(other)
     epochs = []
@@ -305,8 +305,8 @@ async def test_a_new_store_has_an_epoch_of_its_own(template: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["ix_events_channel_position", "ix_events_subject", "ix_events_created_at"])
-def test_the_hot_questions_are_answered_from_an_index(tx: Connection, name: str) -> None:
-    asked: dict[str, tuple[str, tuple[Any, ...]]] = {
+def test_hot_queries_use_an_index(tx: Connection, name: str) -> None:
+    queries: dict[str, tuple[str, tuple[Any, ...]]] = {
         "ix_events_channel_position": (
             "SELECT position FROM events WHERE channel = ? AND position > ? ORDER BY position LIMIT 9",
             ("jobs", 1),
@@ -317,7 +317,7 @@ def test_the_hot_questions_are_answered_from_an_index(tx: Connection, name: str)
             (1,),
         ),
     }
-    plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[name][0]}", asked[name][1]).all()
+    plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {queries[name][0]}", queries[name][1]).all()
     text = " ".join(row[3] for row in plan)
     assert name in text
     assert "TEMP B-TREE" not in text

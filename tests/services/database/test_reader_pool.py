@@ -1,4 +1,4 @@
-"""A read is one way to a reader's thread and back; a reader that is broken is replaced, and none outlives the stop."""
+"""ReaderPool: thread round trips, replacement of broken readers and shutdown."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ PREPARED = Statement(PLACES)
 
 @pytest.fixture
 def store(store: Path) -> Path:
-    """With a table of this file's own, of three rows."""
+    """A store with a table of three rows."""
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY)")
         connection.execute("INSERT INTO things VALUES (1), (2), (3)")
@@ -37,7 +37,7 @@ def store(store: Path) -> Path:
 
 @pytest.fixture
 async def readers(database: Database) -> ReaderPool:
-    """Those of a running database."""
+    """Return the readers of a running database."""
     return database._readers
 
 
@@ -50,19 +50,19 @@ def add(tx: Connection) -> None:
 
 
 def several(tx: Connection) -> list[int]:
-    """Statements of each kind, and all their rows."""
+    """Execute statements of each kind and fetch all rows."""
     return [*tx.execute(PLACES).scalars(), *(row.place for row in PREPARED.all(tx, {})), count(tx)]
 
 
 async def ended(threads: Iterable[threading.Thread]) -> None:
-    """Fails unless all of them end."""
+    """Fail unless all threads end."""
     for thread in threads:
         await asyncio.to_thread(thread.join, 20)
         assert not thread.is_alive()
 
 
 class Queue:
-    """In place of aiosqlite's: counts what is put on its way to the thread."""
+    """Replaces the queue of aiosqlite and counts its items."""
 
     def __init__(self, real: Any) -> None:
         self._real, self.count = real, 0
@@ -74,7 +74,7 @@ class Queue:
 
 @pytest.fixture
 async def queue(readers: ReaderPool) -> AsyncIterator[Queue]:
-    """What goes to the one reader that is open."""
+    """Count the items sent to the one open reader."""
     await readers.run(count)
     (reader,) = readers._idle
     connection: Any = reader._connection
@@ -83,20 +83,20 @@ async def queue(readers: ReaderPool) -> AsyncIterator[Queue]:
     connection._tx = queue._real
 
 
-async def test_a_read_is_one_way_to_the_thread_and_back(database: Database, queue: Queue) -> None:
+async def test_read_costs_one_thread_round_trip(database: Database, queue: Queue) -> None:
     assert await database.read(count) == 3
     assert queue.count == 1
     assert await database.read(several) == [1, 2, 3, 1, 2, 3, 3]
     assert queue.count == 2
 
 
-async def test_reads_one_after_the_other_open_one_reader(database: Database, readers: ReaderPool) -> None:
+async def test_sequential_reads_open_one_reader(database: Database, readers: ReaderPool) -> None:
     assert readers._idle == []
     assert {await database.read(lambda tx: threading.get_ident()) for _ in range(20)} != {threading.get_ident()}
     assert len(readers._idle) == 1
 
 
-async def test_aiosqlite_runs_any_function_on_the_thread_of_its_connection() -> None:
+async def test_aiosqlite_runs_any_function_on_its_thread() -> None:
     """`services.database.sqlite.readers` needs `_execute`, `_thread` and a custom connector; two are private."""
     made_on: list[threading.Thread] = []
 
@@ -118,11 +118,11 @@ async def test_aiosqlite_runs_any_function_on_the_thread_of_its_connection() -> 
     await ended([connection._thread])
 
 
-async def test_no_reader_keeps_the_process_alive(database: Database) -> None:
+async def test_readers_do_not_keep_the_process_alive(database: Database) -> None:
     assert await database.read(lambda tx: threading.current_thread().daemon)
 
 
-async def test_those_who_wait_for_a_reader_go_in_order(database: Database) -> None:
+async def test_waiting_reads_get_a_reader_in_order(database: Database) -> None:
     leave, entered = [threading.Event() for _ in range(engine.MAX_READERS)], threading.Semaphore(0)
     order: list[int] = []
 
@@ -134,18 +134,18 @@ async def test_those_who_wait_for_a_reader_go_in_order(database: Database) -> No
         await database.read(count)
         order.append(number)
 
-    held = [asyncio.create_task(database.read(hold, until)) for until in leave]
-    for _ in held:
+    reads = [asyncio.create_task(database.read(hold, until)) for until in leave]
+    for _ in reads:
         await asyncio.to_thread(entered.acquire)
     waiting = [asyncio.create_task(read(number)) for number in range(50)]
     await asyncio.sleep(0)
-    # One reader is free, and serves them all.
+    # One free reader serves all of them.
     leave[0].set()
     await asyncio.gather(*waiting)
     assert order == list(range(50))
     for each in leave:
         each.set()
-    await asyncio.gather(*held)
+    await asyncio.gather(*reads)
 
 
 def _close_under_it(tx: Connection) -> None:
@@ -188,7 +188,7 @@ def _invalidate(tx: Connection) -> None:
         _invalidate,
     ],
 )
-async def test_a_broken_reader_is_replaced(database: Database, break_it: Callable[[Connection], None]) -> None:
+async def test_broken_reader_is_replaced(database: Database, break_it: Callable[[Connection], None]) -> None:
     threads: set[threading.Thread] = set()
 
     def break_(tx: Connection) -> None:
@@ -203,7 +203,7 @@ async def test_a_broken_reader_is_replaced(database: Database, break_it: Callabl
     await ended(threads)
 
 
-async def test_a_failed_query_costs_no_reader(database: Database, queue: Queue) -> None:
+async def test_failed_query_keeps_its_reader(database: Database, queue: Queue) -> None:
     def fail(tx: Connection) -> None:
         tx.exec_driver_sql("SELECT 1 FROM nowhere")
 
@@ -232,24 +232,24 @@ def _fail_between_rows(tx: Connection) -> object:
 
 
 @pytest.mark.parametrize("leave_open", [_keep_a_result, _keep_a_cursor, _fail_between_rows])
-async def test_a_statement_that_is_left_open_does_not_make_the_next_read_see_the_past(
+async def test_open_statement_does_not_keep_the_next_read_in_an_old_snapshot(
     database: Database, queue: Queue, leave_open: Callable[[Connection], object]
 ) -> None:
     (kept,) = await asyncio.gather(database.read(leave_open), return_exceptions=True)
     await database.write(add)
     assert await database.read(count) == 4
-    # It was the same reader.
+    # The same reader ran both.
     assert queue.count == 2
     assert kept is not None
 
 
-async def test_a_query_that_ends_in_an_unheard_of_way_is_answered(database: Database) -> None:
+async def test_query_raising_an_unusual_exception_is_answered(database: Database) -> None:
     for error in (StopIteration(), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()):
 
         def end(tx: Connection, error: BaseException = error) -> None:
             raise error
 
-        with pytest.raises(RuntimeError, match="unheard-of") as raised:
+        with pytest.raises(RuntimeError, match="cannot be passed on") as raised:
             await database.read(end)
         assert raised.value.__cause__ is error
     assert await database.read(count) == 3
@@ -265,7 +265,7 @@ def _show(store: Path) -> None:
     store.with_name("away").rename(store)
 
 
-async def test_a_store_that_cannot_be_opened_costs_no_turn_and_no_thread(database: Database, store: Path) -> None:
+async def test_failed_open_leaks_no_slot_and_no_thread(database: Database, store: Path) -> None:
     threads: list[threading.Thread] = []
 
     def opening(*_: object) -> None:
@@ -282,7 +282,7 @@ async def test_a_store_that_cannot_be_opened_costs_no_turn_and_no_thread(databas
     assert await database.read(count) == 3
 
 
-async def test_stopping_answers_those_who_wait_and_ends_every_thread(
+async def test_stop_completes_waiting_reads_and_ends_every_thread(
     store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(store)
@@ -308,7 +308,7 @@ async def test_stopping_answers_those_who_wait_and_ends_every_thread(
     assert len(threads) == engine.MAX_READERS
     await ended(threads)
     assert os.listdir(store.parent) == [store.name]
-    # Each was closed on its own thread: SQLAlchemy has nothing to complain about.
+    # Each was closed on its own thread, so SQLAlchemy logs no warning.
     del database, hold, reads, stopping
     gc.collect()
     assert caplog.messages == []

@@ -1,4 +1,4 @@
-"""What the store promises to those who read: one moment, bounds, nothing left behind by who is cancelled."""
+"""Database reads: one snapshot, bounds, and no leak by cancelled reads."""
 
 import asyncio
 import gc
@@ -27,14 +27,14 @@ Together = Callable[..., Awaitable[list[Any]]]
 
 @pytest.fixture
 def store(store: Path) -> Path:
-    """With a table of this file's own."""
+    """A store with a table of this file."""
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("CREATE TABLE things (place INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
     return store
 
 
 def add(tx: Connection, name: str) -> str:
-    """One row and one event."""
+    """Insert a row and append an event."""
     tx.exec_driver_sql("INSERT INTO things (name) VALUES (?)", (name,))
     outbox.append(tx, "jobs", "added", {"name": name}, now=0)
     return name
@@ -52,40 +52,40 @@ def names_past_core(tx: Connection) -> list[str]:
 
 
 def pragmas(tx: Connection) -> dict[str, Any]:
-    asked = ("journal_mode", "synchronous", "foreign_keys", "query_only", "trusted_schema", "temp_store")
-    return {name: tx.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in asked}
+    pragmas = ("journal_mode", "synchronous", "foreign_keys", "query_only", "trusted_schema", "temp_store")
+    return {name: tx.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in pragmas}
 
 
-async def test_every_connection_has_the_pragmas_it_needs(database: Database) -> None:
+async def test_every_connection_has_its_pragmas(database: Database) -> None:
     both = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "temp_store": 2}
-    # Triggers run on the writer alone, and those that write to the search index need a trusted schema.
+    # Only the writer runs triggers, and the triggers of the search index need a trusted schema.
     assert await database.write(pragmas) == {**both, "query_only": 0, "trusted_schema": 1}
-    async with Held(database, sqlite_engine.MAX_READERS - 1):
+    async with BusyReaders(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(pragmas) == {**both, "query_only": 1, "trusted_schema": 0}
 
 
-def test_a_pragma_that_is_not_obeyed_is_noticed() -> None:
+def test_ignored_pragma_is_detected() -> None:
     engine = sqlite_engine.writer_engine(Path(":memory:"))
     with pytest.raises(CannotOpenStore, match="journal_mode=wal for this file: it stays at memory"):
         engine.connect()
     engine.dispose()
 
 
-async def test_a_reader_cannot_write(database: Database) -> None:
+async def test_reader_cannot_write(database: Database) -> None:
     with pytest.raises(OperationalError, match="readonly"):
         await database.read(lambda tx: tx.exec_driver_sql("INSERT INTO things (name) VALUES ('x')"))
     assert await database.read(names) == []
 
 
-async def test_a_foreign_key_is_enforced(database: Database) -> None:
+async def test_foreign_keys_are_enforced(database: Database) -> None:
     with pytest.raises(IntegrityError, match="FOREIGN KEY"):
         await database.write(
             lambda tx: tx.exec_driver_sql("INSERT INTO inboxes (user_id, seq, unread, unseen) VALUES ('nobody',0,0,0)")
         )
 
 
-class Held:
-    """So many readers kept busy in the middle of a statement."""
+class BusyReaders:
+    """Keep this many readers busy in the middle of a statement."""
 
     def __init__(self, database: Database, count: int) -> None:
         self._database = database
@@ -98,13 +98,13 @@ class Held:
         assert self._leave.wait(20)
         return 0
 
-    def hold(self, tx: Connection) -> None:
-        """Wait inside a statement, on the reader's thread."""
+    def block(self, tx: Connection) -> None:
+        """Block inside a statement on the reader's thread."""
         sqlite_engine.raw_connection(tx).create_function("hold", 0, self._wait)
         tx.exec_driver_sql("SELECT hold()")
 
-    async def __aenter__(self) -> "Held":
-        self._reads = [asyncio.create_task(self._database.read(self.hold)) for _ in range(self._count)]
+    async def __aenter__(self) -> "BusyReaders":
+        self._reads = [asyncio.create_task(self._database.read(self.block)) for _ in range(self._count)]
         for _ in range(self._count):
             await asyncio.to_thread(self._entered.acquire)
         return self
@@ -114,57 +114,57 @@ class Held:
         await asyncio.gather(*self._reads, return_exceptions=True)
 
 
-async def test_a_read_does_not_wait_for_a_slow_one(database: Database) -> None:
-    async with Held(database, sqlite_engine.MAX_READERS - 1):
+async def test_read_does_not_wait_for_a_slow_read(database: Database) -> None:
+    async with BusyReaders(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
 
 
-async def test_a_write_does_not_wait_for_readers(database: Database) -> None:
-    async with Held(database, sqlite_engine.MAX_READERS):
+async def test_write_does_not_wait_for_readers(database: Database) -> None:
+    async with BusyReaders(database, sqlite_engine.MAX_READERS):
         assert await database.write(add, "one") == "one"
 
 
-async def test_a_read_that_finds_no_reader_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_without_a_free_reader_is_rejected(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_engine, "MAX_READER_WAIT_SECONDS", 0.05)
     database = Database(store)
     await database.start()
-    async with Held(database, sqlite_engine.MAX_READERS):
+    async with BusyReaders(database, sqlite_engine.MAX_READERS):
         with pytest.raises(Overloaded):
             await database.read(names)
     assert await database.read(names) == []
     await database.stop()
 
 
-async def test_reads_that_wait_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_waiting_reads_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_database, "MAX_READS", sqlite_engine.MAX_READERS + 1)
-    async with Held(database, sqlite_engine.MAX_READERS):
+    async with BusyReaders(database, sqlite_engine.MAX_READERS):
         waiting = asyncio.create_task(database.read(names))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await database.read(names)
-    # It was not for want of time: the one before is still served.
+    # The earlier read is still served, so the cause is not the timeout.
     assert await waiting == []
 
 
 @pytest.mark.parametrize("ask", [names, names_past_core])
-async def test_a_read_sees_one_moment(database: Database, ask: Callable[[Connection], list[str]]) -> None:
-    held = Held(database, 0)
+async def test_read_sees_one_snapshot(database: Database, ask: Callable[[Connection], list[str]]) -> None:
+    busy = BusyReaders(database, 0)
     await database.write(add, "before")
 
     def twice(tx: Connection) -> tuple[list[str], list[str]]:
         first = ask(tx)
-        held.hold(tx)
+        busy.block(tx)
         return first, ask(tx)
 
     reading = asyncio.create_task(database.read(twice))
-    await asyncio.to_thread(held._entered.acquire)
+    await asyncio.to_thread(busy._entered.acquire)
     await database.write(add, "after")
-    held._leave.set()
+    busy._leave.set()
     assert await reading == (["before"], ["before"])
     assert await database.read(names) == ["before", "after"]
 
 
-async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: Database) -> None:
+async def test_cancelled_reads_leave_every_reader_usable(database: Database) -> None:
     opened: list[object] = []
     event.listen(database._readers._engine, "connect", lambda connection, record: opened.append(connection))
     chance = random.Random(1)
@@ -174,52 +174,52 @@ async def test_two_hundred_cancelled_reads_leave_every_reader_usable(database: D
             await asyncio.sleep(0)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-    async with Held(database, sqlite_engine.MAX_READERS - 1):
+    async with BusyReaders(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
-    # What was cancelled may still be giving its reader back.
+    # A cancelled read may still be returning its reader.
     async with asyncio.timeout(10):
         await asyncio.gather(*database._reads, return_exceptions=True)
     assert not database._reads
-    # None was thrown away either.
+    # No reader was discarded.
     assert len(opened) == sqlite_engine.MAX_READERS
 
 
-async def test_a_read_that_is_cancelled_inside_a_statement_gives_its_reader_back(database: Database) -> None:
+async def test_read_cancelled_during_a_statement_returns_its_reader(database: Database) -> None:
     for _ in range(3):
-        async with Held(database, sqlite_engine.MAX_READERS) as held:
-            for reading in held._reads:
+        async with BusyReaders(database, sqlite_engine.MAX_READERS) as busy:
+            for reading in busy._reads:
                 reading.cancel()
-    async with Held(database, sqlite_engine.MAX_READERS - 1):
+    async with BusyReaders(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
 
 
-async def test_a_cancelled_read_that_fails_complains_to_nobody(database: Database) -> None:
+async def test_cancelled_failing_read_logs_no_error(database: Database) -> None:
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    held = Held(database, 0)
+    busy = BusyReaders(database, 0)
 
     def fail(tx: Connection) -> None:
-        held.hold(tx)
+        busy.block(tx)
         raise ZeroDivisionError
 
     reading = asyncio.create_task(database.read(fail))
-    await asyncio.to_thread(held._entered.acquire)
+    await asyncio.to_thread(busy._entered.acquire)
     (task,) = database._reads
     reading.cancel()
-    held._leave.set()
+    busy._leave.set()
     await asyncio.wait([task])
     del reading, task
     gc.collect()
     assert complaints == []
 
 
-async def test_stopping_waits_for_the_reads_under_way(store: Path) -> None:
+async def test_stop_waits_for_running_reads(store: Path) -> None:
     database = Database(store)
     await database.start()
-    held = Held(database, 1)
-    async with held:
+    busy = BusyReaders(database, 1)
+    async with busy:
         stopping = asyncio.create_task(database.stop())
         await asyncio.sleep(0)
         assert not stopping.done()
     await stopping
-    assert all(reading.done() and not reading.exception() for reading in held._reads)
+    assert all(reading.done() and not reading.exception() for reading in busy._reads)
