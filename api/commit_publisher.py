@@ -1,7 +1,6 @@
-"""What happens on the loop after each COMMIT: listeners are told, and the hub's own caches hear of it."""
+"""CommitPublisher: publishes committed events and invalidates caches."""
 
 import msgspec
-import structlog
 
 from api.http.authentication import Authenticator
 from realtime.event import ByeReason
@@ -11,29 +10,28 @@ from services.event_log import channels
 
 
 class CommitPublisher:
-    """The `on_commit` of the database; runs before those who waited for the write go on."""
+    """The `on_commit` callback of the database; runs before the callers of the write continue."""
 
-    def __init__(self, manager: RealtimeManager, identities: Authenticator) -> None:
+    def __init__(self, manager: RealtimeManager, authenticator: Authenticator) -> None:
         self._manager = manager
-        self._identities = identities
-        self._log = structlog.get_logger("commits")
+        self._authenticator = authenticator
 
     def __call__(self, batch: Batch) -> None:
-        """Take back, then tell in order of position; what the hub tells itself takes effect in its place."""
+        """Forget retracted events, then publish in order of position. Control events are applied at their position."""
         if batch.forgotten:
             self._manager.forget(batch.forgotten)
         begin = 0
-        for at, event in enumerate(batch.events, start=1):
+        for end, event in enumerate(batch.events, start=1):
             if event.channel == channels.CONTROL:
-                # A stream that ends here gets nothing of what was committed after its end.
-                self._manager.publish(batch.events[begin:at])
-                self._control(event.type, msgspec.json.decode(event.data))
-                begin = at
+                # A stream that ends here must not receive events that were committed after the revocation.
+                self._manager.publish(batch.events[begin:end])
+                self._apply_control_event(event.type, msgspec.json.decode(event.data))
+                begin = end
         self._manager.publish(batch.events[begin:])
 
-    def _control(self, type: str, data: dict[str, str]) -> None:
-        """A login, a user or a key has ended or changed: forget who they were, and end their streams."""
-        self._identities.apply(type, data)
+    def _apply_control_event(self, type: str, data: dict[str, str]) -> None:
+        """Invalidate the cached credentials of a session, user or API key, and end its streams."""
+        self._authenticator.invalidate(type, data)
         if type == "session_revoked":
             reason: ByeReason = "logout" if data["reason"] == "logout" else "revoked"
             self._manager.end_session_streams(data["sessionId"], reason, user_id=data["userId"])
@@ -42,5 +40,5 @@ class CommitPublisher:
         elif type == "key_revoked":
             self._manager.end_session_streams(f"key:{data['name']}", "revoked", user_id=None)
         elif type == "user_changed" and data.get("streams") == "rotate":
-            # They come back at once, and hear what their new role may hear.
+            # The clients reconnect at once and receive the channels of the new role.
             self._manager.end_user_streams(data["userId"], "rotate")

@@ -7,9 +7,9 @@ from api.cli.client.actions import execute_action, now_ms
 from api.cli.console.output import print_json
 from api.cli.console.progress import progress
 from api.config.settings import Settings
-from api.control.actions import Looked
-from services.database.sqlite import engine
+from api.control.actions import ReconciliationResult
 from services.payments.reconciliation import ReconciliationRun
+from services.store import preparation
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -32,10 +32,10 @@ def command(as_json: bool) -> None:
     """
     settings = Settings.read()
     # Brings an older store to its present form, too, where nobody serves.
-    execute_action(settings, "books.why_frozen", answer=object)
+    execute_action(settings, "ledger.freeze_reason", answer=object)
     look = _look(settings)
-    execute_action(settings, "books.settle", Looked(look.began, look.faults), answer=type(None))
-    why = execute_action(settings, "books.why_frozen", answer=object)
+    execute_action(settings, "ledger.record_result", ReconciliationResult(look.started_at, look.faults), answer=type(None))
+    why = execute_action(settings, "ledger.freeze_reason", answer=object)
     if as_json:
         print_json(Verdict(not look.faults, why is not None, **look.rows, faults=look.faults))
     if look.faults:
@@ -47,9 +47,9 @@ def command(as_json: bool) -> None:
 
 
 def _look(settings: Settings) -> ReconciliationRun:
-    look = ReconciliationRun(began=now_ms())
-    with progress("Adding up") as told, engine.standalone_reader(settings.database_file) as tx:
-        while look.place is not None:
+    look = ReconciliationRun(started_at=now_ms())
+    with progress("Adding up") as told, preparation.open_read_only(settings.database_file) as tx:
+        while look.checkpoint is not None:
             with tx.begin():
                 look.run_step(tx)
             told(sum(look.rows.values()), 0)

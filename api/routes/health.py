@@ -1,4 +1,4 @@
-"""How the hub is: up, ready to write, and in numbers."""
+"""Health, readiness and metrics."""
 
 import hmac
 from typing import Literal
@@ -11,37 +11,37 @@ from api.operations.call import Call
 from services.errors import StorageUnavailable, Unauthenticated
 from services.schemas import Schema
 
-_ASK = text("SELECT position FROM counter")
+_SELECT_POSITION = text("SELECT position FROM event_counter")
 
 
 class Health(Schema, frozen=True):
-    """A sign of life."""
+    """The response of a working hub."""
 
     status: Literal["ok"] = "ok"
 
 
-async def health(call: Call[None, None]) -> Health:
-    """Whether the process is up."""
+async def get_health(call: Call[None, None]) -> Health:
+    """Check that the process responds."""
     return Health()
 
 
-async def ready(call: Call[None, None]) -> Health:
-    """Whether the store answers and may be written to."""
+async def get_readiness(call: Call[None, None]) -> Health:
+    """Check that the store can be read and written."""
     if call.hub.database.storage_failed:
         raise StorageUnavailable
-    await call.read(_position)
+    await call.read(_load_position)
     return Health()
 
 
-async def metrics(call: Call[None, None]) -> Response:
-    """Numbers for Prometheus."""
+async def get_metrics(call: Call[None, None]) -> Response:
+    """Get metrics for Prometheus."""
     token = call.hub.settings.metrics_token
-    given = call.request.headers.get("authorization", "").removeprefix("Bearer ")
-    if token and not hmac.compare_digest(given.encode(), token.encode()):
-        raise Unauthenticated("The metrics need their own token.")
+    received = call.request.headers.get("authorization", "").removeprefix("Bearer ")
+    if token and not hmac.compare_digest(received.encode(), token.encode()):
+        raise Unauthenticated("Send the metrics token as a bearer token.")
     headers = {"cache-control": "no-store"}
     return Response(call.hub.metrics.render(), headers=headers, media_type=CONTENT_TYPE)
 
 
-def _position(tx: Connection) -> int:
-    return int(tx.execute(_ASK).scalar_one())
+def _load_position(tx: Connection) -> int:
+    return int(tx.execute(_SELECT_POSITION).scalar_one())

@@ -17,30 +17,29 @@ import structlog
 import uvicorn
 import uvloop
 
-from api.app import GRACE_SECONDS, App, build
+from api.app import SHUTDOWN_GRACE_SECONDS, App, build
 from api.config.settings import Settings
 from api.control.socket import ControlSocket
 from api.http.protocol import BoundedProtocol
 from api.streams.responses import disable_sse_starlette_shutdown
-from services.payments import currency
 from services.store.lock import DataDirLock
 from services.store.position_writer import PositionWriter
-from services.store.preparation import prepare
+from services.store.preparation import fix_store_currency, prepare
 
 # A command that writes while nobody serves holds the lock for a moment; a second hub is refused after this long.
-LOCK_SECONDS: Final = 2.0
+LOCK_TIMEOUT_SECONDS: Final = 2.0
 # Connections that may wait to be accepted: a storm of streams that come back after a restart.
-BACKLOG: Final = 2_048
+LISTEN_BACKLOG: Final = 2_048
 # The kernel keeps about so much for a client that does not read, so that we notice early that it is slow.
-SEND_BUFFER: Final = 128 * 1024
+SEND_BUFFER_BYTES: Final = 128 * 1024
 # Longer than the minute for which proxies keep a connection, so that it is they who close it.
 KEEP_ALIVE_SECONDS: Final = 75
 # Farewells in a row; between them the requests that still run have their turn.
 BYES_PER_STEP: Final = 256
 # After this long a stop has failed: the process ends as if killed, which loses nothing that was answered.
-STOP_SECONDS: Final = 60.0
+STOP_TIMEOUT_SECONDS: Final = 60.0
 # One for each stream; more streams than that want more than one process.
-OPEN_FILES: Final = 65_536
+MAX_OPEN_FILES: Final = 65_536
 # New objects between two looks for rings of garbage: 256 requests in flight hold thousands that are none, and at
 # Python's 700 looking them through, again and again, is a tenth of all work.
 GC_THRESHOLD: Final = 20_000
@@ -64,11 +63,11 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
     for folder in (settings.data_dir, path.parent):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = DataDirLock(path.parent)
-    lock.acquire(timeout=LOCK_SECONDS)
+    lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
     stack.callback(lock.release)
     if prepare(path):
         structlog.get_logger("serve").warning("new epoch", why="the store is not the one that was last served")
-    currency.settle_store(path, settings.currency)
+    fix_store_currency(path, settings.currency)
     listener = stack.enter_context(_bind(settings.host, settings.port))
     settings = replace(settings, port=listener.getsockname()[1])
     _allow_open_files()
@@ -103,7 +102,7 @@ class HubServer(uvicorn.Server):
             return 1
         await self._watch.stop()
         self._log.info("stopped")
-        return 1 if self._app.doubt.is_set() or self.lifespan.should_exit else 0
+        return 1 if self._app.storage_failed.is_set() or self.lifespan.should_exit else 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the parts, listen, say so."""
@@ -125,20 +124,20 @@ class HubServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Wait for a signal or a failed disk, and keep the Date header right meanwhile."""
-        waiting = [asyncio.create_task(event.wait()) for event in (self._stop, self._app.doubt)]
+        waiting = [asyncio.create_task(event.wait()) for event in (self._stop, self._app.storage_failed)]
         done: set[asyncio.Task[bool]] = set()
         while not done:
             await self.on_tick(0)
             done, _ = await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
-        if self._app.doubt.is_set():
+        if self._app.storage_failed.is_set():
             self._log.critical("storage in doubt", why="the disk failed: what is written is unknown, the hub stops")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No new connections; a farewell to every stream at once; requests finish; the parts stop. All bounded."""
         self._log.info("stopping", streams=self._app.hub.manager.connections)
-        _end_anyway_after(STOP_SECONDS)
+        _end_anyway_after(STOP_TIMEOUT_SECONDS)
         for server in self.servers:
             server.close()
         farewell = asyncio.create_task(self._close_streams())
@@ -167,7 +166,7 @@ def _configuration(app: App) -> uvicorn.Config:
         lifespan="on",
         interface="asgi3",
         workers=1,
-        backlog=BACKLOG,
+        backlog=LISTEN_BACKLOG,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
@@ -176,7 +175,7 @@ def _configuration(app: App) -> uvicorn.Config:
         forwarded_allow_ips=[],
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
     )
 
 
@@ -190,7 +189,7 @@ def _bind(host: str, port: int) -> socket.socket:
         raise OSError(f"Cannot listen on {host}: {error.strerror}.") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind(address)
     except OSError as error:
         listener.close()
@@ -200,7 +199,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _allow_open_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

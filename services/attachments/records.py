@@ -11,10 +11,10 @@ from services.ids import new_id
 from services.messages import history
 from services.messages.schemas import Attachment
 from services.tables import attachments, conversation_members, messages
-from services.times import DAY
+from services.times import DAY_MS
 
 # What was uploaded and not sent by then never will be.
-UNSENT_MS = DAY
+UNSENT_MS = DAY_MS
 
 _a, _m, _s = attachments.c, conversation_members.c, messages.c
 
@@ -70,7 +70,7 @@ def create(tx: Connection, *, owner_id: str, file: StoredFile, quota: int, now: 
         "height": file.height,
         "thumbnail": int(file.thumbnail),
         "message_id": None,
-        "place": 0,
+        "position": 0,
         "created_at": now,
     }
     return history.attachment_to_schema(tx.execute(_ADD, row).one())

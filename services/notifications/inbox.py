@@ -167,9 +167,9 @@ def deliver(tx: Connection, *, items: AddressedDrafts, now: int) -> list[str]:
     return ids
 
 
-def load_counts(tx: Connection, *, user_ids: Sequence[str]) -> dict[str, Counts]:
-    """Return the counts by user id; users without an inbox are left out."""
-    rows = _COUNTS.all(tx, {"user_ids": to_json_list(user_ids)})
+def load_counts(tx: Connection, *, ids: Sequence[str]) -> dict[str, Counts]:
+    """Return the counts by user id, for these user ids; users without an inbox are left out."""
+    rows = _COUNTS.all(tx, {"user_ids": to_json_list(ids)})
     return {row.user_id: Counts(row.unread, row.unseen) for row in rows}
 
 

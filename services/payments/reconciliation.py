@@ -33,9 +33,9 @@ from services.tables import accounts, bids, freezes, jobs, transfers
 Part = Literal["accounts", "jobs", "transfers"]
 
 # Rows of a step: some milliseconds of a reader.
-STEP_ROWS: Final = 500
+MAX_ROWS_PER_STEP: Final = 500
 # Faults that one look tells of; there may be as many as there are rows.
-FAULTS: Final = 20
+MAX_FAULTS: Final = 20
 
 _Row = Row[*tuple[Any, ...]]
 
@@ -65,7 +65,9 @@ _ACCOUNTS = (
     select(
         _a.id,
         _a.balance,
-        func.coalesce(_balance_before(accounts, bindparam("end", pagination.LAST_SEQ), _a.id), 0).label("written"),
+        func.coalesce(_balance_before(accounts, bindparam("end", pagination.AFTER_ALL_SEQS), _a.id), 0).label(
+            "written"
+        ),
         case((_a.kind == "held", _PROMISED.scalar_subquery()), else_=_a.balance).label("promised"),
     )
     .where(_a.id > bindparam("after"))
@@ -122,10 +124,10 @@ _TRANSFERS = (
     .limit(bindparam("most"))
 )
 
-_WHY = select(freezes.c.why)
+_WHY = select(freezes.c.reason)
 _FREEZE = upsert(freezes)
 _FREEZE_AGAIN = _FREEZE.on_conflict_do_update(
-    index_elements=[freezes.c.id], set_={"since": _FREEZE.excluded.since, "why": _FREEZE.excluded.why}
+    index_elements=[freezes.c.id], set_={"since": _FREEZE.excluded.since, "reason": _FREEZE.excluded.reason}
 )
 _LIFT = delete(freezes).where(freezes.c.since < bindparam("before"))
 
@@ -136,7 +138,7 @@ class Checkpoint:
 
     part: Part = "accounts"
     after: str | int = ""
-    upto: int = 0
+    up_to_seq: int = 0
 
 
 @dataclass(slots=True)
@@ -146,29 +148,29 @@ class ReconciliationRun:
     `rows` are those it has seen of each part, `faults` sentences about what does not add up.
     """
 
-    began: int
-    place: Checkpoint | None = field(default_factory=Checkpoint)
+    started_at: int
+    checkpoint: Checkpoint | None = field(default_factory=Checkpoint)
     rows: dict[Part, int] = field(default_factory=lambda: {"accounts": 0, "jobs": 0, "transfers": 0})
     faults: list[str] = field(default_factory=list)
 
-    def run_step(self, tx: Connection, *, most: int = STEP_ROWS) -> None:
+    def run_step(self, tx: Connection, *, max_rows: int = MAX_ROWS_PER_STEP) -> None:
         """Look at the next `most` rows; `tx` is a snapshot of this step's own."""
-        place = self.place
+        place = self.checkpoint
         if place is None:
             return
         statement, faults_of, following = _PARTS[place.part]
-        found = tx.execute(statement, {"after": place.after, "upto": place.upto, "most": most}).all()
+        found = tx.execute(statement, {"after": place.after, "upto": place.up_to_seq, "most": max_rows}).all()
         self.rows[place.part] += len(found)
         self.faults += [fault for row in found for fault in faults_of(row)]
-        if place.part == "accounts" and len(found) < most:
+        if place.part == "accounts" and len(found) < max_rows:
             self.faults += _sum_faults(tx)
-        del self.faults[FAULTS:]
+        del self.faults[MAX_FAULTS:]
         # Transfers after the snapshot's last one are nothing that these rows could rest on.
-        upto = place.upto if place.part == "transfers" else tx.execute(_LAST).scalar_one()
-        if len(found) == most:
-            self.place = replace(place, after=found[-1][0], upto=upto)
+        upto = place.up_to_seq if place.part == "transfers" else tx.execute(_LAST).scalar_one()
+        if len(found) == max_rows:
+            self.checkpoint = replace(place, after=found[-1][0], up_to_seq=upto)
         else:
-            self.place = None if following is None else replace(following, upto=upto)
+            self.checkpoint = None if following is None else replace(following, up_to_seq=upto)
 
 
 def freeze_reason(tx: Connection) -> str | None:
@@ -176,12 +178,12 @@ def freeze_reason(tx: Connection) -> str | None:
     return tx.execute(_WHY).scalar_one_or_none()
 
 
-def record_result(tx: Connection, *, began: int, faults: Sequence[str], now: int) -> None:
+def record_result(tx: Connection, *, started_at: int, faults: Sequence[str], now: int) -> None:
     """Freeze money for faults; without any, lift what was frozen before the look began (ms) that found none."""
     if faults:
-        tx.execute(_FREEZE_AGAIN, {"id": 1, "since": now, "why": faults[0]})
+        tx.execute(_FREEZE_AGAIN, {"id": 1, "since": now, "reason": faults[0]})
     else:
-        tx.execute(_LIFT, {"before": began})
+        tx.execute(_LIFT, {"before": started_at})
 
 
 def _sum_faults(tx: Connection) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The wallet: what is in it, its statement, and every movement of money, each one transfer between two accounts."""
+"""Wallet balances, statements and every transfer between accounts."""
 
 from typing import Any, Final
 
@@ -13,26 +13,26 @@ from services.payments.schemas import EntryKind, Wallet, WalletEntry
 from services.tables import accounts, freezes, transfers
 from services.times import to_rfc3339
 
-# The world that money comes from and goes to; its balance is what it has given, below zero.
-EXTERNAL_ACCOUNT: Final = "outside"
-# What can have come in altogether, and so what can be on one account: the whole numbers of every JSON reader.
+# The source of deposits and the target of withdrawals; its balance is the negated sum of all other balances.
+EXTERNAL_ACCOUNT: Final = "external"
+# The largest sum of all balances: the largest integer that every JSON parser reads exactly.
 MAX_BALANCE: Final = 2**53 - 1
 
 _a, _t = accounts.c, transfers.c
 _source, _target = accounts.alias("source"), accounts.alias("target")
 
-_BALANCES = select(_a.kind, _a.balance).where(_a.id.in_([bindparam("available"), bindparam("held")]))
-_SPENDABLE = Statement(
+_BALANCES = select(_a.kind, _a.balance).where(_a.id.in_([bindparam("available_id"), bindparam("held_id")]))
+_FUNDS = Statement(
     select(
-        select(_a.balance).where(_a.id == bindparam("which")).scalar_subquery().label("balance"),
+        select(_a.balance).where(_a.id == bindparam("account_id")).scalar_subquery().label("balance"),
         exists(select(freezes.c.id)).label("frozen"),
     )
 )
-_OPEN = insert(accounts)
-# All that a transfer asks for, in one statement; the balances themselves are moved by the database when it is there.
+_INSERT_ACCOUNT = insert(accounts)
+# One statement checks and inserts a transfer; a trigger of the table then updates both balances.
 _AMOUNT = bindparam("amount", type_=_t.amount.type)
-_LEFT = _source.c.balance - _AMOUNT
-_MOVE = Statement(
+_NEW_SOURCE_BALANCE = _source.c.balance - _AMOUNT
+_INSERT_TRANSFER = Statement(
     insert(transfers)
     .from_select(
         (
@@ -48,116 +48,119 @@ _MOVE = Statement(
             _t.created_at,
         ),
         select(
-            bindparam("which", type_=_t.id.type),
-            bindparam("named", type_=_t.kind.type),
+            bindparam("id", type_=_t.id.type),
+            bindparam("kind", type_=_t.kind.type),
             _AMOUNT,
             _source.c.id,
-            _LEFT,
+            _NEW_SOURCE_BALANCE,
             _target.c.id,
             _target.c.balance + _AMOUNT,
-            bindparam("job", type_=_t.job_id.type),
-            bindparam("payment", type_=_t.payment_id.type),
-            bindparam("at", type_=_t.created_at.type),
+            bindparam("job_id", type_=_t.job_id.type),
+            bindparam("payment_id", type_=_t.payment_id.type),
+            bindparam("created_at", type_=_t.created_at.type),
         )
-        .select_from(_source.join(_target, _target.c.id == bindparam("target")))
+        .select_from(_source.join(_target, _target.c.id == bindparam("target_id")))
         .where(
-            _source.c.id == bindparam("source"),
-            case((_source.c.kind == "outside", -MAX_BALANCE), else_=0) <= _LEFT,
+            _source.c.id == bindparam("source_id"),
+            case((_source.c.kind == "external", -MAX_BALANCE), else_=0) <= _NEW_SOURCE_BALANCE,
             ~exists(select(freezes.c.id)),
         ),
     )
     .returning(_t.from_balance, _t.to_balance)
 )
 
-_ENTRY = (_t.seq, _t.id, _t.kind, _t.job_id, _t.created_at)
-_OUT = (*_ENTRY, (-_t.amount).label("amount"), _t.from_balance.label("balance"))
-_IN = (*_ENTRY, _t.amount, _t.to_balance.label("balance"))
-_BELOW = bindparam("below", type_=_t.seq.type)
-# Each half comes in the order of its index, so the two are merged as far as the page goes and no further.
+_ENTRY_COLUMNS = (_t.seq, _t.id, _t.kind, _t.job_id, _t.created_at)
+_OUTGOING = (*_ENTRY_COLUMNS, (-_t.amount).label("amount"), _t.from_balance.label("balance"))
+_INCOMING = (*_ENTRY_COLUMNS, _t.amount, _t.to_balance.label("balance"))
+_BEFORE_SEQ = bindparam("before_seq", type_=_t.seq.type)
+# Each half is read in index order, so SQLite merges only the rows of the page.
 _STATEMENT = (
     union_all(
-        select(*_OUT).where(_t.from_account == bindparam("which"), _t.seq < _BELOW),
-        select(*_IN).where(_t.to_account == bindparam("which"), _t.seq < _BELOW),
+        select(*_OUTGOING).where(_t.from_account == bindparam("account_id"), _t.seq < _BEFORE_SEQ),
+        select(*_INCOMING).where(_t.to_account == bindparam("account_id"), _t.seq < _BEFORE_SEQ),
     )
     .order_by(desc("seq"))
-    .limit(bindparam("most"))
+    .limit(bindparam("limit"))
 )
-_DEPOSIT = select(*_IN, _t.to_account).where(_t.payment_id == bindparam("which"))
+_DEPOSIT = select(*_INCOMING, _t.to_account).where(_t.payment_id == bindparam("payment_id"))
 
 
 def get_wallet(tx: Connection, *, user_id: str, currency: str) -> Wallet:
-    """What a user can spend, and what is held for their jobs."""
-    found = tx.execute(_BALANCES, {"available": _available(user_id), "held": _held(user_id)})
-    balances = {row.kind: row.balance for row in found}
+    """Return the available and the held amount of a user."""
+    rows = tx.execute(_BALANCES, {"available_id": _available(user_id), "held_id": _held(user_id)})
+    balances = {row.kind: row.balance for row in rows}
     return Wallet(available=balances.get("available", 0), held=balances.get("held", 0), currency=currency)
 
 
 def list_entries(
     tx: Connection, *, user_id: str, limit: int = pagination.DEFAULT_LIMIT, after: str | None = None
 ) -> Page[WalletEntry]:
-    """A page of the statement of what a user can spend, the newest first. Raises InvalidField.
+    """Return one page of the statement of a user's available balance, newest first.
 
-    The amounts add up to `available`; what is spent for a job leaves it when it is held.
+    The amounts of all entries add up to the available amount; a hold is an outgoing entry. Raises InvalidField for an
+    invalid `after`.
     """
-    asked = {"which": _available(user_id), "below": pagination.seq_from_token(after), "most": limit + 1}
-    return pagination.page(tx.execute(_STATEMENT, asked).all(), limit=limit, show=_show, key=lambda row: row.seq)
+    parameters = {"account_id": _available(user_id), "before_seq": pagination.seq_from_token(after), "limit": limit + 1}
+    return pagination.make_page(
+        tx.execute(_STATEMENT, parameters).all(), limit=limit, to_item=_to_entry, key=lambda row: row.seq
+    )
 
 
 def is_frozen(tx: Connection) -> bool:
-    """Whether no money moves, because the books did not add up."""
-    return bool(_SPENDABLE.one_or_none(tx, {"which": EXTERNAL_ACCOUNT}).frozen)
+    """Return whether payments are frozen because the ledger did not balance."""
+    return bool(_FUNDS.one_or_none(tx, {"account_id": EXTERNAL_ACCOUNT}).frozen)
 
 
 def require_not_frozen(tx: Connection) -> None:
-    """See that money moves at all, before anything is written. Raises BooksFrozen."""
+    """Require that payments are not frozen, before anything is written. Raises PaymentsFrozen."""
     if is_frozen(tx):
         raise PaymentsFrozen
 
 
 def require_funds(tx: Connection, *, user_id: str, amount: int) -> None:
-    """See that money moves and that a user can spend `amount`, before anything is written.
+    """Require that payments are not frozen and a user has `amount` available, before anything is written.
 
-    Raises BooksFrozen and InsufficientFunds.
+    Raises PaymentsFrozen and InsufficientFunds.
     """
-    found = _SPENDABLE.one_or_none(tx, {"which": _available(user_id)})
-    if found.frozen:
+    row = _FUNDS.one_or_none(tx, {"account_id": _available(user_id)})
+    if row.frozen:
         raise PaymentsFrozen
-    available = found.balance or 0
+    available = row.balance or 0
     if available < amount:
         raise InsufficientFunds(available)
 
 
 def find_deposit(tx: Connection, *, payment_id: str) -> tuple[str, WalletEntry] | None:
-    """Whose deposit a payment already is, and its entry."""
-    row = tx.execute(_DEPOSIT, {"which": payment_id}).one_or_none()
-    return None if row is None else (row.to_account.partition(":")[2], _show(row))
+    """Return the user id and the entry of a deposited payment."""
+    row = tx.execute(_DEPOSIT, {"payment_id": payment_id}).one_or_none()
+    return None if row is None else (row.to_account.partition(":")[2], _to_entry(row))
 
 
 def deposit(tx: Connection, *, user_id: str, amount: int, payment_id: str | None = None, now: int) -> WalletEntry:
-    """Bring money in from the outside; a `payment_id` must be new. Raises BooksFrozen, and Conflict: it is too much."""
-    return _moved(tx, "deposit", EXTERNAL_ACCOUNT, _available(user_id), amount, payment_id=payment_id, now=now)[1]
+    """Deposit an amount; a `payment_id` must be new. Raises PaymentsFrozen, and Conflict when the ledger is full."""
+    return _transfer(tx, "deposit", EXTERNAL_ACCOUNT, _available(user_id), amount, payment_id=payment_id, now=now)[1]
 
 
 def withdraw(tx: Connection, *, user_id: str, amount: int, now: int) -> WalletEntry:
-    """Let money go to the outside. Raises BooksFrozen and InsufficientFunds."""
-    return _moved(tx, "withdrawal", _available(user_id), EXTERNAL_ACCOUNT, amount, now=now)[0]
+    """Withdraw an amount. Raises PaymentsFrozen and InsufficientFunds."""
+    return _transfer(tx, "withdrawal", _available(user_id), EXTERNAL_ACCOUNT, amount, now=now)[0]
 
 
 def hold(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
-    """Set money of a job's owner aside for the job. Raises BooksFrozen and InsufficientFunds."""
-    _moved(tx, "hold", _available(owner_id), _held(owner_id), amount, job_id=job_id, now=now)
+    """Hold an amount of a job's owner for the job. Raises PaymentsFrozen and InsufficientFunds."""
+    _transfer(tx, "hold", _available(owner_id), _held(owner_id), amount, job_id=job_id, now=now)
 
 
 def release(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
-    """Give a job's owner back what the job does not need: it was hired, or edited, for less than was held.
+    """Release a part of the hold to the job's owner, because the price or the budget is lower.
 
-    Raises BooksFrozen.
+    Raises PaymentsFrozen.
     """
-    _moved(tx, "release", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
+    _transfer(tx, "release", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
 
 
 def change_hold(tx: Connection, *, owner_id: str, job_id: str, old: int, new: int, now: int) -> None:
-    """Hold `new` for a job in place of `old`. Raises BooksFrozen and InsufficientFunds."""
+    """Change the hold of a job from `old` to `new` minor units. Raises PaymentsFrozen and InsufficientFunds."""
     if new > old:
         hold(tx, owner_id=owner_id, job_id=job_id, amount=new - old, now=now)
     elif new < old:
@@ -165,13 +168,13 @@ def change_hold(tx: Connection, *, owner_id: str, job_id: str, old: int, new: in
 
 
 def refund(tx: Connection, *, owner_id: str, job_id: str, amount: int, now: int) -> None:
-    """Give a job's owner back what was held for a job that comes to nothing. Raises BooksFrozen."""
-    _moved(tx, "refund", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
+    """Refund the hold of a job that is not completed to its owner. Raises PaymentsFrozen."""
+    _transfer(tx, "refund", _held(owner_id), _available(owner_id), amount, job_id=job_id, now=now)
 
 
 def pay(tx: Connection, *, owner_id: str, freelancer_id: str, job_id: str, amount: int, now: int) -> None:
-    """Pay the freelancer what was held for a job. Raises BooksFrozen."""
-    _moved(tx, "payment", _held(owner_id), _available(freelancer_id), amount, job_id=job_id, now=now)
+    """Pay the hold of a job to its freelancer. Raises PaymentsFrozen."""
+    _transfer(tx, "payment", _held(owner_id), _available(freelancer_id), amount, job_id=job_id, now=now)
 
 
 def _available(user_id: str) -> str:
@@ -182,7 +185,7 @@ def _held(user_id: str) -> str:
     return f"held:{user_id}"
 
 
-def _moved(
+def _transfer(
     tx: Connection,
     kind: EntryKind,
     source: str,
@@ -193,41 +196,44 @@ def _moved(
     payment_id: str | None = None,
     now: int,
 ) -> tuple[WalletEntry, WalletEntry]:
-    """Move money: what the one it leaves and the one it reaches read in their statements."""
-    asked = {
-        "which": new_id(),
-        "named": kind,
+    """Insert a transfer and return the statement entries of its source and its target."""
+    parameters = {
+        "id": new_id(),
+        "kind": kind,
         "amount": amount,
-        "source": source,
-        "target": target,
-        "job": job_id,
-        "payment": payment_id,
-        "at": now,
+        "source_id": source,
+        "target_id": target,
+        "job_id": job_id,
+        "payment_id": payment_id,
+        "created_at": now,
     }
-    moved = _MOVE.one_or_none(tx, asked)
-    if moved is None:
-        _prepare(tx, source, target, amount)
-        moved = _MOVE.one_or_none(tx, asked)
-    common: dict[str, Any] = {"id": asked["which"], "kind": kind, "job_id": job_id, "created_at": to_rfc3339(now)}
-    left = WalletEntry(amount=-amount, balance=moved.from_balance, **common)
-    return left, WalletEntry(amount=amount, balance=moved.to_balance, **common)
+    row = _INSERT_TRANSFER.one_or_none(tx, parameters)
+    if row is None:
+        _open_target(tx, source, target, amount)
+        row = _INSERT_TRANSFER.one_or_none(tx, parameters)
+    common: dict[str, Any] = {"id": parameters["id"], "kind": kind, "job_id": job_id, "created_at": to_rfc3339(now)}
+    outgoing = WalletEntry(amount=-amount, balance=row.from_balance, **common)
+    return outgoing, WalletEntry(amount=amount, balance=row.to_balance, **common)
 
 
-def _prepare(tx: Connection, source: str, target: str, amount: int) -> None:
-    """Open the account that money reaches for the first time; if there is another reason why it stays, raise that."""
-    found = _SPENDABLE.one_or_none(tx, {"which": source})
-    balance = found.balance or 0
-    if found.frozen:
+def _open_target(tx: Connection, source: str, target: str, amount: int) -> None:
+    """Create the target account after a failed insert.
+
+    Raises PaymentsFrozen, Conflict or InsufficientFunds if one of them is the reason of the failure.
+    """
+    row = _FUNDS.one_or_none(tx, {"account_id": source})
+    balance = row.balance or 0
+    if row.frozen:
         raise PaymentsFrozen
     if source == EXTERNAL_ACCOUNT and balance - amount < -MAX_BALANCE:
-        raise Conflict("The books can hold no more money.")
+        raise Conflict("The ledger cannot hold more money.")
     if source != EXTERNAL_ACCOUNT and balance < amount:
         raise InsufficientFunds(balance)
     kind, _, user_id = target.partition(":")
-    tx.execute(_OPEN, {"id": target, "kind": kind, "user_id": user_id or None, "balance": 0})
+    tx.execute(_INSERT_ACCOUNT, {"id": target, "kind": kind, "user_id": user_id or None, "balance": 0})
 
 
-def _show(row: Row[*tuple[Any, ...]]) -> WalletEntry:
+def _to_entry(row: Row[*tuple[Any, ...]]) -> WalletEntry:
     return WalletEntry(
         id=row.id,
         kind=row.kind,

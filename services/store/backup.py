@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.database import schema_version
 from services.database.open_errors import CannotOpenStore
-from services.database.sqlite.engine import BUSY_MS
+from services.database.sqlite.engine import BUSY_TIMEOUT_MS
 from services.store import epoch, rollback_detection
 from services.store.preparation import stored_revision
 
@@ -31,8 +31,10 @@ def backup(path: Path, target: Path, progress: Progress = lambda done, total: No
     """
     if os.path.lexists(target):
         raise BackupError(f"{target} exists already; a backup never overwrites anything.")
-    if stored_revision(path) is None:
+    found = stored_revision(path)
+    if found is None:
         raise CannotOpenStore(f"There is no store at {path}.")
+    schema_version.require_released(found)
     with _draft_of(target) as draft:
         _copy(path, draft, progress)
         try:
@@ -52,6 +54,7 @@ def restore(source: Path, path: Path, progress: Progress = lambda done, total: N
         raise BackupError(f"There is no backup at {source}.")
     if path.exists() and os.path.samefile(source, path):
         raise BackupError(f"{source} is the store itself.")
+    _refuse_pre_release(path)
     kept = path.with_suffix(".before-restore")
     with _draft_of(path) as draft:
         _copy(source, draft, progress)
@@ -67,6 +70,17 @@ def restore(source: Path, path: Path, progress: Progress = lambda done, total: N
     rollback_detection.delete(path)
     _sync_folder(path.parent)
     return kept if had_one else None
+
+
+def _refuse_pre_release(path: Path) -> None:
+    """Raise CannotOpenStore if the store that would be replaced is a pre-release one."""
+    try:
+        found = stored_revision(path)
+    except CannotOpenStore:
+        # A damaged store may be replaced.
+        return
+    if found is not None:
+        schema_version.require_released(found)
 
 
 def _copy(source: Path, draft: Path, progress: Progress) -> None:
@@ -87,7 +101,7 @@ def _copy(source: Path, draft: Path, progress: Progress) -> None:
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     return connection
 
 
@@ -96,8 +110,7 @@ def _check(draft: Path, source: Path) -> None:
     found = stored_revision(draft)
     if found is None:
         raise BackupError(f"{source} is not a backup of a hub.")
-    if found > schema_version.REVISION:
-        raise CannotOpenStore(schema_version.newer_message(found))
+    schema_version.require_supported(found)
     with closing(_open_to_read(draft)) as connection:
         for pragma in ("integrity_check(1)", "foreign_key_check"):
             try:
@@ -114,7 +127,7 @@ def _settle(path: Path) -> bool:
         return False
     # A store too damaged for that is set aside with its log.
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise BackupError(f"Somebody is reading {path}; try again when they have finished.")

@@ -1,6 +1,7 @@
-"""Brings a store to the form this code needs; a process of its own, because alembic is heavy.
+"""Upgrades the schema with Alembic, in its own process.
 
-Run as `python -m services.store.migrate FILE`; the caller holds the data directory's lock.
+Run as `python -m services.store.migrate FILE` by a process that holds the lock on the data directory. It is a separate
+process so that the hub does not keep Alembic in memory.
 """
 
 import sys
@@ -11,25 +12,32 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 from services.database import schema_version
+from services.database.open_errors import CannotOpenStore
 from services.database.sqlite import engine as sqlite_engine
+from services.store import preparation
 
 
 def configuration() -> Config:
-    """Alembic's configuration, without an ini file."""
+    """Return Alembic's configuration, without an ini file."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
     return config
 
 
 def upgrade(path: Path) -> None:
-    """Make the file if there is none and apply every step it lacks, all in one transaction.
+    """Create the file if there is none, and apply all missing revisions in one transaction.
 
-    Raises sqlite.CannotOpen when there is no such place, no database in the file, or one of a newer version.
+    Raises CannotOpenStore when the file cannot be opened, is not a database, or has an unsupported revision. The file
+    is then unchanged.
     """
+    # Before the writer engine opens the file: opening switches it to WAL.
+    found = preparation.stored_revision(path)
+    if found is not None:
+        schema_version.require_supported(found)
     engine = sqlite_engine.writer_engine(path)
     try:
         with sqlite_engine.translate_open_errors(path), engine.connect() as connection:
-            # A step that makes a table anew drops the old one; what refers to it must not be dropped with it.
+            # A revision that recreates a table drops the old one; rows that refer to it must not be deleted with it.
             sqlite_engine.raw_connection(connection).execute("PRAGMA foreign_keys=OFF")
             with connection.begin():
                 _upgrade(connection)
@@ -38,18 +46,15 @@ def upgrade(path: Path) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    found = schema_version.stored_revision(connection)
-    if found is not None and found > schema_version.REVISION:
-        raise sqlite_CannotOpenStore(schema_version.newer_message(found))
     config = configuration()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-        raise sqlite_CannotOpenStore("A migration would leave rows that refer to nothing; nothing was changed.")
+        raise CannotOpenStore("The migration would leave rows that refer to missing rows. Nothing was changed.")
 
 
 if __name__ == "__main__":
     try:
         upgrade(Path(sys.argv[1]))
-    except sqlite_CannotOpenStore as error:
+    except CannotOpenStore as error:
         sys.exit(str(error))

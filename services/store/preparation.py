@@ -1,23 +1,26 @@
-"""Makes a store fit to be opened: of the form this code needs, and of an epoch that its cursors can trust."""
+"""Makes a store ready to open: schema, epoch, currency."""
 
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from services.database import schema_version
 from services.database.open_errors import CannotOpenStore
+from services.database.sqlite import engine as sqlite_engine
+from services.payments import currency as payment_currency
 from services.store import epoch, rollback_detection
 
 _ROOT = Path(__file__).parents[2]
 
 
 def prepare(path: Path) -> bool:
-    """Migrate the store if it must be (making it if there is none), and look whether it was exchanged.
+    """Upgrade the schema, create the store if there is none, and start a new epoch if an older file was put in place.
 
-    The caller holds the data directory's lock. Returns whether it begins a new epoch because the file is not the one
-    that was last served. Raises CannotOpen.
+    The caller holds the lock on the data directory. Returns whether a new epoch was started. Raises CannotOpenStore.
     """
     migrate(path)
     try:
@@ -31,17 +34,17 @@ def prepare(path: Path) -> bool:
 
 
 def migrate(path: Path) -> bool:
-    """Bring the store to this code's revision, in a process of its own: alembic is heavy and the hub stays lean.
+    """Upgrade the store to this code's revision, in a separate process that loads Alembic.
 
-    The caller holds the data directory's lock. Returns whether there was anything to do. Raises CannotOpen.
+    The caller holds the lock on the data directory. Returns whether the store was changed. Raises CannotOpenStore.
     """
     found = stored_revision(path)
     if found == schema_version.REVISION:
         return False
-    if found is not None and found > schema_version.REVISION:
-        raise CannotOpenStore(schema_version.newer_message(found))
-    # No time limit: it is one transaction, and half of it would be lost work.
-    done = subprocess.run(  # noqa: S603  # our own interpreter and module
+    if found is not None:
+        schema_version.require_supported(found)
+    # No timeout: the upgrade is one transaction, and stopping it would lose all its work.
+    completed = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "services.store.migrate", str(path.absolute())],
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
@@ -50,22 +53,46 @@ def migrate(path: Path) -> bool:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise CannotOpenStore(_last_line(done.stderr) or "The store could not be migrated.")
+    if completed.returncode:
+        raise CannotOpenStore(_last_line(completed.stderr) or "The store could not be migrated.")
     return True
 
 
 def stored_revision(path: Path) -> str | None:
-    """The revision of a store; None when there is no file, or nothing in it. Raises CannotOpen when it is no store."""
+    """Return the revision of a store, or None for a missing or empty file, without opening it for writing.
+
+    Raises CannotOpenStore when the file is not a database.
+    """
     try:
         if not path.exists():
             return None
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            named = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if named else None
+            table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if table else None
             return None if row is None else str(row[0])
     except (OSError, sqlite3.Error) as error:
         raise CannotOpenStore(f"{path} cannot be opened: {error}.") from error
+
+
+def fix_store_currency(path: Path, currency: str) -> None:
+    """Set the currency of a migrated store that no hub serves yet, or check that it is this one.
+
+    Raises Conflict when the store has another currency, and CannotOpenStore.
+    """
+    engine = sqlite_engine.writer_engine(path)
+    try:
+        with sqlite_engine.translate_open_errors(path), engine.connect() as connection, connection.begin():
+            payment_currency.fix_currency(connection, currency=currency)
+    finally:
+        engine.dispose()
+
+
+def open_read_only(path: Path) -> AbstractContextManager[Connection]:
+    """Open a connection that can only read, beside a running hub or without one; each `begin()` is one snapshot.
+
+    Raises CannotOpenStore on entering.
+    """
+    return sqlite_engine.standalone_reader(path)
 
 
 def _last_line(text: str) -> str:

@@ -6,7 +6,7 @@ from services.tables.columns import ID, TIME, metadata
 
 # One row. Its position is handed out last in every transaction, so commit order is position order.
 event_counter = Table(
-    "counter",
+    "event_counter",
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("epoch", String(16), nullable=False),
@@ -30,19 +30,19 @@ events = Table(
 
 # How far a channel's log was cut: who stands before this has missed something for good.
 trim_marks = Table(
-    "trims",
+    "trim_marks",
     metadata,
     Column("channel", String(80), primary_key=True),
     Column("position", BigInteger, nullable=False),
 )
 
 idempotent_responses = Table(
-    "answers",
+    "idempotent_responses",
     metadata,
     Column("caller", String(80), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("created_at", TIME, nullable=False),
-    Index("ix_answers_created_at", "created_at"),
+    Index("ix_idempotent_responses_created_at", "created_at"),
 )

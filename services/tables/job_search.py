@@ -90,7 +90,7 @@ _STATEMENTS: Final = (
     f"""CREATE TRIGGER jobs_indexed AFTER INSERT ON jobs BEGIN
         {_of("NEW", _INDEX, _COUNT)}
         END""",
-    f"""CREATE TRIGGER jobs_indexed_anew AFTER UPDATE OF title, description, skills, category, status ON jobs
+    f"""CREATE TRIGGER jobs_reindexed AFTER UPDATE OF title, description, skills, category, status ON jobs
         WHEN (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.status = 'deleted')
             IS NOT (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.status = 'deleted') BEGIN
         {_of("OLD", _UNINDEX)}

@@ -55,8 +55,8 @@ jobs = Table(
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     # Until when bids that come and go are not told, and whether one did since the last telling.
-    Column("quiet_until", TIME, nullable=False, server_default="0"),
-    flag_column("untold"),
+    Column("publish_after", TIME, nullable=False, server_default="0"),
+    flag_column("has_unpublished_changes"),
     CheckConstraint(one_of("status", "open", *_AT_WORK, *_OVER), name="status"),
     CheckConstraint("status <> 'open' OR held = budget", name="open_holds_budget"),
     CheckConstraint(f"{none_of('status', *_AT_WORK)} OR held > 0", name="at_work_holds_price"),
@@ -67,13 +67,13 @@ jobs = Table(
     CheckConstraint(
         f"{none_of('status', 'open', 'expired', 'deleted')} OR hired_bid_id IS NULL", name="open_has_no_bid"
     ),
-    # The hired bid is one of this job's own (the bid says the rest: see `hired_for`).
+    # The hired bid is one of this job's own (the bid says the rest: see `hired_job_id`).
     ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
     UniqueConstraint("id", "hired_bid_id"),
     # Lists are read from the search index, whatever they are narrowed by.
     Index("ix_jobs_owner_id_status", "owner_id", "status"),
     Index("ix_jobs_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
-    Index("ix_jobs_untold", "quiet_until", sqlite_where=text("untold = 1")),
+    Index("ix_jobs_unpublished", "publish_after", sqlite_where=text("has_unpublished_changes = 1")),
 )
 
 bids = Table(
@@ -92,11 +92,11 @@ bids = Table(
     Column("rejected_at", TIME),
     # The job, once this bid is the hired one. With the foreign key: a bid is hired only where its job names it, and
     # the job can then neither name another nor forget it.
-    Column("hired_for", ID, Computed("CASE WHEN status = 'hired' THEN job_id END", persisted=True)),
+    Column("hired_job_id", ID, Computed("CASE WHEN status = 'hired' THEN job_id END", persisted=True)),
     CheckConstraint(one_of("status", "pending", "hired", "rejected", "withdrawn"), name="status"),
     CheckConstraint("(status = 'hired') = (hired_at IS NOT NULL)", name="hired_time"),
     CheckConstraint("(status = 'rejected') = (rejected_at IS NOT NULL)", name="rejected_time"),
-    ForeignKeyConstraint(["hired_for", "id"], ["jobs.id", "jobs.hired_bid_id"]),
+    ForeignKeyConstraint(["hired_job_id", "id"], ["jobs.id", "jobs.hired_bid_id"]),
     UniqueConstraint("job_id", "id"),
     Index("ix_bids_job_id_seq", "job_id", "seq"),
     Index("ix_bids_job_id_freelancer_id_seq", "job_id", "freelancer_id", "seq"),

@@ -22,19 +22,19 @@ conversations = Table(
     Column("kind", String(8), CheckConstraint("kind IN ('direct','group')", name="kind"), nullable=False),
     Column("title", String(80)),
     # `<id>:<id>` of a direct one, the smaller id first: there is one for each pair.
-    Column("pair", String(73), unique=True),
-    user_column("maker_id"),
+    Column("direct_key", String(73), unique=True),
+    user_column("creator_id"),
     # The order (`seq`) of its last message, 0 while there is none.
     Column("last_seq", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
-    CheckConstraint("(kind = 'direct') = (pair IS NOT NULL)", name="pair"),
+    CheckConstraint("(kind = 'direct') = (direct_key IS NOT NULL)", name="direct_key"),
     CheckConstraint("kind = 'group' OR title IS NULL", name="title"),
 )
 
 # Everything with `seq` in its name is a place in the order of messages, which is the hub's order of events.
 conversation_members = Table(
-    "members",
+    "conversation_members",
     metadata,
     Column("conversation_id", ID, ForeignKey("conversations.id"), primary_key=True),
     user_column(primary_key=True),
@@ -43,17 +43,17 @@ conversation_members = Table(
     Column("read_seq", BigInteger, nullable=False),
     Column("delivered_seq", BigInteger, nullable=False),
     # Where the conversation stands in this member's list: the place of what moved it last.
-    Column("activity", BigInteger, nullable=False),
+    Column("activity_seq", BigInteger, nullable=False),
     # What others said past `from_seq` and `read_seq`, without what was deleted.
     Column("unread", BigInteger, CheckConstraint("unread >= 0", name="unread"), nullable=False),
     flag_column("muted"),
     # When this member last read or said something here, and when they are to be notified of what they have not read.
-    Column("looked_at", TIME, nullable=False),
+    Column("last_active_at", TIME, nullable=False),
     Column("notify_at", TIME),
     Column("joined_at", TIME, nullable=False),
-    Index("ix_members_user_id_activity", "user_id", "activity"),
-    Index("ix_members_unread", "user_id", "unread", sqlite_where=text("unread > 0 AND muted = 0")),
-    Index("ix_members_notify_at", "notify_at", sqlite_where=text("notify_at IS NOT NULL")),
+    Index("ix_conversation_members_user_id_activity_seq", "user_id", "activity_seq"),
+    Index("ix_conversation_members_unread", "user_id", "unread", sqlite_where=text("unread > 0 AND muted = 0")),
+    Index("ix_conversation_members_notify_at", "notify_at", sqlite_where=text("notify_at IS NOT NULL")),
 )
 
 messages = Table(
@@ -98,11 +98,11 @@ attachments = Table(
     Column("height", BigInteger),
     flag_column("thumbnail"),
     Column("message_id", ID, ForeignKey("messages.id")),
-    Column("place", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
     Index("ix_attachments_hash", "hash"),
     Index("ix_attachments_owner_id_size", "owner_id", "size"),
-    Index("ix_attachments_message_id_place", "message_id", "place", sqlite_where=text("message_id IS NOT NULL")),
+    Index("ix_attachments_message_id_position", "message_id", "position", sqlite_where=text("message_id IS NOT NULL")),
     Index("ix_attachments_unsent", "created_at", sqlite_where=text("message_id IS NULL")),
 )
 
@@ -112,12 +112,12 @@ blocks = Table(
     user_column(primary_key=True),
     user_column("blocked_id", primary_key=True),
     Column("created_at", TIME, nullable=False),
-    CheckConstraint("user_id <> blocked_id", name="another"),
+    CheckConstraint("user_id <> blocked_id", name="not_self"),
     Index("ix_blocks_blocked_id", "blocked_id"),
 )
 
 presence_settings = Table(
-    "presences",
+    "presence_settings",
     metadata,
     user_column(primary_key=True),
     flag_column("invisible"),

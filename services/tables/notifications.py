@@ -40,16 +40,16 @@ notifications = Table(
     Column("expired_at", TIME),
     # Which change (of `undos`) last touched the read and the archived state, and what they were before it.
     Column("read_change", BigInteger),
-    Column("read_before", TIME),
-    Column("seen_before", TIME),
+    Column("previous_read_at", TIME),
+    Column("previous_seen_at", TIME),
     Column("archive_change", BigInteger),
-    Column("archived_before", TIME),
+    Column("previous_archived_at", TIME),
     # What was decided when it was made: its owner does not want it in the app; why it goes out by a way, or does not.
     Column(
         "hidden", BigInteger, CheckConstraint("hidden IN (0, 1)", name="hidden"), nullable=False, server_default="0"
     ),
-    Column("by_push", String(16)),
-    Column("by_email", String(16)),
+    Column("push_decision", String(16)),
+    Column("email_decision", String(16)),
     CheckConstraint(
         one_of("category", "job", "bid", "hire", "message", "comment", "payment", "system"), name="category"
     ),
@@ -82,7 +82,7 @@ notifications = Table(
 # What one change of many rows did, for the 30 seconds in which it can be undone. The rows themselves carry `change`
 # and what they were, so this stays small however many there are; they lie from `first_seq` to `last_seq`.
 inbox_undos = Table(
-    "undos",
+    "inbox_undos",
     metadata,
     id_column(),
     user_column(),
@@ -91,7 +91,7 @@ inbox_undos = Table(
     Column("first_seq", BigInteger, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Column("created_at", TIME, nullable=False),
-    Index("ix_undos_created_at", "created_at"),
+    Index("ix_inbox_undos_created_at", "created_at"),
 )
 
 announcements = Table(

@@ -23,13 +23,13 @@ from sqlalchemy import (
 from services import limits
 from services.tables.columns import ID, TIME, metadata, one_of
 
-# `available:<user>` and `held:<user>`, made when first needed; `outside` is where money comes from and goes to.
+# `available:<user>` and `held:<user>`, made when first needed; `external` is where money comes from and goes to.
 _ACCOUNT = String(48)
-_KINDS = one_of("kind", "available", "held", "outside")
+_KINDS = one_of("kind", "available", "held", "external")
 
 # One row: the currency of every amount.
 ledger_settings = Table(
-    "ledger",
+    "ledger_settings",
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("currency", String(3), nullable=False),
@@ -37,8 +37,8 @@ ledger_settings = Table(
 
 # From where to where each kind of transfer goes.
 _PATH = """CASE kind
-        WHEN 'deposit' THEN from_account = 'outside' AND to_account LIKE 'available:%'
-        WHEN 'withdrawal' THEN from_account LIKE 'available:%' AND to_account = 'outside'
+        WHEN 'deposit' THEN from_account = 'external' AND to_account LIKE 'available:%'
+        WHEN 'withdrawal' THEN from_account LIKE 'available:%' AND to_account = 'external'
         WHEN 'hold' THEN to_account LIKE 'held:%' AND from_account = 'available:' || substr(to_account, 6)
         WHEN 'release' THEN from_account LIKE 'held:%' AND to_account = 'available:' || substr(from_account, 6)
         WHEN 'refund' THEN from_account LIKE 'held:%' AND to_account = 'available:' || substr(from_account, 6)
@@ -52,13 +52,16 @@ accounts = Table(
     Column("id", _ACCOUNT, primary_key=True),
     Column("user_id", ID, ForeignKey("users.id")),
     Column(
-        "kind", String(16), CheckConstraint(one_of("kind", "available", "held", "outside"), name="kind"), nullable=False
+        "kind",
+        String(16),
+        CheckConstraint(one_of("kind", "available", "held", "external"), name="kind"),
+        nullable=False,
     ),
     Column("balance", BigInteger, nullable=False),
-    CheckConstraint("(kind = 'outside') = (user_id IS NULL)", name="owner"),
+    CheckConstraint("(kind = 'external') = (user_id IS NULL)", name="owner"),
     # All that is in the house came from outside, so no account can pass what every JSON reader holds: 2**53 - 1.
     CheckConstraint(
-        "CASE kind WHEN 'outside' THEN balance BETWEEN -9007199254740991 AND 0 "
+        "CASE kind WHEN 'external' THEN balance BETWEEN -9007199254740991 AND 0 "
         "ELSE balance BETWEEN 0 AND 9007199254740991 END",
         name="balance",
     ),
@@ -81,7 +84,7 @@ transfers = Table(
     Column(
         "amount",
         BigInteger,
-        CheckConstraint(f"amount BETWEEN 1 AND {limits.AMOUNT} AND amount = CAST(amount AS BIGINT)", name="amount"),
+        CheckConstraint(f"amount BETWEEN 1 AND {limits.MAX_AMOUNT} AND amount = CAST(amount AS BIGINT)", name="amount"),
         nullable=False,
     ),
     Column("from_account", _ACCOUNT, ForeignKey("accounts.id"), nullable=False),
@@ -107,7 +110,7 @@ freezes = Table(
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("since", TIME, nullable=False),
-    Column("why", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 # A trigger says what it guards in its name. Those that refuse an INSERT are there for REPLACE, which removes rows
@@ -115,37 +118,37 @@ freezes = Table(
 _TRIGGERS = {
     transfers: (
         """transfers_no_update BEFORE UPDATE ON transfers
-            BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END""",
+            BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END""",
         """transfers_no_delete BEFORE DELETE ON transfers
-            BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END""",
+            BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END""",
         """transfers_no_replace BEFORE INSERT ON transfers
             WHEN EXISTS (SELECT 1 FROM transfers WHERE seq = NEW.seq OR payment_id = NEW.payment_id)
-            BEGIN SELECT RAISE(ABORT, 'the books are only added to'); END""",
+            BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END""",
         """transfers_frozen BEFORE INSERT ON transfers
             WHEN EXISTS (SELECT 1 FROM freezes)
-            BEGIN SELECT RAISE(ABORT, 'the books are frozen'); END""",
+            BEGIN SELECT RAISE(ABORT, 'payments are frozen'); END""",
         # The look at what came of it is for OR IGNORE, which would pass over a balance that may not be.
-        """transfers_move AFTER INSERT ON transfers BEGIN
+        """transfers_apply AFTER INSERT ON transfers BEGIN
             UPDATE accounts SET balance = balance - NEW.amount WHERE id = NEW.from_account;
             UPDATE accounts SET balance = balance + NEW.amount WHERE id = NEW.to_account;
-            SELECT RAISE(ABORT, 'a transfer says what its accounts hold after it') WHERE 2 <> (
+            SELECT RAISE(ABORT, 'a transfer must state the balances after it') WHERE 2 <> (
                 SELECT count(*) FROM accounts WHERE id = NEW.from_account AND balance = NEW.from_balance
                 OR id = NEW.to_account AND balance = NEW.to_balance);
             END""",
     ),
     accounts: (
-        """accounts_open BEFORE INSERT ON accounts
+        """accounts_create BEFORE INSERT ON accounts
             WHEN NEW.balance <> 0 OR EXISTS (SELECT 1 FROM accounts WHERE id = NEW.id)
-            BEGIN SELECT RAISE(ABORT, 'an account opens once, with nothing'); END""",
+            BEGIN SELECT RAISE(ABORT, 'an account is created once, with balance 0'); END""",
         """accounts_no_delete BEFORE DELETE ON accounts
-            BEGIN SELECT RAISE(ABORT, 'an account stays'); END""",
+            BEGIN SELECT RAISE(ABORT, 'accounts are never deleted'); END""",
         # A balance becomes what the newest transfer says, from what it was before it: by that one, and only once.
-        """accounts_follow BEFORE UPDATE ON accounts
+        """accounts_balance BEFORE UPDATE ON accounts
             WHEN NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NEW.user_id IS NOT OLD.user_id OR NOT EXISTS (
                 SELECT 1 FROM transfers WHERE seq = (SELECT max(seq) FROM transfers) AND (
                     from_account = OLD.id AND from_balance = NEW.balance AND OLD.balance - amount = NEW.balance
                     OR to_account = OLD.id AND to_balance = NEW.balance AND OLD.balance + amount = NEW.balance))
-            BEGIN SELECT RAISE(ABORT, 'a balance follows from a transfer'); END""",
+            BEGIN SELECT RAISE(ABORT, 'a balance changes only by a transfer'); END""",
     ),
 }
 for _table, _triggers in _TRIGGERS.items():

@@ -7,7 +7,7 @@ from services.tables.jobs import jobs
 from services.tables.payments import transfers
 
 statistics = Table(
-    "totals",
+    "statistics",
     metadata,
     Column("id", BigInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("open_jobs", BigInteger, nullable=False),
@@ -21,14 +21,14 @@ _TRIGGERS = (
     (
         jobs,
         """CREATE TRIGGER jobs_counted AFTER INSERT ON jobs BEGIN
-        UPDATE totals SET open_jobs = open_jobs + (NEW.status = 'open'),
+        UPDATE statistics SET open_jobs = open_jobs + (NEW.status = 'open'),
             hires = hires + (NEW.hired_bid_id IS NOT NULL), completed = completed + (NEW.status = 'completed');
         END""",
     ),
     (
         jobs,
-        """CREATE TRIGGER jobs_counted_anew AFTER UPDATE OF status, hired_bid_id ON jobs BEGIN
-        UPDATE totals SET open_jobs = open_jobs + (NEW.status = 'open') - (OLD.status = 'open'),
+        """CREATE TRIGGER jobs_recounted AFTER UPDATE OF status, hired_bid_id ON jobs BEGIN
+        UPDATE statistics SET open_jobs = open_jobs + (NEW.status = 'open') - (OLD.status = 'open'),
             hires = hires + (NEW.hired_bid_id IS NOT NULL) - (OLD.hired_bid_id IS NOT NULL),
             completed = completed + (NEW.status = 'completed') - (OLD.status = 'completed');
         END""",
@@ -36,7 +36,7 @@ _TRIGGERS = (
     (
         jobs,
         # To be completed is the last that can happen to a job.
-        """CREATE TRIGGER jobs_done AFTER UPDATE OF status ON jobs
+        """CREATE TRIGGER jobs_completed AFTER UPDATE OF status ON jobs
         WHEN NEW.status = 'completed' AND OLD.status <> 'completed' BEGIN
         UPDATE users SET jobs_done = jobs_done + 1
             WHERE id IN (NEW.owner_id, (SELECT freelancer_id FROM bids WHERE id = NEW.hired_bid_id));
@@ -45,7 +45,7 @@ _TRIGGERS = (
     (
         transfers,
         """CREATE TRIGGER transfers_counted AFTER INSERT ON transfers WHEN NEW.kind = 'payment' BEGIN
-        UPDATE totals SET paid_out = paid_out + NEW.amount;
+        UPDATE statistics SET paid_out = paid_out + NEW.amount;
         END""",
     ),
 )

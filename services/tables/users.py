@@ -33,7 +33,7 @@ users = Table(
 
 # A signed-in browser or program. The token carries only the id; the row is the truth.
 sessions = Table(
-    "logins",
+    "sessions",
     metadata,
     id_column(),
     user_column(),
@@ -41,8 +41,8 @@ sessions = Table(
     Column("address", String(64)),
     Column("created_at", TIME, nullable=False),
     Column("used_at", TIME, nullable=False),
-    Index("ix_logins_user_id", "user_id"),
-    Index("ix_logins_used_at", "used_at"),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_used_at", "used_at"),
 )
 
 api_keys = Table(

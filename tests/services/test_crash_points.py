@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from services import tables
 from services.database.database import Database
 from services.schemas import Person, Role
-from tests.services.jobs.job_factory import FUNDS, Gig, balances, bids_of, check_books, gig
+from tests.services.jobs.job_factory import FUNDS, PostedJob, balances, bid_statuses, check_ledger, create_job
 from tests.support.processes.crash_points import NOW, Act, ask
 from tests.support.server import ROOT
 
@@ -126,11 +126,11 @@ async def test_a_kill_at_any_statement_leaves_all_or_nothing_and_the_same_key_ge
         assert done == (what != "killed"), f"killed at {n}, {statement}"
 
 
-async def prepared(store: Path, case: Case) -> tuple[Gig, Act, Dump]:
+async def prepared(store: Path, case: Case) -> tuple[PostedJob, Act, Dump]:
     """The job as it stands before, the request, and all that is on disk."""
     database = Database(store)
     await database.start()
-    g: Gig = await database.write(gig, case.before, **case.more)
+    g: PostedJob = await database.write(create_job, case.before, **case.more)
     who: Person = getattr(g, case.who)
     role: Role = "client" if case.who == "owner" else "freelancer"
     hers = await database.read(bid_of, g)
@@ -159,7 +159,7 @@ def kill_everywhere(store: Path, lives: Path, act: Act) -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
-async def look(path: Path, case: Case, g: Gig, act: Act, start: Dump) -> bool:
+async def look(path: Path, case: Case, g: PostedJob, act: Act, start: Dump) -> bool:
     """What a life has left: nothing or all of it (then True); and what a repeat of the request makes of it."""
     batches: list[Any] = []
     database = Database(path, on_commit=batches.append)
@@ -168,7 +168,7 @@ async def look(path: Path, case: Case, g: Gig, act: Act, start: Dump) -> bool:
     done = found != start
     if done:
         await database.read(check_after, case, g, start)
-    await database.read(check_books)
+    await database.read(check_ledger)
     first = await database.write(ask, act, NOW + 1)
     if done:
         assert batches == []
@@ -176,25 +176,25 @@ async def look(path: Path, case: Case, g: Gig, act: Act, start: Dump) -> bool:
     await database.read(check_after, case, g, start)
     second = await database.write(ask, act, NOW + 2)
     assert first == second
-    (kept,) = (await database.read(dump))["answers"]
+    (kept,) = (await database.read(dump))["idempotent_responses"]
     assert first in kept
-    await database.read(check_books)
+    await database.read(check_ledger)
     await database.read(check_file)
     await database.stop()
     return done
 
 
-def check_after(tx: Connection, /, case: Case, g: Gig, start: Dump) -> None:
+def check_after(tx: Connection, /, case: Case, g: PostedJob, start: Dump) -> None:
     """All of it has happened, and once."""
     now = dump(tx)
     (job,) = tx.execute(select(tables.jobs)).all()
     assert (job.status, job.held) == (case.after, case.money[0][1])
-    assert (bids_of(tx, g.job)[g.ann.id], bids_of(tx, g.job)[g.bob.id]) == case.bids
+    assert (bid_statuses(tx, g.job)[g.ann.id], bid_statuses(tx, g.job)[g.bob.id]) == case.bids
     assert balances(tx, g.owner, g.ann) == case.money
     for who, types in case.letters.items():
         assert news(now, start, "notifications", user_id=getattr(g, who).id) == types
     assert news(now, start, "events", channel="jobs") == case.events
-    assert len(now["answers"]) == len(start["answers"]) + 1
+    assert len(now["idempotent_responses"]) == len(start["idempotent_responses"]) + 1
 
 
 def check_file(tx: Connection, /) -> None:
@@ -202,7 +202,7 @@ def check_file(tx: Connection, /) -> None:
     assert tx.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 
 
-def bid_of(tx: Connection, /, g: Gig) -> str:
+def bid_of(tx: Connection, /, g: PostedJob) -> str:
     bids = tables.bids.c
     wanted = select(bids.id).where(bids.job_id == g.job.id, bids.freelancer_id == g.ann.id)
     return str(tx.execute(wanted).scalar_one())

@@ -1,4 +1,4 @@
-"""A login that has ended gets nothing more: not later in the same batch, and not on a stream that was being opened."""
+"""Revocation: streams of a revoked session or key end at once, also those that are being opened."""
 
 import random
 from typing import Any, cast
@@ -14,13 +14,13 @@ from realtime.options import RealtimeOptions
 from realtime.ports import Sink
 from realtime.resume import ResumeDecision
 from realtime.stream import Stream
-from services.database.sqlite.batch import Batch
+from services.database.units import Batch
 from services.event_log import channels
 from tests.realtime.fake_ports import FakeHistory, FakeSink
 
 
-class Heard:
-    """Stands where the identities do: keeps what it was told."""
+class FakeAuthenticator:
+    """Stands in for the Authenticator and records the control events."""
 
     def __init__(self) -> None:
         self.types: list[str] = []
@@ -29,7 +29,7 @@ class Heard:
         self.types.append(type)
 
 
-def manager() -> RealtimeManager:
+def make_manager() -> RealtimeManager:
     return RealtimeManager(
         RealtimeOptions(epoch="e"),
         history=FakeHistory(),
@@ -40,53 +40,53 @@ def manager() -> RealtimeManager:
     )
 
 
-def opened(hub: RealtimeManager, login: str) -> FakeSink:
+def open_stream(manager: RealtimeManager, session_id: str) -> FakeSink:
     sink = FakeSink()
-    hub.open_stream(
+    manager.open_stream(
         sink,
         user_id="ann",
         channels=("user:ann",),
         own_channel="user:ann",
         decision=ResumeDecision.fresh(),
-        session_id=login,
+        session_id=session_id,
         address="a",
-        confirm=lambda session, cursor: b"event: connection_confirmed\ndata: {}\n\n",
+        confirm=lambda stream, cursor: b"event: connection_confirmed\ndata: {}\n\n",
     )
     return sink
 
 
-def batch(end: str, data: bytes) -> Batch:
-    """An end, and then more events than a queue holds: a full one is written at once, not at the turn's end."""
-    told = [(channels.CONTROL, end, data), *[("user:ann", "later", b"{}")] * 150]
-    return Batch([], [Event.durable(*event, position, "e") for position, event in enumerate(told, start=1)])
+def batch(type: str, data: bytes) -> Batch:
+    """Return a batch of one control event and 150 events for the user channel after it."""
+    events = [(channels.CONTROL, type, data), *[("user:ann", "later", b"{}")] * 150]
+    return Batch([], [Event.durable(*event, position, "e") for position, event in enumerate(events, start=1)])
 
 
-async def test_a_stream_gets_nothing_committed_after_its_login_ended() -> None:
-    hub = manager()
-    await hub.start()
-    ended, other = opened(hub, "phone"), opened(hub, "desk")
-    CommitPublisher(hub, cast(Authenticator, Heard()))(
+async def test_stream_gets_no_event_committed_after_its_session_ended() -> None:
+    manager = make_manager()
+    await manager.start()
+    revoked, other = open_stream(manager, "phone"), open_stream(manager, "desk")
+    CommitPublisher(manager, cast(Authenticator, FakeAuthenticator()))(
         batch("session_revoked", b'{"sessionId":"phone","userId":"ann","reason":"logout"}')
     )
-    await hub.stop()
-    assert b'"reason":"logout"' in ended.received()
-    assert b"event: later" not in ended.received()
+    await manager.stop()
+    assert b'"reason":"logout"' in revoked.received()
+    assert b"event: later" not in revoked.received()
     assert b"event: later" in other.received()
 
 
-async def test_a_revoked_key_ends_the_streams_of_its_tickets() -> None:
-    hub = manager()
-    await hub.start()
-    ended, other = opened(hub, "key:crm"), opened(hub, "key:shop")
-    CommitPublisher(hub, cast(Authenticator, Heard()))(batch("key_revoked", b'{"name":"crm"}'))
-    await hub.stop()
-    assert b'"reason":"revoked"' in ended.received()
+async def test_revoking_a_key_ends_the_streams_of_its_tickets() -> None:
+    manager = make_manager()
+    await manager.start()
+    revoked, other = open_stream(manager, "key:crm"), open_stream(manager, "key:shop")
+    CommitPublisher(manager, cast(Authenticator, FakeAuthenticator()))(batch("key_revoked", b'{"name":"crm"}'))
+    await manager.stop()
+    assert b'"reason":"revoked"' in revoked.received()
     assert b'"reason":"revoked"' not in other.received()
 
 
-async def test_a_login_that_ended_while_its_stream_was_being_opened_opens_none() -> None:
-    hub = manager()
-    await hub.start()
+async def test_stream_is_not_opened_when_its_session_ends_meanwhile() -> None:
+    manager = make_manager()
+    await manager.start()
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -95,13 +95,13 @@ async def test_a_login_that_ended_while_its_stream_was_being_opened_opens_none()
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    def begin(sink: Sink) -> Stream:
-        raise AssertionError("opened")
+    def open_stream(sink: Sink) -> Stream:
+        raise AssertionError("the stream was opened")
 
-    stream = AsgiStreamResponse(StreamOpening(hub, "ann", "a", is_still_valid=lambda: False, open=begin))
+    response = AsgiStreamResponse(StreamOpening(manager, "ann", "a", is_still_valid=lambda: False, open=open_stream))
     scope: dict[str, Any] = {"type": "http", "method": "GET"}
-    await stream(scope, receive, send)
-    await hub.stop()
+    await response(scope, receive, send)
+    await manager.stop()
     assert sent[0]["status"] == 200
     assert b'"reason":"rotate"' in sent[1]["body"]
-    assert hub.connections == 0
+    assert manager.connections == 0

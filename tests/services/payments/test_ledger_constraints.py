@@ -16,7 +16,7 @@ TRANSFER = """
 def transfer(
     kind: str = "deposit",
     amount: object = 10,
-    source: str = "outside",
+    source: str = "external",
     left: int = -110,
     target: str = "available:ann",
     reached: int = 80,
@@ -51,12 +51,12 @@ def books(store: Path) -> Iterator[sqlite3.Connection]:
             INSERT INTO users (id, name, role, skills, created_at)
                 VALUES ('ann', 'Ann', 'client', '[]', 0), ('bob', 'Bob', 'freelancer', '[]', 0);
             INSERT INTO jobs (id, owner_id, title, description, budget, currency, status, instant_accept, held,
-                created_at, updated_at, untold) VALUES ('job', 'ann', 'T', 'D', 30, 'USD', 'open', 0, 30, 0, 0, 0);
+                created_at, updated_at, has_unpublished_changes) VALUES ('job', 'ann', 'T', 'D', 30, 'USD', 'open', 0, 30, 0, 0, 0);
             INSERT INTO accounts (id, kind, user_id, balance) VALUES ('available:ann', 'available', 'ann', 0),
                 ('held:ann', 'held', 'ann', 0), ('available:bob', 'available', 'bob', 0);
             """
         )
-        connection.execute(transfer("deposit", 100, "outside", -100, "available:ann", 100, payment="'p'"))
+        connection.execute(transfer("deposit", 100, "external", -100, "available:ann", 100, payment="'p'"))
         connection.execute(transfer("hold", 30, "available:ann", 70, "held:ann", 30, job="'job'"))
         yield connection
 
@@ -67,13 +67,13 @@ def balances(books: sqlite3.Connection) -> dict[str, int]:
 
 def test_a_transfer_moves_the_balances(books: sqlite3.Connection) -> None:
     before = balances(books)
-    assert before == {"outside": -100, "available:ann": 70, "held:ann": 30, "available:bob": 0}
+    assert before == {"external": -100, "available:ann": 70, "held:ann": 30, "available:bob": 0}
     books.execute(transfer())
-    assert balances(books) == before | {"outside": -110, "available:ann": 80}
+    assert balances(books) == before | {"external": -110, "available:ann": 80}
 
 
 REFUSED = {
-    "more than there is": transfer("withdrawal", 71, "available:ann", -1, "outside", -29),
+    "more than there is": transfer("withdrawal", 71, "available:ann", -1, "external", -29),
     "an amount of nothing": transfer("deposit", 0, left=-100, reached=70),
     "a negative amount": transfer("deposit", -10, left=-90, reached=60),
     "a fraction": transfer("deposit", 0.5),
@@ -88,8 +88,8 @@ REFUSED = {
     "a job for a deposit": transfer(job="'job'"),
     "an unknown kind": transfer("gift"),
     "a deposit from somebody": transfer("deposit", 10, "available:ann", 60, "available:bob", 10),
-    "a deposit into what is held": transfer("deposit", 10, "outside", -110, "held:ann", 40),
-    "a withdrawal of what is held": transfer("withdrawal", 10, "held:ann", 20, "outside", -90),
+    "a deposit into what is held": transfer("deposit", 10, "external", -110, "held:ann", 40),
+    "a withdrawal of what is held": transfer("withdrawal", 10, "held:ann", 20, "external", -90),
     "a hold for somebody else": transfer("hold", 10, "available:bob", -10, "held:ann", 40, job="'job'"),
     "a hold that goes the other way": transfer("hold", 10, "held:ann", 20, "available:ann", 80, job="'job'"),
     "a release to somebody else": transfer("release", 10, "held:ann", 20, "available:bob", 10, job="'job'"),
@@ -101,11 +101,11 @@ REFUSED = {
     "a place in the middle": transfer(seq=1),
     "a place before the beginning": transfer(seq=-3),
     "a place that is taken, with REPLACE": transfer(
-        "deposit", 50, "outside", -150, reached=120, seq=2, or_=" OR REPLACE"
+        "deposit", 50, "external", -150, reached=120, seq=2, or_=" OR REPLACE"
     ),
     "a payment that came before, with REPLACE": transfer(payment="'p'", or_=" OR REPLACE"),
     "more than there is, with IGNORE": transfer(
-        "withdrawal", 71, "available:ann", -1, "outside", -29, or_=" OR IGNORE"
+        "withdrawal", 71, "available:ann", -1, "external", -29, or_=" OR IGNORE"
     ),
     "a balance that is not so, with IGNORE": transfer("deposit", 10, reached=81, or_=" OR IGNORE"),
     "a transfer that is changed": "UPDATE transfers SET created_at = 1",
@@ -123,7 +123,7 @@ REFUSED = {
     "an account of another name": "INSERT INTO accounts VALUES ('available:eve', 'bob', 'available', 0)",
     "an account of nobody": "INSERT INTO accounts VALUES ('available:eve', 'eve', 'available', 0)",
     "an account of no user": "INSERT INTO accounts VALUES ('available', NULL, 'available', 0)",
-    "somebody's own outside": "INSERT INTO accounts VALUES ('outside:bob', 'bob', 'outside', 0)",
+    "somebody's own outside": "INSERT INTO accounts VALUES ('external:bob', 'bob', 'external', 0)",
     "an account of another kind": "INSERT INTO accounts VALUES ('spare:bob', 'bob', 'spare', 0)",
 }
 

@@ -55,7 +55,7 @@ def pay_in(tx: Connection, user: Person, amount: int, payment_id: str) -> Wallet
 
 
 def freeze(tx: Connection) -> None:
-    tx.execute(text("INSERT INTO freezes (id, since, why) VALUES (1, 0, 'a test')"))
+    tx.execute(text("INSERT INTO freezes (id, since, reason) VALUES (1, 0, 'a test')"))
 
 
 def test_a_new_wallet_is_empty(tx: Connection) -> None:
