@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
+from services.database.statements import upsert
 from services.ids import new_id
 from services.schemas import Schema
 from services.tables import deliveries, push_subscriptions
@@ -15,7 +15,7 @@ MAX_SUBSCRIPTIONS: Final = 10
 MAX_ENDPOINT_LENGTH: Final = 1_000
 
 _s = push_subscriptions.c
-_insert = insert(push_subscriptions)
+_insert = upsert(push_subscriptions)
 # An endpoint identifies a browser. When another user signs in there, the subscription becomes that user's.
 _UPSERT = _insert.on_conflict_do_update(
     index_elements=[_s.endpoint],

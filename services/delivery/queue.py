@@ -28,21 +28,20 @@ from services.times import MINUTE_MS, SECOND_MS
 
 Outcome = Literal["sent", "skipped", "failed"]
 
-# An active user gets no push. The user is checked again after this time, in which the page reports its cursor.
+# An active user gets no push. The next check follows after this time, in which the page reports its cursor.
 ATTENTION_CHECK_MS: Final = 35 * SECOND_MS
 MAX_ATTENTION_CHECKS: Final = 3
 # An e-mail is postponed while a push of the same notification is waiting.
 EMAIL_AFTER_PUSH_MS: Final = MINUTE_MS
 
-_d, _n, _s, _u = deliveries.c, notifications.c, push_subscriptions.c, users.c
-_other = deliveries.alias("other")
+_d, _n, _s, _u, _other = deliveries.c, notifications.c, push_subscriptions.c, users.c, deliveries.alias("other").c
 
 
 def _count_pushes(outcome: str) -> Any:
     """Return a subquery that counts the pushes of the same notification with this outcome."""
     return (
         select(func.count())
-        .where(_other.c.notification_id == _d.notification_id, _other.c.method == "push", _other.c.outcome == outcome)
+        .where(_other.notification_id == _d.notification_id, _other.method == "push", _other.outcome == outcome)
         .scalar_subquery()
     )
 

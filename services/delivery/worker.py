@@ -48,7 +48,9 @@ class DeliveryWorker:
     ) -> None:
         self._database, self._push, self._email, self._attention = database, push, email, attention
         self._origin, self._clock, self._random = origin, clock, random
-        self._background = BackgroundTask("push", self._run)
+        self._background = BackgroundTask(
+            "delivery", interval_seconds=POLL_SECONDS, run_once=self._poll, on_error=self._log_failed_poll
+        )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._tasks_by_user: Counter[str] = Counter()
         self._log = structlog.get_logger("push")
@@ -85,18 +87,16 @@ class DeliveryWorker:
                 self._start_delivery(delivery)
         return len(due) == limit
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                more = await self.run_once()
-            except Exception as error:
-                # A failed poll must not end the loop.
-                self._log.warning("delivery_poll_failed", error=repr(error))
-                more = False
-            if more and self._tasks:
-                await asyncio.wait(self._tasks.values(), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
-            else:
-                await asyncio.sleep(POLL_SECONDS)
+    async def _poll(self) -> bool:
+        """Start due deliveries. Return True, after a delivery has finished, when more may be due."""
+        more = await self.run_once()
+        if not more or not self._tasks:
+            return False
+        await asyncio.wait(self._tasks.values(), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+        return True
+
+    def _log_failed_poll(self, error: Exception) -> None:
+        self._log.warning("delivery_poll_failed", error=repr(error))
 
     def _start_delivery(self, delivery: Delivery) -> None:
         self._tasks_by_user[delivery.user_id] += 1

@@ -91,4 +91,4 @@ def update_counters(tx: Connection, user_id: str, measured: Row[*tuple[Any, ...]
 
 def get_counts(tx: Connection, user_id: str) -> Counts:
     """Return the counts of an inbox; zeros for a user without an inbox."""
-    return load_counts(tx, user_ids=[user_id]).get(user_id, Counts(0, 0))
+    return load_counts(tx, ids=[user_id]).get(user_id, Counts(0, 0))

@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, true, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services.database import outbox
-from services.database.statements import Statement, json_values, to_json_list
+from services.database.statements import Statement, json_values, to_json_list, upsert
 from services.ids import new_id
 from services.notifications import events, routing
 from services.notifications.draft import Action, AddressedDrafts, NotificationDraft

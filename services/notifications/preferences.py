@@ -5,8 +5,8 @@ from typing import Any, Final, get_args
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects.sqlite import insert
 
+from services.database.statements import upsert
 from services.errors import InvalidField
 from services.notifications.quiet_hours import QuietHours
 from services.notifications.schemas import Category
@@ -28,7 +28,7 @@ _FIND_VERIFIED_EMAIL = select(verified_emails.c.confirmed_at).where(
     verified_emails.c.user_id == users.c.id,
     verified_emails.c.email == users.c.email,
 )
-_insert = insert(preferences)
+_insert = upsert(preferences)
 _UPSERT = _insert.on_conflict_do_update(
     index_elements=[_p.user_id],
     set_={name: _insert.excluded[name] for name in ("choices", "quiet_hours", "updated_at")},

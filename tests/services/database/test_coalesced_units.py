@@ -168,7 +168,7 @@ def test_coalesced_sends_equal_separate_sends(tx: Connection, pending_events: li
     ]
     sent = [one.id for one in sending.send_coalesced(tx, singles) if isinstance(one, SendResult)]
     assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
-    assert notification_inbox.load_counts(tx, user_ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
+    assert notification_inbox.load_counts(tx, ids=[ann, bob]) == {ann: (2, 2), bob: (1, 1)}
     events = [msgspec.json.decode(event.data) for event in pending_events if event.type == "notification"]
     assert [event["id"] for event in events] == sent
     # No row is older than its request.

@@ -247,7 +247,7 @@ class Market(RuleBasedStateMachine):
             assert rows == sorted((bid.id, bid.job.id, bid.status) for bid in self.bids)
             for name, person in getattr(self, "people", {}).items():
                 assert _inbox(self.tx, person.id) == self.inboxes[name]
-                counts = inbox.load_counts(self.tx, user_ids=[person.id])[person.id]
+                counts = inbox.load_counts(self.tx, ids=[person.id])[person.id]
                 assert counts == (len(self.inboxes[name]),) * 2
 
     @invariant()

@@ -421,7 +421,7 @@ class ConversationMachine(RuleBasedStateMachine):
         }
         assert len(keys) == len(set(keys))
         assert set(keys) <= unread
-        assert inbox.load_counts(self.tx, user_ids=[me]).get(me, (0, 0))[0] == len(keys)
+        assert inbox.load_counts(self.tx, ids=[me]).get(me, (0, 0))[0] == len(keys)
 
 
 def _without_hidden_receipts(
