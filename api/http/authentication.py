@@ -1,6 +1,5 @@
 """Authenticates a request by cookie, bearer token, API key or ticket."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
@@ -75,7 +74,12 @@ class Authenticator:
         self._credentials = CredentialCache(database, clock=clock)
         self._tokens = tokens
         self._tickets = tickets
-        self._flush_task = BackgroundTask("session-use", self._flush)
+        self._flush_task = BackgroundTask(
+            "session-use",
+            interval_seconds=FLUSH_INTERVAL_SECONDS,
+            run_once=self._credentials.flush,
+            on_error=self._log_flush_error,
+        )
         self.cookie = SessionCookie(settings)
 
     async def start(self) -> None:
@@ -155,14 +159,8 @@ class Authenticator:
             raise Unauthenticated
         return Caller("user", user=user, service=ticket.service)
 
-    async def _flush(self) -> None:
-        log = structlog.get_logger("authentication")
-        while True:
-            await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
-            try:
-                await self._credentials.flush()
-            except DomainError as error:
-                log.warning("session_use_not_saved", code=error.code)
+    def _log_flush_error(self, error: Exception) -> None:
+        structlog.get_logger("authentication").warning("session_use_not_saved", error=repr(error))
 
 
 def bearer_token(headers: Headers) -> str | None:

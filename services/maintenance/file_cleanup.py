@@ -23,7 +23,9 @@ class FileCleanup:
 
     def __init__(self, files: FileStore, database: Database) -> None:
         self._files, self._database = files, database
-        self._background = BackgroundTask("file-cleanup", self._run)
+        self._background = BackgroundTask(
+            "file-cleanup", interval_seconds=ROUND_SECONDS, run_once=self._clean_all_shards, on_error=self._log_error
+        )
         self._log = structlog.get_logger("files")
 
     async def start(self) -> None:
@@ -45,13 +47,14 @@ class FileCleanup:
             deleted += await to_thread.run_sync(self._files.delete, unreferenced)
         return deleted
 
-    async def _run(self) -> None:
-        while True:
-            for shard in range(SHARDS):
-                try:
-                    await self.clean_shard(shard)
-                except Exception as error:
-                    # An error in one shard must not stop the cleanup of the others.
-                    self._log.warning("file_cleanup_failed", error=repr(error))
-                await asyncio.sleep(SHARD_SECONDS)
-            await asyncio.sleep(ROUND_SECONDS)
+    async def _clean_all_shards(self) -> None:
+        for shard in range(SHARDS):
+            try:
+                await self.clean_shard(shard)
+            except Exception as error:
+                # An error in one shard must not stop the cleanup of the others.
+                self._log_error(error)
+            await asyncio.sleep(SHARD_SECONDS)
+
+    def _log_error(self, error: Exception) -> None:
+        self._log.warning("file_cleanup_failed", error=repr(error))

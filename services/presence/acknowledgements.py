@@ -1,6 +1,5 @@
 """Gathers what browsers say they have stored, so that a storm of reports costs one look-up a moment."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -10,10 +9,10 @@ from services.database.database import Database
 from services.messages import receipts
 from services.scheduling.background import BackgroundTask
 
-TURN_SECONDS = 0.5
+INTERVAL_SECONDS = 0.5
 # Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.
-TURN_USERS = 100
-WAITING_USERS = 100_000
+MAX_USERS_PER_RUN = 100
+MAX_WAITING_USERS = 100_000
 
 
 class Acknowledgements:
@@ -24,15 +23,17 @@ class Acknowledgements:
         self._waiting: dict[str, int] = {}
         # The newest report of each; who reported first, and not since, is forgotten first.
         self._stored: dict[str, int] = {}
-        self._background = BackgroundTask("deliveries", self._run)
-        self._log = structlog.get_logger("deliveries")
+        self._background = BackgroundTask(
+            "acknowledgements", interval_seconds=INTERVAL_SECONDS, run_once=self.run_once, on_error=self._log_error
+        )
+        self._log = structlog.get_logger("acknowledgements")
 
     def acknowledge(self, user_id: str, cursor: Cursor, head: int) -> None:
         """A browser of this user has stored everything up to `cursor`; one that cannot be is no report."""
-        if cursor.epoch != self._epoch or cursor.position > head or len(self._waiting) >= WAITING_USERS:
+        if cursor.epoch != self._epoch or cursor.position > head or len(self._waiting) >= MAX_WAITING_USERS:
             return
         self._stored[user_id] = max(cursor.position, self._stored.pop(user_id, 0))
-        if len(self._stored) > WAITING_USERS:
+        if len(self._stored) > MAX_WAITING_USERS:
             del self._stored[next(iter(self._stored))]
         self._waiting[user_id] = max(cursor.position, self._waiting.get(user_id, 0))
 
@@ -55,19 +56,13 @@ class Acknowledgements:
 
     async def run_once(self) -> None:
         """Write down some of the reports. Raises DomainError."""
-        reports = {each: self._waiting.pop(each) for each in list(self._waiting)[:TURN_USERS]}
+        reports = {each: self._waiting.pop(each) for each in list(self._waiting)[:MAX_USERS_PER_RUN]}
         if not reports:
             return
-        behind = await self._database.read(receipts.find_undelivered, reports=reports)
+        behind = await self._database.read(receipts.find_undelivered, positions=reports)
         if behind:
             some = {each: reports[each] for each in behind}
-            await self._database.write(receipts.mark_delivered, reports=some, now=self._clock())
+            await self._database.write(receipts.mark_delivered, positions=some, now=self._clock())
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(TURN_SECONDS)
-            try:
-                await self.run_once()
-            except Exception as error:
-                # One bad turn must not end it.
-                self._log.warning("deliveries_not_noted", error=repr(error))
+    def _log_error(self, error: Exception) -> None:
+        self._log.warning("acknowledgements_not_saved", error=repr(error))

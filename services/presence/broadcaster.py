@@ -1,6 +1,5 @@
 """Tells people who may know that somebody has come, gone idle or left: in small lots, never as it happens."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -19,11 +18,11 @@ from services.scheduling.background import BackgroundTask
 from services.times import to_rfc3339_or_none
 
 # A change is told about this soon; whatever happened in between is told as it is then.
-TURN_SECONDS = 0.5
+INTERVAL_SECONDS = 0.5
 # Users whose change one turn tells, and events in all: were everybody to know everybody and to come at once, these
 # are what reaches the streams in a second, not a million.
-TURN_USERS = 50
-TURN_EVENTS = 1_000
+MAX_USERS_PER_RUN = 50
+MAX_EVENTS_PER_RUN = 1_000
 
 
 class PresenceBroadcaster:
@@ -39,7 +38,9 @@ class PresenceBroadcaster:
     ) -> None:
         self._manager, self._database = manager, database
         self._clock, self._monotonic = clock, monotonic
-        self._background = BackgroundTask("presence", self._run)
+        self._background = BackgroundTask(
+            "presence", interval_seconds=INTERVAL_SECONDS, run_once=self.run_once, on_error=self._log_error
+        )
         # Changed, and not told yet: status and when they were last seen (ms).
         self._waiting: dict[str, tuple[Status, int]] = {}
         self._log = structlog.get_logger("presence")
@@ -53,12 +54,12 @@ class PresenceBroadcaster:
         if not await self._background.stop():
             return
         here = self._manager.presence.online_users()
-        for start in range(0, len(here), TURN_USERS * 10):
-            await self._note(here[start : start + TURN_USERS * 10])
+        for start in range(0, len(here), MAX_USERS_PER_RUN * 10):
+            await self._note(here[start : start + MAX_USERS_PER_RUN * 10])
 
     async def run_once(self) -> int:
         """Tell what has changed, as much of it as a turn may; how many events that were."""
-        room = TURN_USERS - len(self._waiting)
+        room = MAX_USERS_PER_RUN - len(self._waiting)
         for user_id, status, seen in self._manager.presence.take_changes(self._monotonic(), room):
             # Whoever has changed again in the meantime is told as they are now.
             self._waiting[user_id] = (status, self._wall(seen))
@@ -68,7 +69,7 @@ class PresenceBroadcaster:
         events: list[Event] = []
         gone: dict[str, int] = {}
         for user_id in watched.ids:
-            if len(events) >= TURN_EVENTS:
+            if len(events) >= MAX_EVENTS_PER_RUN:
                 break
             status, seen = self._waiting.pop(user_id)
             events += self._events(user_id, status, seen, watched)
@@ -76,20 +77,20 @@ class PresenceBroadcaster:
                 gone[user_id] = seen
         self._manager.publish(events)
         if gone:
-            await self._database.write(visibility.save_last_seen, seen=gone, now=self._clock())
+            await self._database.write(visibility.save_last_seen, last_seen=gone, now=self._clock())
         return len(events)
 
-    def get_presence(self, user_id: str, kept: visibility.PresenceSettings) -> Presence:
+    def get_presence(self, user_id: str, settings: visibility.PresenceSettings) -> Presence:
         """How somebody is now, to one who may see them."""
         seen = self._manager.presence.last_input_at(user_id)
-        if kept.invisible or seen is None:
-            return _shown(user_id, "offline", kept.last_seen_at)
+        if settings.invisible or seen is None:
+            return _shown(user_id, "offline", settings.last_seen_at)
         return _shown(user_id, self._manager.presence.status(user_id, self._monotonic()), self._wall(seen))
 
     async def publish_now(self, user_id: str) -> None:
         """Tell how somebody is because they have just hidden, or ceased to."""
         watched = await self._database.read(visibility.load_watchers, ids=[user_id])
-        event = self.get_presence(user_id, watched.kept.get(user_id, DEFAULT_SETTINGS))
+        event = self.get_presence(user_id, watched.settings.get(user_id, DEFAULT_SETTINGS))
         self._manager.publish(self._to(watched.watchers.get(user_id, ()), event))
 
     def publish_offline_to_each_other(self, one: str, other: str) -> None:
@@ -97,31 +98,26 @@ class PresenceBroadcaster:
         for seen, sees in ((one, other), (other, one)):
             self._manager.publish(self._to([sees], _shown(seen, "offline", None)))
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(TURN_SECONDS)
-            try:
-                await self.run_once()
-            except Exception as error:
-                # One bad turn must not end it; what was not told yet is told by the next one.
-                self._log.warning("presence_not_told", error=repr(error))
+    def _log_error(self, error: Exception) -> None:
+        # The next run publishes the changes that remain.
+        self._log.warning("presence_not_published", error=repr(error))
 
     async def _note(self, user_ids: Sequence[str]) -> None:
         seen = {each: at for each in user_ids if (at := self._manager.presence.last_input_at(each)) is not None}
         try:
             told = {each: self._wall(at) for each, at in seen.items()}
-            await self._database.write(visibility.save_last_seen, seen=told, now=self._clock())
+            await self._database.write(visibility.save_last_seen, last_seen=told, now=self._clock())
         except DomainError as error:
             self._log.warning("presence_not_noted", code=error.code)
 
     def _events(self, user_id: str, status: Status, seen: int, watched: Watchers) -> list[Event]:
         """None of somebody who hides: their coming and going is what is hidden."""
-        if watched.kept.get(user_id, DEFAULT_SETTINGS).invisible:
+        if watched.settings.get(user_id, DEFAULT_SETTINGS).invisible:
             return []
         return self._to(watched.watchers.get(user_id, ()), _shown(user_id, status, seen))
 
     def _to(self, user_ids: Sequence[str], presence: Presence) -> list[Event]:
-        online = [each for each in user_ids if self._manager.is_online(each)][:TURN_EVENTS]
+        online = [each for each in user_ids if self._manager.is_online(each)][:MAX_EVENTS_PER_RUN]
         data = msgspec.json.encode(presence)
         return [Event.ephemeral(channels.user_channel(each), "presence", data) for each in online]
 

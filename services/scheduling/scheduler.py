@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from services.database.database import Database
 from services.errors import Overloaded, StorageFull, StorageUnavailable
+from services.scheduling.background import BackgroundTask
 
 # Rows of one unit: 100 rows of the inbox or the log occupy the writer for about 2 ms.
 MAX_STEP_ROWS = 100
@@ -70,35 +72,30 @@ class Scheduler:
         `on_done(name, result)` receives the result of each unit after its COMMIT.
         """
         self._database = database
-        self._periodic_tasks = tasks
         self._clock = clock
         self._on_error = on_error
         self._on_done = on_done
         self._pause = pause_seconds
-        self._running: list[asyncio.Task[None]] = []
+        self._background_tasks = [
+            BackgroundTask(
+                f"periodic task {task.name}",
+                interval_seconds=task.interval_seconds,
+                run_once=partial(self._run, task),
+                on_error=partial(on_error, task.name),
+                pause_seconds=pause_seconds,
+            )
+            for task in tasks
+        ]
 
     async def start(self) -> None:
         """Start all tasks. The database must be running."""
         self._lock = asyncio.Lock()
-        self._running = [
-            asyncio.create_task(self._repeat(task), name=f"periodic task {task.name}") for task in self._periodic_tasks
-        ]
+        for task in self._background_tasks:
+            task.start()
 
     async def stop(self) -> None:
         """Stop all tasks; a running step completes. Does nothing if the scheduler was never started."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        self._running = []
-
-    async def _repeat(self, task: PeriodicTask) -> None:
-        while True:
-            try:
-                more = await self._run(task)
-            except Exception as error:
-                self._on_error(task.name, error)
-                more = False
-            await asyncio.sleep(self._pause if more else task.interval_seconds)
+        await asyncio.gather(*(task.stop() for task in self._background_tasks))
 
     async def _run(self, task: PeriodicTask) -> bool:
         """Run some steps, one task at a time. Return whether more may be due."""
