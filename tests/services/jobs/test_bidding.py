@@ -1,4 +1,4 @@
-"""Placing bids and withdrawing them: what it writes, whom it tells, and everything it refuses."""
+"""Placing and withdrawing bids: bids_table, events, notifications and errors."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from services.errors import Conflict, Forbidden, NotFound
 from services.jobs import bidding, bids, hiring, listing
 from services.jobs.schemas import Bid
 from services.schemas import Person
-from services.tables import bids as rows
+from services.tables import bids as bids_table
 from tests.services.jobs.marketplace import (
     NOW,
     bid,
@@ -26,16 +26,16 @@ from tests.services.jobs.marketplace import (
 )
 
 
-def withdraw(tx: Connection, made: Bid, who: Person | None = None, now: int = NOW) -> None:
-    bidding.withdraw(tx, bid_id=made.id, freelancer_id=(who or made.freelancer).id, now=now)
+def withdraw(tx: Connection, placed: Bid, freelancer: Person | None = None, now: int = NOW) -> None:
+    bidding.withdraw(tx, bid_id=placed.id, freelancer_id=(freelancer or placed.freelancer).id, now=now)
 
 
-def test_a_bid_is_pending_counted_and_listed_as_it_was_answered(tx: Connection) -> None:
+def test_placed_bid_is_pending_counted_and_listed_like_the_response(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
-    made = bidding.place(tx, job_id=job.id, freelancer=ann, message="I can\nby May", price=50_000, now=NOW + 1)
-    assert msgspec.to_builtins(made) == {
-        "id": made.id,
+    placed = bidding.place(tx, job_id=job.id, freelancer=ann, message="I can\nby May", price=50_000, now=NOW + 1)
+    assert msgspec.to_builtins(placed) == {
+        "id": placed.id,
         "gigId": job.id,
         "freelancer": {"id": ann.id, "name": "Ann"},
         "message": "I can\nby May",
@@ -45,16 +45,18 @@ def test_a_bid_is_pending_counted_and_listed_as_it_was_answered(tx: Connection) 
         "rejectedAt": None,
         "createdAt": "2023-11-14T22:13:20.001Z",
     }
-    assert bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items == [made]
+    assert bids.list_for_job(tx, job_id=job.id, reader_id=olga.id).items == [placed]
     assert listing.get_job(tx, job_id=job.id).bid_count == 1
 
 
-def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connection, told: list[PendingEvent]) -> None:
+def test_placing_notifies_only_the_owner_with_the_published_text(
+    tx: Connection, pending_events: list[PendingEvent]
+) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga, title="Fix it", currency="USD")
     bid(tx, job, bob)
-    made = bid(tx, job, ann, price=50_000)
-    event = notifications_for(told, olga)[-1]
+    placed = bid(tx, job, ann, price=50_000)
+    event = notifications_for(pending_events, olga)[-1]
     assert event | {"id": "", "createdAt": ""} == {
         "id": "",
         "type": "bid_received",
@@ -64,7 +66,7 @@ def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connectio
         "body": "Ann offers to do it for 500.00 USD.",
         "data": {
             "jobId": job.id,
-            "bidId": made.id,
+            "bidId": placed.id,
             "title": "Fix it",
             "freelancer": {"id": ann.id, "name": "Ann"},
             "price": 50_000,
@@ -84,28 +86,32 @@ def test_the_owner_and_nobody_else_gets_the_published_notification(tx: Connectio
         "unseen": 2,
         "invalidates": [f"job/{job.id}"],
     }
-    assert (len(notifications_for(told, olga)), notifications_for(told, ann), notifications_for(told, bob)) == (
+    assert (
+        len(notifications_for(pending_events, olga)),
+        notifications_for(pending_events, ann),
+        notifications_for(pending_events, bob),
+    ) == (
         2,
         [],
         [],
     )
 
 
-def test_a_bid_on_a_job_that_is_not_there_is_not_found(tx: Connection) -> None:
+def test_placing_raises_not_found_for_an_unknown_job(tx: Connection) -> None:
     _, ann = people(tx, "Olga", "Ann")
-    expect_error(NotFound, bidding.place, tx, job_id="nobody's", freelancer=ann, message="m", price=1, now=NOW)
+    expect_error(NotFound, bidding.place, tx, job_id="unknown", freelancer=ann, message="m", price=1, now=NOW)
 
 
-def test_nobody_bids_on_their_own_job(tx: Connection) -> None:
+def test_placing_raises_forbidden_for_the_own_job(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
     expect_error(Forbidden, bid, tx, job, olga)
     hiring.hire(tx, bid_id=bid(tx, job, ann).id, owner_id=olga.id, now=NOW)
-    # Whose job it is comes before what has become of it.
+    # The check of the owner comes before the check of the status.
     expect_error(Forbidden, bid, tx, job, olga)
 
 
-def test_a_job_that_is_not_open_takes_no_bids(tx: Connection) -> None:
+def test_placing_raises_conflict_when_the_job_is_not_open(tx: Connection) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
     hiring.hire(tx, bid_id=bid(tx, job, ann).id, owner_id=olga.id, now=NOW)
@@ -113,7 +119,7 @@ def test_a_job_that_is_not_open_takes_no_bids(tx: Connection) -> None:
     assert expect_error(Conflict, bid, tx, job, ann).details == {"currentStatus": "assigned"}
 
 
-def test_a_freelancer_has_one_open_bid_a_job_and_may_bid_again_after_withdrawing(tx: Connection) -> None:
+def test_freelancer_has_one_pending_bid_per_job_until_withdrawal(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job, other = post(tx, olga), post(tx, olga)
     first = bid(tx, job, ann)
@@ -127,124 +133,126 @@ def test_a_freelancer_has_one_open_bid_a_job_and_may_bid_again_after_withdrawing
     ]
 
 
-def test_a_withdrawn_bid_is_no_longer_counted_and_no_inbox_hears_of_it(
-    tx: Connection, told: list[PendingEvent]
+def test_withdrawn_bid_is_not_counted_and_sends_no_notification(
+    tx: Connection, pending_events: list[PendingEvent]
 ) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
-    hers = bid(tx, job, ann)
+    ann_bid = bid(tx, job, ann)
     bid(tx, job, bob)
-    withdraw(tx, hers)
+    withdraw(tx, ann_bid)
     assert listing.get_job(tx, job_id=job.id).bid_count == 1
-    assert [event["type"] for event in notifications_for(told, olga)] == ["bid_received"] * 2
-    assert (notifications_for(told, ann), notifications_for(told, bob)) == ([], [])
+    assert [event["type"] for event in notifications_for(pending_events, olga)] == ["bid_received"] * 2
+    assert (notifications_for(pending_events, ann), notifications_for(pending_events, bob)) == ([], [])
 
 
-def test_only_ones_own_bids_can_be_withdrawn(tx: Connection) -> None:
+def test_withdrawing_raises_not_found_for_bids_of_others(tx: Connection) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
-    made = bid(tx, post(tx, olga), ann)
-    expect_error(NotFound, withdraw, tx, made, bob)
-    expect_error(NotFound, withdraw, tx, made, olga)
-    expect_error(NotFound, bidding.withdraw, tx, bid_id="nobody's", freelancer_id=ann.id, now=NOW)
+    placed = bid(tx, post(tx, olga), ann)
+    expect_error(NotFound, withdraw, tx, placed, bob)
+    expect_error(NotFound, withdraw, tx, placed, olga)
+    expect_error(NotFound, bidding.withdraw, tx, bid_id="unknown", freelancer_id=ann.id, now=NOW)
 
 
-def test_a_bid_that_is_no_longer_pending_cannot_be_withdrawn(tx: Connection) -> None:
+def test_withdrawing_raises_conflict_when_the_bid_is_not_pending(tx: Connection) -> None:
     olga, ann, bob, cat = people(tx, "Olga", "Ann", "Bob", "Cat")
     job = post(tx, olga)
-    hers, his, cats = bid(tx, job, ann), bid(tx, job, bob), bid(tx, job, cat)
-    withdraw(tx, cats)
-    assert expect_error(Conflict, withdraw, tx, cats).details == {"currentStatus": "withdrawn"}
-    hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW)
-    assert expect_error(Conflict, withdraw, tx, hers).details == {"currentStatus": "hired"}
-    assert expect_error(Conflict, withdraw, tx, his).details == {"currentStatus": "rejected"}
+    ann_bid, bob_bid, cat_bid = bid(tx, job, ann), bid(tx, job, bob), bid(tx, job, cat)
+    withdraw(tx, cat_bid)
+    assert expect_error(Conflict, withdraw, tx, cat_bid).details == {"currentStatus": "withdrawn"}
+    hiring.hire(tx, bid_id=ann_bid.id, owner_id=olga.id, now=NOW)
+    assert expect_error(Conflict, withdraw, tx, ann_bid).details == {"currentStatus": "hired"}
+    assert expect_error(Conflict, withdraw, tx, bob_bid).details == {"currentStatus": "rejected"}
     assert listing.get_job(tx, job_id=job.id).bid_count == 2
 
 
-def test_what_is_refused_writes_and_tells_nothing(tx: Connection, told: list[PendingEvent]) -> None:
+def test_rejected_calls_write_and_publish_nothing(tx: Connection, pending_events: list[PendingEvent]) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job, closed = post(tx, olga), post(tx, olga)
-    made = bid(tx, job, ann)
+    placed = bid(tx, job, ann)
     hired = bid(tx, closed, ann)
     hiring.hire(tx, bid_id=hired.id, owner_id=olga.id, now=NOW)
-    changes, heard_before = select(func.total_changes()), len(told)
+    changes, events_before = select(func.total_changes()), len(pending_events)
     before = tx.execute(changes).scalar_one()
     expect_error(Forbidden, bid, tx, job, olga)
     expect_error(Conflict, bid, tx, job, ann)
     expect_error(Conflict, bid, tx, closed, bob)
-    expect_error(NotFound, withdraw, tx, made, bob)
+    expect_error(NotFound, withdraw, tx, placed, bob)
     expect_error(Conflict, withdraw, tx, hired)
-    assert (tx.execute(changes).scalar_one(), len(told)) == (before, heard_before)
+    assert (tx.execute(changes).scalar_one(), len(pending_events)) == (before, events_before)
 
 
-def test_a_job_takes_a_thousand_bids_and_the_hire_tells_everyone_of_them_once(
-    tx: Connection, told: list[PendingEvent]
+def test_job_accepts_1000_bids_and_the_hire_notifies_each_bidder_once(
+    tx: Connection, pending_events: list[PendingEvent]
 ) -> None:
     olga, *freelancers = people(tx, "Olga", *(f"F{n}" for n in range(bidding.MAX_BIDS + 1)))
     job = post(tx, olga)
-    made = [bid(tx, job, who) for who in freelancers[:-1]]
-    full = expect_error(Conflict, bid, tx, job, freelancers[-1])
-    assert (full.message, full.details) == (
+    placed = [bid(tx, job, freelancer) for freelancer in freelancers[:-1]]
+    error = expect_error(Conflict, bid, tx, job, freelancers[-1])
+    assert (error.message, error.details) == (
         "This job has 1,000 bids and can take no more.",
         {"currentStatus": "open"},
     )
-    done = hiring.hire(tx, bid_id=made[500].id, owner_id=olga.id, now=NOW)
-    assert done.rejected == 999
-    got = {who.id: [event["type"] for event in mail_of] for who, mail_of in _inboxes(told, freelancers).items()}
-    losers = {who.id: ["bid_rejected"] for who in freelancers[:-1]}
-    assert got == losers | {freelancers[500].id: ["hired"], freelancers[-1].id: []}
+    result = hiring.hire(tx, bid_id=placed[500].id, owner_id=olga.id, now=NOW)
+    assert result.rejected == 999
+    received = {
+        user.id: [event["type"] for event in inbox] for user, inbox in _inboxes(pending_events, freelancers).items()
+    }
+    rejected = {freelancer.id: ["bid_rejected"] for freelancer in freelancers[:-1]}
+    assert received == rejected | {freelancers[500].id: ["hired"], freelancers[-1].id: []}
 
 
-def test_one_withdrawn_bid_makes_room_for_another(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_withdrawn_bid_frees_a_place_when_the_limit_is_reached(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bidding, "MAX_BIDS", 1)
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
-    hers = bid(tx, job, ann)
+    ann_bid = bid(tx, job, ann)
     expect_error(Conflict, bid, tx, job, bob)
-    withdraw(tx, hers)
+    withdraw(tx, ann_bid)
     assert bid(tx, job, bob).status == "pending"
 
 
-def test_a_job_hired_between_the_look_and_the_bid_takes_it_no_more(tx: Connection) -> None:
+def test_placing_raises_conflict_when_a_hire_was_faster(tx: Connection) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
-    hers = bid(tx, job, ann)
-    run_before(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
+    ann_bid = bid(tx, job, ann)
+    run_before(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=ann_bid.id, owner_id=olga.id, now=NOW))
     expect_error(Conflict, bid, tx, job, bob)
     assert bids.list_for_job(tx, job_id=job.id, reader_id=bob.id).items == []
 
 
-def test_a_second_bid_between_the_look_and_the_bid_is_refused_by_the_store(tx: Connection) -> None:
+def test_store_rejects_a_second_pending_bid_placed_concurrently(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
     run_before(tx, "INSERT INTO bids", lambda: bid(tx, job, ann))
     assert expect_error(Conflict, bid, tx, job, ann).details == {"currentStatus": "pending"}
-    assert tx.execute(select(func.count()).select_from(rows)).scalar_one() == 1
+    assert tx.execute(select(func.count()).select_from(bids_table)).scalar_one() == 1
 
 
-def test_a_bid_hired_between_the_look_and_its_withdrawal_stays_hired(tx: Connection) -> None:
+def test_withdrawing_raises_conflict_when_a_hire_was_faster(tx: Connection) -> None:
     olga, ann = people(tx, "Olga", "Ann")
     job = post(tx, olga)
-    hers = bid(tx, job, ann)
-    run_before(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=hers.id, owner_id=olga.id, now=NOW))
-    expect_error(Conflict, withdraw, tx, hers)
+    ann_bid = bid(tx, job, ann)
+    run_before(tx, "UPDATE jobs", lambda: hiring.hire(tx, bid_id=ann_bid.id, owner_id=olga.id, now=NOW))
+    expect_error(Conflict, withdraw, tx, ann_bid)
     assert bids.list_for_job(tx, job_id=job.id, reader_id=ann.id).items[0].status == "hired"
 
 
-def test_a_bid_withdrawn_twice_at_once_is_withdrawn_once(tx: Connection) -> None:
+def test_concurrent_withdrawals_withdraw_a_bid_once(tx: Connection) -> None:
     olga, ann, bob = people(tx, "Olga", "Ann", "Bob")
     job = post(tx, olga)
-    hers = bid(tx, job, ann)
+    ann_bid = bid(tx, job, ann)
     bid(tx, job, bob)
-    run_before(tx, "UPDATE jobs", lambda: withdraw(tx, hers))
-    expect_error(Conflict, withdraw, tx, hers)
+    run_before(tx, "UPDATE jobs", lambda: withdraw(tx, ann_bid))
+    expect_error(Conflict, withdraw, tx, ann_bid)
 
 
-async def test_nobody_hears_of_a_bid_that_was_taken_back(database: Database, batches: list[Batch]) -> None:
-    def begin(tx: Connection) -> tuple[Any, ...]:
+async def test_rolled_back_bid_publishes_nothing(database: Database, batches: list[Batch]) -> None:
+    def prepare(tx: Connection) -> tuple[Any, ...]:
         olga, ann = people(tx, "Olga", "Ann")
         return olga, ann, post(tx, olga)
 
-    olga, ann, job = await database.write(begin)
+    olga, ann, job = await database.write(prepare)
     before = len(batches)
 
     def bid_and_fail(tx: Connection) -> None:
@@ -256,15 +264,15 @@ async def test_nobody_hears_of_a_bid_that_was_taken_back(database: Database, bat
     assert batches[before:] == []
     assert (await database.read(listing.get_job, job_id=job.id)).bid_count == 0
     await database.write(bid, job, ann)
-    heard_of = [event.channel for batch in batches[before:] for event in batch.events]
-    assert sorted(heard_of) == ["jobs", f"user:{olga.id}"]
+    channels = [event.channel for batch in batches[before:] for event in batch.events]
+    assert sorted(channels) == ["jobs", f"user:{olga.id}"]
 
 
-def _inboxes(told: list[PendingEvent], users: list[Person]) -> dict[Person, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for draft in told:
-        if draft.channel not in found:
-            found[draft.channel] = [
-                data for kind, data in channel_events(told, draft.channel) if kind == "notification"
+def _inboxes(events: list[PendingEvent], users: list[Person]) -> dict[Person, list[dict[str, Any]]]:
+    by_channel: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event.channel not in by_channel:
+            by_channel[event.channel] = [
+                data for type, data in channel_events(events, event.channel) if type == "notification"
             ]
-    return {user: found.get(f"user:{user.id}", []) for user in users}
+    return {user: by_channel.get(f"user:{user.id}", []) for user in users}

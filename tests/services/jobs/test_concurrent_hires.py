@@ -1,7 +1,6 @@
-"""Hires from several processes at once, each with the file open for itself: the store alone sees to it that one wins.
+"""Concurrent hires from several processes: the constraints of the store alone ensure that one hire succeeds.
 
-In the product only one process writes (a lock on the data folder keeps the others out); `Database` does not know of
-that lock, so here it is not there.
+In the product a lock on the data folder allows one writing process. `Database` itself does not take that lock.
 """
 
 import json
@@ -22,44 +21,44 @@ from tests.services.jobs import marketplace
 from tests.support.server import ROOT
 
 PROCESSES = 4
-TIMES = 250
+HIRES_PER_PROCESS = 250
 BIDS = 10
-# One job is one race, and the start decides it; so there are more races, with fewer hires each.
+# Each job is one race, which the start decides. Hence a second test with more races and fewer hires each.
 RACES = 25
 
 
 class Racers:
-    """The processes: each hires the bids it is given so many times at once."""
+    """Processes that each run `hires` concurrent hires per job."""
 
-    def __init__(self, store: Path, owner: Person, times: int) -> None:
-        self._ends = ExitStack()
-        command = [sys.executable, "-m", "tests.support.processes.hires", str(store), owner.id, str(times)]
-        self._racers = [
-            self._ends.enter_context(
+    def __init__(self, store: Path, owner: Person, hires: int) -> None:
+        self._exits = ExitStack()
+        command = [sys.executable, "-m", "tests.support.processes.hires", str(store), owner.id, str(hires)]
+        self._processes = [
+            self._exits.enter_context(
                 subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             )
             for _ in range(PROCESSES)
         ]
-        assert [self._say(racer) for racer in self._racers] == ["ready\n"] * PROCESSES
+        assert [self._read_line(process) for process in self._processes] == ["ready\n"] * PROCESSES
 
     def race(self, bids: list[str]) -> list[dict[str, Any]]:
-        """Let all hire at once; what came of each hire. No two begin with the same bid."""
-        for place, racer in enumerate(self._racers):
-            assert racer.stdin is not None
-            racer.stdin.write(" ".join(islice(cycle(bids), place, place + len(bids))) + "\n")
-        for racer in self._racers:
-            assert racer.stdin is not None
-            racer.stdin.flush()
-        return [answer for racer in self._racers for answer in json.loads(self._say(racer))]
+        """Run the hires of all processes at the same time, each starting at another bid; return every result."""
+        for index, process in enumerate(self._processes):
+            assert process.stdin is not None
+            process.stdin.write(" ".join(islice(cycle(bids), index, index + len(bids))) + "\n")
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.flush()
+        return [result for process in self._processes for result in json.loads(self._read_line(process))]
 
-    def end(self) -> list[int]:
-        """Let them go; their exit codes."""
-        self._ends.close()
-        return [racer.returncode for racer in self._racers]
+    def stop(self) -> list[int]:
+        """Close the processes and return their exit codes."""
+        self._exits.close()
+        return [process.returncode for process in self._processes]
 
-    def _say(self, racer: "subprocess.Popen[str]") -> str:
-        assert racer.stdout is not None
-        return racer.stdout.readline()
+    def _read_line(self, process: "subprocess.Popen[str]") -> str:
+        assert process.stdout is not None
+        return process.stdout.readline()
 
 
 @pytest.fixture
@@ -67,54 +66,56 @@ async def owner(database: Database) -> Person:
     return await database.write(marketplace.person, "Olga", "client")
 
 
-async def jobs_with_bids(database: Database, owner: Person, jobs: int, bids: int) -> dict[str, list[str]]:
-    def make(tx: Connection) -> dict[str, list[str]]:
+async def create_jobs_with_bids(database: Database, owner: Person, jobs: int, bids: int) -> dict[str, list[str]]:
+    def create(tx: Connection) -> dict[str, list[str]]:
         freelancers = [marketplace.person(tx, f"F{n}") for n in range(bids)]
         posted = [marketplace.post(tx, owner) for _ in range(jobs)]
-        return {job.id: [marketplace.bid(tx, job, who).id for who in freelancers] for job in posted}
+        return {job.id: [marketplace.bid(tx, job, freelancer).id for freelancer in freelancers] for job in posted}
 
-    return await database.write(make)
+    return await database.write(create)
 
 
-def check(store: Path, answers: list[dict[str, Any]], job: str, bids: list[str]) -> None:
-    """One won, all others were told so, and the store holds what one hire leaves behind."""
-    (won,) = [answer["hired"] for answer in answers if "hired" in answer]
-    lost = [answer for answer in answers if "hired" not in answer]
-    assert lost == [{"error": "GigNotOpen", "currentStatus": "assigned", "hiredBidId": won}] * (len(answers) - 1)
+def check(store: Path, results: list[dict[str, Any]], job: str, bids: list[str]) -> None:
+    """Check that one hire succeeded, all others got the error, and the store contains exactly one hire."""
+    (hired,) = [result["hired"] for result in results if "hired" in result]
+    errors = [result for result in results if "hired" not in result]
+    assert errors == [{"error": "GigNotOpen", "currentStatus": "assigned", "hiredBidId": hired}] * (len(results) - 1)
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as rows:
         assert rows.execute("SELECT status, hired_bid_id FROM jobs WHERE id = ?", (job,)).fetchall() == [
-            ("assigned", won)
+            ("assigned", hired)
         ]
         statuses = dict(rows.execute("SELECT id, status FROM bids WHERE job_id = ?", (job,)).fetchall())
-        assert statuses == dict.fromkeys(bids, "rejected") | {won: "hired"}
-        told = rows.execute(
+        assert statuses == dict.fromkeys(bids, "rejected") | {hired: "hired"}
+        notifications = rows.execute(
             "SELECT n.type, b.id FROM notifications n JOIN bids b ON b.freelancer_id = n.user_id"
             " WHERE b.job_id = ?1 AND n.data ->> 'jobId' = ?1 ORDER BY b.id",
             (job,),
         ).fetchall()
-        assert told == [("hired" if one == won else "bid_rejected", one) for one in sorted(bids)]
-        hires = (
+        assert notifications == [("hired" if bid == hired else "bid_rejected", bid) for bid in sorted(bids)]
+        hire_events = (
             "SELECT count(*) FROM events WHERE subject = ? AND type = 'job_updated'"
             " AND CAST(data AS TEXT) ->> 'status' = 'assigned'"
         )
-        assert rows.execute(hires, (job,)).fetchone() == (1,)
+        assert rows.execute(hire_events, (job,)).fetchone() == (1,)
         assert rows.execute("PRAGMA foreign_key_check").fetchall() == []
         assert rows.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-async def race(database: Database, store: Path, owner: Person, *, jobs: int, times: int) -> None:
-    fields = await jobs_with_bids(database, owner, jobs, BIDS)
+async def race(database: Database, store: Path, owner: Person, *, jobs: int, hires: int) -> None:
+    bids_by_job = await create_jobs_with_bids(database, owner, jobs, BIDS)
     await database.stop()
-    racers = Racers(store, owner, times)
-    answers = {job: racers.race(bids) for job, bids in fields.items()}
-    assert racers.end() == [0] * PROCESSES
-    for job, bids in fields.items():
-        check(store, answers[job], job, bids)
+    racers = Racers(store, owner, hires)
+    results = {job: racers.race(bids) for job, bids in bids_by_job.items()}
+    assert racers.stop() == [0] * PROCESSES
+    for job, bids in bids_by_job.items():
+        check(store, results[job], job, bids)
 
 
-async def test_of_a_thousand_hires_from_four_processes_one_wins(database: Database, store: Path, owner: Person) -> None:
-    await race(database, store, owner, jobs=1, times=TIMES)
+async def test_one_of_1000_hires_from_four_processes_succeeds(database: Database, store: Path, owner: Person) -> None:
+    await race(database, store, owner, jobs=1, hires=HIRES_PER_PROCESS)
 
 
-async def test_each_of_many_races_has_one_winner(database: Database, store: Path, owner: Person) -> None:
-    await race(database, store, owner, jobs=RACES, times=BIDS)
+async def test_each_job_has_one_hire_when_many_jobs_are_raced_for(
+    database: Database, store: Path, owner: Person
+) -> None:
+    await race(database, store, owner, jobs=RACES, hires=BIDS)

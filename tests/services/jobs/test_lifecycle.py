@@ -1,4 +1,4 @@
-"""The table of a job's life: every status × target × party either moves or is refused with the right code."""
+"""The job state machine: every status, target and actor either has a transition or the documented error."""
 
 from itertools import product
 from pathlib import Path
@@ -13,14 +13,14 @@ from services.jobs.schemas import JobStatus
 from services.schemas import Person
 
 NOW = 1_000_000
-TERMS = Deadlines(review_ms=7, delivery_ms=100)
+DEADLINES = Deadlines(review_ms=7, delivery_ms=100)
 README = Path(__file__).parents[3] / "README.md"
 
 STATUSES: tuple[Status, ...] = (*get_args(JobStatus), "deleted")
 TARGETS: tuple[JobStatus, ...] = get_args(JobStatus)
-WHO: tuple[Actor | None, ...] = ("owner", "hired freelancer", "freelancer", None)
+ACTORS: tuple[Actor | None, ...] = ("owner", "hired freelancer", "freelancer", None)
 
-# The contract's table once more, by hand and by letter: from, to, who. What takes time has its conditions below.
+# The published table of transitions, written by hand: from, to, actor. Those with a precondition follow below.
 ALLOWED = {
     ("assigned", "in_progress", "hired freelancer"),
     ("in_progress", "submitted", "hired freelancer"),
@@ -32,8 +32,8 @@ ALLOWED = {
     ("in_progress", "cancelled", "hired freelancer"),
     ("submitted", "cancelled", "hired freelancer"),
 }
-ALLOWED_AT_ONCE = ("open", "in_progress", "freelancer")
-ALLOWED_LATE = ("in_progress", "cancelled", "owner")
+ALLOWED_WITH_INSTANT_ACCEPT = ("open", "in_progress", "freelancer")
+ALLOWED_AFTER_DELIVERY_TIME = ("in_progress", "cancelled", "owner")
 
 
 def job(
@@ -55,25 +55,30 @@ def job(
     )
 
 
-def outcome(standing: JobState, target: JobStatus, by: Actor | None) -> Transition | DomainError:
+def outcome(state: JobState, target: JobStatus, actor: Actor | None) -> Transition | DomainError:
     try:
-        return lifecycle.requested_transition(standing, target=target, actor=by, deadlines=TERMS, now=NOW)
+        return lifecycle.requested_transition(state, target=target, actor=actor, deadlines=DEADLINES, now=NOW)
     except DomainError as error:
         return error
 
 
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("instant", [False, True])
-@pytest.mark.parametrize(("status", "target", "by"), list(product(STATUSES, TARGETS, WHO)))
-def test_each_party_can_do_what_the_table_says_and_nothing_else(
-    status: Status, target: JobStatus, by: Actor | None, instant: bool, late: bool
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+@pytest.mark.parametrize("instant", [False, True], ids=["bids only", "instant"])
+@pytest.mark.parametrize(("status", "target", "actor"), list(product(STATUSES, TARGETS, ACTORS)))
+def test_each_actor_can_request_exactly_the_published_transitions(
+    status: Status, target: JobStatus, actor: Actor | None, instant: bool, late: bool
 ) -> None:
-    accepted_at = NOW - TERMS.delivery_ms + (0 if late else 1)
-    found, asked = outcome(job(status, instant=instant, accepted_at=accepted_at), target, by), (status, target, by)
-    if asked in ALLOWED or (instant and asked == ALLOWED_AT_ONCE) or (late and asked == ALLOWED_LATE):
+    accepted_at = NOW - DEADLINES.delivery_ms + (0 if late else 1)
+    request = (status, target, actor)
+    found = outcome(job(status, instant=instant, accepted_at=accepted_at), target, actor)
+    if (
+        request in ALLOWED
+        or (instant and request == ALLOWED_WITH_INSTANT_ACCEPT)
+        or (late and request == ALLOWED_AFTER_DELIVERY_TIME)
+    ):
         assert isinstance(found, Transition)
-        assert (found.source, found.target, found.actor) == asked
-    elif instant and by == "freelancer" and target == "in_progress":
+        assert (found.source, found.target, found.actor) == request
+    elif instant and actor == "freelancer" and target == "in_progress":
         assert isinstance(found, GigNotOpen)
         assert found.details == {"currentStatus": status, "hiredBidId": "b"}
     else:
@@ -82,15 +87,15 @@ def test_each_party_can_do_what_the_table_says_and_nothing_else(
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_the_hub_ends_what_is_open_or_submitted_when_it_is_due_and_not_before(status: Status) -> None:
-    acts = {"open": "expire", "submitted": "complete"}
+def test_hub_transitions_are_due_from_their_deadline_on(status: Status) -> None:
+    actions = {"open": "expire", "submitted": "complete"}
     assert lifecycle.due_transition(job(status, due_at=None), now=NOW) is None
     assert lifecycle.due_transition(job(status, due_at=NOW + 1), now=NOW) is None
     found = lifecycle.due_transition(job(status, due_at=NOW), now=NOW)
-    assert (found.action if found else None) == acts.get(status)
+    assert (found.action if found else None) == actions.get(status)
 
 
-def test_an_owner_is_the_owner_whatever_their_role_and_a_hired_freelancer_is_theirs() -> None:
+def test_actor_is_owner_or_hired_freelancer_before_the_role_counts() -> None:
     assert lifecycle.actor_of(job("open"), user_id="o", role="freelancer") == "owner"
     assert lifecycle.actor_of(job("open"), user_id="f", role="client") == "hired freelancer"
     assert lifecycle.actor_of(job("open"), user_id="x", role="freelancer") == "freelancer"
@@ -98,13 +103,15 @@ def test_an_owner_is_the_owner_whatever_their_role_and_a_hired_freelancer_is_the
     assert lifecycle.actor_of(job("open"), user_id="x", role="admin") is None
 
 
-def test_no_two_moves_answer_the_same_question() -> None:
-    assert len({(move.source, move.target, move.actor) for move in TRANSITIONS}) == len(TRANSITIONS)
+def test_transitions_are_unique_per_source_target_and_actor() -> None:
+    assert len({(transition.source, transition.target, transition.actor) for transition in TRANSITIONS}) == len(
+        TRANSITIONS
+    )
 
 
 # The README
 
-NEEDS: dict[lifecycle.Precondition | None, str] = {
+PRECONDITIONS: dict[lifecycle.Precondition | None, str] = {
     None: "",
     "instant accept": ", the first who asks, where the job has `instantAccept`",
     "delivery over": ", `HUB_DELIVERY_DAYS` after acceptance",
@@ -114,15 +121,15 @@ NEEDS: dict[lifecycle.Precondition | None, str] = {
 
 
 def rows() -> list[str]:
-    """The table of moves, in Markdown."""
-    made = ["| from → to | by | what else happens |", "|---|---|---|"]
-    for move in TRANSITIONS:
-        source = "–" if move.source is None else f"`{move.source}`"
-        how = ", by the hire" if move.action == "hire" else NEEDS[move.precondition]
-        made.append(f"| {source} → `{move.target}` | {move.actor}{how} | {move.effect} |")
-    return made
+    """Return the table of transitions in Markdown."""
+    lines = ["| from → to | by | what else happens |", "|---|---|---|"]
+    for transition in TRANSITIONS:
+        source = "–" if transition.source is None else f"`{transition.source}`"
+        condition = ", by the hire" if transition.action == "hire" else PRECONDITIONS[transition.precondition]
+        lines.append(f"| {source} → `{transition.target}` | {transition.actor}{condition} | {transition.effect} |")
+    return lines
 
 
-def test_the_readme_has_the_table_of_moves() -> None:
+def test_readme_contains_the_table_of_transitions() -> None:
     missing = [row for row in rows() if row not in README.read_text()]
     assert not missing, "the README lacks:\n" + "\n".join(missing)
