@@ -1,4 +1,4 @@
-"""Wallets over HTTP: one's own, its statement, and what services pay in and people take out."""
+"""Wallets."""
 
 from api.http.bodies import Amount, Body, Id, PageQuery
 from api.operations.call import Call
@@ -10,7 +10,7 @@ from services.payments.schemas import Wallet, WalletEntry
 
 
 class Deposit(Body, frozen=True):
-    """A payment that a service has received; `amount` is in minor units of the hub's currency."""
+    """A payment to a user; `amount` is in minor units of the hub's currency."""
 
     amount: Amount
     payment_id: Id
@@ -19,23 +19,23 @@ class Deposit(Body, frozen=True):
 
 
 class Withdrawal(Body, frozen=True):
-    """What to take out, in minor units of the hub's currency."""
+    """The amount of a withdrawal, in minor units of the hub's currency."""
 
     amount: Amount
 
 
-async def show(call: Call[None, None]) -> Wallet:
-    """Show one's wallet: what can be spent, and what is held for one's jobs."""
+async def get_wallet(call: Call[None, None]) -> Wallet:
+    """Get your wallet: the available amount and the amount held for your jobs."""
     return await call.read(wallet.get_wallet, user_id=call.user.id, currency=call.hub.settings.currency)
 
 
-async def entries(call: Call[None, PageQuery]) -> Page[WalletEntry]:
-    """List what came into and left what one can spend, the newest first."""
+async def list_entries(call: Call[None, PageQuery]) -> Page[WalletEntry]:
+    """List the entries of your available balance, newest first."""
     return await call.read(wallet.list_entries, user_id=call.user.id, limit=call.query.limit, after=call.query.after)
 
 
 async def deposit(call: Call[Deposit, None]) -> WalletEntry | bytes:
-    """Put a payment into a user's wallet; the same paymentId again is the first deposit again."""
+    """Deposit a payment into a user's wallet; a repeated paymentId returns the first deposit."""
     body = call.body
     if (body.user_id is None) == (body.external_id is None):
         raise InvalidField("/userId", "type", "Name the user by userId or by externalId.")
@@ -50,8 +50,8 @@ async def deposit(call: Call[Deposit, None]) -> WalletEntry | bytes:
 
 
 async def withdraw(call: Call[Withdrawal, None]) -> WalletEntry | bytes:
-    """Take money out of one's wallet."""
-    call.hub.paces.market.hit(call.user.id)
+    """Withdraw money from your wallet."""
+    call.hub.rate_limits.job_changes.hit(call.user.id)
     return await call.write_idempotent(
         deposits_and_withdrawals.withdraw,
         user_id=call.user.id,

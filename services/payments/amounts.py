@@ -1,9 +1,8 @@
-"""How an amount of money is written for people; inside it is an integer in minor units (cents)."""
+"""Formats amounts of money for people."""
 
 from typing import Final
 
-# ISO 4217, table A.1: those whose minor unit is not a hundredth, or who have none. Amounts are written, and typed, with
-# two decimals everywhere.
+# Currencies of ISO 4217, table A.1, without a minor unit of one hundredth. Amounts always have two decimals.
 UNSUPPORTED_CURRENCIES: Final = frozenset((
     "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF",
     "XPF", "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND", "CLF", "UYW",
@@ -12,6 +11,6 @@ UNSUPPORTED_CURRENCIES: Final = frozenset((
 
 
 def format_amount(amount: int, currency: str) -> str:
-    """`1234550` and `USD` → `12,345.50 USD`."""
+    """Return an amount in minor units as text: 1234550 and USD become `12,345.50 USD`."""
     whole, cents = divmod(amount, 100)
     return f"{whole:,}.{cents:02d} {currency}"

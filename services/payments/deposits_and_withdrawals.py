@@ -1,4 +1,4 @@
-"""Money comes in and goes out: the transfer, and the notification to the one whose wallet it is."""
+"""Deposits and withdrawals, with their notifications."""
 
 from typing import Literal
 
@@ -13,44 +13,43 @@ from services.payments.schemas import WalletEntry
 
 
 def deposit(tx: Connection, *, user: UserRef, amount: int, payment_id: str, currency: str, now: int) -> WalletEntry:
-    """Put a payment of `amount` minor units of `currency` into a user's wallet and tell them; once, however often.
+    """Deposit a payment of `amount` minor units of `currency` once and notify the user.
 
-    A payment that came before is answered as it was then, also while the books are frozen. Raises InvalidField
-    (unknown user), IdempotencyKeyReused (that payment was another's, or of another amount), BooksFrozen, Conflict.
+    A repeated `payment_id` returns the first entry, even while payments are frozen. Raises InvalidField (unknown
+    user), IdempotencyKeyReused (the payment had another user or amount), PaymentsFrozen and Conflict.
     """
     (user_id,) = users.resolve_refs(tx, refs=[user])
-    before = wallet.find_deposit(tx, payment_id=payment_id)
-    if before is not None:
-        owner_id, entry = before
+    earlier = wallet.find_deposit(tx, payment_id=payment_id)
+    if earlier is not None:
+        owner_id, entry = earlier
         if (owner_id, entry.amount) != (user_id, amount):
-            raise IdempotencyKeyReused("This paymentId was deposited before, for another user or with another amount.")
+            raise IdempotencyKeyReused("This paymentId was used before for another user or another amount.")
         return entry
     entry = wallet.deposit(tx, user_id=user_id, amount=amount, payment_id=payment_id, now=now)
-    _tell(tx, user_id, "deposit", entry, currency, now)
+    _notify(tx, user_id, "deposit", entry, currency, now)
     return entry
 
 
 def withdraw(tx: Connection, *, user_id: str, amount: int, currency: str, now: int) -> WalletEntry:
-    """Take `amount` minor units of `currency` out of a user's wallet and tell them.
+    """Withdraw `amount` minor units of `currency` from a user's wallet and notify the user.
 
-    Raises BooksFrozen and InsufficientFunds.
+    Raises PaymentsFrozen and InsufficientFunds.
     """
     entry = wallet.withdraw(tx, user_id=user_id, amount=amount, now=now)
-    _tell(tx, user_id, "withdrawal", entry, currency, now)
+    _notify(tx, user_id, "withdrawal", entry, currency, now)
     return entry
 
 
-def _tell(
+def _notify(
     tx: Connection, user_id: str, type: Literal["deposit", "withdrawal"], entry: WalletEntry, currency: str, now: int
 ) -> None:
     amount, balance = amounts.format_amount(abs(entry.amount), currency), amounts.format_amount(entry.balance, currency)
-    came = type == "deposit"
     inbox.deliver_fields(
         tx,
         user_id=user_id,
         type=type,
         category="payment",
-        title=f"{amount} paid in" if came else f"{amount} paid out",
+        title=f"{amount} paid in" if type == "deposit" else f"{amount} paid out",
         body=f"Your wallet now has {balance} to spend.",
         data={"entryId": entry.id, "amount": entry.amount, "balance": entry.balance, "currency": currency},
         icon="💰",

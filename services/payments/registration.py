@@ -1,4 +1,4 @@
-"""Becoming a user: an account, and the money that the hub opens its wallet with."""
+"""Creates accounts together with their opening balance."""
 
 from typing import Any
 
@@ -11,10 +11,13 @@ from services.schemas import Role
 
 
 def register(tx: Connection, *, opening_balance: int, now: int, **account: Any) -> Me:
-    """A new user, made by `users.create` from `account`, with `opening_balance` minor units. Raises what it raises."""
-    made = users.create(tx, **account, now=now)
-    _open(tx, made.id, opening_balance, now)
-    return made
+    """Create a user with `opening_balance` minor units; `account` holds the arguments of `users.create`.
+
+    Raises InvalidField, and Conflict when the e-mail address is in use.
+    """
+    user = users.create(tx, **account, now=now)
+    _deposit_opening_balance(tx, user.id, opening_balance, now)
+    return user
 
 
 def upsert_external_user(
@@ -27,18 +30,18 @@ def upsert_external_user(
     opening_balance: int,
     now: int,
 ) -> Me:
-    """The user another system knows by this id, brought up to date, or made with `opening_balance` minor units.
+    """Update the user with this external id, or create it with `opening_balance` minor units.
 
-    Raises InvalidField, and Conflict when the e-mail belongs to somebody else.
+    Raises InvalidField, and Conflict when another user has the e-mail address.
     """
-    known = users.exists_external(tx, external_id=external_id)
-    put = users.upsert_external(tx, external_id=external_id, name=name, role=role, email=email, now=now)
-    if not known:
-        _open(tx, put.id, opening_balance, now)
-    return put
+    exists = users.exists_external(tx, external_id=external_id)
+    user = users.upsert_external(tx, external_id=external_id, name=name, role=role, email=email, now=now)
+    if not exists:
+        _deposit_opening_balance(tx, user.id, opening_balance, now)
+    return user
 
 
-def _open(tx: Connection, user_id: str, amount: int, now: int) -> None:
-    # While no money moves people may still join; they begin with nothing.
+def _deposit_opening_balance(tx: Connection, user_id: str, amount: int, now: int) -> None:
+    # Users may register while payments are frozen; they then start without an opening balance.
     if amount and not wallet.is_frozen(tx):
         wallet.deposit(tx, user_id=user_id, amount=amount, now=now)

@@ -8,7 +8,7 @@ EntryKind = Literal["deposit", "hold", "release", "payment", "refund", "withdraw
 
 
 class Wallet(Schema, frozen=True):
-    """A user's money in minor units: what can be spent, and what is held for their jobs."""
+    """The available amount of a user and the amount held for their jobs, in minor units."""
 
     available: int
     held: int
@@ -16,7 +16,7 @@ class Wallet(Schema, frozen=True):
 
 
 class WalletEntry(Schema, frozen=True):
-    """A line of a user's statement; `balance` is what could be spent after it."""
+    """An entry of a user's statement; `balance` is the available amount after it."""
 
     id: str
     kind: EntryKind

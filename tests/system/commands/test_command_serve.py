@@ -115,7 +115,7 @@ def test_a_store_is_not_served_in_another_currency_than_at_first(server: Server)
     server.settings["HUB_CURRENCY"] = "USD"
     server.spawn()
     assert server.wait() == 1
-    said = "The books of this store are in EUR, so HUB_CURRENCY must be EUR; it is USD."
+    said = "The ledger of this store is in EUR; HUB_CURRENCY must be EUR, not USD."
     assert server.log.splitlines()[-1] == f"Error: {said}"
     demo = server.cli("demo")
     assert (demo.returncode, demo.stderr.splitlines()[-1]) == (1, f"Error: {said}")
