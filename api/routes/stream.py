@@ -1,4 +1,6 @@
-"""Opening a stream: who asks, what they may hear, where they stand, and the first frame that tells them so."""
+"""`GET /api/realtime/connect`: opens a stream."""
+
+from typing import Final
 
 import msgspec
 from starlette.types import ASGIApp
@@ -19,8 +21,8 @@ from services.event_log import channels
 from services.notifications.events import Counts
 from services.schemas import Schema
 
-# A user whose counts change faster than they can be read gets the last ones; the next event corrects them.
-COUNT_TRIES = 3
+# If the counts change during each read, the stream gets the last ones, and the next event corrects them.
+_MAX_COUNT_READS: Final = 3
 
 _encoder = msgspec.json.Encoder()
 
@@ -34,8 +36,8 @@ class Connect(Query, frozen=True):
     last_event_id: str | None = None
 
 
-class Confirmed(Schema, frozen=True):
-    """What the first frame of a stream says."""
+class Confirmation(Schema, frozen=True):
+    """The data of the first frame of a stream."""
 
     session_id: str
     user_id: str
@@ -53,45 +55,48 @@ async def connect(call: Call[None, Connect]) -> ASGIApp:
     hub, user, scope = call.hub, call.user, call.request.scope
     if call.query.user_id not in (None, user.id):
         raise Forbidden("A stream can only be opened for yourself.")
-    asked = None if call.query.channels is None else call.query.channels.split(",")
-    heard, own = channels.resolve_channels(user.id, user.role, asked), channels.user_channel(user.id)
-    cursor, malformed = _cursor(call)
-    if cursor is not None and own in heard:
+    requested = None if call.query.channels is None else call.query.channels.split(",")
+    resolved, own = channels.resolve_channels(user.id, user.role, requested), channels.user_channel(user.id)
+    cursor, malformed = _parse_cursor(call)
+    if cursor is not None and own in resolved:
         hub.acknowledgements.acknowledge(user.id, cursor, hub.manager.head)
     try:
-        verdict = await hub.manager.decide_resume(cursor, malformed, heard, own)
-        counts = await _counts(hub, user.id, own)
+        decision = await hub.manager.decide_resume(cursor, malformed, resolved, own)
+        counts = await _load_counts(hub, user.id, own)
     except (Overloaded, StorageUnavailable):
         return bye_response(hub.manager, "overloaded")
     address = rate_limit_group(scope["hub.address"])
 
-    def begin(sink: Sink) -> Stream:
+    def open_stream(sink: Sink) -> Stream:
         return hub.manager.open_stream(
             sink,
             user_id=user.id,
-            channels=heard,
+            channels=resolved,
             own_channel=own,
-            decision=verdict,
+            decision=decision,
             session_id=call.caller.session_key,
             address=address,
-            confirm=lambda session, at: _confirmation(hub, session, at, verdict, counts),
+            confirm=lambda stream, cursor: _confirmation_frame(hub, stream, cursor, decision, counts),
         )
 
-    def still() -> bool:
-        return hub.identities.is_still_valid(call.request, call.caller)
+    def is_still_valid() -> bool:
+        return hub.authenticator.is_still_valid(call.request, call.caller)
 
-    opening = StreamOpening(hub.manager, user.id, address, is_still_valid=still, open=begin)
-    line = hub.takeover.connection_of(scope)
+    opening = StreamOpening(hub.manager, user.id, address, is_still_valid=is_still_valid, open=open_stream)
+    connection = hub.takeover.connection_of(scope)
     return (
         AsgiStreamResponse(opening)
-        if line is None or scope["method"] == "HEAD"
-        else DirectStreamResponse(opening, line)
+        if connection is None or scope["method"] == "HEAD"
+        else DirectStreamResponse(opening, connection)
     )
 
 
-async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
-    """What is unread and unseen, not older than what the stream will show: read again if something came meanwhile."""
-    for _ in range(COUNT_TRIES):
+async def _load_counts(hub: Hub, user_id: str, own: str) -> Counts:
+    """Return the unread and unseen counts, read again if an event was published during the read.
+
+    The counts are at least as new as the position at which the stream starts.
+    """
+    for _ in range(_MAX_COUNT_READS):
         before = hub.manager.last_position(own)
         counts = await hub.inbox_counts.load(user_id) or Counts(0, 0)
         if hub.manager.last_position(own) == before:
@@ -99,8 +104,8 @@ async def _counts(hub: Hub, user_id: str, own: str) -> Counts:
     return counts
 
 
-def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
-    """Where the client stands, and whether it said something that cannot be read; the header wins."""
+def _parse_cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
+    """Return the cursor of the client, if any, and whether it was malformed. The header precedes the query."""
     text = call.request.headers.get("last-event-id") or call.query.last_event_id
     if not text:
         return None, False
@@ -110,20 +115,22 @@ def _cursor(call: Call[None, Connect]) -> tuple[Cursor | None, bool]:
         return None, True
 
 
-def _confirmation(hub: Hub, session: Stream, at: Cursor | None, verdict: ResumeDecision, counts: Counts) -> bytes:
+def _confirmation_frame(
+    hub: Hub, stream: Stream, cursor: Cursor | None, decision: ResumeDecision, counts: Counts
+) -> bytes:
     manager = hub.manager
-    here = str(at or Cursor(manager.options.epoch, manager.head))
-    confirmed = Confirmed(
-        session_id=manager.stream_id(session),
-        user_id=session.user_id,
-        channels=session.channels,
-        cursor=here,
-        recovered=verdict.recovered,
+    cursor_text = str(cursor or Cursor(manager.options.epoch, manager.head))
+    confirmation = Confirmation(
+        session_id=manager.stream_id(stream),
+        user_id=stream.user_id,
+        channels=stream.channels,
+        cursor=cursor_text,
+        recovered=decision.recovered,
         heartbeat_seconds=manager.options.heartbeat_seconds,
         server_time=times.to_rfc3339(hub.clock()),
         unread=counts.unread,
         unseen=counts.unseen,
     )
     return event.confirmation_frame(
-        _encoder.encode(confirmed), manager.reconnect_delay_ms(), None if at is None else here
+        _encoder.encode(confirmation), manager.reconnect_delay_ms(), None if cursor is None else cursor_text
     )

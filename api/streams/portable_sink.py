@@ -1,4 +1,4 @@
-"""The portable way to one client: chunks wait here until the ASGI server has taken them."""
+"""Sink for any ASGI server."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,18 +7,17 @@ from starlette.types import Send
 
 
 class AsgiSink:
-    """A realtime.ports.Sink over the `send` of any ASGI server.
+    """A realtime.ports.Sink that buffers chunks until the ASGI server has accepted them with `send`.
 
-    `transport` is the connection where the server lets us reach it; elsewhere (None) it is `writer` that is cancelled
-    when a stream is aborted.
+    `transport` is the connection, if the server gives access to it. Without it, `abort` cancels the `writer` task.
     """
 
     __slots__ = (
+        "_buffered_bytes",
         "_chunks",
-        "_drained",
+        "_drain_callback",
         "_ended",
         "_loop",
-        "_size",
         "_transport",
         "_waiter",
         "_writer",
@@ -36,40 +35,40 @@ class AsgiSink:
         self._writer = writer
         self.aborted = False
         self._chunks: list[bytes] = []
-        self._size = 0
+        self._buffered_bytes = 0
         self._ended = False
         self._waiter: asyncio.Future[None] | None = None
-        self._drained: Callable[[], None] | None = None
+        self._drain_callback: Callable[[], None] | None = None
 
     def write(self, chunk: bytes) -> None:
-        """Queue bytes for the client; nothing happens after `end`."""
+        """Buffer bytes for the client; ignored after `end`."""
         if chunk and not self._ended:
             self._chunks.append(chunk)
-            self._size += len(chunk)
+            self._buffered_bytes += len(chunk)
             self._wake()
 
     @property
     def is_drained(self) -> bool:
-        """Whether the server has taken everything."""
-        return self._size == 0
+        """Whether the server has accepted all bytes."""
+        return self._buffered_bytes == 0
 
     def buffered_bytes(self) -> int:
-        """Bytes that the server has not taken yet."""
-        return self._size
+        """Return the number of bytes that the server has not accepted yet."""
+        return self._buffered_bytes
 
     def end(self, last: bytes = b"") -> None:
-        """The response ends after what was written, and `last`."""
+        """Write `last` and end the response after all buffered bytes."""
         self.write(last)
         self._ended = True
         self._wake()
 
     def client_gone(self) -> None:
-        """The client has gone: the response ends, and nobody gets what waits."""
+        """Discard the buffered bytes and end the response, because the client has disconnected."""
         self._chunks.clear()
         self.end()
 
     def abort(self) -> None:
-        """The response ends now."""
+        """End the response immediately and discard the buffered bytes."""
         self.aborted = True
         self.client_gone()
         if self._transport is not None:
@@ -78,23 +77,23 @@ class AsgiSink:
             self._writer.cancel()
 
     def on_drain(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once when everything has been taken."""
-        self._drained = callback
-        if self._size == 0:
-            self._tell_drained()
+        """Call `callback` once when all bytes have been accepted."""
+        self._drain_callback = callback
+        if self._buffered_bytes == 0:
+            self._schedule_drain_callback()
 
     async def drain_to(self, send: Send) -> None:
-        """Send the body: everything that waits, joined, whenever the server has taken the last of it; then its end."""
+        """Send the body until `end`: all buffered chunks in one message, whenever the previous one was accepted."""
         while True:
             if self._chunks:
                 chunk = b"".join(self._chunks)
                 self._chunks.clear()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                # Not kept while nothing is written.
+                # Release the memory while the stream is quiet.
                 del chunk
-                self._size = sum(map(len, self._chunks))
-                if self._size == 0:
-                    self._tell_drained()
+                self._buffered_bytes = sum(map(len, self._chunks))
+                if self._buffered_bytes == 0:
+                    self._schedule_drain_callback()
             elif self._ended:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
@@ -106,7 +105,7 @@ class AsgiSink:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _tell_drained(self) -> None:
-        if self._drained is not None:
-            self._loop.call_soon(self._drained)
-            self._drained = None
+    def _schedule_drain_callback(self) -> None:
+        if self._drain_callback is not None:
+            self._loop.call_soon(self._drain_callback)
+            self._drain_callback = None

@@ -1,4 +1,4 @@
-"""One open stream as an answer over HTTP: on its own connection, or as an EventSourceResponse of sse-starlette."""
+"""The two SSE responses: direct, and via sse-starlette."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,20 +18,20 @@ from realtime.ports import Sink
 from realtime.stream import Stream
 
 HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
-# With what an EventSourceResponse adds to them; a connection that was taken serves no second request.
-_TAKEN_HEADERS: Final[Sequence[Header]] = (
+# The headers of an EventSourceResponse, and `connection: close`: a direct connection serves no second request.
+_DIRECT_HEADERS: Final[Sequence[Header]] = (
     *((name.encode(), value.encode()) for name, value in HEADERS.items()),
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"connection", b"close"),
 )
-# Where the scope holds what writes the rest of a portable stream, once all layers have returned.
+# The scope key of the function that writes the body of an AsgiStreamResponse after all middleware has returned.
 BODY_KEY: Final = "hub.body"
 
 
 class StreamOpening:
-    """A stream that somebody wants: whether they may have it now, and what opens it."""
+    """A requested stream: whether it may open now, and the function that opens it."""
 
-    __slots__ = ("_address", "_still", "_user_id", "manager", "open")
+    __slots__ = ("_address", "_is_still_valid", "_user_id", "manager", "open")
 
     def __init__(
         self,
@@ -42,69 +42,72 @@ class StreamOpening:
         is_still_valid: Callable[[], bool],
         open: Callable[[Sink], Stream],
     ) -> None:
-        """`still`: whether its caller may still be answered. Await nothing between `refusal` and `begin`."""
+        """`is_still_valid` tells whether the caller's authentication still holds.
+
+        Do not await between `rejection` and `open`.
+        """
         self.manager, self._user_id, self._address = manager, user_id, address
-        self._still, self.open = is_still_valid, open
+        self._is_still_valid, self.open = is_still_valid, open
 
     def rejection(self) -> ByeReason | None:
-        """Why there is no stream; None counts as one that is opened."""
-        if not self._still():
-            # What the caller rests on ended since they were identified: coming back, they are judged anew.
+        """Return why the stream is rejected, or None. None counts as one connect."""
+        if not self._is_still_valid():
+            # The session or key was revoked after authentication. The client reconnects and is authenticated again.
             return "rotate"
         return self.manager.admit(self._user_id, self._address)
 
 
 class DirectStreamResponse:
-    """ASGI: a stream on a connection that the hub takes. With the head, in one write, this request is over."""
+    """ASGI response for a connection that the hub takes over. The request ends when the head is written."""
 
-    __slots__ = ("_line", "_opening")
+    __slots__ = ("_connection", "_opening")
 
-    def __init__(self, opening: StreamOpening, line: TakeoverConnection) -> None:
-        self._opening, self._line = opening, line
+    def __init__(self, opening: StreamOpening, connection: TakeoverConnection) -> None:
+        self._opening, self._connection = opening, connection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """All layers add their headers on the way; the outermost gives them to `_take` and sends nothing."""
+        """Let each middleware add its headers; the outermost calls `_take` with them and sends nothing."""
         await send(
-            {"type": "http.response.start", "status": 200, "headers": [*_TAKEN_HEADERS], HEAD_WRITER: self._take}
+            {"type": "http.response.start", "status": 200, "headers": [*_DIRECT_HEADERS], HEAD_WRITER: self._take}
         )
 
     def _take(self, headers: Sequence[Header]) -> None:
-        opening, sink = self._opening, self._line.take(headers)
+        opening, sink = self._opening, self._connection.take(headers)
         if sink is None:
             return
-        # No await from here on: whoever is let in is counted before the next one asks.
+        # No await from here on: an admitted stream must be counted before the next one is admitted.
         try:
             if reason := opening.rejection():
                 opening.manager.reject(sink, reason)
             else:
                 sink.attach(opening.open(sink))
         except Exception:
-            # Nobody else would ever close it.
+            # No other code would close the connection.
             sink.abort()
             raise
 
 
 class AsgiStreamResponse(EventSourceResponse):
-    """A stream on any ASGI server, from its first byte to its last; the session is closed however it ends."""
+    """A stream on any ASGI server. The stream is closed in the manager however the response ends."""
 
     def __init__(self, opening: StreamOpening) -> None:
         self._opening = opening
-        super().__init__(_nothing(), headers=HEADERS, ping=0, sep="\n")
+        super().__init__(_empty_body(), headers=HEADERS, ping=0, sep="\n")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Admit, open the session, stream until either side ends it, close the session."""
+        """Reject the stream with a bye frame, or open it, send the headers and leave the body in the scope."""
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
         elif reason := self._opening.rejection():
             await bye_response(self._opening.manager, reason)(scope, receive, send)
         else:
-            await self._begin_body(scope, send)
+            await self._send_headers(scope, send)
 
-    async def _begin_body(self, scope: Scope, send: Send) -> None:
-        """The headers here, the body when all layers have returned."""
+    async def _send_headers(self, scope: Scope, send: Send) -> None:
+        """Open the stream and send the headers. The body is written after all middleware has returned."""
         sink = AsgiSink(asyncio.get_running_loop(), scope.get("hub.transport"), asyncio.current_task())
-        session = self._opening.open(sink)
-        close = partial(self._opening.manager.stream_closed, session)
+        stream = self._opening.open(sink)
+        close = partial(self._opening.manager.stream_closed, stream)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         except BaseException:
@@ -114,40 +117,40 @@ class AsgiStreamResponse(EventSourceResponse):
 
 
 def bye_response(manager: RealtimeManager, reason: ByeReason) -> Response:
-    """200, `retry:`, `bye` and a close: EventSource would never come back after any other answer."""
-    said = manager.bye_frame(reason)
-    return Response(said, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
+    """Return a response of status 200 with one bye frame. After any other status EventSource never reconnects."""
+    frame = manager.bye_frame(reason)
+    return Response(frame, headers=HEADERS | {"connection": "close"}, media_type="text/event-stream")
 
 
 def disable_sse_starlette_shutdown() -> None:
-    """Tell sse-starlette that the hub ends its streams itself, with a farewell."""
-    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
+    """Disable the shutdown of sse-starlette: the hub ends its streams itself, with a bye frame."""
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # not annotated by sse-starlette
 
 
 async def _write_body(sink: AsgiSink, close: Callable[[], None], receive: Receive, send: Send) -> None:
-    """This task writes, one more waits for the client to go."""
-    listening = asyncio.get_running_loop().create_task(_until_gone(receive, sink))
+    """Write the body in this task; a second task waits for the client to disconnect."""
+    disconnect = asyncio.get_running_loop().create_task(_wait_for_disconnect(receive, sink))
     try:
         await sink.drain_to(send)
     except OSError:
-        # ASGI's way to say that the client has gone.
+        # In ASGI, this means that the client has disconnected.
         pass
     except asyncio.CancelledError:
         if not sink.aborted:
             raise
     finally:
-        listening.cancel()
+        disconnect.cancel()
         close()
 
 
-async def _until_gone(receive: Receive, sink: AsgiSink) -> None:
-    """Wait until the client has gone, or has its whole answer."""
+async def _wait_for_disconnect(receive: Receive, sink: AsgiSink) -> None:
+    """Wait until the client has disconnected or the response is complete."""
     while (await receive())["type"] != "http.disconnect":
         pass
     sink.client_gone()
 
 
-async def _nothing() -> AsyncIterator[bytes]:
-    """The body before it is known who writes it."""
+async def _empty_body() -> AsyncIterator[bytes]:
+    """A body without chunks; EventSourceResponse needs an iterator."""
     return
     yield b""

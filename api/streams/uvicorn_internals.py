@@ -1,11 +1,11 @@
-"""What of uvicorn's insides it takes to take a connection from it, and what of them is not there."""
+"""Private uvicorn names that takeover needs, checked at start."""
 
 from typing import Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-# By the class that has them.
+# The names by the class that defines them.
 REQUIRED_NAMES: Final[dict[type, frozenset[str]]] = {
     HttpToolsProtocol: frozenset(
         {
@@ -28,8 +28,8 @@ REQUIRED_NAMES: Final[dict[type, frozenset[str]]] = {
 }
 
 
-def missing_names() -> list[str]:
-    """What this uvicorn does not have of `INSIDES`: as attributes, or as what its constructors set."""
+def find_missing_names() -> list[str]:
+    """Return the required names that this uvicorn has neither as class attributes nor sets in its constructors."""
     return [
         f"{owner.__name__}.{name}"
         for owner, names in REQUIRED_NAMES.items()

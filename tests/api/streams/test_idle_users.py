@@ -1,4 +1,4 @@
-"""Users who have had no stream for a while leave memory: the parts that know something of them are told."""
+"""Release of idle users: services drop what they hold in memory about them."""
 
 import time
 from pathlib import Path
@@ -22,9 +22,9 @@ def hub(data_dir: Path) -> Hub:
     return build(settings).hub
 
 
-async def test_what_a_users_browsers_stored_is_at_hand_until_they_have_been_gone_for_the_idle_seconds(hub: Hub) -> None:
+async def test_acknowledged_position_is_released_after_the_idle_time(hub: Hub) -> None:
     await hub.manager.start()
-    session = hub.manager.open_stream(
+    stream = hub.manager.open_stream(
         FakeSink(),
         user_id="ann",
         channels=("user:ann",),
@@ -32,11 +32,11 @@ async def test_what_a_users_browsers_stored_is_at_hand_until_they_have_been_gone
         decision=ResumeDecision.fresh(),
         session_id="phone",
         address="a",
-        confirm=lambda session, cursor: b"",
+        confirm=lambda stream, cursor: b"",
     )
     for user_id in ("ann", "bob"):
         hub.acknowledgements.acknowledge(user_id, Cursor(hub.manager.options.epoch, 7), head=9)
-    hub.manager.stream_closed(session)
+    hub.manager.stream_closed(stream)
     hub.manager.tick(time.monotonic() + 500)
     assert hub.acknowledgements.acknowledged_position("ann") == 7
     hub.manager.tick(time.monotonic() + 600)

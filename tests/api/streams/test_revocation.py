@@ -25,7 +25,7 @@ class FakeAuthenticator:
     def __init__(self) -> None:
         self.types: list[str] = []
 
-    def apply(self, type: str, data: dict[str, str]) -> None:
+    def invalidate(self, type: str, data: dict[str, str]) -> None:
         self.types.append(type)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from api.streams.uvicorn_internals import REQUIRED_NAMES, missing_names
+from api.streams.uvicorn_internals import REQUIRED_NAMES, find_missing_names
 from tests.support.hub import Hub, Person
 
 StartHub = Callable[..., Awaitable[Hub]]
@@ -48,18 +48,18 @@ async def streams_are(hub: Hub, count: int) -> None:
 
 
 def test_the_pinned_uvicorn_has_all_that_takeover_needs() -> None:
-    assert missing_names() == []
+    assert find_missing_names() == []
 
 
 def test_what_a_changed_uvicorn_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         REQUIRED_NAMES, type("Cycle", (), {"__init__": lambda self: None}), frozenset({"chunked_encoding"})
     )
-    assert missing_names() == ["Cycle.chunked_encoding"]
+    assert find_missing_names() == ["Cycle.chunked_encoding"]
 
 
 async def test_every_chunk_is_framed_and_the_connection_is_said_to_close(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_STREAM_PATH="takeover")
+    hub = await start_hub(HUB_STREAM_TRANSPORT="direct")
     async with opened(hub, await hub.signup("client")) as raw:
         assert raw.head.count(b"connection: ") == 1
         assert b"\r\nconnection: close\r\n" in raw.head
@@ -77,7 +77,7 @@ async def test_every_chunk_is_framed_and_the_connection_is_said_to_close(start_h
 
 
 async def test_a_client_of_http_1_0_gets_no_chunks(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_STREAM_PATH="takeover")
+    hub = await start_hub(HUB_STREAM_TRANSPORT="direct")
     async with opened(hub, await hub.signup("client"), version="1.0") as raw:
         assert b"transfer-encoding" not in raw.head
         assert await hub.stop() == 0
@@ -87,7 +87,7 @@ async def test_a_client_of_http_1_0_gets_no_chunks(start_hub: StartHub) -> None:
 
 
 async def test_what_a_client_says_on_its_stream_is_not_heard(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_STREAM_PATH="takeover")
+    hub = await start_hub(HUB_STREAM_TRANSPORT="direct")
     person = await hub.signup("client")
     async with opened(hub, person) as raw:
         await raw.reader.readuntil(b"\n\n")
@@ -100,7 +100,7 @@ async def test_what_a_client_says_on_its_stream_is_not_heard(start_hub: StartHub
 
 
 async def test_a_client_that_goes_is_noticed(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_STREAM_PATH="takeover")
+    hub = await start_hub(HUB_STREAM_TRANSPORT="direct")
     person = await hub.signup("client")
     async with opened(hub, person) as cut, opened(hub, person) as ended, opened(hub, person) as stays:
         for raw in (cut, ended, stays):
@@ -117,7 +117,7 @@ async def test_a_client_that_said_more_behind_its_request_and_goes_is_noticed(
     start_hub: StartHub, behind: bytes
 ) -> None:
     # Not by a heartbeat that cannot be written.
-    hub = await start_hub(HUB_STREAM_PATH="takeover", HUB_MAX_STREAMS_PER_USER="2", HUB_HEARTBEAT_SECONDS="3600")
+    hub = await start_hub(HUB_STREAM_TRANSPORT="direct", HUB_MAX_STREAMS_PER_USER="2", HUB_HEARTBEAT_SECONDS="3600")
     person = await hub.signup("client")
     for _ in range(4):
         async with opened(hub, person, behind=behind) as raw:
@@ -128,7 +128,7 @@ async def test_a_client_that_said_more_behind_its_request_and_goes_is_noticed(
 
 
 async def test_a_portable_stream_with_a_request_behind_ends_at_the_next_write(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_STREAM_PATH="portable", HUB_HEARTBEAT_SECONDS="0.2")
+    hub = await start_hub(HUB_STREAM_TRANSPORT="asgi", HUB_HEARTBEAT_SECONDS="0.2")
     behind = b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
     async with opened(hub, await hub.signup("client"), behind=behind) as raw:
         await raw.reader.readuntil(b"\n\n")
@@ -136,7 +136,7 @@ async def test_a_portable_stream_with_a_request_behind_ends_at_the_next_write(st
     await streams_are(hub, 0)
 
 
-@pytest.mark.parametrize("stream_path", ["takeover", "portable"])
+@pytest.mark.parametrize("stream_transport", ["direct", "asgi"])
 async def test_there_is_a_most_of_streams_in_all(start_hub: StartHub) -> None:
     hub = await start_hub(HUB_MAX_STREAMS="2")
     people = [await hub.signup("client") for _ in range(3)]
@@ -146,7 +146,7 @@ async def test_there_is_a_most_of_streams_in_all(start_hub: StartHub) -> None:
         assert (await third.next_event("bye")).data == {"reason": "overloaded"}
 
 
-@pytest.mark.parametrize("stream_path", ["takeover", "portable"])
+@pytest.mark.parametrize("stream_transport", ["direct", "asgi"])
 async def test_a_reader_that_pauses_falls_behind_and_gets_everything_in_order(start_hub: StartHub) -> None:
     hub = await start_hub(HUB_QUEUE_EVENTS="5")
     person, key = await hub.signup("client"), await hub.api_key("broadcast")
