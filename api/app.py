@@ -1,4 +1,4 @@
-"""Where the parts meet: `build` makes the whole hub from its settings; the lifespan starts and stops it."""
+"""Composition root: builds the hub from its settings; start and stop order."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.applications import Starlette
@@ -18,14 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.commit_publisher import CommitPublisher
 from api.config.settings import Settings, SettingsError
-from api.config.signing_keys import signing_keys
-from api.http.attempts import LoginAttempts
+from api.config.signing_keys import load_signing_keys
 from api.http.authentication import Authenticator
 from api.http.client_address import ClientAddressResolver
 from api.http.cross_origin import CrossOriginMiddleware
-from api.http.paces import RequestRateLimits
 from api.http.problems import Internal, MethodNotAllowed, problem_response
-from api.http.recipients import RecipientRateLimit
+from api.http.rate_limits import RequestRateLimits
 from api.http.request_context import RequestContextMiddleware
 from api.http.upload_slots import UploadSlots
 from api.hub import Hub
@@ -64,80 +62,78 @@ from services.presence.attention import UserAttention
 from services.presence.broadcaster import PresenceBroadcaster
 from services.scheduling.scheduler import Scheduler
 from services.store.epoch import stored_epoch
-from services.times import DAY
+from services.times import DAY_MS
 
-# The ring is filled with this many of the newest events at start.
-SEED_EVENTS = 20_000
-# For requests that run and for streams that are slow to take their farewell; stalled ones are cut after 10 s.
-GRACE_SECONDS = 12
+# The number of newest events that the backlog holds in memory. They are loaded at start.
+MAX_BACKLOG_EVENTS: Final = 20_000
+# For running requests, and for clients that read their bye frame slowly. Stalled streams are closed after 10 s.
+SHUTDOWN_GRACE_SECONDS: Final = 12
 
 
 @dataclass(frozen=True)
 class App:
-    """The ASGI application. `hub` are its parts; `doubt` is set when the disk has failed and the process should end."""
+    """The ASGI application with its components in `hub`; `storage_failed` is set when the process must end."""
 
     hub: Hub
-    doubt: asyncio.Event
+    storage_failed: asyncio.Event
     _asgi: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle one ASGI request or the lifespan."""
         await self._asgi(scope, receive, send)
         body = scope.pop(BODY_KEY, None)
         if body is not None:
-            # Out here, since the coroutines of all layers would be 8 KB for as long as a stream lives.
+            # Outside all layers: their coroutines would take 8 KB for as long as the stream is open.
             await body(receive, send)
 
 
 def build(settings: Settings, *, clock: Callable[[], int] | None = None, random: Random | None = None) -> App:
-    """Make a hub on a migrated store; nothing runs before its lifespan starts. `clock` gives wall time in ms."""
-    clock, random, doubt = clock or _wall_clock, random or Random(), asyncio.Event()  # noqa: S311  # jitter, not a secret
+    """Return a hub on a migrated store; its lifespan starts it. `clock` returns wall time in milliseconds."""
+    clock, random = clock or _wall_clock, random or Random()  # noqa: S311  # jitter, not a secret
+    storage_failed = asyncio.Event()
     database = Database(
         settings.database_file,
-        wal_bytes=settings.wal_mb * 1024 * 1024,
-        on_commit=lambda batch: commits(batch),
-        on_storage_failure=doubt.set,
+        wal_bytes=settings.sqlite_wal_mb * 1024 * 1024,
+        on_commit=lambda batch: publish_commits(batch),
+        on_storage_failure=storage_failed.set,
     )
     history = History(database)
     manager = RealtimeManager(
-        _options(settings, stored_epoch(settings.database_file)),
+        _realtime_options(settings, stored_epoch(settings.database_file)),
         history=history,
         clock=time.monotonic,
         wall_clock=clock,
         random=random,
         process_id=new_id(),
-        on_users_idle=lambda user_ids: gone(user_ids),
+        on_users_idle=lambda user_ids: release_users(user_ids),
     )
-    tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
-    tickets = Tickets(tokens, _steady_clock)
-    identities = Authenticator(settings, database, tokens, tickets, clock)
-    commits: Callable[[Batch], None] = CommitPublisher(manager, identities)
-    deliveries = Acknowledgements(database, manager.options.epoch, clock)
-    gone = partial(_forget, identities, deliveries)
-    endpoints = PushEndpoints(settings.push_test_origin)
-    push_service = PushClient(endpoints, settings.data_dir, settings.contact)
-    mailer = SmtpClient(SmtpSettings.from_url(settings.smtp_url) if settings.smtp_url else None)
-    mail_post = EmailSender(mailer, tokens, EmailIdentity(settings.sender, settings.origin))
-    onlookers = UserAttention(manager, deliveries, time.monotonic)
+    tokens = Tokens(load_signing_keys(settings.secret_keys, settings.data_dir))
+    tickets = Tickets(tokens, _monotonic_ms)
+    authenticator = Authenticator(settings, database, tokens, tickets, clock)
+    publish_commits: Callable[[Batch], None] = CommitPublisher(manager, authenticator)
+    acknowledgements = Acknowledgements(database, manager.options.epoch, clock)
+    release_users = partial(_release_users, authenticator, acknowledgements)
+    push_endpoints = PushEndpoints(settings.push_test_origin)
+    push = PushClient(push_endpoints, settings.data_dir, settings.contact)
+    email = _email_sender(settings, tokens)
+    attention = UserAttention(manager, acknowledgements, time.monotonic)
     hub = Hub(
         settings=settings,
         database=database,
         manager=manager,
         takeover=_takeover(settings, manager),
-        identities=identities,
+        authenticator=authenticator,
         tokens=tokens,
         tickets=tickets,
-        passwords=PasswordHasher(settings.password_cost),
-        attempts=LoginAttempts(settings, time.monotonic),
-        recipients=RecipientRateLimit(settings.service_rate_limit, time.monotonic),
-        paces=RequestRateLimits(settings, time.monotonic),
-        acknowledgements=deliveries,
+        passwords=PasswordHasher(settings.password_memory_mb),
+        rate_limits=RequestRateLimits(settings, time.monotonic),
+        acknowledgements=acknowledgements,
         presence=PresenceBroadcaster(manager, database, clock=clock, monotonic=time.monotonic),
-        endpoints=endpoints,
-        email=mail_post,
-        push=push_service,
+        push_endpoints=push_endpoints,
+        email=email,
+        push=push,
         delivery_worker=DeliveryWorker(
-            database, push_service, mail_post, onlookers, origin=settings.origin, clock=clock, random=random
+            database, push, email, attention, origin=settings.origin, clock=clock, random=random
         ),
         files=FileStore(settings.files_dir),
         thumbnails=Thumbnails(),
@@ -147,18 +143,18 @@ def build(settings: Settings, *, clock: Callable[[], int] | None = None, random:
         clock=clock,
         monotonic=time.monotonic,
     )
-    return App(hub, doubt, _asgi(hub, history))
+    return App(hub, storage_failed, _asgi(hub, history))
 
 
 def _asgi(hub: Hub, history: History) -> ASGIApp:
-    """From the outside in: the edge, other origins, the operations, the pages."""
+    """Return the layers, outermost first: request context, cross-origin rules, operations, pages."""
     settings = hub.settings
     pages = Starlette(
         routes=page_routes(),
-        exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
+        exception_handlers={DomainError: _domain_error, HTTPException: _http_error, Exception: _internal_error},
         lifespan=partial(_lifespan, hub, history),
     )
-    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    # A path with a trailing slash is unknown, as any other unknown path. A redirect would have no error code.
     pages.router.redirect_slashes = False
     inner = CrossOriginMiddleware(Dispatcher(hub, OPERATIONS, pages), settings)
     return RequestContextMiddleware(
@@ -171,27 +167,27 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
 
 @asynccontextmanager
 async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncIterator[None]:
-    """Start each part after those it needs; stop them in the opposite order."""
+    """Start each component after those it needs; stop them in reverse order."""
     async with AsyncExitStack() as stack:
         await hub.database.start()
         stack.push_async_callback(hub.database.stop)
-        hub.manager.seed(*await history.load_recent(SEED_EVENTS))
+        hub.manager.seed(*await history.load_recent(MAX_BACKLOG_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
-        # The manager's clock hand cuts off those who do not take their farewell.
-        stack.push_async_callback(hub.takeover.wait_closed, GRACE_SECONDS)
-        retention = Scheduler(
+        # The manager must still run: its housekeeping task closes streams whose client does not read the bye frame.
+        stack.push_async_callback(hub.takeover.wait_closed, SHUTDOWN_GRACE_SECONDS)
+        scheduler = Scheduler(
             hub.database,
-            [*all_tasks(_keep(hub.settings)), ledger_check.task(_on_this_loop(_books_wrong))],
+            [*all_tasks(_retention_policy(hub.settings)), ledger_check.task(_call_on_loop(_log_payments_frozen))],
             clock=hub.clock,
-            on_error=_chore_failed,
-            on_done=_chore_done,
+            on_error=_log_task_failed,
+            on_done=_log_task_results,
         )
-        await retention.start()
-        stack.push_async_callback(retention.stop)
+        await scheduler.start()
+        stack.push_async_callback(scheduler.stop)
         stack.push_async_callback(hub.email.stop)
-        collector = FileCleanup(hub.files, hub.database)
-        for part in (hub.identities, hub.acknowledgements, hub.presence, hub.delivery_worker, collector):
+        file_cleanup = FileCleanup(hub.files, hub.database)
+        for part in (hub.authenticator, hub.acknowledgements, hub.presence, hub.delivery_worker, file_cleanup):
             await part.start()
             stack.push_async_callback(part.stop)
         yield
@@ -199,12 +195,17 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
 
 def _takeover(settings: Settings, manager: RealtimeManager) -> Takeover:
     try:
-        return Takeover(settings.stream_path, manager.stream_closed)
+        return Takeover(settings.stream_transport, manager.stream_closed)
     except LookupError as error:
-        raise SettingsError([f"HUB_STREAM_PATH cannot be takeover: {error.args[0]}."]) from error
+        raise SettingsError([f"HUB_STREAM_TRANSPORT cannot be direct: {error.args[0]}."]) from error
 
 
-def _options(settings: Settings, epoch: str) -> RealtimeOptions:
+def _email_sender(settings: Settings, tokens: Tokens) -> EmailSender:
+    smtp = SmtpClient(SmtpSettings.from_url(settings.smtp_url) if settings.smtp_url else None)
+    return EmailSender(smtp, tokens, EmailIdentity(settings.sender, settings.origin))
+
+
+def _realtime_options(settings: Settings, epoch: str) -> RealtimeOptions:
     return RealtimeOptions(
         epoch=epoch,
         max_replay=settings.backlog,
@@ -217,68 +218,72 @@ def _options(settings: Settings, epoch: str) -> RealtimeOptions:
         send_limit=settings.rate_limit,
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
-        rotate_seconds=settings.rotate_seconds,
-        backlog_events=SEED_EVENTS,
+        rotate_seconds=settings.stream_max_seconds,
+        backlog_events=MAX_BACKLOG_EVENTS,
     )
 
 
-def _forget(identities: Authenticator, deliveries: Acknowledgements, user_ids: Sequence[str]) -> None:
-    """Users without a stream for `HUB_IDLE_SECONDS` leave memory."""
-    identities.forget(user_ids)
-    deliveries.forget(user_ids)
-
-
-def _keep(settings: Settings) -> RetentionPolicy:
+def _retention_policy(settings: Settings) -> RetentionPolicy:
     return RetentionPolicy(
-        log_events=settings.log_events, log_ms=int(settings.log_days * DAY), inbox_ms=int(settings.inbox_days * DAY)
+        log_events=settings.log_events,
+        log_ms=int(settings.log_days * DAY_MS),
+        inbox_ms=int(settings.inbox_days * DAY_MS),
     )
 
 
-def _chore_failed(name: str, error: BaseException) -> None:
-    structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
+def _release_users(authenticator: Authenticator, acknowledgements: Acknowledgements, user_ids: Sequence[str]) -> None:
+    """Drop the in-memory state of users who had no stream for HUB_IDLE_SECONDS."""
+    authenticator.forget(user_ids)
+    acknowledgements.forget(user_ids)
 
 
-def _on_this_loop(tell: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
-    """`tell` for other threads: it is called on the event loop."""
+def _call_on_loop(callback: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+    """Return a function for other threads that calls `callback` on the running event loop."""
     loop = asyncio.get_running_loop()
 
-    def call(told: Sequence[str]) -> None:
-        loop.call_soon_threadsafe(tell, told)
+    def call(faults: Sequence[str]) -> None:
+        loop.call_soon_threadsafe(callback, faults)
 
     return call
 
 
-def _books_wrong(faults: Sequence[str]) -> None:
-    """Somebody has to look into this at once; until they have, no money moves."""
-    structlog.get_logger("books").critical("money frozen", why="the books do not add up", faults=list(faults))
+def _log_payments_frozen(faults: Sequence[str]) -> None:
+    """Log that payments are frozen until an operator resolves the faults."""
+    structlog.get_logger("ledger").critical(
+        "payments_frozen", reason="the ledger does not balance", faults=list(faults)
+    )
 
 
-def _chore_done(name: str, done: object) -> None:
-    """What the hub does to jobs by itself is worth a line."""
-    for moved in done if isinstance(done, list) else ():
-        if isinstance(moved, TransitionResult):
-            log_lines.log_transition(structlog.get_logger("retention"), moved, by="hub")
+def _log_task_failed(name: str, error: BaseException) -> None:
+    structlog.get_logger("scheduler").warning("task_failed", task=name, error=repr(error))
 
 
-async def _domain(request: Request, error: Any) -> Response:
+def _log_task_results(name: str, results: object) -> None:
+    """Log each job transition that a periodic task made."""
+    for result in results if isinstance(results, list) else ():
+        if isinstance(result, TransitionResult):
+            log_lines.log_transition(structlog.get_logger("scheduler"), result, by="hub")
+
+
+async def _domain_error(request: Request, error: Any) -> Response:
     return problem_response(error, request.scope["hub.request_id"])
 
 
-async def _http(request: Request, error: Any) -> Response:
-    """Starlette's own 404 and 405."""
+async def _http_error(request: Request, error: Any) -> Response:
+    """Return the problem for Starlette's own 404 and 405."""
     if error.status_code == 405:
-        return await _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
-    return await _domain(request, NotFound() if error.status_code == 404 else Internal())
+        return await _domain_error(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return await _domain_error(request, NotFound() if error.status_code == 404 else Internal())
 
 
-async def _internal(request: Request, error: Exception) -> Response:
-    return await _domain(request, Internal())
+async def _internal_error(request: Request, error: Exception) -> Response:
+    return await _domain_error(request, Internal())
 
 
 def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _steady_clock() -> int:
-    """Milliseconds that never go back, for what expires within this process."""
+def _monotonic_ms() -> int:
+    """Return milliseconds of a clock that never goes back, for expiry within this process."""
     return time.monotonic_ns() // 1_000_000

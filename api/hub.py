@@ -1,13 +1,11 @@
-"""What every handler may use: the parts of the running hub, made once by `api.app.build`."""
+"""Hub: the components every request handler may use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.config.settings import Settings
-from api.http.attempts import LoginAttempts
 from api.http.authentication import Authenticator
-from api.http.paces import RequestRateLimits
-from api.http.recipients import RecipientRateLimit
+from api.http.rate_limits import RequestRateLimits
 from api.http.upload_slots import UploadSlots
 from api.metrics import Metrics
 from api.streams.takeover import Takeover
@@ -29,22 +27,20 @@ from services.presence.broadcaster import PresenceBroadcaster
 
 @dataclass(frozen=True)
 class Hub:
-    """The parts of a running hub. `clock` gives wall time in ms, `monotonic` seconds for limits."""
+    """The components of a hub. `clock` returns wall time in milliseconds, `monotonic` returns seconds."""
 
     settings: Settings
     database: Database
     manager: RealtimeManager
     takeover: Takeover
-    identities: Authenticator
+    authenticator: Authenticator
     tokens: Tokens
     tickets: Tickets
     passwords: PasswordHasher
-    attempts: LoginAttempts
-    recipients: RecipientRateLimit
-    paces: RequestRateLimits
+    rate_limits: RequestRateLimits
     acknowledgements: Acknowledgements
     presence: PresenceBroadcaster
-    endpoints: PushEndpoints
+    push_endpoints: PushEndpoints
     email: EmailSender
     push: PushClient
     delivery_worker: DeliveryWorker

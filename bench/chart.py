@@ -19,8 +19,8 @@ GAP: Final = 12
 # The image has so many pixels for each of the drawing, so that it is sharp where it is shown smaller.
 SHARP: Final = 2
 PEERS: Final = {
-    "takeover": "#1b6ac9",
-    "portable": "#7fb2ea",
+    "direct": "#1b6ac9",
+    "asgi": "#7fb2ea",
     "nchan": "#8a8a8a",
     "mercure": "#4d9a6a",
     "centrifugo": "#9a6fb0",

@@ -1,6 +1,6 @@
 """Streams side by side: this hub both ways, and what others would take instead; ratios of one run.
 
-`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--peers takeover,nchan] [--out file.json]`. It needs gcc;
+`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--peers direct,nchan] [--out file.json]`. It needs gcc;
 a peer that cannot be built here is left out with a line (`bench.peers`).
 """
 
@@ -31,7 +31,7 @@ MISSED: Final = 20
 HOLD_SECONDS: Final = 16
 OPEN_SECONDS: Final = 60
 MANY: Final = 1_000
-OURS: Final = ("takeover", "portable")
+OURS: Final = ("direct", "asgi")
 # These take so long that they have fewer broadcasts.
 SLOW: Final = frozenset({"naive", "fastapi"})
 
@@ -56,7 +56,7 @@ class Hubs:
     @contextmanager
     def start(self, path: str, streams: int) -> Iterator[Peer]:
         """The hub, writing to its streams this way."""
-        with servers.hub(self.folder, HUB_STREAM_PATH=path) as hub:
+        with servers.hub(self.folder, HUB_STREAM_TRANSPORT=path) as hub:
             heads = self._heads(streams, "")
             yield Peer(hub, ["--heads", heads, *self.publishing()])
 

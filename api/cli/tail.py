@@ -14,7 +14,7 @@ from api.cli.client.stream_follower import Connector, Follower
 from api.cli.console.event_line import human_line
 from api.cli.console.output import print_json, say
 from api.config.settings import Settings
-from api.control.actions import Listener
+from api.control.actions import StreamOwner
 from services.accounts import api_keys
 
 
@@ -81,7 +81,7 @@ class _Way:
     async def approach(self) -> Connector:
         """Raises OSError when nobody answers."""
         if self._token is None:
-            ticket = await asyncio.to_thread(ask_hub, self._settings, "hub.ticket", Listener(self._user), answer=str)
+            ticket = await asyncio.to_thread(ask_hub, self._settings, "hub.ticket", StreamOwner(self._user), answer=str)
         elif self._token.startswith(api_keys.PREFIX):
             ticket = await self._buy_ticket(self._token)
         else:

@@ -34,7 +34,8 @@ def command(as_json: bool) -> None:
     # Brings an older store to its present form, too, where nobody serves.
     execute_action(settings, "ledger.freeze_reason", answer=object)
     look = _look(settings)
-    execute_action(settings, "ledger.record_result", ReconciliationResult(look.started_at, look.faults), answer=type(None))
+    result = ReconciliationResult(look.started_at, look.faults)
+    execute_action(settings, "ledger.record_result", result, answer=type(None))
     why = execute_action(settings, "ledger.freeze_reason", answer=object)
     if as_json:
         print_json(Verdict(not look.faults, why is not None, **look.rows, faults=look.faults))

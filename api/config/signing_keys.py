@@ -1,4 +1,4 @@
-"""The keys that sign tokens: what makes one weak, and where development keeps the one it made."""
+"""Signing keys, and what makes one too weak for production."""
 
 import re
 import secrets
@@ -11,41 +11,42 @@ from services.store.secret_file import MIN_LENGTH, load_or_create
 
 FILE_NAME: Final = "secret.key"
 
-# Random text has far more different characters; hex of 32 has fewer than nine about once in a million.
-_MIN_DIFFERENT: Final = 9
-# Words of examples, defaults and placeholders, looked for without case and punctuation.
-_EXAMPLES: Final = re.compile(
+# Random text has more distinct characters: 32 hex digits have fewer than nine about once in a million.
+_MIN_DISTINCT: Final = 9
+# Words of examples, defaults and placeholders; case and punctuation are ignored.
+_PLACEHOLDERS: Final = re.compile(
     r"changeme|changethis|secret|example|password|placeholder|default|insecure|replaceme|development|yourkey|"
     r"letmein|correcthorse|gigwire|qwerty"
 )
 
 
 def weakness_of(key: str) -> str | None:
-    """Why a key is not fit for production, as the rest of a sentence; None if nothing speaks against it."""
+    """Return why a key is too weak for production, as the end of a sentence; None if it is not."""
     if len(key) < MIN_LENGTH:
         return f"is shorter than {MIN_LENGTH} characters"
-    if _EXAMPLES.search(re.sub(r"[^a-z]", "", key.lower())):
+    if _PLACEHOLDERS.search(re.sub(r"[^a-z]", "", key.lower())):
         return "looks like an example or a default"
-    if len(set(key)) < _MIN_DIFFERENT or _repeats(key) or _counts(key):
+    if len(set(key)) < _MIN_DISTINCT or _is_repetitive(key) or _is_sequential(key):
         return "is too easy to guess"
     return None
 
 
-def _repeats(key: str) -> bool:
+def _is_repetitive(key: str) -> bool:
+    """Return whether the key repeats a shorter text."""
     return any(key[period:] == key[:-period] for period in range(1, len(key) // 2 + 1))
 
 
-def _counts(key: str) -> bool:
-    """Whether most characters follow their neighbour, as in abcdef or 7654."""
+def _is_sequential(key: str) -> bool:
+    """Return whether most characters are next to the one before, as in abcdef or 7654."""
     steps = [abs(ord(after) - ord(before)) for before, after in pairwise(key)]
     return sum(step <= 1 for step in steps) > len(steps) // 2
 
 
-def signing_keys(given: Sequence[str], data_dir: Path) -> tuple[str, ...]:
-    """The keys to use, the last one signs: those given, or else one that is made once and kept in the data folder.
+def load_signing_keys(configured: Sequence[str], data_dir: Path) -> tuple[str, ...]:
+    """Return the configured keys, or else one generated key that is stored in the data folder; the last one signs.
 
-    Two starts at once agree on it. Raises OSError where the folder cannot be written.
+    Concurrent starts agree on the generated key. Raises OSError if the folder cannot be written.
     """
-    if given:
-        return tuple(given)
+    if configured:
+        return tuple(configured)
     return (load_or_create(data_dir / FILE_NAME, lambda: secrets.token_urlsafe(48)),)

@@ -1,7 +1,8 @@
-"""The Unix socket in the data folder through which commands have the running hub write for them.
+"""Unix socket through which commands reach the running hub.
 
-One line of JSON each way and a connection: `{"act": …, "arguments": …}`, then `{"answer": …}` or `{"code", "message"}`.
-The folder is the owner's alone and the kernel says who asks; only acts of a fixed table are done.
+Each connection carries one request and one response, each a line of JSON: `{"action": …, "arguments": …}`, then
+`{"result": …}` or `{"code", "message"}`. The data folder belongs to its owner alone, the kernel names the peer's user,
+and only the actions of a fixed table can be requested.
 """
 
 import asyncio
@@ -21,153 +22,156 @@ from api.control.actions import ActionContext, execute
 from api.hub import Hub
 from services.errors import DomainError, Overloaded, StorageUnavailable
 
-NAME: Final = "hub.sock"
-# A demo's batch of users and jobs is the longest request; the list of keys is the longest answer.
-REQUEST_BYTES: Final = 256 * 1024
-ANSWER_BYTES: Final = 8 * 1024 * 1024
-# To send the request or take the answer, and to do the act: beyond a full writer's queue.
-TALK_SECONDS: Final = 5.0
-ACT_SECONDS: Final = 30.0
-# Commands at once; one more is a script that has gone wild.
-CONNECTIONS: Final = 16
-# What fits into sockaddr_un, its final zero left out.
-_LONGEST_PATH: Final = 107
+SOCKET_NAME: Final = "hub.sock"
+# The longest request is a batch of demo users and jobs; the longest response is the list of API keys.
+MAX_REQUEST_BYTES: Final = 256 * 1024
+MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
+# For sending a request or receiving a response.
+IO_TIMEOUT_SECONDS: Final = 5.0
+# For the action itself; longer than a full queue of the writer takes.
+ACTION_TIMEOUT_SECONDS: Final = 30.0
+# Concurrent commands. More of them are a script out of control.
+MAX_CONNECTIONS: Final = 16
+# The size of sockaddr_un.sun_path on Linux, without the final zero byte.
+_MAX_PATH_BYTES: Final = 107
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a command asks for."""
+class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The request of a command."""
 
-    act: str
+    action: str
     arguments: msgspec.Raw
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What it is told: an answer, or why not."""
+class ControlResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The result of the action, or the code and message of an error."""
 
-    answer: msgspec.Raw = msgspec.Raw(b"")
+    result: msgspec.Raw = msgspec.Raw(b"")
     code: str = ""
     message: str = ""
 
 
-_BUSY: Final = Answer(code=Overloaded.code, message="Too many commands at once.")
+_BUSY: Final = ControlResponse(code=Overloaded.code, message="Too many commands run at once. Try again later.")
 
 
 class NoHubRunning(OSError):
-    """Nobody serves from this folder; the message is one sentence."""
+    """No hub listens in this data folder; the message is one sentence."""
 
 
 class NoResponse(OSError):
-    """The hub was asked and did not answer: whether it did it is unknown. The message is one sentence."""
+    """The hub did not respond, so it is unknown whether the action was executed; the message is one sentence."""
 
 
 class ControlSocket:
-    """The running hub's side. Whoever makes it holds the data folder's lock."""
+    """The hub's end of the socket. Its owner must hold the lock of the data folder."""
 
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._folder = settings.database_file.parent
-        self._place = ActionContext(hub.database, hub.clock, hub)
-        self._talks: set[asyncio.Task[None]] = set()
+        self._context = ActionContext(hub.database, hub.clock, hub)
+        self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._log = structlog.get_logger("control")
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
         listener = socket.socket(socket.AF_UNIX)
-        with _address(self._folder) as address:
-            # The lock is ours, so a file of that name is what a killed hub has left.
+        with _socket_path(self._folder) as path:
+            # This process holds the lock, so an existing file was left by a killed hub.
             with suppress(FileNotFoundError):
-                os.unlink(address)
-            listener.bind(address)
+                os.unlink(path)
+            listener.bind(path)
         self._server = await asyncio.start_unix_server(
-            self._accept, sock=listener, limit=REQUEST_BYTES, backlog=CONNECTIONS
+            self._accept, sock=listener, limit=MAX_REQUEST_BYTES, backlog=MAX_CONNECTIONS
         )
 
     async def stop(self) -> None:
-        """Take no new requests, and finish those that run; bounded by their own times."""
+        """Accept no new connections and finish the current ones, within their timeouts."""
         if self._server is None:
             return
         self._server.close()
         with suppress(FileNotFoundError):
-            os.unlink(self._folder / NAME)
-        if self._talks:
-            await asyncio.wait(self._talks)
+            os.unlink(self._folder / SOCKET_NAME)
+        if self._connections:
+            await asyncio.wait(self._connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if not _is_trusted(writer):
-            self._log.warning("stranger refused")
-        elif len(self._talks) >= CONNECTIONS:
+        if not _is_authorized(writer):
+            self._log.warning("control_peer_rejected")
+        elif len(self._connections) >= MAX_CONNECTIONS:
             writer.write(msgspec.json.encode(_BUSY) + b"\n")
         else:
-            self._talks.add(task)
-            task.add_done_callback(self._talks.discard)
-            # Cut off, too long or too slow: there is nobody to tell.
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+            # The peer disconnected, sent too much or was too slow: no response can reach it.
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                await self._talk(reader, writer)
+                await self._serve(reader, writer)
         writer.close()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with asyncio.timeout(TALK_SECONDS):
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(IO_TIMEOUT_SECONDS):
             line = await reader.readuntil(b"\n")
-        writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
-        async with asyncio.timeout(TALK_SECONDS):
+        writer.write(msgspec.json.encode(await self._respond(line)) + b"\n")
+        async with asyncio.timeout(IO_TIMEOUT_SECONDS):
             await writer.drain()
 
-    async def _answer(self, line: bytes) -> Answer:
+    async def _respond(self, line: bytes) -> ControlResponse:
         try:
-            request = msgspec.json.decode(line, type=Request)
-            async with asyncio.timeout(ACT_SECONDS):
-                answer = await execute(self._place, request.act, bytes(request.arguments))
-            self._log.info("command", act=request.act)
-            return Answer(answer=msgspec.Raw(answer))
+            request = msgspec.json.decode(line, type=ControlRequest)
+            async with asyncio.timeout(ACTION_TIMEOUT_SECONDS):
+                result = await execute(self._context, request.action, bytes(request.arguments))
+            self._log.info("command", action=request.action)
+            return ControlResponse(result=msgspec.Raw(result))
         except DomainError as error:
-            return Answer(code=error.code, message=error.message)
+            return ControlResponse(code=error.code, message=error.message)
         except msgspec.DecodeError as error:
-            return Answer(code="INVALID_JSON", message=str(error))
+            return ControlResponse(code="INVALID_JSON", message=str(error))
         except TimeoutError:
-            return Answer(code=StorageUnavailable.code, message=StorageUnavailable().message)
+            return ControlResponse(code=StorageUnavailable.code, message=StorageUnavailable().message)
         except Exception:
-            self._log.exception("command failed")
-            return Answer(code="INTERNAL", message="The hub failed to do that; its log says why.")
+            self._log.exception("command_failed")
+            return ControlResponse(code="INTERNAL", message="The hub could not execute the command. See its log.")
 
 
-def ask(folder: Path, act: str, arguments: bytes) -> Answer:
-    """The command's side: one request, one answer. Blocks. Raises NobodyAnswers and Unanswered."""
+def send_request(folder: Path, action: str, arguments: bytes) -> ControlResponse:
+    """Send one request to the running hub and return its response; blocks. Raises NoHubRunning and NoResponse."""
     with closing(socket.socket(socket.AF_UNIX)) as connection:
-        connection.settimeout(TALK_SECONDS)
+        connection.settimeout(IO_TIMEOUT_SECONDS)
         try:
-            with _address(folder) as address:
-                connection.connect(address)
+            with _socket_path(folder) as path:
+                connection.connect(path)
         except OSError as error:
             raise NoHubRunning(f"No hub answers in {folder} ({error.strerror or error}).") from error
         try:
-            # One who is busy answers at once and does not read.
+            # A busy hub responds at once, without reading the request.
             with suppress(BrokenPipeError):
-                connection.sendall(msgspec.json.encode(Request(act, msgspec.Raw(arguments))) + b"\n")
-            connection.settimeout(ACT_SECONDS + TALK_SECONDS)
+                connection.sendall(msgspec.json.encode(ControlRequest(action, msgspec.Raw(arguments))) + b"\n")
+            connection.settimeout(ACTION_TIMEOUT_SECONDS + IO_TIMEOUT_SECONDS)
             with connection.makefile("rb") as file:
-                return msgspec.json.decode(file.readline(ANSWER_BYTES), type=Answer)
+                return msgspec.json.decode(file.readline(MAX_RESPONSE_BYTES), type=ControlResponse)
         except (OSError, msgspec.DecodeError) as error:
-            raise NoResponse(f"The hub in {folder} did not answer: whether it was done is unknown.") from error
+            raise NoResponse(
+                f"The hub in {folder} did not answer: it is unknown whether the command was executed."
+            ) from error
 
 
-def _is_trusted(writer: asyncio.StreamWriter) -> bool:
-    """Our own user, and root, who could read the store as well."""
+def _is_authorized(writer: asyncio.StreamWriter) -> bool:
+    """Return whether the peer runs as the hub's own user or as root, who could read the store anyway."""
     credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     _pid, uid, _gid = struct.unpack("3i", credentials)
     return uid in (0, os.getuid())
 
 
 @contextmanager
-def _address(folder: Path) -> Generator[str, None, None]:
-    """The socket's path; by way of an open folder where it is too long for the kernel."""
-    path = folder / NAME
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
+def _socket_path(folder: Path) -> Generator[str, None, None]:
+    """Yield the path of the socket; relative to an open folder where the full path is too long for the kernel."""
+    path = folder / SOCKET_NAME
+    if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
         yield str(path)
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{descriptor}/{NAME}"
+        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Bytes → a checked struct or a clear error: the one strict JSON reader, and the types that bodies are made of."""
+"""Strict JSON parsing and the field types of request bodies."""
 
 import json
 import math
@@ -16,15 +16,15 @@ from services.errors import InvalidField, InvalidJson, UnknownField
 
 T = TypeVar("T")
 
-# A body larger than this is refused before it is read, unless its operation says otherwise.
-BODY_BYTES = 64 * 1024
-# Deep enough for any data a person made; shallow enough that walking it costs nothing.
-DEPTH = 32
+# A larger body is rejected before it is read, unless its operation sets another limit.
+MAX_BODY_BYTES = 64 * 1024
+# Nesting of objects and arrays; low enough that checking a body is cheap.
+MAX_DEPTH = 32
 _INT64 = range(-(2**63), 2**63)
 
-# \Z, not $: $ would let a trailing newline through.
+# \Z instead of $, because $ also matches before a trailing line feed.
 _NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
-_NO_CONTROL_BUT_BREAKS = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z"
+_NO_CONTROL_EXCEPT_BREAKS = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z"
 
 Line40 = Annotated[str, Meta(min_length=1, max_length=40, pattern=_NO_CONTROL)]
 Line64 = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_CONTROL)]
@@ -32,44 +32,44 @@ Line80 = Annotated[str, Meta(min_length=1, max_length=80, pattern=_NO_CONTROL)]
 Line120 = Annotated[str, Meta(min_length=1, max_length=120, pattern=_NO_CONTROL)]
 Line200 = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_CONTROL)]
 Line1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL)]
-Text1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL_BUT_BREAKS)]
-Text2000 = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=_NO_CONTROL_BUT_BREAKS)]
-Text5000 = Annotated[str, Meta(min_length=1, max_length=5_000, pattern=_NO_CONTROL_BUT_BREAKS)]
-Text10000 = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=_NO_CONTROL_BUT_BREAKS)]
+Text1000 = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=_NO_CONTROL_EXCEPT_BREAKS)]
+Text2000 = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=_NO_CONTROL_EXCEPT_BREAKS)]
+Text5000 = Annotated[str, Meta(min_length=1, max_length=5_000, pattern=_NO_CONTROL_EXCEPT_BREAKS)]
+Text10000 = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=_NO_CONTROL_EXCEPT_BREAKS)]
 Icon = Annotated[str, Meta(min_length=1, max_length=16, pattern=_NO_CONTROL)]
 Url = Annotated[str, Meta(min_length=1, max_length=500)]
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_CONTROL)]
 Skills = Annotated[list[Line40], Meta(max_length=30)]
-JobSkills = Annotated[list[Line40], Meta(max_length=limits.SKILLS)]
-# Money in minor units.
-Amount = Annotated[int, Meta(ge=1, le=limits.AMOUNT)]
-AmountBound = Annotated[int, Meta(ge=0, le=limits.AMOUNT)]
+JobSkills = Annotated[list[Line40], Meta(max_length=limits.MAX_SKILLS)]
+# Amounts of money in minor units.
+Amount = Annotated[int, Meta(ge=1, le=limits.MAX_AMOUNT)]
+AmountBound = Annotated[int, Meta(ge=0, le=limits.MAX_AMOUNT)]
 PageLimit = Annotated[int, Meta(ge=1, le=pagination.MAX_LIMIT)]
 
 
 class Body(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """A JSON object that a request brings; unknown fields are refused."""
+    """The JSON object in a request body; unknown fields are rejected."""
 
 
 class EmptyBody(Body, frozen=True):
-    """What an operation takes that asks for nothing but its path: no body, or an object without fields."""
+    """The body of an operation without arguments: an object without fields."""
 
 
 class Query(Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """The query string of a request; unknown parameters are refused."""
+    """The query string of a request; unknown parameters are rejected."""
 
 
 class PageQuery(Query, frozen=True):
-    """Which page of a list, newest first: at most `limit` items; `after` is the `next` of the page before."""
+    """One page of a list, newest first: at most `limit` items; `after` is `next` of the previous page."""
 
     limit: PageLimit = pagination.DEFAULT_LIMIT
     after: Line200 | None = None
 
 
-async def read_bytes(request: Request, limit: int = BODY_BYTES) -> bytes:
-    """The raw body, at most `limit` bytes. Raises BodyTooLarge, before reading where the length is announced."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+async def read_bytes(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Return the raw body. Raises BodyTooLarge above `limit` bytes, before reading if Content-Length says so."""
+    content_length = request.headers.get("content-length", "0")
+    if content_length.isdecimal() and int(content_length) > limit:
         raise BodyTooLarge(limit)
     chunks, size, more = [], 0, True
     while more:
@@ -85,18 +85,18 @@ async def read_bytes(request: Request, limit: int = BODY_BYTES) -> bytes:
 
 
 def check_media_type(request: Request) -> None:
-    """Raises UnsupportedMediaType unless the request says its body is UTF-8 JSON."""
-    given = request.headers.get("content-type", "")
-    if given == "application/json":
+    """Raise UnsupportedMediaType unless the Content-Type is JSON in UTF-8."""
+    content_type = request.headers.get("content-type", "")
+    if content_type == "application/json":
         return
-    kind, _, rest = given.partition(";")
-    charset = rest.replace(" ", "").replace('"', "").lower()
-    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
+    media_type, _, parameters = content_type.partition(";")
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
         raise UnsupportedMediaType
 
 
 def decode(body: bytes, into: type[T]) -> T:
-    """JSON bytes as a checked value. Raises InvalidJson, InvalidField and UnknownField."""
+    """Return JSON bytes as a validated value. Raises InvalidJson, InvalidField and UnknownField."""
     value = parse_json(body)
     try:
         return msgspec.convert(value, into)
@@ -105,13 +105,13 @@ def decode(body: bytes, into: type[T]) -> T:
 
 
 def parse_query(pairs: list[tuple[str, str]], into: type[T]) -> T:
-    """A query string as a checked value; a parameter given twice is refused."""
+    """Return a query string as a validated value. Raises InvalidField and UnknownField."""
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in values:
             raise InvalidField(name, "type", f"The parameter {name[:40]!r} is given twice.")
         values[name] = value
-    _check(values, "", 0)
+    _raise_if_invalid(values, "", 0)
     try:
         return msgspec.convert(values, into, strict=False)
     except msgspec.ValidationError as error:
@@ -119,7 +119,10 @@ def parse_query(pairs: list[tuple[str, str]], into: type[T]) -> T:
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no duplicate keys, no NaN, bounded depth, 64-bit integers, no lone surrogates."""
+    """Return the parsed body: UTF-8, no duplicate keys, no NaN, limited depth, 64-bit integers, no lone surrogates.
+
+    Raises InvalidJson and InvalidField.
+    """
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except InvalidJson:
@@ -131,69 +134,74 @@ def parse_json(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise InvalidJson(f"The body is not valid JSON: {error}.") from None
     except ValueError:
-        raise InvalidJson("The body holds a number that is too long.") from None
-    if not _is_sound(value, DEPTH):
-        _check(value, "", 0)
+        raise InvalidJson("The body contains a number that is too long.") from None
+    if not _is_valid(value, MAX_DEPTH):
+        _raise_if_invalid(value, "", 0)
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise InvalidJson("The body holds the same key twice in one object.")
-    return made
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise InvalidJson("The body contains the same key twice in one object.")
+    return result
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise InvalidJson(f"{name} is not JSON.")
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise InvalidJson("The body holds a number that is out of range.")
+        raise InvalidJson("The body contains a number that is out of range.")
     return number
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
+_decoder = json.JSONDecoder(object_pairs_hook=_to_object, parse_constant=_reject_constant, parse_float=_parse_float)
 
 
-def _is_sound(value: Any, room: int) -> bool:
-    """Whether `_check` would let it pass; most bodies are, and pointers cost more to make than values to check."""
+def _is_valid(value: Any, depth_left: int) -> bool:
+    """Return whether `_raise_if_invalid` would accept the value.
+
+    Most bodies are valid, and building a pointer costs more than checking a value.
+    """
     if isinstance(value, str):
-        return value.isascii() or _encodes(value)
+        return value.isascii() or _is_encodable(value)
     if isinstance(value, dict):
-        return room > 0 and all(_is_sound(key, room) and _is_sound(inner, room - 1) for key, inner in value.items())
+        return depth_left > 0 and all(
+            _is_valid(key, depth_left) and _is_valid(inner, depth_left - 1) for key, inner in value.items()
+        )
     if isinstance(value, list):
-        return room > 0 and all(_is_sound(inner, room - 1) for inner in value)
+        return depth_left > 0 and all(_is_valid(inner, depth_left - 1) for inner in value)
     return not isinstance(value, int) or value in _INT64
 
 
-def _check(value: Any, pointer: str, depth: int) -> None:
-    """Refuse what could not be stored or streamed later."""
+def _raise_if_invalid(value: Any, pointer: str, depth: int) -> None:
+    """Raise InvalidField or InvalidJson for a value that could not be stored or streamed."""
     if isinstance(value, str):
         _check_text(value, pointer)
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):
         if value not in _INT64:
-            raise InvalidField(pointer, "range", "That number is out of range.")
+            raise InvalidField(pointer, "range", "The number is out of range.")
     elif isinstance(value, dict | list):
-        if depth >= DEPTH:
+        if depth >= MAX_DEPTH:
             raise InvalidJson("The body is nested too deeply.")
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         for key, inner in pairs:
             if isinstance(key, str):
                 _check_text(key, pointer)
-            _check(inner, f"{pointer}/{escape(str(key))}", depth + 1)
+            _raise_if_invalid(inner, f"{pointer}/{escape_pointer(str(key))}", depth + 1)
 
 
 def _check_text(text: str, pointer: str) -> None:
-    if not _encodes(text):
-        raise InvalidField(pointer, "lone surrogate", "The text holds half of a character pair.")
+    if not _is_encodable(text):
+        raise InvalidField(pointer, "lone surrogate", "The text contains half of a surrogate pair.")
 
 
-def _encodes(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -201,50 +209,53 @@ def _encodes(text: str) -> bool:
     return True
 
 
-def escape(key: str) -> str:
-    """One key as part of a JSON pointer (RFC 6901)."""
+def escape_pointer(key: str) -> str:
+    """Return a key escaped for a JSON pointer (RFC 6901)."""
     return key.encode("utf-8", "replace").decode().replace("~", "~0").replace("/", "~1")
 
 
-# The sentence holds names that the client made up: no pattern here may look twice at what it has seen.
-_PLACE = re.compile(r" - at `(?:key in )?\$?([^`\n]*)`\Z")
+# msgspec's message contains names chosen by the client, so these patterns must not backtrack.
+_PATH = re.compile(r" - at `(?:key in )?\$?([^`\n]*)`\Z")
 _FIELD = re.compile(r"field `(.*?)`")
 _REASONS: Mapping[str, str] = {"of length": "length", "matching regex": "control character"}
 
 
 def _raise_field(message: str, root: str = "/") -> NoReturn:
-    """Turn msgspec's sentence into ours, with a JSON pointer (for a query string: the parameter's name)."""
-    what, place = message, ""
-    if found := _PLACE.search(message):
-        what = message[: found.start()]
-        place = "".join("/" + escape(part) for part in re.findall(r"[^.\[\]]+", found.group(1)))
-    if what.startswith("Object contains unknown field"):
-        name = _field_name(what)
-        raise UnknownField(_join(place, name, root), f"There is no field called {name[:80]!r} here.")
-    if what.startswith("Object missing required field"):
-        name = _field_name(what)
-        raise InvalidField(_join(place, name, root), "type", f"The field {name!r} is required.")
-    pointer = place if root else place.removeprefix("/")
-    raise InvalidField(pointer, _reason(what), _sentence(what))
+    """Raise UnknownField or InvalidField for msgspec's message.
+
+    `root` is `/` for a JSON pointer and empty for the name of a query parameter.
+    """
+    problem, path = message, ""
+    if match := _PATH.search(message):
+        problem = message[: match.start()]
+        path = "".join("/" + escape_pointer(part) for part in re.findall(r"[^.\[\]]+", match.group(1)))
+    if problem.startswith("Object contains unknown field"):
+        name = _field_name(problem)
+        raise UnknownField(_join(path, name, root), f"There is no field called {name[:80]!r} here.")
+    if problem.startswith("Object missing required field"):
+        name = _field_name(problem)
+        raise InvalidField(_join(path, name, root), "type", f"The field {name!r} is required.")
+    pointer = path if root else path.removeprefix("/")
+    raise InvalidField(pointer, _reason_of(problem), _to_sentence(problem))
 
 
-def _join(place: str, name: str, root: str) -> str:
-    return f"{place}{root}{escape(name)}"
+def _join(path: str, name: str, root: str) -> str:
+    return f"{path}{root}{escape_pointer(name)}"
 
 
-def _field_name(what: str) -> str:
-    found = _FIELD.search(what)
-    return found.group(1) if found else ""
+def _field_name(problem: str) -> str:
+    match = _FIELD.search(problem)
+    return match.group(1) if match else ""
 
 
-def _reason(what: str) -> str:
+def _reason_of(problem: str) -> str:
     for words, reason in _REASONS.items():
-        if words in what:
+        if words in problem:
             return reason
-    return "range" if re.search(r"[<>]=? |enum value|out of range", what) else "type"
+    return "range" if re.search(r"[<>]=? |enum value|out of range", problem) else "type"
 
 
-def _sentence(what: str) -> str:
-    if "matching regex" in what:
-        return "The text holds a control character."
-    return what.replace("`", "") + "."
+def _to_sentence(problem: str) -> str:
+    if "matching regex" in problem:
+        return "The text contains a control character."
+    return problem.replace("`", "") + "."

@@ -1,4 +1,4 @@
-"""Which address a request comes from: the peer's, or what a trusted proxy says it was."""
+"""The client’s address, from the peer or trusted proxy headers."""
 
 import asyncio
 import re
@@ -14,46 +14,50 @@ from api.config.parsers import Network
 
 Address = IPv4Address | IPv6Address
 
-# Where there is no address: a Unix socket, a test client.
+# The address of a peer on a Unix socket, or of a test client.
 UNKNOWN = "unknown"
-# An honest chain of proxies is short; nobody makes us walk a long forged one.
-HOPS = 32
-# One customer's line gets a /64 or more (RFC 6177), so that a limit on single IPv6 addresses limits nobody.
-IPV6_GROUP = 64
+# Real chains of proxies are short. The limit bounds the work for a long forged one.
+MAX_HOPS = 32
+# A customer gets at least a /64 (RFC 6177), so a limit per IPv6 address would have no effect.
+IPV6_GROUP_PREFIX = 64
 
 # The `for` of one forwarded element (RFC 7239, section 4): a token or a quoted string.
-# Possessive, so that a long one is read once.
+# Possessive quantifiers, so that a long element is scanned only once.
 _FOR = re.compile(r'(?:^|;)\s*+for\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;"\s]*+)\s*+(?=;|$)', re.IGNORECASE)
-# An address with a port, and what else an honest proxy says of a hop.
-_ELEMENT_LENGTH = 1_000
+# More than the address, port and other parameters that a real proxy writes for a hop.
+_MAX_ELEMENT_LENGTH = 1_000
 
 
 class ClientAddressResolver:
-    """Reads client addresses; `trusted` are the networks of one's own proxies."""
+    """Resolves client addresses; `trusted` are the networks of the operator's proxies."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
 
-    def of(self, scope: Scope) -> str:
-        """The client's address: the nearest hop that is none of our proxies.
+    def resolve(self, scope: Scope) -> str:
+        """Return the client's address: the nearest hop that is not a trusted proxy.
 
-        `Forwarded` and `X-Forwarded-For` count only where a trusted peer sent them, from the right, as far as the
-        hops are trusted. A proxy writes one of them and passes the other through as the client made it up, so where
-        they disagree neither is believed and it is the peer.
+        `Forwarded` and `X-Forwarded-For` count only if a trusted peer sent them. They are read from the right, as
+        far as the hops are trusted. A proxy writes one of them and passes the other on from the client, so if they
+        disagree the result is the address of the peer.
         """
-        peer = _address((scope.get("client") or ("", 0))[0])
+        peer = _parse_address((scope.get("client") or ("", 0))[0])
         if peer is None:
             return UNKNOWN
         if not self._is_trusted(peer):
-            return _spelt(peer)
+            return _to_text(peer)
         headers = Headers(scope=scope)
-        told = {self._walk(peer, hops) for hops in (_x_forwarded_for(headers), _forwarded(headers)) if hops is not None}
-        return _spelt(told.pop() if len(told) == 1 else peer)
+        claimed = {
+            self._nearest_untrusted(peer, hops)
+            for hops in (_x_forwarded_for(headers), _forwarded(headers))
+            if hops is not None
+        }
+        return _to_text(claimed.pop() if len(claimed) == 1 else peer)
 
-    def _walk(self, peer: Address, hops: Sequence[str]) -> Address:
+    def _nearest_untrusted(self, peer: Address, hops: Sequence[str]) -> Address:
         nearest = peer
-        for hop in reversed(hops[-HOPS:]):
-            address = _address(hop)
+        for hop in reversed(hops[-MAX_HOPS:]):
+            address = _parse_address(hop)
             if address is None:
                 break
             nearest = address
@@ -66,38 +70,38 @@ class ClientAddressResolver:
 
 
 def rate_limit_group(address: str) -> str:
-    """What a limit per address counts: an IPv4 address itself, an IPv6 address's /64."""
-    known = _address(address)
-    if isinstance(known, IPv6Address):
-        return str(IPv6Network((known, IPV6_GROUP), strict=False))
+    """Return the key of a limit per address: the IPv4 address, or the /64 network of an IPv6 address."""
+    parsed = _parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, IPV6_GROUP_PREFIX), strict=False))
     return address
 
 
 def endpoints_of(transport: asyncio.Transport) -> tuple[tuple[str, int], tuple[str, int] | None]:
-    """A connection's addresses, ours and the client's: host and port; None for one who has gone already.
+    """Return host and port of the hub and of the client; None for a client that has disconnected.
 
-    uvicorn asks uvloop's own socket, which then keeps them for as long as a stream lives.
+    A duplicate socket object is used: uvloop's own one would keep the addresses for the lifetime of a stream.
     """
-    kept = transport.get_extra_info("socket")
-    bare = socket.socket(kept.family, kept.type, kept.proto, kept.fileno())
+    original = transport.get_extra_info("socket")
+    duplicate = socket.socket(original.family, original.type, original.proto, original.fileno())
     try:
-        return bare.getsockname()[:2], bare.getpeername()[:2]
+        return duplicate.getsockname()[:2], duplicate.getpeername()[:2]
     except OSError:
-        return bare.getsockname()[:2], None
+        return duplicate.getsockname()[:2], None
     finally:
-        # The file is the transport's.
-        bare.detach()
+        # The file descriptor belongs to the transport.
+        duplicate.detach()
 
 
-# Kept, because one peer sends many requests and reading an address costs as much as routing.
+# Cached, because one peer sends many requests and parsing an address costs as much as routing.
 @lru_cache(maxsize=4_096)
-def _spelt(address: Address) -> str:
+def _to_text(address: Address) -> str:
     return str(address)
 
 
 @lru_cache(maxsize=4_096)
-def _address(text: str) -> Address | None:
-    """An address with or without brackets, port and zone; None for anything else."""
+def _parse_address(text: str) -> Address | None:
+    """Return an address given with or without brackets, port and zone; None for other text."""
     text = text.strip()
     if text.startswith("["):
         text, closed, _ = text[1:].partition("]")
@@ -118,13 +122,13 @@ def _x_forwarded_for(headers: Headers) -> list[str] | None:
 
 
 def _forwarded(headers: Headers) -> list[str] | None:
-    """The `for` of each element; an element without one, or that cannot be read, ends the walk as garbage does."""
+    """Return the `for` value of each element; an element without a readable one gives an empty text."""
     lines = headers.getlist("forwarded")
     if not lines:
         return None
-    return [_for_of(element) for element in ",".join(lines).split(",")]
+    return [_parse_for(element) for element in ",".join(lines).split(",")]
 
 
-def _for_of(element: str) -> str:
-    found = _FOR.search(element.strip()) if len(element) <= _ELEMENT_LENGTH else None
-    return re.sub(r"\\(.)", r"\1", found.group(1).strip('"')) if found else ""
+def _parse_for(element: str) -> str:
+    match = _FOR.search(element.strip()) if len(element) <= _MAX_ELEMENT_LENGTH else None
+    return re.sub(r"\\(.)", r"\1", match.group(1).strip('"')) if match else ""

@@ -1,4 +1,4 @@
-"""One file out of a multipart/form-data body (RFC 7578), written to disk as it comes and never held in memory."""
+"""Reads one uploaded file from multipart/form-data (RFC 7578)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,21 +15,21 @@ from services.attachments.file_store import TemporaryFile
 from services.errors import InvalidField, UnknownField
 
 FIELD: Final = "file"
-# What goes to disk in one step, in a thread.
-STEP: Final = 256 * 1024
-# Between two pieces of a body, and for all of it: a sender who is slower than that holds a place from others.
-PIECE_SECONDS: Final = 30.0
-WHOLE_SECONDS: Final = 600.0
-# Boundaries, headers and a line end or two around the file itself.
-WRAPPING: Final = 16 * 1024
+# Bytes that a thread writes to disk at once.
+WRITE_STEP_BYTES: Final = 256 * 1024
+# Limits between two chunks and for the whole body, because a slow upload occupies a slot.
+CHUNK_TIMEOUT_SECONDS: Final = 30.0
+UPLOAD_TIMEOUT_SECONDS: Final = 600.0
+# For boundaries, headers and line ends around the file.
+MAX_OVERHEAD_BYTES: Final = 16 * 1024
 
 
 class _Form:
-    """What the parser calls back: the one part that is expected, anything else refused."""
+    """Callbacks of the parser: accepts one part named `file` and rejects every other one."""
 
     def __init__(self, limit: int) -> None:
         self.name: str | None = None
-        self.waiting = bytearray()
+        self.buffer = bytearray()
         self.complete = False
         self._limit, self._size = limit, 0
         self._headers: list[tuple[bytes, bytes]] = []
@@ -52,61 +52,61 @@ class _Form:
         _, options = parse_options_header(dict(self._headers).get(b"content-disposition", b""))
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if field != FIELD or self.name is not None:
-            raise UnknownField(f"/{field[:80]}", f"This takes one file, in the field {FIELD!r}.")
+            raise UnknownField(f"/{field[:80]}", f"Send exactly one file, in the field {FIELD!r}.")
         self.name = options.get(b"filename", b"").decode("utf-8", "replace")
 
     def data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
         if self._size > self._limit:
             raise BodyTooLarge(self._limit)
-        self.waiting += data[start:end]
+        self.buffer += data[start:end]
 
     def end(self) -> None:
         self.complete = True
 
-    def take(self) -> bytes:
-        """What waits to be written."""
-        taken = bytes(self.waiting)
-        self.waiting.clear()
-        return taken
+    def take_buffer(self) -> bytes:
+        """Return and clear the bytes to write."""
+        content = bytes(self.buffer)
+        self.buffer.clear()
+        return content
 
 
-async def receive_file(request: Request, draft: TemporaryFile, limit: int) -> str:
-    """Write the file of a request into `draft`, at most `limit` bytes; its name as the sender calls it.
+async def receive_file(request: Request, file: TemporaryFile, limit: int) -> str:
+    """Write the uploaded file, at most `limit` bytes, into `file`; return the file name that the client sent.
 
     Raises UnsupportedMediaType, BodyTooLarge, UnknownField, InvalidField (broken, empty or too slow) and StorageFull.
     """
     form = _Form(limit)
     parser = _parser(request, form)
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit + WRAPPING:
+    content_length = request.headers.get("content-length", "0")
+    if content_length.isdecimal() and int(content_length) > limit + MAX_OVERHEAD_BYTES:
         raise BodyTooLarge(limit)
     try:
-        async with asyncio.timeout(WHOLE_SECONDS):
-            async for chunk in _pieces(request, limit + WRAPPING):
+        async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
+            async for chunk in _read_chunks(request, limit + MAX_OVERHEAD_BYTES):
                 parser.write(chunk)
-                if len(form.waiting) >= STEP:
-                    await to_thread.run_sync(draft.write, form.take())
+                if len(form.buffer) >= WRITE_STEP_BYTES:
+                    await to_thread.run_sync(file.write, form.take_buffer())
         parser.finalize()
     except FormParserError:
-        raise _broken("The body is not the multipart/form-data that it says it is.") from None
+        raise _invalid_file("The body is not valid multipart/form-data.") from None
     except ClientDisconnect:
-        raise _broken("The connection ended in the middle of the file.") from None
+        raise _invalid_file("The connection ended in the middle of the file.") from None
     except TimeoutError:
-        raise _broken("The file came too slowly.") from None
+        raise _invalid_file("The file arrived too slowly.") from None
     if form.name is None or not form.complete:
-        raise _broken(f"There is no complete file in the field {FIELD!r}.")
-    await to_thread.run_sync(draft.write, form.take())
-    if not draft.size:
+        raise _invalid_file(f"There is no complete file in the field {FIELD!r}.")
+    await to_thread.run_sync(file.write, form.take_buffer())
+    if not file.size:
         raise InvalidField(f"/{FIELD}", "length", "The file is empty.")
     return form.name
 
 
-async def _pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The body as it comes, what is wrapped around the file included: a preamble may be as long as it likes."""
+async def _read_chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Yield the chunks of the body. Raises BodyTooLarge, because a preamble is not limited by the parser."""
     stream, size = request.stream(), 0
     while True:
-        async with asyncio.timeout(PIECE_SECONDS):
+        async with asyncio.timeout(CHUNK_TIMEOUT_SECONDS):
             chunk = await anext(stream, None)
         if chunk is None:
             return
@@ -117,9 +117,9 @@ async def _pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def _parser(request: Request, form: _Form) -> MultipartParser:
-    kind, options = parse_options_header(request.headers.get("content-type"))
+    media_type, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not 1 <= len(boundary) <= 70:
+    if media_type != b"multipart/form-data" or not 1 <= len(boundary) <= 70:
         raise UnsupportedMediaType(f"Send the file as multipart/form-data, in the field {FIELD!r}.")
     return MultipartParser(
         boundary,
@@ -137,5 +137,5 @@ def _parser(request: Request, form: _Form) -> MultipartParser:
     )
 
 
-def _broken(why: str) -> InvalidField:
-    return InvalidField(f"/{FIELD}", "type", why)
+def _invalid_file(message: str) -> InvalidField:
+    return InvalidField(f"/{FIELD}", "type", message)

@@ -1,4 +1,4 @@
-"""Domain error → status and code, one table; every error leaves as application/problem+json (RFC 9457)."""
+"""Maps domain errors to RFC 9457 problem responses."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.errors import DomainError, PaymentsFrozen, RateLimited
 
-STATUS: Mapping[str, int] = {
+STATUS_BY_CODE: Mapping[str, int] = {
     "BID_NOT_FOUND": 404,
     "GIG_NOT_FOUND": 404,
     "UNAUTHORIZED": 403,
@@ -35,9 +35,9 @@ STATUS: Mapping[str, int] = {
     "INTERNAL": 500,
 }
 
-# When to come back after OVERLOADED or STORAGE_UNAVAILABLE.
+# `Retry-After` for OVERLOADED and STORAGE_UNAVAILABLE.
 RETRY_AFTER_SECONDS = 1
-# And when money is frozen: somebody has to look into it first.
+# `Retry-After` while payments are frozen, which an operator must resolve.
 FROZEN_RETRY_AFTER_SECONDS = 60
 
 _encoder = msgspec.json.Encoder()
@@ -50,16 +50,16 @@ class UnsupportedMediaType(DomainError):
 
 
 class BodyTooLarge(DomainError):
-    """The body of a request is too large, or its head."""
+    """The body or the head of the request is too large."""
 
     code = "BODY_TOO_LARGE"
 
-    def __init__(self, limit: int, what: str = "body") -> None:
-        super().__init__(f"The {what} is larger than {limit} bytes.", limit=limit)
+    def __init__(self, limit: int, part: str = "body") -> None:
+        super().__init__(f"The {part} is larger than {limit} bytes.", limit=limit)
 
 
 class MethodNotAllowed(DomainError):
-    """This path does not know that method."""
+    """This path does not support this method."""
 
     code = "METHOD_NOT_ALLOWED"
 
@@ -75,14 +75,14 @@ class CrossOrigin(DomainError):
 
 
 class Internal(DomainError):
-    """Something went wrong on the server; the log has the detail under this requestId."""
+    """Something went wrong on the server. Its log has the details under this requestId."""
 
     code = "INTERNAL"
 
 
 def problem_response(error: DomainError, request_id: str) -> Response:
-    """The answer to a request that went wrong."""
-    status = STATUS[error.code]
+    """Return the response to a request that failed."""
+    status = STATUS_BY_CODE[error.code]
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,

@@ -1,4 +1,4 @@
-"""How many files may be coming in at once: from one user, and from all."""
+"""Limits concurrent uploads per user and in total."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,27 +6,27 @@ from typing import Final
 
 from services.errors import Overloaded
 
-# At once, by one user and by all: each holds a file open, and a part of it in memory.
-OF_ONE_USER: Final = 3
-OF_ALL: Final = 64
+# Concurrent uploads. Each one keeps a file open and part of it in memory.
+MAX_PER_USER: Final = 3
+MAX_TOTAL: Final = 64
 
 
 class UploadSlots:
-    """How many files are coming in, and whose."""
+    """Counts the running uploads of each user."""
 
     def __init__(self) -> None:
-        self._of_user: dict[str, int] = {}
+        self._by_user: dict[str, int] = {}
 
     @asynccontextmanager
     async def acquire(self, user_id: str) -> AsyncIterator[None]:
-        """A place for one. Raises Overloaded."""
-        mine = self._of_user.get(user_id, 0)
-        if mine >= OF_ONE_USER or sum(self._of_user.values()) >= OF_ALL:
-            raise Overloaded("Too many files are coming in; try again in a moment.")
-        self._of_user[user_id] = mine + 1
+        """Hold a slot for one upload of this user. Raises Overloaded when none is free."""
+        running = self._by_user.get(user_id, 0)
+        if running >= MAX_PER_USER or sum(self._by_user.values()) >= MAX_TOTAL:
+            raise Overloaded("Too many uploads are running. Try again in a moment.")
+        self._by_user[user_id] = running + 1
         try:
             yield
         finally:
-            self._of_user[user_id] -= 1
-            if not self._of_user[user_id]:
-                del self._of_user[user_id]
+            self._by_user[user_id] -= 1
+            if not self._by_user[user_id]:
+                del self._by_user[user_id]

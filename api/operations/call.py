@@ -18,23 +18,23 @@ B = TypeVar("B")
 Q = TypeVar("Q")
 T = TypeVar("T")
 
-KEY_HEADER = "idempotency-key"
+IDEMPOTENCY_KEY_HEADER = "idempotency-key"
 # Longer keys are refused; the column holds no more.
-KEY_LENGTH = 255
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class Call(Generic[B, Q]):
     """A checked request. `body` and `query` are the structs the operation declares (None where it has none)."""
 
-    __slots__ = ("body", "caller", "digest_of", "hub", "now", "query", "request")
+    __slots__ = ("body", "caller", "hub", "now", "query", "raw_body", "request")
 
-    def __init__(self, hub: Hub, request: Request, caller: Caller, body: B, query: Q, digest_of: bytes) -> None:
+    def __init__(self, hub: Hub, request: Request, caller: Caller, body: B, query: Q, raw_body: bytes) -> None:
         self.hub = hub
         self.request = request
         self.caller = caller
         self.body = body
         self.query = query
-        self.digest_of = digest_of
+        self.raw_body = raw_body
         self.now = hub.clock()
 
     @property
@@ -84,12 +84,12 @@ class Call(Generic[B, Q]):
     def digest(self) -> bytes:
         """SHA-256 of what was asked: method, path and body."""
         asked = f"{self.request.method} {self.request.url.path}\n".encode()
-        return hashlib.sha256(asked + self.digest_of).digest()
+        return hashlib.sha256(asked + self.raw_body).digest()
 
     def idempotency_key(self) -> str | None:
         """The Idempotency-Key of this request. Raises InvalidField for one that cannot be kept."""
-        key = self.request.headers.get(KEY_HEADER)
-        if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isascii() and key.isprintable()):
+        key = self.request.headers.get(IDEMPOTENCY_KEY_HEADER)
+        if key is not None and not (0 < len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH and key.isascii() and key.isprintable()):
             raise InvalidField("Idempotency-Key", "length", "An Idempotency-Key is 1 to 255 printable characters.")
         return key
 

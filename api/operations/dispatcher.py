@@ -28,7 +28,7 @@ class PathOperations:
             self._by_name["HEAD"] = self._by_name["GET"]
         self._allow = ", ".join(sorted(self._by_name))
 
-    def of(self, method: str) -> Operation:
+    def for_method(self, method: str) -> Operation:
         """The operation. Raises MethodNotAllowed, which names all that there are."""
         operation = self._by_name.get(method)
         if operation is None:
@@ -90,7 +90,7 @@ class Dispatcher:
         scope["hub.route"], scope["path_params"] = methods.path, parameters
         answer: ASGIApp
         try:
-            operation = methods.of(scope["method"])
+            operation = methods.for_method(scope["method"])
             answer = await operation.handle(self._hub, Request(scope, receive, send))
         except DomainError as error:
             answer = problem_response(error, scope["hub.request_id"])

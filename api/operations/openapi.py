@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from api.http.problems import STATUS
+from api.http.problems import STATUS_BY_CODE
 from api.operations.call import Call
 from api.operations.operation import Operation
 from api.version import VERSION
@@ -19,7 +19,7 @@ _PROBLEM = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string", "enum": sorted(STATUS)},
+        "code": {"type": "string", "enum": sorted(STATUS_BY_CODE)},
         "message": {"type": "string"},
         "requestId": {"type": "string"},
     },
@@ -67,7 +67,7 @@ def handler(operations: Sequence[Operation]) -> Any:
 
     async def show(call: Call[None, None]) -> bytes:
         """This interface as an OpenAPI 3.1 document."""
-        return rendered(call.hub.identities.cookie.name)
+        return rendered(call.hub.authenticator.cookie.name)
 
     return show
 
@@ -79,7 +79,7 @@ def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
         "operationId": f"{op.handler.__module__.removeprefix('api.')}.{op.handler.__name__}",
         "parameters": _parameters(op),
         "responses": {**_good(op, answer), "default": _problem_answer()},
-        "security": [{}] if op.policy.anybody else [{"bearer": []}, {"cookie": []}],
+        "security": [{}] if op.policy.public else [{"bearer": []}, {"cookie": []}],
     }
     if body is not None:
         described["requestBody"] = {
@@ -96,7 +96,7 @@ def _good(op: Operation, answer: Any) -> dict[str, Any]:
         return {"204" if op.status == 200 else str(op.status): {"description": "Done."}}
     schema = answer if answer is not None else {"type": "string"}
     good = {"description": "Good.", "content": {op.media_type: {"schema": schema}}}
-    return {str(status): good for status in (op.status, *op.also)}
+    return {str(status): good for status in (op.status, *op.other_statuses)}
 
 
 def _problem_answer() -> dict[str, Any]:

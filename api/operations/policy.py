@@ -14,11 +14,11 @@ class Policy:
     name: str
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    anybody: bool = False
+    public: bool = False
 
     def check(self, caller: Caller) -> None:
         """Raises Unauthenticated for nobody, Forbidden for the wrong role or scope."""
-        if self.anybody:
+        if self.public:
             return
         if caller.kind == "anonymous":
             raise Unauthenticated
@@ -31,7 +31,7 @@ class Policy:
         raise Forbidden(f"This is for {self.name}; you are signed in as {caller.user.role if caller.user else '?'}.")
 
 
-ANYBODY = Policy("anybody", anybody=True)
+ANYBODY = Policy("anybody", public=True)
 USER = Policy("a signed-in user", frozenset(ROLES))
 CLIENT = Policy("clients", frozenset({"client"}))
 FREELANCER = Policy("freelancers", frozenset({"freelancer"}))

@@ -23,8 +23,8 @@ _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _QUERY: Final = re.compile(r"\?[^\s\"'<>]+")
 _BEARER: Final = re.compile(r"\b(Bearer|Basic) +[^\s\"',]+", re.IGNORECASE)
 # Longer texts are cut: a log line must not be a way to fill the disk.
-_LONGEST: Final = 8_192
-_DEEPEST: Final = 6
+_MAX_TEXT_LENGTH: Final = 8_192
+_MAX_DEPTH: Final = 6
 HIDDEN: Final = "[hidden]"
 
 
@@ -37,7 +37,7 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            add_name,
+            add_logger_name,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -66,7 +66,7 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
-def add_name(logger: Any, method: str, event: Event) -> Event:
+def add_logger_name(logger: Any, method: str, event: Event) -> Event:
     """Say which logger it was."""
     if logger is not None and logger.name:
         event["logger"] = logger.name
@@ -90,7 +90,7 @@ def _clean(key: str, value: Any, depth: int) -> Any:
         return HIDDEN
     if isinstance(value, str):
         return _plain(value)
-    if depth == _DEEPEST:
+    if depth == _MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
         return {_plain(str(name)): _clean(str(name), inner, depth + 1) for name, inner in value.items()}
@@ -118,8 +118,8 @@ def _plain(value: str) -> str:
     if "earer" in value or "asic" in value or "EARER" in value:
         value = _BEARER.sub(rf"\1 {HIDDEN}", value)
     # Last, so that no secret loses what it would have been known by; a trace says at its end what went wrong.
-    if len(value) > _LONGEST:
-        value = f"{value[: _LONGEST // 2]}…{value[-_LONGEST // 2 :]}"
+    if len(value) > _MAX_TEXT_LENGTH:
+        value = f"{value[: _MAX_TEXT_LENGTH // 2]}…{value[-_MAX_TEXT_LENGTH // 2 :]}"
     # A lone surrogate cannot be written as UTF-8.
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 

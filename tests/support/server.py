@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from api.control.actions import NewKey
-from api.control.socket import ask
+from api.control.socket import send_request
 from services.accounts import api_keys
 from tests.support.forked_command import Forked, run
 
@@ -28,7 +28,7 @@ START_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 20.0
 
 # What makes a hub quick to test; a test that is about one of these sets it itself.
-QUICK: Final = {"HUB_ENV": "development", "HUB_PASSWORD_COST": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
+QUICK: Final = {"HUB_ENV": "development", "HUB_PASSWORD_MEMORY_MB": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
 
 Process = subprocess.Popen[bytes] | Forked
 
@@ -186,8 +186,8 @@ class Server:
     def api_key(self, name: str, scopes: Iterable[str]) -> str:
         """A new key, made as `hub keys create` has the running hub make it."""
         text = api_keys.PREFIX + secrets.token_urlsafe(32)
-        told = NewKey(name, list(scopes), api_keys.hash_of(text))
-        answer = ask(self.data_dir, "keys.create", msgspec.json.encode(told))
+        told = NewKey(name, list(scopes), api_keys.hash_key(text))
+        answer = send_request(self.data_dir, "keys.create", msgspec.json.encode(told))
         assert not answer.code, answer.message
         return text
 

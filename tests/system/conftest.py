@@ -89,21 +89,21 @@ async def unlimited_hub(unlimited_server: Server) -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def stream_path() -> str:
+def stream_transport() -> str:
     """How fresh hubs write to their streams; parametrize it to run the same tests both ways."""
     return "auto"
 
 
 @pytest.fixture
 async def start_hub(
-    request: pytest.FixtureRequest, tmp_path: Path, stream_path: str, store: Path
+    request: pytest.FixtureRequest, tmp_path: Path, stream_transport: str, store: Path
 ) -> AsyncIterator[StartHub]:
     """Starts fresh hubs, each with its own data folder."""
     anew = request.node.get_closest_marker("anew") is not None
     hubs: list[Hub] = []
 
     async def start(**settings: str) -> Hub:
-        data_dir, chosen = tmp_path / f"data{len(hubs)}", {"HUB_STREAM_PATH": stream_path} | settings
+        data_dir, chosen = tmp_path / f"data{len(hubs)}", {"HUB_STREAM_TRANSPORT": stream_transport} | settings
         hub = Hub(Server(data_dir, chosen, store=store, anew=anew))
         hubs.append(hub)
         await anyio.to_thread.run_sync(hub.server.start)

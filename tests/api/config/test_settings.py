@@ -1,4 +1,4 @@
-"""The settings: read once, all problems told at once, production strict about secrets and cookies."""
+"""Settings: parsing, defaults, error messages and the rules of production."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.config.settings import DEFINITIONS, Settings, SettingsError
-from api.config.signing_keys import FILE_NAME, signing_keys, weakness_of
+from api.config.settings import DEFINITIONS, RENAMED, Settings, SettingsError
+from api.config.signing_keys import FILE_NAME, load_signing_keys, weakness_of
 from realtime.rate_limiter import RateLimit
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +24,7 @@ def problems(**environ: str) -> list[str]:
     return []
 
 
-def test_an_empty_environment_is_enough() -> None:
+def test_settings_have_defaults_for_an_empty_environment() -> None:
     settings = Settings.read({})
     assert (settings.host, settings.port, settings.origin) == ("127.0.0.1", 8000, "http://127.0.0.1:8000")
     assert settings.database_file == Path("data/hub.db")
@@ -34,11 +34,11 @@ def test_an_empty_environment_is_enough() -> None:
     assert not settings.secure_cookies
 
 
-def test_empty_means_unset() -> None:
+def test_settings_treat_empty_variables_as_unset() -> None:
     assert Settings.read(dict.fromkeys(DEFINITIONS, " ")) == Settings.read({})
 
 
-def test_what_is_set_is_read() -> None:
+def test_settings_are_read_from_the_environment() -> None:
     settings = Settings.read(
         {
             "HUB_PORT": "0",
@@ -60,11 +60,11 @@ def test_what_is_set_is_read() -> None:
     assert settings.database_file == Path("/var/lib/hub/other.db")
 
 
-def test_every_problem_is_told_at_once_in_a_sentence_each() -> None:
-    told = problems(HUB_PORT="many", HUB_RATE_LIMIT="100 a minute", HUB_ENV="prod", HUB_PROT="1")
-    assert len(told) == 4
-    assert "HUB_PORT must be a whole number from 0 to 65535, but is 'many'." in told
-    assert all(sentence.endswith((".", "?")) for sentence in told)
+def test_settings_error_has_one_sentence_for_each_problem() -> None:
+    found = problems(HUB_PORT="many", HUB_RATE_LIMIT="100 a minute", HUB_ENV="prod", HUB_PROT="1")
+    assert len(found) == 4
+    assert "HUB_PORT must be a whole number from 0 to 65535, but is 'many'." in found
+    assert all(sentence.endswith((".", "?")) for sentence in found)
 
 
 @pytest.mark.parametrize(
@@ -95,28 +95,34 @@ def test_every_problem_is_told_at_once_in_a_sentence_each() -> None:
         ("HUB_DATABASE_URL", "sqlite:///:memory:"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
+def test_settings_reject_an_invalid_value_by_its_name(name: str, value: str) -> None:
     (problem,) = problems(**{name: value})
     assert problem.startswith(f"{name} must ")
 
 
-def test_another_store_and_a_broker_are_for_a_later_release_and_their_passwords_stay_unsaid() -> None:
-    told = problems(HUB_DATABASE_URL="postgresql+asyncpg://u:hunter2@db/x", HUB_BROKER_URL="nats://u:hunter2@n:4222")
-    assert len(told) == 2
-    assert all("later release" in sentence and "hunter2" not in sentence for sentence in told)
+def test_settings_reject_another_database_and_a_broker_without_passwords() -> None:
+    found = problems(HUB_DATABASE_URL="postgresql+asyncpg://u:hunter2@db/x", HUB_BROKER_URL="nats://u:hunter2@n:4222")
+    assert len(found) == 2
+    assert all("later release" in sentence and "hunter2" not in sentence for sentence in found)
 
 
-def test_a_typo_is_refused_with_what_was_meant() -> None:
-    assert problems(HUB_PROT="9000") == ["HUB_PROT is no setting of the hub: did you mean HUB_PORT?"]
+def test_settings_suggest_a_name_for_an_unknown_variable() -> None:
+    assert problems(HUB_PROT="9000") == ["HUB_PROT is not a setting of the hub. Did you mean HUB_PORT?"]
 
 
-def test_production_takes_good_settings() -> None:
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_settings_reject_a_renamed_setting_with_its_new_name(old: str, new: str) -> None:
+    assert new in DEFINITIONS
+    assert problems(**{old: "1"}) == [f"{old} is now called {new}."]
+
+
+def test_production_accepts_safe_settings() -> None:
     settings = Settings.read(PRODUCTION)
     assert settings.secure_cookies
     assert settings.allowed_origins == ()
 
 
-def test_production_on_localhost_needs_no_https() -> None:
+def test_production_needs_no_https_on_localhost() -> None:
     settings = Settings.read({"HUB_ENV": "production", "HUB_SECRET_KEYS": GOOD_KEY})
     assert not settings.secure_cookies
 
@@ -134,29 +140,29 @@ def test_production_on_localhost_needs_no_https() -> None:
         ("HUB_SECRET_KEYS", "abcdefghijklmnopqrstuvwxyzabcdefghij"),
         ("HUB_SECRET_KEYS", f"{GOOD_KEY},changeme"),
         ("HUB_PUBLIC_URL", "http://hub.example.org"),
-        ("HUB_PASSWORD_COST", "18"),
+        ("HUB_PASSWORD_MEMORY_MB", "18"),
         ("HUB_TRUSTED_PROXIES", "0.0.0.0/0"),
     ],
 )
-def test_production_refuses_what_is_unsafe(name: str, value: str) -> None:
+def test_production_rejects_an_unsafe_setting(name: str, value: str) -> None:
     (problem,) = problems(**PRODUCTION | {name: value})
     assert problem.startswith(name)
     assert not value or name != "HUB_SECRET_KEYS" or f" {value}" not in problem
 
 
-def test_production_seen_from_outside_must_say_its_address() -> None:
+def test_production_requires_a_public_url_when_host_is_not_local() -> None:
     (problem,) = problems(HUB_ENV="production", HUB_SECRET_KEYS=GOOD_KEY, HUB_HOST="0.0.0.0")
     assert problem.startswith("HUB_PUBLIC_URL must be set")
 
 
-def test_no_secret_is_shown_by_repr() -> None:
-    settings = Settings.read({"HUB_SECRET_KEYS": "seen-by-nobody", "HUB_METRICS_TOKEN": "nor-this"})
-    assert "seen-by-nobody" not in repr(settings)
-    assert "nor-this" not in repr(settings)
+def test_settings_repr_contains_no_secret() -> None:
+    settings = Settings.read({"HUB_SECRET_KEYS": "secret-key-text", "HUB_METRICS_TOKEN": "metrics-token-text"})
+    assert "secret-key-text" not in repr(settings)
+    assert "metrics-token-text" not in repr(settings)
 
 
-def test_keys_made_by_the_usual_tools_are_not_weak() -> None:
-    made = subprocess.run(
+def test_random_keys_are_not_weak() -> None:
+    generated = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -166,38 +172,38 @@ def test_keys_made_by_the_usual_tools_are_not_weak() -> None:
         text=True,
         check=True,
     )
-    assert [key for key in made.stdout.split() if weakness_of(key)] == []
+    assert [key for key in generated.stdout.split() if weakness_of(key)] == []
 
 
-def test_starts_at_once_agree_on_the_key_they_make(tmp_path: Path) -> None:
+def test_concurrent_starts_agree_on_the_generated_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
-        keys = set(pool.map(lambda _: signing_keys((), tmp_path / "new"), range(64)))
+        keys = set(pool.map(lambda _: load_signing_keys((), tmp_path / "new"), range(64)))
     assert len(keys) == 1
     assert [path.name for path in (tmp_path / "new").iterdir()] == [FILE_NAME]
     assert (tmp_path / "new" / FILE_NAME).stat().st_mode & 0o777 == 0o600
-    assert signing_keys((), tmp_path / "new") in keys
+    assert load_signing_keys((), tmp_path / "new") in keys
 
 
-def test_given_keys_make_no_file(tmp_path: Path) -> None:
-    assert signing_keys(("old", "new"), tmp_path) == ("old", "new")
+def test_configured_keys_create_no_key_file(tmp_path: Path) -> None:
+    assert load_signing_keys(("old", "new"), tmp_path) == ("old", "new")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spoilt_key_file_is_told_and_not_replaced(tmp_path: Path) -> None:
+def test_empty_key_file_is_reported_and_not_replaced(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("")
     with pytest.raises(OSError, match="holds no key"):
-        signing_keys((), tmp_path)
+        load_signing_keys((), tmp_path)
 
 
-def test_every_setting_says_what_it_is() -> None:
-    assert [name for name, known in DEFINITIONS.items() if not known.about] == []
+def test_every_setting_has_a_description() -> None:
+    assert [name for name, definition in DEFINITIONS.items() if not definition.description] == []
 
 
-def test_the_readme_has_the_table_of_settings() -> None:
+def test_readme_contains_the_table_of_settings() -> None:
     rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, known in DEFINITIONS.items():
-        default = f"`{known.default}`" if known.default else "–"
-        if known.production is not None:
-            default += f" (production: {known.production or 'none'})"
-        rows.append(f"| `{name}` | {default} | {known.about} |")
+    for name, definition in DEFINITIONS.items():
+        default = f"`{definition.default}`" if definition.default else "–"
+        if definition.production_default is not None:
+            default += f" (production: {definition.production_default or 'none'})"
+        rows.append(f"| `{name}` | {default} | {definition.description} |")
     assert "\n".join(rows) in (ROOT / "README.md").read_text(), "it is:\n" + "\n".join(rows)

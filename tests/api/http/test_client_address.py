@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from api.http.client_address import HOPS, ClientAddressResolver, rate_limit_group
+from api.http.client_address import MAX_HOPS, ClientAddressResolver, rate_limit_group
 
 PROXIES = ClientAddressResolver([ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")])
 
@@ -12,7 +12,7 @@ PROXIES = ClientAddressResolver([ip_network("10.0.0.0/8"), ip_network("2001:db8:
 def address(peer: str | None, *headers: tuple[str, str], addresses: ClientAddressResolver = PROXIES) -> str:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     client = None if peer is None else (peer, 50_000)
-    return addresses.of({"type": "http", "client": client, "headers": raw})
+    return addresses.resolve({"type": "http", "client": client, "headers": raw})
 
 
 @pytest.mark.parametrize("header", [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=198.51.100.7")])
@@ -69,7 +69,7 @@ def test_where_two_headers_disagree_neither_is_believed() -> None:
 
 
 def test_a_long_forged_chain_is_not_walked_to_its_end() -> None:
-    chain = ", ".join(["1.1.1.1", *["10.0.0.9"] * HOPS])
+    chain = ", ".join(["1.1.1.1", *["10.0.0.9"] * MAX_HOPS])
     assert address("10.0.0.1", ("x-forwarded-for", chain)) == "10.0.0.9"
 
 

@@ -7,7 +7,7 @@ from time import process_time
 import pytest
 
 from api.http import bodies
-from api.http.client_address import _for_of
+from api.http.client_address import _parse_for
 from api.routes.auth import LogIn
 from services.errors import DomainError, InvalidField
 
@@ -34,11 +34,11 @@ def test_a_name_that_looks_like_many_places_is_looked_at_once() -> None:
 
 @pytest.mark.parametrize("hostile", ["for=" + " " * 990 + '"', 'for="' + "\\a" * 490, "for=" * 240 + "\t"])
 def test_a_hop_that_is_nearly_one_is_looked_at_once(hostile: str) -> None:
-    assert seconds(_for_of, hostile) < 50 * seconds(_for_of, "x" * len(hostile))
+    assert seconds(_parse_for, hostile) < 50 * seconds(_parse_for, "x" * len(hostile))
 
 
 def test_a_hop_longer_than_any_is_not_looked_at() -> None:
-    assert _for_of("for=" + " " * 2_000 + "192.0.2.1") == ""
+    assert _parse_for("for=" + " " * 2_000 + "192.0.2.1") == ""
 
 
 def test_where_a_field_is_wrong_is_said_as_before() -> None:

@@ -64,4 +64,4 @@ async def test_who_takes_what_there_is_is_not_cut_off(taken: bool) -> None:
     # The clock of the loop that would have cut it off goes on past that time.
     await asyncio.sleep(3 * protocol.timeout)
     assert not transport.aborted.is_set()
-    protocol._unset_reader_timer()
+    protocol._stop_reader_timer()

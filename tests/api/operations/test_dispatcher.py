@@ -33,7 +33,7 @@ def test_every_operation_is_found_with_what_stands_in_its_path(paths: PathTable,
     methods, parameters = paths.find(operation.path.format(**given))
     assert methods is not None
     assert methods.path == operation.path
-    assert methods.of(operation.method) is operation
+    assert methods.for_method(operation.method) is operation
     assert parameters == given
 
 

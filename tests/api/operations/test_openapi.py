@@ -27,7 +27,7 @@ def test_what_a_service_names_by_its_own_id_and_what_may_be_left_out_is_describe
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("externalId", "path", True)
     ticket = paths["/api/realtime/tickets"]["post"]["requestBody"]
     assert ticket["required"] is False
-    assert ticket["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TicketFor"}
+    assert ticket["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/TicketRequest"}
     assert [body["required"] for body in _bodies(paths)].count(False) == 2, "a ticket's and a hire's"
 
 

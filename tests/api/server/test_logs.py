@@ -128,6 +128,6 @@ def test_anything_can_be_logged() -> None:
 
 async def test_what_a_reader_tells_is_heard_on_the_loop() -> None:
     heard: asyncio.Queue[tuple[int, Sequence[str]]] = asyncio.Queue()
-    tell = app._on_this_loop(lambda faults: heard.put_nowait((threading.get_ident(), faults)))
+    tell = app._call_on_loop(lambda faults: heard.put_nowait((threading.get_ident(), faults)))
     await asyncio.to_thread(tell, ["one"])
     assert await heard.get() == (threading.get_ident(), ["one"])

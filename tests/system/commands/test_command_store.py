@@ -135,10 +135,10 @@ async def test_the_socket_does_what_is_in_its_table_and_nothing_else(hub: Hub) -
     async def code(line: bytes) -> str:
         return str(json.loads(await anyio.to_thread.run_sync(ask, line))["code"])
 
-    assert await code(b'{"act":"services.accounts.users.create","arguments":{}}\n') == "NOT_FOUND"
-    assert await code(b'{"act":"keys.revoke","arguments":{"name":1}}\n') == "INVALID_FIELD"
-    assert await code(b'{"act":"keys.revoke","arguments":{"name":"a","now":0}}\n') == "INVALID_FIELD"
-    assert await code(b'{"act":"keys.list","arguments":{}} trailing\n') == "INVALID_JSON"
+    assert await code(b'{"action":"services.accounts.users.create","arguments":{}}\n') == "NOT_FOUND"
+    assert await code(b'{"action":"keys.revoke","arguments":{"name":1}}\n') == "INVALID_FIELD"
+    assert await code(b'{"action":"keys.revoke","arguments":{"name":"a","now":0}}\n') == "INVALID_FIELD"
+    assert await code(b'{"action":"keys.list","arguments":{}} trailing\n') == "INVALID_JSON"
     assert await code(b"\xff\n") == "INVALID_JSON"
     assert await anyio.to_thread.run_sync(ask, b"x" * 1_000_000) == b""
     assert stat.S_IMODE((hub.data_dir / "hub.sock").stat().st_mode) & 0o077 == 0
@@ -213,7 +213,7 @@ def test_there_is_no_demo_in_production(closed: Server) -> None:
     closed.settings |= {
         "HUB_ENV": "production",
         "HUB_SECRET_KEYS": "gHq3vZ0pXb8sKd5wRt2yLn7cMf4jVe9a",
-        "HUB_PASSWORD_COST": "19",
+        "HUB_PASSWORD_MEMORY_MB": "19",
     }
     assert "production" in one_line(closed.cli("demo"))
     assert not closed.data_dir.exists()

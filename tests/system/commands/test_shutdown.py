@@ -14,7 +14,7 @@ import pytest
 from tests.support.hub import Hub, Person
 from tests.support.sse_parser import Parser, ServerEvent
 
-pytestmark = pytest.mark.parametrize("stream_path", ["takeover", "portable"])
+pytestmark = pytest.mark.parametrize("stream_transport", ["direct", "asgi"])
 
 StartHub = Callable[..., Awaitable[Hub]]
 

@@ -83,7 +83,7 @@ async def test_a_mismatch_freezes_money_and_nothing_else_until_it_is_mended(hub:
     assert await status(hub, key, "POST", "/api/wallet/deposits", deposit) == frozen
     refused = await hub.client(olga).patch(f"/api/bids/{bid}/hire")
     assert refused.headers["retry-after"] == "60"
-    assert "do not add up" in refused.json()["message"]
+    assert "does not balance" in refused.json()["message"]
 
     async with hub.stream(ann) as stream:
         await stream.next_event("connection_confirmed")
@@ -97,7 +97,7 @@ async def test_a_mismatch_freezes_money_and_nothing_else_until_it_is_mended(hub:
         assert await status(hub, ann, "GET", path) == (200, None)
 
     # The hub has looked for itself at its start, and so it does when the books have been mended.
-    (told,) = hub.lines("money frozen")
+    (told,) = hub.lines("payments_frozen")
     assert told["level"] == "critical"
     assert ann.id in told["faults"][0]
     await hub.stop()

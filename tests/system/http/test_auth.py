@@ -214,7 +214,7 @@ async def test_one_changes_ones_name_and_sees_it_at_once(shared_hub: Hub) -> Non
 
 async def test_failed_log_ins_are_limited_per_account_and_right_ones_are_not_counted(start_hub: StartHub) -> None:
     # Slow enough that all guesses wait before the first is found to be wrong.
-    hub = await start_hub(HUB_PASSWORD_COST="24", HUB_LOGIN_RATE_LIMIT="10/hour")
+    hub = await start_hub(HUB_PASSWORD_MEMORY_MB="24", HUB_LOGIN_RATE_LIMIT="10/hour")
     ann = await hub.signup()
     async with hub.client() as client:
         assert [(await log_in(client, ann)).status_code for _ in range(11)] == [200] * 11
@@ -235,9 +235,9 @@ async def test_failed_log_ins_are_limited_per_account_and_right_ones_are_not_cou
 
 async def test_log_ins_at_once_are_all_let_in_after_the_cost_of_hashing_was_changed(start_hub: StartHub) -> None:
     # Slow enough that all have read the old hash before the first makes it anew.
-    hub = await start_hub(HUB_PASSWORD_COST="24")
+    hub = await start_hub(HUB_PASSWORD_MEMORY_MB="24")
     ann = await hub.signup()
-    hub.server.settings["HUB_PASSWORD_COST"] = "32"
+    hub.server.settings["HUB_PASSWORD_MEMORY_MB"] = "32"
     await anyio.to_thread.run_sync(hub.server.restart)
     async with hub.client() as client:
         answers = await asyncio.gather(*(log_in(client, ann) for _ in range(4)))

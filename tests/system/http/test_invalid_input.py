@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 import pytest
 
-from api.http.problems import STATUS
+from api.http.problems import STATUS_BY_CODE
 from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
 from tests.support.callers import Callers, allowed
@@ -191,7 +191,7 @@ class Attacker:
         assert answer.status_code < 500, said
         assert answer.headers["content-type"] == "application/problem+json", said
         told = answer.json()
-        assert STATUS.get(told["code"]) == told["status"] == answer.status_code, said
+        assert STATUS_BY_CODE.get(told["code"]) == told["status"] == answer.status_code, said
         assert len(answer.content) < 64 * 1024, said
         assert answer.headers.get("x-request-id", told["requestId"]) == told["requestId"], said
         return answer.status_code, told["code"]
@@ -250,7 +250,7 @@ async def test_what_is_no_body_is_refused_with_the_right_code(attacker: Attacker
 
 @pytest.mark.parametrize("op", WITH_BODY, ids=name)
 async def test_a_body_that_is_too_large_is_refused_whole_and_in_chunks(attacker: Attacker) -> None:
-    large = b'{"a": "' + b"x" * attacker.op.body_bytes + b'"}'
+    large = b'{"a": "' + b"x" * attacker.op.max_body_bytes + b'"}'
 
     async def chunks() -> AsyncIterator[bytes]:
         for at in range(0, len(large), 10_000):
@@ -258,7 +258,7 @@ async def test_a_body_that_is_too_large_is_refused_whole_and_in_chunks(attacker:
 
     for content in (large, chunks()):
         assert await attacker.ask(content, headers=_JSON) == (413, "BODY_TOO_LARGE")
-    fits = b" " * (attacker.op.body_bytes - 4) + b"null"
+    fits = b" " * (attacker.op.max_body_bytes - 4) + b"null"
     assert await attacker.ask(fits, headers=_JSON) == (422, "INVALID_FIELD")
 
 

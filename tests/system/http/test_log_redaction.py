@@ -33,8 +33,10 @@ async def test_a_failed_statement_is_in_the_log_without_its_parameters(hub: Hub,
     assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
     assert SECRET not in answer.text
     # It is logged after it was answered.
-    await anyio.to_thread.run_sync(hub.server.wait_log, lambda: bool(hub.lines("failed") and hub.lines("request")))
-    (failed,) = hub.lines("failed")
+    await anyio.to_thread.run_sync(
+        hub.server.wait_log, lambda: bool(hub.lines("request_failed") and hub.lines("request"))
+    )
+    (failed,) = hub.lines("request_failed")
     assert failed["request_id"] == answer.json()["requestId"]
     assert "[SQL: " in failed["exception"], "the statement itself is there, so that somebody can find the fault"
     assert SECRET not in hub.log

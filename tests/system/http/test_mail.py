@@ -28,7 +28,7 @@ async def confirmed(hub: Hub, who: Person) -> bool:
 
 async def test_an_address_is_confirmed_by_a_press_and_not_by_a_look(hub: Hub, mail: LocalMailServer) -> None:
     ann = await hub.signup()
-    ((to, message),) = await mail.wait(1)
+    ((to, message),) = await mail.wait_for(1)
     assert to == [ann.email]
     anybody, link = hub.client(), path_of(link_in(message))
     page = await anybody.get(link)
@@ -37,15 +37,15 @@ async def test_an_address_is_confirmed_by_a_press_and_not_by_a_look(hub: Hub, ma
     assert (await anybody.post(link)).status_code == 200
     assert await confirmed(hub, ann)
     assert (await hub.client(ann).post("/api/auth/email/confirmation")).status_code == 202
-    await mail.wait(2)
+    await mail.wait_for(2)
 
 
 async def test_one_click_by_a_mail_program_ends_the_e_mails_and_nothing_else(hub: Hub, mail: LocalMailServer) -> None:
-    from api.config.signing_keys import signing_keys
+    from api.config.signing_keys import load_signing_keys
     from services.accounts.tokens import Tokens
 
     ann = await hub.signup()
-    token = Tokens(signing_keys((), hub.data_dir)).sign_link("unsubscribe", [ann.id])
+    token = Tokens(load_signing_keys((), hub.data_dir)).sign_link("unsubscribe", [ann.id])
     link = f"/api/mail/unsubscribe?token={token}"
     assert (await hub.client().get(link)).status_code == 200
     client = hub.client(ann)
@@ -60,10 +60,10 @@ async def test_one_click_by_a_mail_program_ends_the_e_mails_and_nothing_else(hub
 
 async def test_a_forgotten_password_is_chosen_anew_once_and_ends_every_session(hub: Hub, mail: LocalMailServer) -> None:
     ann = await hub.signup()
-    await mail.wait(1)
+    await mail.wait_for(1)
     asked = await hub.client().post("/api/auth/password/forgot", json={"email": ann.email.upper()})
     assert asked.status_code == 202
-    (to, message) = (await mail.wait(2))[1]
+    (to, message) = (await mail.wait_for(2))[1]
     assert to == [ann.email]
     link = path_of(link_in(message))
     assert "<input" in (await hub.client().get(link)).text
@@ -88,7 +88,7 @@ async def test_a_link_for_a_new_password_is_void_once_the_account_has_another_ad
     assert (await service.put("/api/users/by-external-id/7", json=account)).status_code == 200
     await hub.cli("users", "password", "lost@example.org", "--password-stdin", stdin=f"{PASSWORD}\n")
     assert (await hub.client().post("/api/auth/password/forgot", json={"email": "lost@example.org"})).status_code == 202
-    link = path_of(link_in((await mail.wait(1))[0][1]))
+    link = path_of(link_in((await mail.wait_for(1))[0][1]))
     moved = account | {"email": "safe@example.org"}
     assert (await service.put("/api/users/by-external-id/7", json=moved)).status_code == 200
     refused = await hub.client().post(link, data={"password": NEW})
@@ -101,13 +101,13 @@ async def test_whether_there_is_such_an_account_is_not_said_and_nobody_s_inbox_i
     hub: Hub, mail: LocalMailServer
 ) -> None:
     ann = await hub.signup()
-    await mail.wait(1)
+    await mail.wait_for(1)
     client = hub.client()
     answers = [await client.post("/api/auth/password/forgot", json={"email": ann.email}) for _ in range(8)]
     nobody = await client.post("/api/auth/password/forgot", json={"email": "nobody@example.org"})
     assert {(each.status_code, each.content) for each in [*answers, nobody]} == {(202, b"")}
     await hub.signup()
-    assert len(await mail.wait(1 + 5 + 1)) == 7
+    assert len(await mail.wait_for(1 + 5 + 1)) == 7
 
 
 @pytest.mark.parametrize("kind", ["confirm", "unsubscribe", "reset"])
@@ -115,7 +115,7 @@ async def test_a_link_that_is_for_something_else_or_was_changed_is_refused(
     hub: Hub, mail: LocalMailServer, kind: str
 ) -> None:
     await hub.signup()
-    token = link_in((await mail.wait(1))[0][1]).partition("token=")[2]
+    token = link_in((await mail.wait_for(1))[0][1]).partition("token=")[2]
     for tried in (token[:-1] + ("A" if token[-1] != "A" else "B"), "x", *([token] if kind != "confirm" else [])):
         for method in ("GET", "POST"):
             answer = await hub.client().request(method, f"/api/mail/{kind}?token={tried}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.delivery.worker import AT_ONCE_PER_USER
+from services.delivery.worker import MAX_CONCURRENT_PER_USER
 from tests.support.hub import Hub, Person
 from tests.support.push_service import Browser, LocalPushService, Reply
 from tests.system.conftest import StartHub
@@ -45,7 +45,7 @@ async def test_a_notification_is_pushed_to_who_is_away_and_says_so(hub: Hub, pus
     ann, key, browser = await hub.signup(), await hub.api_key("notify"), push.browser()
     await subscribe(hub, ann, browser)
     made = await notify(hub, key, ann, title="Come")
-    (got,) = await push.wait(1)
+    (got,) = await push.wait_for(1)
     assert browser.read(got.body)["notification"]["title"] == "Come"
     client, told = hub.client(ann), dict[str, Any]()
     while told.get("push", {}).get("state") != "sent":
@@ -69,7 +69,7 @@ async def test_whoever_looks_at_an_open_page_is_not_pushed_to(hub: Hub, push: Lo
         await stream.next_event("notification")
         await notify(hub, key, bob)
         # What is due is taken in order: Bob's was sent, so Ann's was looked at.
-        assert [got.target for got in await push.wait(1)] == ["/push/bob"]
+        assert [got.target for got in await push.wait_for(1)] == ["/push/bob"]
         told = (await hub.client(ann).get(f"/api/notifications/{made}/delivery")).json()
         assert (told["push"]["state"], told["push"]["reason"]) == ("waiting", "looking")
 
@@ -78,13 +78,13 @@ async def test_what_was_answered_before_a_crash_is_pushed_after_it_once(hub: Hub
     ann, key, browser = await hub.signup(), await hub.api_key("notify"), push.browser()
     await subscribe(hub, ann, browser)
     # The first ones get no answer, and a user has no more than these under way: nothing is noted before the kill.
-    push.replies = [Reply(hang=True)] * AT_ONCE_PER_USER
+    push.replies = [Reply(hang=True)] * MAX_CONCURRENT_PER_USER
     titles = [str(n) for n in range(20)]
     for title in titles:
         await notify(hub, key, ann, title=title)
-    await push.wait(AT_ONCE_PER_USER)
+    await push.wait_for(MAX_CONCURRENT_PER_USER)
     await hub.kill()
-    push.got, push.replies = [], []
+    push.requests, push.replies = [], []
     hub.server.start()
     client, waiting = hub.client(ann), True
     while waiting:
@@ -92,7 +92,7 @@ async def test_what_was_answered_before_a_crash_is_pushed_after_it_once(hub: Hub
         page = (await client.get("/api/notifications?limit=100")).json()["items"]
         fates = [(await client.get(f"/api/notifications/{one['id']}/delivery")).json() for one in page]
         waiting = any(fate["push"]["state"] == "waiting" for fate in fates)
-    got = [browser.read(each.body)["notification"]["title"] for each in push.got]
+    got = [browser.read(each.body)["notification"]["title"] for each in push.requests]
     assert sorted(got) == sorted(titles)
 
 

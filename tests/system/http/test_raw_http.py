@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.http.protocol import HEAD_BYTES, MAX_PIPELINED, BoundedProtocol
+from api.http.protocol import MAX_HEAD_BYTES, MAX_PIPELINED, BoundedProtocol
 from tests.support.hub import Hub
 
 PATIENCE = 10.0
@@ -106,12 +106,12 @@ async def test_what_is_no_http_is_refused_and_the_connection_closed(shared_hub: 
 @pytest.mark.parametrize(
     "sent",
     [
-        GET + b"X: " + b"a" * HEAD_BYTES + b"\r\n\r\n",
-        GET + b"X: a\r\n" * (HEAD_BYTES // 6) + b"\r\n",
-        b"GET /" + b"a" * HEAD_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        GET + b"X: " + b"a" * 2 * HEAD_BYTES,
-        CHUNKED + b"2\r\n{}\r\n0\r\n" + b"X: a\r\n" * HEAD_BYTES,
-        CHUNKED + b"2;" + b"x" * 2 * HEAD_BYTES,
+        GET + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n",
+        GET + b"X: a\r\n" * (MAX_HEAD_BYTES // 6) + b"\r\n",
+        b"GET /" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        GET + b"X: " + b"a" * 2 * MAX_HEAD_BYTES,
+        CHUNKED + b"2\r\n{}\r\n0\r\n" + b"X: a\r\n" * MAX_HEAD_BYTES,
+        CHUNKED + b"2;" + b"x" * 2 * MAX_HEAD_BYTES,
     ],
     ids=["one header", "many headers", "path", "header without end", "trailers without end", "chunk without end"],
 )
@@ -125,9 +125,9 @@ async def test_a_head_without_end_is_refused_before_it_fills_the_memory(shared_h
 async def test_a_large_head_that_is_whole_is_told_what_is_wrong_and_one_below_the_bound_is_read(
     shared_hub: Hub,
 ) -> None:
-    fits = GET + b"Connection: close\r\nX: " + b"a" * (HEAD_BYTES - 200) + b"\r\n\r\n"
+    fits = GET + b"Connection: close\r\nX: " + b"a" * (MAX_HEAD_BYTES - 200) + b"\r\n\r\n"
     assert b"200 OK" in await talk(shared_hub.server.port, fits)
-    too_large = GET + b"X: " + b"a" * HEAD_BYTES + b"\r\n\r\n"
+    too_large = GET + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n"
     assert problem(await talk(shared_hub.server.port, too_large)) == (413, "BODY_TOO_LARGE")
 
 
@@ -401,7 +401,7 @@ async def test_who_is_being_answered_and_says_what_is_no_http_gets_all_of_the_an
             while not server.server_state.connections:  # noqa: ASYNC110  # uvicorn tells nobody
                 await asyncio.sleep(0)
             (connection,) = server.server_state.connections
-            while not connection._deaf:  # type: ignore[union-attr]  # noqa: ASYNC110  # nor do we
+            while not connection._ignores_input:  # type: ignore[union-attr]  # noqa: ASYNC110  # nor do we
                 await asyncio.sleep(0)
             writer.write(b"more" + GET + b"\r\n")
             heard = await reader.read()

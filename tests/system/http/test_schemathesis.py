@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.config.signing_keys import signing_keys
-from api.http.problems import STATUS
+from api.config.signing_keys import load_signing_keys
+from api.http.problems import STATUS_BY_CODE
 from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
 from services.accounts import email_verification
@@ -167,7 +167,7 @@ class World:
         }
 
     def _ways(self) -> dict[str, Asked]:
-        tokens, client = Tokens(signing_keys((), self._hub.data_dir)), self._callers.client
+        tokens, client = Tokens(load_signing_keys((), self._hub.data_dir)), self._callers.client
         confirm = {"token": tokens.sign_link("confirm", [client.id, client.email])}
         unsubscribe = {"token": tokens.sign_link("unsubscribe", [client.id])}
         quiet = {"from": "22:00", "to": "07:00", "timeZone": "UTC", "days": ["mon"]}
@@ -240,14 +240,14 @@ async def test_every_answer_is_what_the_document_says(
         response = case.call(base_url=unlimited_hub.url, session=session, headers=headers)
         try:
             # Too large is refused as well as anything, which the check for refusals does not know.
-            too_large = response.status_code == STATUS["BODY_TOO_LARGE"]
+            too_large = response.status_code == STATUS_BY_CODE["BODY_TOO_LARGE"]
             known = [check for check in CHECKS if not (too_large and check is negative_data_rejection)]
             case.validate_response(response, checks=known)
         except FailureGroup as found:
             # It is no Exception, and would end the loop that all tests run on.
             raise AssertionError("\n".join(str(each) for each in found.exceptions)) from None
         if response.status_code >= 400:
-            assert STATUS[response.json()["code"]] == response.status_code
+            assert STATUS_BY_CODE[response.json()["code"]] == response.status_code
         return response.status_code
 
     @SAME

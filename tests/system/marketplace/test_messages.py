@@ -259,7 +259,7 @@ async def test_what_is_sent_again_counts_as_what_is_sent(start_hub: StartHub) ->
 
 
 async def test_a_sender_has_a_limit_in_all_and_one_for_each_recipient(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_RATE_LIMIT="5/minute", HUB_PAIR_RATE_LIMIT="3/hour")
+    hub = await start_hub(HUB_RATE_LIMIT="5/minute", HUB_DIRECT_MESSAGE_RATE_LIMIT="3/hour")
     ann, bob, eve = [await hub.signup() for _ in range(3)]
     place = (await say(hub, ann, recipientId=bob.id))["conversationId"]
     await say(hub, ann, conversationId=place)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.hub import Hub
 
-pytestmark = pytest.mark.parametrize("stream_path", ["takeover", "portable"])
+pytestmark = pytest.mark.parametrize("stream_transport", ["direct", "asgi"])
 
 
 async def send(hub: Hub, key: str, user_id: str, title: str) -> str:

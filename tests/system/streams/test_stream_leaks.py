@@ -32,7 +32,7 @@ def rss_kb(hub: Hub) -> int:
     return int(status.split("VmRSS:")[1].split()[0])
 
 
-@pytest.mark.parametrize("stream_path", ["takeover", "portable"])
+@pytest.mark.parametrize("stream_transport", ["direct", "asgi"])
 async def test_streams_that_come_and_go_leave_no_file_and_no_memory(start_hub: StartHub) -> None:
     hub = await start_hub(**ROOMY, HUB_QUEUE_EVENTS="5")
     person, key = await hub.signup("client"), await hub.api_key("broadcast")
