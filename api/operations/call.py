@@ -16,6 +16,7 @@ from services.errors import Forbidden, InvalidField, Unauthenticated
 
 B = TypeVar("B")
 Q = TypeVar("Q")
+R = TypeVar("R")
 T = TypeVar("T")
 
 IDEMPOTENCY_KEY_HEADER = "idempotency-key"
@@ -65,21 +66,34 @@ class Call(Generic[B, Q]):
         return await self.hub.database.write(unit, now=self.now, **arguments)
 
     async def write_idempotent(self, unit: Callable[..., T], **arguments: Any) -> T | bytes:
-        """Like `write`, but a repeated Idempotency-Key gets the first answer again, as JSON bytes.
+        """Like `write`, but a repeated Idempotency-Key returns the stored response as JSON bytes.
 
-        Raises IdempotencyKeyReused when the key came with another request.
+        Raises IdempotencyKeyReused when the key was used with another request.
+        """
+        response, _ = await self.write_with_response(unit, _unchanged, **arguments)
+        return response
+
+    async def write_with_response(
+        self, unit: Callable[..., R], to_response: Callable[[R], T], **arguments: Any
+    ) -> tuple[T | bytes, R | None]:
+        """Like `write_idempotent`, for a unit whose result is more than its response.
+
+        Returns the response and the result of the unit; the result is None for a repeated Idempotency-Key.
         """
         key = self.idempotency_key()
         if key is None:
-            return await self.write(unit, **arguments)
-        return await self.hub.database.write(
+            result = await self.write(unit, **arguments)
+            return to_response(result), result
+        written = await self.hub.database.write(
             idempotency.run_once,
             caller=self.caller.key,
             key=key,
             digest=self.digest(),
             now=self.now,
             act=_bound(unit, now=self.now, **arguments),
+            to_response=to_response,
         )
+        return written.body, written.result
 
     def digest(self) -> bytes:
         """SHA-256 of what was asked: method, path and body."""
@@ -96,3 +110,7 @@ class Call(Generic[B, Q]):
 
 def _bound(unit: Callable[..., T], **arguments: Any) -> Callable[[Connection], T]:
     return partial(unit, **arguments)
+
+
+def _unchanged(response: T) -> T:
+    return response

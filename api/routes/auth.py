@@ -175,7 +175,7 @@ async def _create_account(call: Call[SignUp, None]) -> tuple[Me, str]:
         digest=_digest(call.body),
         act=partial(create, now=call.now),
     )
-    account = msgspec.json.decode(response, type=Me)
+    account = msgspec.json.decode(response.body, type=Me)
     return account, password_hash if account.id == user_id else await _verify_repeated_sign_up(call, account)
 
 

@@ -1,6 +1,6 @@
 """Bids and the hire."""
 
-from sqlalchemy import Connection
+from operator import attrgetter
 
 from api.http.bodies import Amount, Body, EmptyBody, PageQuery, Text5000
 from api.operations.call import Call
@@ -63,18 +63,14 @@ async def withdraw(call: Call[None, None]) -> None:
 
 async def hire(call: Call[EmptyBody | None, None]) -> Hired | bytes:
     """Hire the freelancer of a bid; the other bidders are notified."""
-    started, results = call.hub.monotonic(), list[HireResult]()
-    response = await call.write_idempotent(_hire, bid_id=call.path("bidId"), owner_id=call.user.id, results=results)
-    # Empty for a repeated idempotency key: the hire was made and logged by the first request.
-    for result in results:
+    started = call.hub.monotonic()
+    response, result = await call.write_with_response(
+        hiring.hire, attrgetter("response"), bid_id=call.path("bidId"), owner_id=call.user.id
+    )
+    # None for a repeated idempotency key: the first request has made and logged the hire.
+    if result is not None:
         _log(call, result, call.hub.monotonic() - started)
     return response
-
-
-def _hire(tx: Connection, *, bid_id: str, owner_id: str, results: list[HireResult], now: int) -> Hired:
-    """Hire and replace the content of `results` with the result, because a unit may run twice."""
-    results[:] = [hiring.hire(tx, bid_id=bid_id, owner_id=owner_id, now=now)]
-    return results[0].response
 
 
 def _log(call: Call[EmptyBody | None, None], result: HireResult, seconds: float) -> None:

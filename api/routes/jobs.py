@@ -1,9 +1,9 @@
 """Jobs."""
 
+from operator import attrgetter
 from typing import Any
 
 from msgspec import UNSET, UnsetType, field
-from sqlalchemy import Connection
 
 from api.http.bodies import (
     Amount,
@@ -24,13 +24,12 @@ from services import limits, times
 from services.errors import InvalidField
 from services.jobs import closing, editing, listing, log_lines, posting, status_change
 from services.jobs.editing import JobEdit
-from services.jobs.lifecycle import Deadlines
 from services.jobs.listing import Suggestions
 from services.jobs.schemas import Job, JobStatus
 from services.jobs.search_query import JobFilter
 from services.jobs.transitions import TransitionResult
 from services.pagination import Page
-from services.schemas import Person, Role
+from services.schemas import Person
 
 
 class NewJob(Body, frozen=True):
@@ -155,42 +154,21 @@ async def delete(call: Call[None, None]) -> None:
 async def change_status(call: Call[StatusChange, None]) -> Job | bytes:
     """Change a job's status: accept, submit, complete, request changes or cancel."""
     call.hub.rate_limits.job_changes.hit(call.user.id)
-    started, results = call.hub.monotonic(), list[TransitionResult]()
-    response = await call.write_idempotent(
-        _change_status,
+    started = call.hub.monotonic()
+    response, result = await call.write_with_response(
+        status_change.change_status,
+        attrgetter("job"),
         job_id=call.path("id"),
         user=Person(id=call.user.id, name=call.user.name),
         role=call.user.role,
         target=call.body.status,
         note=call.body.note,
         deadlines=call.hub.settings.deadlines,
-        results=results,
     )
-    # Empty for a repeated idempotency key: the transition was made and logged by the first request.
-    for result in results:
+    # None for a repeated idempotency key: the first request has made and logged the transition.
+    if result is not None:
         _log(call, result, started)
     return response
-
-
-def _change_status(
-    tx: Connection,
-    *,
-    job_id: str,
-    user: Person,
-    role: Role,
-    target: JobStatus,
-    note: str | None,
-    deadlines: Deadlines,
-    results: list[TransitionResult],
-    now: int,
-) -> Job:
-    """Change the status and replace the content of `results` with the result, because a unit may run twice."""
-    results[:] = [
-        status_change.change_status(
-            tx, job_id=job_id, user=user, role=role, target=target, note=note, deadlines=deadlines, now=now
-        )
-    ]
-    return results[0].job
 
 
 def _log(call: Call[Any, None], result: TransitionResult, started: float) -> None:

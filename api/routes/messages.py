@@ -1,10 +1,10 @@
 """Messages."""
 
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from api.http.bodies import Body, Id, Line64, PageLimit, Query
@@ -67,25 +67,17 @@ async def send(call: Call[NewMessage, None]) -> Message | Response | bytes:
         client_message_id=body.client_message_id,
     )
     await _count_direct_message(call)
-    duplicate = list[bool]()
-    result = await call.write_idempotent(
-        _send,
+    response, result = await call.write_with_response(
+        sending.send,
+        attrgetter("message"),
         sender=Person(id=call.user.id, name=call.user.name),
         recipient=Recipient(recipient_id=body.recipient_id, conversation_id=body.conversation_id),
         draft=draft,
-        duplicate=duplicate,
     )
-    if duplicate == [True]:
-        content = result if isinstance(result, bytes) else msgspec.json.encode(result)
+    if result is not None and not result.created:
+        content = response if isinstance(response, bytes) else msgspec.json.encode(response)
         return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
-    return result
-
-
-def _send(tx: Connection, *, duplicate: list[bool], now: int, **arguments: Any) -> Message:
-    """Send the message and record in `duplicate` whether it was sent before; a second run replaces the value."""
-    result = sending.send(tx, **arguments, now=now)
-    duplicate[:] = [not result.created]
-    return result.message
+    return response
 
 
 async def _count_direct_message(call: Call[NewMessage, None]) -> None:

@@ -1,7 +1,8 @@
 """Stores the first response of an idempotency key in the transaction that produced it."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -9,6 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from services.database.statements import Statement
 from services.errors import IdempotencyKeyReused
 from services.tables import idempotent_responses
+
+R = TypeVar("R")
 
 _encoder = msgspec.json.Encoder()
 
@@ -29,10 +32,25 @@ _DELETE = delete(idempotent_responses).where(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Written(Generic[R]):
+    """The response of a unit as JSON bytes, and the result of the unit; None when the response was stored before."""
+
+    body: bytes
+    result: R | None
+
+
 def run_once(
-    tx: Connection, *, caller: str, key: str, digest: bytes, now: int, act: Callable[[Connection], Any]
-) -> bytes:
-    """Run `act` unless this caller has used the key before. Return the response as JSON bytes, new or stored.
+    tx: Connection,
+    *,
+    caller: str,
+    key: str,
+    digest: bytes,
+    now: int,
+    act: Callable[[Connection], R],
+    to_response: Callable[[R], Any] = lambda result: result,
+) -> Written[R]:
+    """Run `act` unless this caller has used the key before, and store the response to its result.
 
     `digest` is the SHA-256 of the request (method, path, body). Raises IdempotencyKeyReused when the key was used
     with another digest, and what `act` raises; then nothing is stored.
@@ -40,10 +58,11 @@ def run_once(
     for stored_digest, stored_body in _FIND.all(tx, {"caller_id": caller, "request_key": key}):
         if stored_digest != digest:
             raise IdempotencyKeyReused
-        return bytes(stored_body)
-    body = _encoder.encode(act(tx))
+        return Written(bytes(stored_body), None)
+    result = act(tx)
+    body = _encoder.encode(to_response(result))
     _INSERT.execute_many(tx, [{"caller": caller, "key": key, "digest": digest, "body": body, "created_at": now}])
-    return body
+    return Written(body, result)
 
 
 def delete_expired(tx: Connection, *, before: int, limit: int) -> int:

@@ -33,7 +33,7 @@ class Counter:
 def once(
     act: Callable[[Connection], Any], *, caller: str = "user:a", key: str = "k", digest: bytes = b"d" * 32, now: int = 0
 ) -> Callable[[Connection], bytes]:
-    return lambda tx: idempotency.run_once(tx, caller=caller, key=key, digest=digest, now=now, act=act)
+    return lambda tx: idempotency.run_once(tx, caller=caller, key=key, digest=digest, now=now, act=act).body
 
 
 async def test_repeat_returns_the_stored_response_byte_for_byte(database: Database, batches: list[Batch]) -> None:

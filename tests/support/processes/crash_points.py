@@ -48,17 +48,18 @@ class Act(msgspec.Struct, frozen=True):
 
 def ask(tx: Connection, act: Act, now: int) -> bytes:
     """Do it, once for its key: the answer as it was given first."""
-    return idempotency.run_once(tx, caller=act.user, key="key", digest=b"", now=now, act=partial(_do, act=act, now=now))
+    work = partial(_do, act=act, now=now)
+    return idempotency.run_once(tx, caller=act.user, key="key", digest=b"", now=now, act=work).body
 
 
 def _do(tx: Connection, act: Act, now: int) -> Any:
     if act.target is None:
-        return hiring.hire(tx, bid_id=act.bid, owner_id=act.user, now=now).answer
+        return hiring.hire(tx, bid_id=act.bid, owner_id=act.user, now=now).response
     terms = Deadlines(review_ms=act.review_ms, delivery_ms=1)
     user = Person(id=act.user, name="Somebody")
     return status_change.change_status(
-        tx, job_id=act.job, user=user, role=act.role, target=act.target, terms=terms, now=now
-    ).answer
+        tx, job_id=act.job, user=user, role=act.role, target=act.target, deadlines=terms, now=now
+    ).job
 
 
 class Failpoint:

@@ -41,7 +41,7 @@ def add(tx: Connection, name: str) -> str:
         outbox.append(tx, "jobs", "added", {"name": name}, now=0)
         return outbox.next_cursor(tx)
 
-    return idempotency.run_once(tx, caller="test", key=name, digest=b"", now=0, act=act).decode()
+    return idempotency.run_once(tx, caller="test", key=name, digest=b"", now=0, act=act).body.decode()
 
 
 def rows(tx: Connection) -> int:
@@ -91,6 +91,6 @@ async def main(mode: str, path: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     if os.environ.get("HUB_TEST_UNSAFE"):
-        engine._WRITER = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in engine._WRITER)
-        engine._WRITER_HAS["synchronous"] = 1
+        engine._WRITER_PRAGMAS = tuple(pragma.replace("=FULL", "=NORMAL") for pragma in engine._WRITER_PRAGMAS)
+        engine._WRITER_EXPECTED["synchronous"] = 1
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))
