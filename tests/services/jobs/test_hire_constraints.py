@@ -75,7 +75,7 @@ def test_foreign_keys_require_job_and_hired_bid_to_match(tx: Connection, scene: 
 INCONSISTENT_ROWS = [
     ("UPDATE jobs SET status = 'assigned', held = 1 WHERE id = :other", "ck_jobs_hired_has_bid"),
     ("UPDATE jobs SET status = 'open', held = budget WHERE id = :job", "ck_jobs_open_has_no_bid"),
-    ("UPDATE jobs SET hired_at = NULL WHERE id = :job", "ck_jobs_hired_pair"),
+    ("UPDATE jobs SET hired_at = NULL WHERE id = :job", "ck_jobs_hired_at_with_bid"),
     ("UPDATE bids SET status = 'hired' WHERE id = :pending", "ck_bids_hired_time"),
     ("UPDATE bids SET hired_at = 1 WHERE id = :pending", "ck_bids_hired_time"),
     ("UPDATE bids SET status = 'rejected' WHERE id = :pending", "ck_bids_rejected_time"),

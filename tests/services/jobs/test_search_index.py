@@ -1,4 +1,4 @@
-"""What moves about a job is indexed by itself: its words stay in the index as they are, and are found."""
+"""The full-text index: words and facets after every kind of change."""
 
 import random
 from string import Template
@@ -20,16 +20,16 @@ FILL = Template(f"""
     FROM jobs WHERE jobs.status <> 'deleted' ORDER BY jobs.seq
 """).substitute(row="jobs")
 
-# What the facets of status and budget might be mistaken for, and what begins like them.
+# Words that resemble the facets of status and budget, or begin like them.
 WORDS = "since open opened operator be bed bc bc1 bd sopen sinprogress expired expiry all cancelled assigned submitted"
 
 
 def terms(tx: Connection) -> set[tuple[object, ...]]:
-    """Every word and facet of every job; where in its column it stands nobody asks."""
+    """Return every term of every job with its column, without its position."""
     return {tuple(row) for row in tx.execute(text("SELECT DISTINCT term, doc, col FROM job_terms"))}
 
 
-def test_after_everything_that_moves_the_index_is_what_the_jobs_say(tx: Connection) -> None:
+def test_index_equals_a_rebuilt_index_after_random_changes(tx: Connection) -> None:
     dice, owner = random.Random(7), person(tx, "Olga", "client", 10**9)
     made = [post(tx, owner, budget=dice.randrange(1, 5_000)) for _ in range(25)]
     tx.execute(text("UPDATE jobs SET description = :words"), {"words": WORDS})
@@ -51,43 +51,46 @@ def test_after_everything_that_moves_the_index_is_what_the_jobs_say(tx: Connecti
                 )
         if dice.random() < 0.05:
             tx.execute(text("INSERT INTO job_index (job_index, rank) VALUES ('merge', -100)"))
-    kept = terms(tx)
+    before = terms(tx)
     tx.execute(text("INSERT INTO job_index (job_index) VALUES ('integrity-check')"))
     tx.execute(text("INSERT INTO job_index (job_index) VALUES ('delete-all')"))
     tx.execute(text(FILL))
-    assert kept == terms(tx)
-    assert len(kept) > 500
+    assert before == terms(tx)
+    assert len(before) > 500
 
 
 @pytest.mark.parametrize("status", ["assigned", "in_progress", "submitted", "completed"])
-def test_every_word_and_its_beginning_is_found_wherever_the_job_has_got_to(tx: Connection, status: str) -> None:
-    g = create_job(tx)
-    editing.edit(tx, job_id=g.job.id, owner_id=g.owner.id, edit=JobEdit(description=WORDS), now=NOW)
-    editing.edit(tx, job_id=g.job.id, owner_id=g.owner.id, edit=JobEdit(budget=4_500), now=NOW)
-    moved = create_job(tx, status)
-    tx.execute(text("UPDATE jobs SET description = :words WHERE id = :id"), {"words": WORDS, "id": moved.job.id})
-    change_status(tx, g.job, g.owner, "cancelled")
+def test_every_word_and_prefix_is_found_in_every_job_status(tx: Connection, status: str) -> None:
+    posted = create_job(tx)
+    editing.edit(tx, job_id=posted.job.id, owner_id=posted.owner.id, edit=JobEdit(description=WORDS), now=NOW)
+    editing.edit(tx, job_id=posted.job.id, owner_id=posted.owner.id, edit=JobEdit(budget=4_500), now=NOW)
+    other = create_job(tx, status)
+    tx.execute(text("UPDATE jobs SET description = :words WHERE id = :id"), {"words": WORDS, "id": other.job.id})
+    change_status(tx, posted.job, posted.owner, "cancelled")
     for word in WORDS.split():
         for typed in {word, word[:3], word[:4]}:
-            found = [job.id for job in listing.list_jobs(tx, job_filter=JobFilter(text=typed)).items]
-            assert found == [moved.job.id, g.job.id], typed
-    assert [job.id for job in listing.list_jobs(tx, job_filter=JobFilter(status="cancelled")).items] == [g.job.id]
-    assert [job.id for job in listing.list_jobs(tx, job_filter=JobFilter(max_budget=4_500)).items] == [g.job.id]
+            listed = [job.id for job in listing.list_jobs(tx, job_filter=JobFilter(text=typed)).items]
+            assert listed == [other.job.id, posted.job.id], typed
+    assert [job.id for job in listing.list_jobs(tx, job_filter=JobFilter(status="cancelled")).items] == [posted.job.id]
+    assert [job.id for job in listing.list_jobs(tx, job_filter=JobFilter(max_budget=4_500)).items] == [posted.job.id]
 
 
-def test_a_budget_and_a_status_cost_the_same_whatever_has_been_written_about_the_job(tx: Connection) -> None:
+def test_status_and_budget_changes_cost_the_same_for_long_texts(tx: Connection) -> None:
     owner = person(tx, "Olga", "client", 10**9)
     dice = random.Random(1)
     many_words = " ".join("".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(1_400))
 
-    def rows(description: str) -> int:
+    def changed_rows(description: str) -> int:
         job = post(tx, owner)
-        tx.execute(text("UPDATE jobs SET description = :said WHERE id = :id"), {"said": description, "id": job.id})
+        tx.execute(
+            text("UPDATE jobs SET description = :description WHERE id = :id"),
+            {"description": description, "id": job.id},
+        )
         before = engine.raw_connection(tx).total_changes
         editing.edit(tx, job_id=job.id, owner_id=owner.id, edit=JobEdit(budget=6_000), now=NOW)
         change_status(tx, job, owner, "cancelled")
-        # What FTS5 has gathered is written when it is asked for.
+        # A search makes FTS5 write its pending changes.
         listing.list_jobs(tx)
         return engine.raw_connection(tx).total_changes - before
 
-    assert rows(many_words) <= rows("few words") + 2
+    assert changed_rows(many_words) <= changed_rows("few words") + 2
