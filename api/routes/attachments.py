@@ -1,4 +1,4 @@
-"""Attachments over HTTP: a file comes in, is looked at and kept; whoever may see its message gets it."""
+"""Upload and download of attachments."""
 
 import re
 from hashlib import sha256
@@ -22,8 +22,8 @@ from services.messages.sending import IMAGE_TYPES
 MIB: Final = 1024 * 1024
 
 THUMBNAIL_TYPE: Final = "image/webp"
-# Whatever a browser makes of it, it runs no script, sends no form and frames nothing; and no other site may use it.
-# It never changes, but whether one may have it can: so it is asked for every time.
+# A browser must not run scripts, submit forms or load frames of a file, and other sites must not embed it. The content
+# never changes but access can, so caches must revalidate every time.
 DOWNLOAD_HEADERS: Final = {
     "content-security-policy": "sandbox; default-src 'none'",
     "cross-origin-resource-policy": "same-origin",
@@ -36,91 +36,91 @@ _RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})", re.ASCII)
 
 
 class DownloadQuery(Query, frozen=True):
-    """The thumbnail instead of the file."""
+    """Selects the thumbnail instead of the file."""
 
     size: Literal["thumb"] | None = None
 
 
 async def upload(call: Call[None, None]) -> Attachment | bytes:
-    """Upload a file, in the field `file`; it can then be sent with one message."""
+    """Upload a file in the field `file`; it can be sent with one message."""
     hub, user_id = call.hub, call.user.id
     hub.rate_limits.uploads.hit(user_id)
     quota = hub.settings.attachment_quota_mb * MIB
     await call.read(records.require_quota, owner_id=user_id, size=0, quota=quota)
     async with hub.upload_slots.acquire(user_id):
-        draft = await to_thread.run_sync(hub.files.create_temporary)
+        temporary = await to_thread.run_sync(hub.files.create_temporary)
         try:
-            name = await multipart.receive_file(call.request, draft, hub.settings.attachment_mb * MIB)
-            await to_thread.run_sync(draft.finish)
-            draft, file, thumbnail = await _look(call, draft, name)
-            # The file first and the row second: there is never a row without its file.
-            await to_thread.run_sync(hub.files.commit, draft, thumbnail)
+            name = await multipart.receive_file(call.request, temporary, hub.settings.attachment_mb * MIB)
+            await to_thread.run_sync(temporary.finish)
+            temporary, file, thumbnail = await _inspect(call, temporary, name)
+            # The file is committed before the row is inserted, so that no row is without its file.
+            await to_thread.run_sync(hub.files.commit, temporary, thumbnail)
         finally:
-            await to_thread.run_sync(draft.discard)
+            await to_thread.run_sync(temporary.discard)
     call.raw_body = sha256(f"{file.hash} {file.name}".encode()).digest()
     return await call.write_idempotent(records.create, owner_id=user_id, file=file, quota=quota)
 
 
 async def download(call: Call[None, DownloadQuery]) -> Response:
-    """Download a file, or see it if it is an image; whoever asks must be in the conversation now."""
+    """Download a file or its thumbnail; requires current membership of the conversation."""
     row = await call.read(records.get_downloadable, attachment_id=call.path("id"), user_id=call.user.id)
-    small = call.query.size is not None
-    if small and not row.thumbnail:
+    is_thumbnail = call.query.size is not None
+    if is_thumbnail and not row.thumbnail:
         raise NotFound
-    tag = f'"{row.hash}{"-thumb" if small else ""}"'
-    if tag in call.request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=DOWNLOAD_HEADERS | {"etag": tag})
-    path = call.hub.files.path(row.hash, thumbnail=small)
+    etag = f'"{row.hash}{"-thumb" if is_thumbnail else ""}"'
+    if etag in call.request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=DOWNLOAD_HEADERS | {"etag": etag})
+    path = call.hub.files.path(row.hash, thumbnail=is_thumbnail)
     try:
         status = await to_thread.run_sync(path.stat)
     except FileNotFoundError:
-        # Its message was deleted just now.
+        # The message was deleted meanwhile.
         raise NotFound from None
-    _drop_odd_ranges(call, status.st_size)
+    _ignore_invalid_range(call, status.st_size)
     return FileResponse(
         path,
-        headers=DOWNLOAD_HEADERS | {"etag": tag},
-        media_type=THUMBNAIL_TYPE if small else row.type,
-        filename=f"{row.name}.webp" if small else row.name,
+        headers=DOWNLOAD_HEADERS | {"etag": etag},
+        media_type=THUMBNAIL_TYPE if is_thumbnail else row.type,
+        filename=f"{row.name}.webp" if is_thumbnail else row.name,
         stat_result=status,
-        content_disposition_type="inline" if small or row.type in IMAGE_TYPES else "attachment",
+        content_disposition_type="inline" if is_thumbnail or row.type in IMAGE_TYPES else "attachment",
     )
 
 
-async def _look(
-    call: Call[None, None], draft: TemporaryFile, name: str
+async def _inspect(
+    call: Call[None, None], temporary: TemporaryFile, name: str
 ) -> tuple[TemporaryFile, StoredFile, bytes | None]:
-    """What it is, by its content; of an image, what is not the picture is left out. Raises FileNotAllowed."""
-    type = media_types.detect(draft.head)
+    """Detect the type from the content and strip the metadata of an image. Raises FileNotAllowed."""
+    type = media_types.detect(temporary.head)
     if type is None:
         raise FileNotAllowed
-    label = media_types.safe_name(name)
+    safe_name = media_types.safe_name(name)
     if type not in IMAGE_TYPES:
-        return draft, StoredFile(hash=draft.hash, name=label, type=type, size=draft.size), None
+        return temporary, StoredFile(hash=temporary.hash, name=safe_name, type=type, size=temporary.size), None
     try:
-        looked = await call.hub.thumbnails.inspect(draft.path, type)
+        image = await call.hub.thumbnails.inspect(temporary.path, type)
         if type in image_metadata.SUPPORTED:
-            picture = image_metadata.strip(draft.path, type, looked.orientation)
-            draft = await to_thread.run_sync(call.hub.files.rewrite, draft, picture)
+            chunks = image_metadata.strip(temporary.path, type, image.orientation)
+            temporary = await to_thread.run_sync(call.hub.files.rewrite, temporary, chunks)
     except (NotAnImage, UnsupportedImage):
         raise FileNotAllowed("This image is damaged, or larger than 40 megapixels.") from None
     file = StoredFile(
-        hash=draft.hash,
-        name=label,
+        hash=temporary.hash,
+        name=safe_name,
         type=type,
-        size=draft.size,
-        width=looked.width,
-        height=looked.height,
+        size=temporary.size,
+        width=image.width,
+        height=image.height,
         thumbnail=True,
     )
-    return draft, file, looked.thumbnail
+    return temporary, file, image.thumbnail
 
 
-def _drop_odd_ranges(call: Call[None, DownloadQuery], size: int) -> None:
-    """Answer with all of it where a part is asked for that is not there, or several (RFC 9110, 14.2, allows that)."""
-    asked = _RANGE.fullmatch(call.request.headers.get("range", ""))
-    first, last = asked.groups() if asked else ("", "")
-    there = int(first) < size and (not last or int(first) <= int(last)) if first else last.strip("0")
-    if not there:
+def _ignore_invalid_range(call: Call[None, DownloadQuery], size: int) -> None:
+    """Ignore a Range header with several or unsatisfiable ranges (RFC 9110, 14.2, allows that)."""
+    match = _RANGE.fullmatch(call.request.headers.get("range", ""))
+    first, last = match.groups() if match else ("", "")
+    satisfiable = int(first) < size and (not last or int(first) <= int(last)) if first else last.strip("0")
+    if not satisfiable:
         scope = call.request.scope
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]

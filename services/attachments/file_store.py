@@ -1,4 +1,4 @@
-"""Uploaded files on disk, each under the hash of its content: whole or not there at all, whenever the power goes."""
+"""Content-addressed files on disk, written atomically."""
 
 import errno
 import hashlib
@@ -14,153 +14,153 @@ from typing import Final
 
 from services.errors import StorageFull
 
-# The first bytes of a file, by which its type is known.
-HEAD: Final = 8 * 1024
-# A file that no row names is left alone for so long: its row may be on its way.
+# The first bytes of a file, from which its media type is detected.
+HEAD_BYTES: Final = 8 * 1024
+# A file without a row is not deleted for this time, because an upload may be about to insert its row.
 GRACE_SECONDS: Final = 3_600.0
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class TemporaryFile:
-    """A file that is being written. Everything blocks: call it in a thread."""
+    """A file that is being written. All methods block; call them in a thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self.head = b""
         self._digest = hashlib.sha256()
-        with _no_room():
+        with _translate_disk_full():
             self._file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")  # noqa: SIM115
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what was written so far, in hexadecimal."""
+        """The SHA-256 of the bytes written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, chunk: bytes) -> None:
-        """Raises StorageFull."""
+        """Append a chunk. Raises StorageFull."""
         self.size += len(chunk)
-        self.head += chunk[: HEAD - len(self.head)]
+        self.head += chunk[: HEAD_BYTES - len(self.head)]
         self._digest.update(chunk)
-        with _no_room():
+        with _translate_disk_full():
             self._file.write(chunk)
 
     def finish(self) -> None:
-        """Nothing more comes. Raises StorageFull."""
-        with _no_room():
+        """Close the file after its last chunk. Raises StorageFull."""
+        with _translate_disk_full():
             self._file.close()
 
     def discard(self) -> None:
-        """Leave nothing behind; no harm if it was kept."""
+        """Delete the file unless it was committed."""
         with suppress(OSError):
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 class FileStore:
-    """The folder of the files. Everything blocks: call it in a thread. One process at a time uses it."""
+    """The folder of all files. All methods block; call them in a thread. Only one process may use the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._drafts = folder / "drafts"
-        # Whoever drops a file has just looked how old it is: nobody puts it back in place in between.
+        self._temporary = folder / "drafts"
+        # A commit must not replace a file between the check of its age and its deletion.
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Make the folder, and throw away what was being written when the hub last ended."""
-        self._drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in self._drafts.iterdir():
-            left.unlink(missing_ok=True)
+        """Create the folder and delete temporary files of an earlier process."""
+        self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in self._temporary.iterdir():
+            path.unlink(missing_ok=True)
 
-    def draft(self) -> TemporaryFile:
-        """A new file that nobody can fetch yet. Raises StorageFull."""
-        return TemporaryFile(self._drafts / secrets.token_hex(16))
+    def create_temporary(self) -> TemporaryFile:
+        """Create a temporary file, which cannot be downloaded. Raises StorageFull."""
+        return TemporaryFile(self._temporary / secrets.token_hex(16))
 
-    def rewrite(self, draft: TemporaryFile, pieces: Iterable[bytes]) -> TemporaryFile:
-        """A finished draft of these pieces in the place of another one, which is gone then. Raises StorageFull."""
-        made = self.draft()
+    def rewrite(self, file: TemporaryFile, chunks: Iterable[bytes]) -> TemporaryFile:
+        """Return a finished file of these chunks and discard `file`. Raises StorageFull."""
+        new_file = self.create_temporary()
         try:
-            for piece in pieces:
-                made.write(piece)
-            made.finish()
+            for chunk in chunks:
+                new_file.write(chunk)
+            new_file.finish()
         except BaseException:
-            made.discard()
+            new_file.discard()
             raise
-        draft.discard()
-        return made
+        file.discard()
+        return new_file
 
     def path(self, hash: str, *, thumbnail: bool = False) -> Path:
-        """Where a file is, or its thumbnail. Raises ValueError for what is no hash."""
+        """Return the path of a file or of its thumbnail. Raises ValueError for an invalid hash."""
         if not _HASH.fullmatch(hash):
             raise ValueError("not a SHA-256 in hexadecimal")
         return self.folder / hash[:2] / (f"{hash}.thumb" if thumbnail else hash)
 
-    def commit(self, draft: TemporaryFile, thumbnail: bytes | None) -> None:
-        """Put a finished draft in its place; on disk when this returns, and before its row is written.
+    def commit(self, file: TemporaryFile, thumbnail: bytes | None) -> None:
+        """Move a finished file to its final path; it is durable when this returns. Its row must be inserted later.
 
-        Raises StorageFull. In place of the same file as before, too, so that it counts as new.
+        An existing file with the same content is replaced, so that its age starts again. Raises StorageFull.
         """
-        target = self.path(draft.hash)
-        with _no_room():
+        target = self.path(file.hash)
+        with _translate_disk_full():
             target.parent.mkdir(exist_ok=True, mode=0o700)
             _sync(self.folder)
             if thumbnail is not None:
-                self._place(thumbnail, self.path(draft.hash, thumbnail=True))
-            _sync(draft.path)
-            os.utime(draft.path)
+                self._write(thumbnail, self.path(file.hash, thumbnail=True))
+            _sync(file.path)
+            os.utime(file.path)
             with self._lock:
-                os.replace(draft.path, target)
+                os.replace(file.path, target)
             _sync(target.parent)
 
-    def list_shard(self, shelf: int) -> list[str]:
-        """The hashes on one of 256 shelves of files that have been there for longer than a row takes."""
+    def list_shard(self, shard: int) -> list[str]:
+        """Return the hashes of files older than `GRACE_SECONDS` in one of the 256 shards."""
         before = time.time() - GRACE_SECONDS
-        found = {path.name.removesuffix(".thumb") for path in self._on(shelf) if path.stat().st_mtime < before}
-        return [name for name in found if _HASH.fullmatch(name)]
+        names = {path.name.removesuffix(".thumb") for path in self._shard_paths(shard) if path.stat().st_mtime < before}
+        return [name for name in names if _HASH.fullmatch(name)]
 
     def delete(self, hashes: Iterable[str]) -> int:
-        """Remove files that no row names, if they are still as old as they were; returns how many."""
-        before, dropped = time.time() - GRACE_SECONDS, 0
+        """Delete these files unless they were replaced within `GRACE_SECONDS`; return the number of deleted files."""
+        before, deleted = time.time() - GRACE_SECONDS, 0
         for hash in hashes:
             with self._lock:
                 path = self.path(hash)
                 if not path.exists() or path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)
                     self.path(hash, thumbnail=True).unlink(missing_ok=True)
-                    dropped += 1
-        return dropped
+                    deleted += 1
+        return deleted
 
-    def all(self) -> Iterator[Path]:
-        """Every file and thumbnail."""
-        for shelf in range(256):
-            yield from self._on(shelf)
+    def list_paths(self) -> Iterator[Path]:
+        """Yield the paths of all files and thumbnails."""
+        for shard in range(256):
+            yield from self._shard_paths(shard)
 
-    def _on(self, shelf: int) -> list[Path]:
+    def _shard_paths(self, shard: int) -> list[Path]:
         try:
-            return sorted((self.folder / f"{shelf:02x}").iterdir())
+            return sorted((self.folder / f"{shard:02x}").iterdir())
         except FileNotFoundError:
             return []
 
-    def _place(self, content: bytes, target: Path) -> None:
-        draft = self.draft()
+    def _write(self, content: bytes, target: Path) -> None:
+        file = self.create_temporary()
         try:
-            draft.write(content)
-            draft.finish()
-            _sync(draft.path)
+            file.write(content)
+            file.finish()
+            _sync(file.path)
             with self._lock:
-                os.replace(draft.path, target)
+                os.replace(file.path, target)
         finally:
-            draft.discard()
+            file.discard()
 
 
 @contextmanager
-def _no_room() -> Iterator[None]:
+def _translate_disk_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in _DISK_FULL:
             raise StorageFull from error
         raise
 

@@ -1,14 +1,14 @@
-"""What a file is, by its content and never by its name or what the sender says; and what its name may look like."""
+"""Detects a file’s media type from its content."""
 
 import codecs
 import re
 from typing import Final
 
-NAME_LENGTH: Final = 200
-TEXT: Final = "text/plain"
-# What people who work together send each other. Nothing among it is a page or a program to a browser, and whatever is
-# not an image is only ever downloaded.
-ALLOWED: Final = frozenset(
+MAX_NAME: Final = 200
+TEXT_TYPE: Final = "text/plain"
+# Media types for uploads. None of them is a page or a script to a browser, and files other than images are always
+# served as downloads.
+ALLOWED_TYPES: Final = frozenset(
     {
         "image/png",
         "image/jpeg",
@@ -37,32 +37,32 @@ ALLOWED: Final = frozenset(
     }
 )
 
-_NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_NOT_IN_A_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_FORBIDDEN_IN_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORBIDDEN_IN_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def detect(head: bytes) -> str | None:
-    """The type of the file that begins with these bytes, if it is one that may be sent."""
-    # Not before the first file: 0.3 MB.
-    import filetype  # type: ignore[import-untyped]  # it has no stubs
+    """Return the media type of the file that begins with these bytes; None if it is not allowed."""
+    # Imported on first use, because it takes 0.3 MB.
+    import filetype  # type: ignore[import-untyped]  # the package has no stubs
 
     kind: str | None = filetype.guess_mime(head)
     if kind is None:
-        return TEXT if _is_text(head) else None
-    return kind if kind in ALLOWED else None
+        return TEXT_TYPE if _is_text(head) else None
+    return kind if kind in ALLOWED_TYPES else None
 
 
 def safe_name(name: str) -> str:
-    """A file's name as it is shown: the last part of a path, without what could not be seen or would mislead."""
-    last = re.split(r"[/\\]", _NOT_IN_A_NAME.sub("", name))[-1].strip()
-    return last[:NAME_LENGTH] if last.strip(".") else "file"
+    """Return the last part of a path without control and bidirectional characters, or `file` if nothing remains."""
+    last = re.split(r"[/\\]", _FORBIDDEN_IN_NAME.sub("", name))[-1].strip()
+    return last[:MAX_NAME] if last.strip(".") else "file"
 
 
 def _is_text(head: bytes) -> bool:
-    """UTF-8 that no browser would take for a page, however it looks at it."""
+    """Return whether the bytes are UTF-8 text that no browser would interpret as a page."""
     try:
-        # Not to the end, where the last character may be cut.
+        # Incremental, because the last character may be cut off.
         text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
-    return not _NOT_IN_A_TEXT.search(text) and not text.lstrip("\ufeff \t\r\n\f").startswith("<")
+    return not _FORBIDDEN_IN_TEXT.search(text) and not text.lstrip("\ufeff \t\r\n\f").startswith("<")

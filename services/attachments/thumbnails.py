@@ -1,4 +1,4 @@
-"""Looks at images in a thread of its own: whether they are what they seem, how large, and what they look like small."""
+"""Validates images and makes thumbnails in a thread pool."""
 
 import io
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ from anyio import CapacityLimiter, to_thread
 
 from services.errors import Overloaded
 
-# More would take seconds and hundreds of megabytes to look at; cameras make less.
-PIXELS: Final = 40_000_000
-BOX: Final = (480, 480)
-# One at a time: an image of the most pixels takes 160 MB while it is looked at.
-THREADS: Final = 1
-WAITING: Final = 32
+# Larger images would take seconds and hundreds of megabytes to decode; cameras produce smaller ones.
+MAX_PIXELS: Final = 40_000_000
+THUMBNAIL_SIZE: Final = (480, 480)
+# One thread, because decoding an image of `MAX_PIXELS` takes 160 MB.
+MAX_THREADS: Final = 1
+MAX_WAITING: Final = 32
 
-# Only these decoders are ever given a stranger's bytes.
+# Pillow may use only these decoders for uploaded bytes.
 FORMATS: Final[Mapping[str, str]] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/gif": "GIF", "image/webp": "WEBP"}
 _ORIENTATION = 0x0112
-_LYING = range(5, 9)
+_SIDEWAYS = range(5, 9)
 
 
 class NotAnImage(Exception):
-    """It is damaged, no such image, or larger than anybody looks at."""
+    """The file is damaged, has another type, or has more than `MAX_PIXELS`."""
 
 
 class ImageInfo(NamedTuple):
-    """An image's size in pixels as it is shown, the same image small, as WebP, and which side its file says is up."""
+    """Size in pixels after rotation, thumbnail as WebP, and the Exif orientation of the file."""
 
     width: int
     height: int
@@ -36,52 +36,52 @@ class ImageInfo(NamedTuple):
 
 
 class Thumbnails:
-    """Bounded in threads, in those who wait, and in pixels."""
+    """Inspects images with bounded threads, waiting calls and pixels."""
 
     def __init__(self) -> None:
-        self._threads = CapacityLimiter(THREADS)
-        self._inside = 0
+        self._threads = CapacityLimiter(MAX_THREADS)
+        self._calls = 0
 
-    async def look(self, path: Path, type: str) -> ImageInfo:
-        """Look at an image file. Raises NotAnImage, and Overloaded when too many wait."""
-        if self._inside >= THREADS + WAITING:
+    async def inspect(self, path: Path, type: str) -> ImageInfo:
+        """Inspect an image file in a thread. Raises NotAnImage, and Overloaded when too many calls wait."""
+        if self._calls >= MAX_THREADS + MAX_WAITING:
             raise Overloaded
-        self._inside += 1
+        self._calls += 1
         try:
             return await to_thread.run_sync(inspect, path, type, limiter=self._threads)
         finally:
-            self._inside -= 1
+            self._calls -= 1
 
 
 def inspect(path: Path, type: str) -> ImageInfo:
-    """The same here and now. Blocks."""
+    """Validate an image file and return its size and thumbnail; blocks. Raises NotAnImage."""
     try:
-        return _look(path, FORMATS[type])
-    # What a decoder raises about bytes that were made to confuse it is not to be foreseen.
+        return _decode(path, FORMATS[type])
+    # Decoders raise many exception types for malformed bytes.
     except Exception as error:
         raise NotAnImage from error
 
 
-def _look(path: Path, form: str) -> ImageInfo:
-    # Not before the first image: 2 MB.
+def _decode(path: Path, format: str) -> ImageInfo:
+    # Imported on first use, because it takes 2 MB.
     from PIL import Image, ImageOps
 
-    with Image.open(path, formats=[form]) as image:
-        # Before anything is decoded: the header alone says how much that would be.
-        if image.width * image.height > PIXELS:
+    with Image.open(path, formats=[format]) as image:
+        # The header alone gives the size, so nothing is decoded yet.
+        if image.width * image.height > MAX_PIXELS:
             raise NotAnImage
         image.verify()
-    with Image.open(path, formats=[form]) as image:
+    with Image.open(path, formats=[format]) as image:
         width, height = image.size
         orientation = image.getexif().get(_ORIENTATION)
-        if orientation in _LYING:
+        if orientation in _SIDEWAYS:
             width, height = height, width
-        # JPEG can be decoded small in the first place.
-        image.draft("RGB", (BOX[0] * 2, BOX[1] * 2))
-        image.thumbnail(BOX, reducing_gap=2.0)
+        # JPEG can be decoded at a reduced size.
+        image.draft("RGB", (THUMBNAIL_SIZE[0] * 2, THUMBNAIL_SIZE[1] * 2))
+        image.thumbnail(THUMBNAIL_SIZE, reducing_gap=2.0)
         upright = ImageOps.exif_transpose(image)
-        plain = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-        # A new image of pixels alone: nothing that came along in the file goes on.
-        made = io.BytesIO()
-        plain.save(made, "WEBP", quality=75, exif=b"", icc_profile=b"", xmp=b"")
-        return ImageInfo(width, height, made.getvalue(), orientation)
+        pixels = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+        # The thumbnail gets pixels only, no metadata of the file.
+        buffer = io.BytesIO()
+        pixels.save(buffer, "WEBP", quality=75, exif=b"", icc_profile=b"", xmp=b"")
+        return ImageInfo(width, height, buffer.getvalue(), orientation)
