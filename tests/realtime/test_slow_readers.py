@@ -1,4 +1,4 @@
-"""A slow reader delays nobody, loses nothing, and is closed when it stalls."""
+"""Slow readers: no delay for other streams, no loss, and closing of stalled streams."""
 
 import asyncio
 
@@ -8,15 +8,15 @@ from tests.realtime.driver import Driver
 from tests.realtime.fake_ports import FakeSink
 
 
-async def test_it_falls_behind_and_catches_up_without_loss_or_repeat(make_driver: MakeDriver) -> None:
+async def test_slow_stream_catches_up_without_loss_or_repetition(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=5)
     slow, fast = driver.open("u", sink=FakeSink(blocked=True)), driver.open("v")
-    told = []
+    published = []
     for n in range(20):
         driver.publish("jobs", str(n))
-        told.append(str(n))
+        published.append(str(n))
         await asyncio.sleep(0)
-    assert fast.event_data == told
+    assert fast.event_data == published
     assert slow.state == "catching_up"
     written = slow.sink.written_bytes
     driver.publish("jobs", "more")
@@ -26,11 +26,11 @@ async def test_it_falls_behind_and_catches_up_without_loss_or_repeat(make_driver
     assert slow.state == "live"
     driver.publish("jobs", "live")
     await asyncio.sleep(0)
-    assert slow.event_data == [*told, "more", "live"]
+    assert slow.event_data == [*published, "more", "live"]
     assert driver.manager.dropped == 1
 
 
-async def test_draining_in_the_middle_of_a_turn_repeats_nothing(make_driver: MakeDriver) -> None:
+async def test_drain_within_an_iteration_repeats_nothing(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=2)
     slow, fast = driver.open("u", sink=FakeSink(blocked=True)), driver.open("v")
     for n in range(5):
@@ -44,7 +44,7 @@ async def test_draining_in_the_middle_of_a_turn_repeats_nothing(make_driver: Mak
     assert slow.event_data == fast.event_data == [str(n) for n in range(7)]
 
 
-async def test_bytes_count_as_well_as_events(make_driver: MakeDriver) -> None:
+async def test_slow_stream_is_suspended_by_buffered_bytes(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_bytes=2_000)
     slow = driver.open(sink=FakeSink(blocked=True))
     for n in range(5):
@@ -59,7 +59,7 @@ async def test_bytes_count_as_well_as_events(make_driver: MakeDriver) -> None:
     assert slow.event_data == [str(n) * 700 for n in range(5)]
 
 
-async def test_a_drained_sink_may_take_any_chunk(make_driver: MakeDriver) -> None:
+async def test_drained_sink_accepts_a_chunk_of_any_size(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=5, queue_bytes=100)
     fast = driver.open()
     driver.publish("jobs", *(str(n) * 50 for n in range(5)))
@@ -68,13 +68,13 @@ async def test_a_drained_sink_may_take_any_chunk(make_driver: MakeDriver) -> Non
     assert len(fast.event_data) == 5
 
 
-async def test_beyond_the_ring_it_reads_the_log_page_by_page(make_driver: MakeDriver) -> None:
+async def test_slow_stream_reads_the_log_in_pages_beyond_the_backlog(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=2, backlog_events=10, page_events=7)
     slow = driver.open(sink=FakeSink(blocked=True))
-    told = [str(n) for n in range(60)]
-    for text in told:
+    published = [str(n) for n in range(60)]
+    for text in published:
         driver.publish("jobs", text)
-        driver.publish("user:other", "not for you")
+        driver.publish("user:other", "private")
         await asyncio.sleep(0)
     while slow.state == "catching_up":
         assert len(slow.event_data) % 7 in (0, 2)
@@ -82,21 +82,21 @@ async def test_beyond_the_ring_it_reads_the_log_page_by_page(make_driver: MakeDr
         await driver.run_until_idle()
         await driver.run_until_idle()
     slow.sink.unblock()
-    assert slow.event_data == told
+    assert slow.event_data == published
     assert driver.history.reads > 10
 
 
-async def test_long_replays_from_the_ring_leave_the_loop_to_others(make_driver: MakeDriver) -> None:
+async def test_long_replay_from_the_backlog_yields_to_the_loop(make_driver: MakeDriver) -> None:
     driver = await make_driver(max_replay=0, max_shared_replay=0, page_events=2)
     driver.publish("jobs", *(str(n) for n in range(100)))
-    back = await driver.connect("u", "e.0")
-    assert 0 < len(back.event_data) < 100
+    reconnected = await driver.connect("u", "e.0")
+    assert 0 < len(reconnected.event_data) < 100
     driver.publish("jobs", "meanwhile")
     await driver.run_until_idle()
-    assert back.event_data == [*(str(n) for n in range(100)), "meanwhile"]
+    assert reconnected.event_data == [*(str(n) for n in range(100)), "meanwhile"]
 
 
-async def test_no_more_than_eight_read_the_log_at_once_and_none_while_waiting_for_a_reader(
+async def test_log_reads_are_limited_to_eight_and_exclude_waiting_readers(
     make_driver: MakeDriver,
 ) -> None:
     driver = await make_driver(queue_events=2, backlog_events=5, page_events=4)
@@ -123,7 +123,7 @@ async def test_no_more_than_eight_read_the_log_at_once_and_none_while_waiting_fo
     assert driver.history.max_active_reads == 8
 
 
-async def test_trimmed_meanwhile_is_a_reset_and_then_live(make_driver: MakeDriver) -> None:
+async def test_slow_stream_is_reset_and_live_after_a_trim(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=2, backlog_events=3)
     slow = driver.open(sink=FakeSink(blocked=True))
     for n in range(10):
@@ -139,7 +139,7 @@ async def test_trimmed_meanwhile_is_a_reset_and_then_live(make_driver: MakeDrive
     assert slow.events[3].data == {"reason": "trimmed", "cursor": "e.10"}
 
 
-async def test_trimming_between_the_two_questions_is_noticed(make_driver: MakeDriver) -> None:
+async def test_trim_between_page_and_count_is_detected(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=2, backlog_events=3)
     slow = driver.open(sink=FakeSink(blocked=True))
     for n in range(10):
@@ -152,20 +152,20 @@ async def test_trimming_between_the_two_questions_is_noticed(make_driver: MakeDr
     assert slow.types[3:] == ["reset"]
 
 
-async def test_large_events_of_the_log_are_given_one_after_the_other(make_driver: MakeDriver) -> None:
+async def test_large_events_of_the_log_are_written_one_at_a_time(make_driver: MakeDriver) -> None:
     driver = await make_driver(backlog_events=1, queue_bytes=500)
-    told = [str(n) * 300 for n in range(6)]
-    driver.publish("jobs", *told)
-    back = await driver.connect("u", "e.0", sink=FakeSink(blocked=True))
-    while back.state == "catching_up":
-        assert back.sink.buffered_bytes() <= 500
-        back.sink.read(1_000)
+    published = [str(n) * 300 for n in range(6)]
+    driver.publish("jobs", *published)
+    reconnected = await driver.connect("u", "e.0", sink=FakeSink(blocked=True))
+    while reconnected.state == "catching_up":
+        assert reconnected.sink.buffered_bytes() <= 500
+        reconnected.sink.read(1_000)
         await driver.run_until_idle()
-    back.sink.unblock()
-    assert back.event_data == told
+    reconnected.sink.unblock()
+    assert reconnected.event_data == published
 
 
-async def test_a_sink_that_calls_too_often_does_no_harm(make_driver: MakeDriver) -> None:
+async def test_repeated_drain_callbacks_are_harmless(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=2, backlog_events=3, page_events=2)
     slow = driver.open(sink=FakeSink(blocked=True))
     callbacks = []
@@ -185,7 +185,7 @@ async def test_a_sink_that_calls_too_often_does_no_harm(make_driver: MakeDriver)
     assert slow.event_data == [str(n) for n in range(11)]
 
 
-async def test_trimming_while_the_page_is_on_its_way_is_noticed(make_driver: MakeDriver) -> None:
+async def test_trim_while_a_page_is_read_is_detected(make_driver: MakeDriver) -> None:
     driver = await make_driver(queue_events=2, backlog_events=3)
     slow = driver.open(sink=FakeSink(blocked=True))
     for n in range(10):
@@ -200,12 +200,12 @@ async def test_trimming_while_the_page_is_on_its_way_is_noticed(make_driver: Mak
     assert slow.types[3:] == ["reset"]
 
 
-async def test_a_log_that_cannot_be_read_ends_the_stream_and_says_so(make_driver: MakeDriver) -> None:
+async def test_stream_ends_as_overloaded_when_the_log_cannot_be_read(make_driver: MakeDriver) -> None:
     driver = await make_driver(backlog_events=2)
     driver.publish("jobs", "1", "2", "3", "4")
-    verdict = await driver.manager.decide_resume_from_log(Cursor("e", 0), ("user:u", "jobs", "news"), "user:u")
+    decision = await driver.manager.decide_resume_from_log(Cursor("e", 0), ("user:u", "jobs", "news"), "user:u")
     driver.history.failure = OSError("no disk")
-    client = driver.open("u", verdict)
+    client = driver.open("u", decision)
     await driver.run_until_idle()
     assert client.types == ["connection_confirmed", "bye"]
     assert client.events[-1].data == {"reason": "overloaded"}
@@ -213,7 +213,7 @@ async def test_a_log_that_cannot_be_read_ends_the_stream_and_says_so(make_driver
     assert driver.manager.connections == 0
 
 
-async def test_a_stalled_stream_is_closed_and_a_slow_one_is_not(driver: Driver) -> None:
+async def test_stalled_stream_is_closed_and_a_slow_one_is_not(driver: Driver) -> None:
     stalled, slow = driver.open("u", sink=FakeSink(blocked=True)), driver.open("v", sink=FakeSink(blocked=True))
     fast = driver.open("w")
     driver.publish("jobs", "x" * 5_000)
@@ -229,7 +229,7 @@ async def test_a_stalled_stream_is_closed_and_a_slow_one_is_not(driver: Driver) 
     assert driver.manager.connections == 2
 
 
-async def test_writing_to_a_stalled_stream_is_no_progress_of_its_client(driver: Driver) -> None:
+async def test_writes_to_a_stalled_stream_are_no_progress(driver: Driver) -> None:
     stalled = driver.open("u", sink=FakeSink(blocked=True))
     for second in range(1, 13):
         driver.now += 1
@@ -239,22 +239,22 @@ async def test_writing_to_a_stalled_stream_is_no_progress_of_its_client(driver: 
     assert stalled.sink.aborted
 
 
-async def test_the_framing_of_a_transport_is_no_progress_either(driver: Driver) -> None:
+async def test_framing_bytes_of_the_transport_are_no_progress(driver: Driver) -> None:
     sink = FakeSink(blocked=True)
     stalled = driver.open("u", sink=sink)
     for second in range(1, 13):
         driver.now += 1
         driver.publish("jobs", str(second))
         await asyncio.sleep(0)
-        # Chunk headers count as unsent, too.
+        # The transport counts chunk headers as buffered.
         sink.overhead_bytes += 8
         driver.manager.tick(driver.now)
     assert stalled.sink.aborted
 
 
-async def test_whoever_takes_what_was_on_its_way_before_the_stream_does_not_stall(driver: Driver) -> None:
+async def test_stream_is_not_stalled_while_earlier_bytes_are_read(driver: Driver) -> None:
     sink = FakeSink(blocked=True)
-    # An answer on the same connection, most of it still unsent.
+    # A response on the same connection is still mostly buffered.
     sink.overhead_bytes = 5_000
     slow = driver.open("u", sink=sink)
     for _ in range(12):
@@ -264,7 +264,7 @@ async def test_whoever_takes_what_was_on_its_way_before_the_stream_does_not_stal
     assert not slow.sink.aborted
 
 
-async def test_whoever_is_turned_away_and_does_not_take_it_is_cut_off(driver: Driver) -> None:
+async def test_rejected_sink_is_aborted_when_it_does_not_drain(driver: Driver) -> None:
     sink = FakeSink(blocked=True)
     driver.manager.reject(sink, "too_many_streams")
     assert sink.ended
@@ -276,7 +276,7 @@ async def test_whoever_is_turned_away_and_does_not_take_it_is_cut_off(driver: Dr
     assert sink.aborted
 
 
-async def test_an_ended_stream_that_does_not_finish_is_aborted(driver: Driver) -> None:
+async def test_ended_stream_is_aborted_when_it_does_not_drain(driver: Driver) -> None:
     client = driver.open("u", sink=FakeSink(blocked=True))
     driver.manager.end_stream(client.stream, "logout")
     assert client.sink.ended
@@ -288,10 +288,10 @@ async def test_an_ended_stream_that_does_not_finish_is_aborted(driver: Driver) -
     assert client.sink.aborted
 
 
-async def test_a_stream_closed_while_its_page_is_read_is_left_alone(make_driver: MakeDriver) -> None:
+async def test_stream_closed_while_its_page_is_read_receives_nothing(make_driver: MakeDriver) -> None:
     driver = await make_driver(backlog_events=2)
     driver.publish("jobs", "1", "2", "3", "4")
-    back = await driver.connect("u", "e.0")
-    driver.manager.stream_closed(back.stream)
+    reconnected = await driver.connect("u", "e.0")
+    driver.manager.stream_closed(reconnected.stream)
     await driver.run_until_idle()
-    assert back.types == ["connection_confirmed"]
+    assert reconnected.types == ["connection_confirmed"]

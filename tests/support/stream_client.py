@@ -1,4 +1,4 @@
-"""A client of the stream that writes down all it hears, for tests to wait on."""
+"""A stream client that records all events, and methods that wait for events."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,15 +10,15 @@ import httpx2
 
 from tests.support.sse_parser import Parser, ServerEvent
 
-# Far beyond what anything here takes; only a failing test waits so long.
+# Much longer than any expected wait; only a failing test waits this long.
 TIMEOUT_SECONDS: Final = 10.0
 
 
 class StreamClient:
     """One open `GET /api/realtime/connect`, read in the background: `async with hub.stream(user) as stream`.
 
-    `events` holds all that came; `next` and `until` go through it once, in order. Heartbeats are skipped unless
-    asked for by type.
+    `events` holds all received events; `next_event` and `read_until` return each of them once, in order. Heartbeats
+    are skipped unless their type is requested.
     """
 
     def __init__(self, client: httpx2.AsyncClient, params: dict[str, str], headers: dict[str, str]) -> None:
@@ -28,79 +28,82 @@ class StreamClient:
         self.body = b""
         self._client, self._params, self._headers = client, params, headers
         self._parser = Parser()
-        self._read = 0
-        self._news = asyncio.Event()
-        self._gate = asyncio.Event()
-        self._gate.set()
+        self._returned = 0
+        self._changed = asyncio.Event()
+        self._reading_allowed = asyncio.Event()
+        self._reading_allowed.set()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def last_event_id(self) -> str:
-        """What a browser would send as `Last-Event-ID` now."""
+        """The `Last-Event-ID` that a browser would send now."""
         return self._parser.last_event_id
 
     @property
     def comments(self) -> list[str]:
-        """The comment lines so far."""
+        """The comment lines received so far."""
         return self._parser.comments
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server has closed it (or it was closed here)."""
+        """Whether the server or this client has closed the stream."""
         return self._task is not None and self._task.done()
 
     def types(self) -> list[str]:
-        """The types of all events so far, heartbeats left out."""
+        """Return the types of all received events without heartbeats."""
         return [event.type for event in self.events if event.type != "heartbeat"]
 
     async def open(self) -> Self:
-        """Connect, and wait for the answer's head; what is not 200 is read into `body`."""
+        """Connect and wait for the response head. The body of a response other than 200 is read into `body`."""
         self._task = asyncio.create_task(self._run())
-        await self._wait(lambda: self.status != 0, TIMEOUT_SECONDS, "answer")
+        await self._wait(lambda: self.status != 0, TIMEOUT_SECONDS, "the response")
         return self
 
     async def close(self) -> None:
-        """Leave, as a closed tab does."""
+        """Close the connection, as a closed tab does."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     async def next_event(self, type: str | None = None, timeout: float = TIMEOUT_SECONDS) -> ServerEvent:
-        """The next event not yet handed out (of a type: those before it are passed over)."""
+        """Return the next event. With a `type`, skip the events before the next one of that type."""
 
-        def wanted(event: ServerEvent) -> bool:
+        def matches(event: ServerEvent) -> bool:
             return event.type == type if type is not None else event.type != "heartbeat"
 
-        return (await self.read_until(wanted, timeout, description=type or "any event"))[-1]
+        return (await self.read_until(matches, timeout, description=type or "any event"))[-1]
 
     async def read_until(
-        self, predicate: Callable[[ServerEvent], bool], timeout: float = TIMEOUT_SECONDS, description: str = "the wanted event"
+        self,
+        predicate: Callable[[ServerEvent], bool],
+        timeout: float = TIMEOUT_SECONDS,
+        description: str = "the matching event",
     ) -> list[ServerEvent]:
-        """The events not yet handed out, up to and with the first that is wanted."""
-        start = self._read
+        """Return the next events up to and including the first that matches the predicate."""
+        start = self._returned
 
-        def found() -> bool:
-            while self._read < len(self.events):
-                self._read += 1
-                if predicate(self.events[self._read - 1]):
+        def find_match() -> bool:
+            while self._returned < len(self.events):
+                self._returned += 1
+                if predicate(self.events[self._returned - 1]):
                     return True
             return False
 
-        await self._wait(found, timeout, description)
-        return self.events[start : self._read]
+        await self._wait(find_match, timeout, description)
+        return self.events[start : self._returned]
 
     async def wait_closed(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Wait until the server closes the stream."""
-        await self._wait(lambda: self.is_closed, timeout, "end")
+        await self._wait(lambda: self.is_closed, timeout, "the end")
 
     def pause(self) -> None:
         """Stop reading, as a stalled browser does."""
-        self._gate.clear()
+        self._reading_allowed.clear()
 
     def resume(self) -> None:
-        """Read on."""
-        self._gate.set()
+        """Continue to read."""
+        self._reading_allowed.set()
 
     async def _run(self) -> None:
         try:
@@ -111,35 +114,36 @@ class StreamClient:
                 if response.status_code != 200:
                     self.body = await response.aread()
                 self.status = response.status_code
-                self._news.set()
+                self._changed.set()
                 if self.status != 200:
                     return
                 async for chunk in response.aiter_raw():
                     self.events += self._parser.feed(chunk)
-                    self._news.set()
-                    await self._gate.wait()
+                    self._changed.set()
+                    await self._reading_allowed.wait()
         except httpx2.TransportError as error:
-            # A killed hub cuts the stream; that is an end like any other.
+            # A killed hub breaks the connection. That ends the stream like a normal close.
             self.status = self.status or -1
             self.body = repr(error).encode()
         finally:
-            asyncio.get_running_loop().call_soon(self._news.set)
+            asyncio.get_running_loop().call_soon(self._changed.set)
 
-    async def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait until it is true; it may have effects, so nothing is asked again once it was."""
+    async def _wait(self, condition: Callable[[], bool], timeout: float, description: str) -> None:
+        """Wait until the condition is true. It may have side effects, so it is not evaluated again afterwards."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while not condition():
                     if self.is_closed:
                         break
-                    self._news.clear()
-                    await self._news.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
                 else:
                     return
-        why = "the stream ended first" if self.is_closed else f"nothing in {timeout} s"
-        raise AssertionError(f"waited for {what}: {why}; status {self.status}, heard {self._heard()} {self.body!r}")
+        reason = "the stream ended first" if self.is_closed else f"nothing in {timeout} s"
+        received = f"status {self.status}, received {self._last_events()} {self.body!r}"
+        raise AssertionError(f"waited for {description}: {reason}; {received}")
 
-    def _heard(self) -> list[Any]:
+    def _last_events(self) -> list[Any]:
         return [(event.type, event.text[:200]) for event in self.events[-20:]]
 
     async def __aenter__(self) -> Self:
