@@ -7,7 +7,7 @@ import click
 from api.cli.console.output import print_json, say
 from api.cli.console.progress import progress
 from api.config.settings import Settings
-from services.delivery.push_client import FILE_NAME
+from services.delivery.push_client import KEY_FILE_NAME
 from services.store import backup, backup_files, backup_push_key
 from services.store.lock import DataDirLock
 
@@ -22,7 +22,7 @@ def command(file: Path, as_json: bool) -> None:
     beside it as hub.before-restore, until the next restore. What `hub backup` put beside FILE comes back with it.
     """
     settings = Settings.read()
-    path, key = settings.database_file, settings.data_dir / FILE_NAME
+    path, key = settings.database_file, settings.data_dir / KEY_FILE_NAME
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(path.parent), progress("Copying") as told:
         # Before the rows that name them.
@@ -31,7 +31,7 @@ def command(file: Path, as_json: bool) -> None:
             kept = backup.restore(file, path, told)
             if kept is not None:
                 backup_files.adopt(path, kept)
-                backup_push_key.keep(key, kept)
+                backup_push_key.adopt(key, kept)
     if as_json:
         print_json({"file": str(path), "kept": None if kept is None else str(kept)})
     else:

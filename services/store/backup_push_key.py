@@ -1,4 +1,7 @@
-"""The key that browsers subscribed to push with, beside a copy of the store: without it they are dead."""
+"""The push signing key of a backup.
+
+Browsers accept pushes only from the key that they subscribed with, so a restored hub needs the same key.
+"""
 
 import os
 import secrets
@@ -9,46 +12,47 @@ from pathlib import Path
 from services.store.backup import BackupError
 
 
-def file_of(copy: Path) -> Path:
-    """Where the key of a copy of the store is: `a.db` has `a.vapid`, any other name gets `.vapid` added."""
-    return copy.with_suffix(".vapid") if copy.suffix == ".db" else copy.with_name(f"{copy.name}.vapid")
+def file_of(backup: Path) -> Path:
+    """Return the key file of a backup: `a.db` has `a.vapid`; any other name gets `.vapid` appended."""
+    return backup.with_suffix(".vapid") if backup.suffix == ".db" else backup.with_name(f"{backup.name}.vapid")
 
 
-def copy(key: Path, target: Path) -> bool:
-    """Put the key beside the copy at `target`, for nobody else to read; False where none was made yet.
+def copy(key_file: Path, target: Path) -> bool:
+    """Copy the key next to the backup `target`, readable only by its owner. Return False if there is no key yet.
 
-    Raises CannotCopy where another key is there already, and OSError.
+    Raises BackupError when another key is there already, and OSError.
     """
-    place, ours = file_of(target), _read(key)
-    if ours is None:
+    target_file, key = file_of(target), _read(key_file)
+    if key is None:
         return False
-    if (theirs := _read(place)) not in (None, ours):
-        raise BackupError(f"{place} holds another key already; a backup never overwrites anything.")
-    if theirs is None:
-        with _draft(ours, place) as draft:
-            os.replace(draft, place)
+    existing = _read(target_file)
+    if existing not in (None, key):
+        raise BackupError(f"{target_file} already holds another key. A backup never overwrites a file.")
+    if existing is None:
+        with _temporary_file(key, target_file) as temporary:
+            os.replace(temporary, target_file)
     return True
 
 
-def keep(key: Path, kept: Path) -> None:
-    """Keep the key of a store that was set aside as `kept`; what was set aside before goes. Raises OSError."""
-    file_of(kept).unlink(missing_ok=True)
-    copy(key, kept)
+def adopt(key_file: Path, previous: Path) -> None:
+    """Save the key of the replaced store `previous` next to it, in place of any older key. Raises OSError."""
+    file_of(previous).unlink(missing_ok=True)
+    copy(key_file, previous)
 
 
 @contextmanager
-def restore(source: Path, key: Path) -> Generator[None, None, None]:
-    """Put the key beside the copy `source` in the place of `key` once all that is done within has been done.
+def restore(source: Path, key_file: Path) -> Generator[None, None, None]:
+    """Replace `key_file` by the key of the backup `source` when the body of the `with` statement succeeds.
 
-    Where there is none beside it, `key` stays. Raises OSError, before anything is done where it can be seen before.
+    A backup without a key leaves `key_file` unchanged. Raises OSError, if possible before the body runs.
     """
-    theirs = _read(file_of(source))
-    if theirs is None:
+    key = _read(file_of(source))
+    if key is None:
         yield
         return
-    with _draft(theirs, key) as draft:
+    with _temporary_file(key, key_file) as temporary:
         yield
-        os.replace(draft, key)
+        os.replace(temporary, key_file)
 
 
 def _read(path: Path) -> bytes | None:
@@ -56,15 +60,15 @@ def _read(path: Path) -> bytes | None:
 
 
 @contextmanager
-def _draft(content: bytes, target: Path) -> Generator[Path, None, None]:
-    """A new private file beside the target, on disk; gone in the end, under this name."""
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+def _temporary_file(content: bytes, target: Path) -> Generator[Path, None, None]:
+    """Create a synced private file next to the target, and remove it at the end if it still has this name."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        yield draft
+        yield temporary
     finally:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -1,4 +1,8 @@
-"""The epoch of a store: the part of every cursor that says which history its position belongs to."""
+"""The epoch of a store, part of every cursor.
+
+A cursor is `<epoch>.<position>`. Positions of different epochs cannot be compared, so a client with a cursor of another
+epoch receives `reset`.
+"""
 
 import secrets
 import sqlite3
@@ -7,7 +11,7 @@ from pathlib import Path
 
 
 def stored_epoch(path: Path) -> str:
-    """Read the epoch of a migrated store, before anything else has opened it.
+    """Return the epoch of a migrated store, without opening it for writing.
 
     Raises sqlite3.OperationalError when there is no such store.
     """
@@ -17,9 +21,9 @@ def stored_epoch(path: Path) -> str:
 
 
 def renew(path: Path) -> str:
-    """Begin a new epoch in a migrated store that nobody has open: all cursors of before are then answered by `reset`.
+    """Start a new epoch in a migrated store that no process has open; clients with older cursors receive `reset`.
 
-    Returns it; on disk by then. Raises sqlite3.Error.
+    Returns the new epoch, which is then on disk. Raises sqlite3.Error.
     """
     epoch = secrets.token_hex(4)
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -1,44 +1,44 @@
-"""The data directory's lock: one process at a time serves from it or writes to it."""
+"""Exclusive lock on the data directory."""
 
 import fcntl
 import os
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-_NAME = "hub.lock"
-# How often one who waits looks again: flock itself cannot wait for a limited time.
-_LOOK_SECONDS = 0.05
+FILE_NAME: Final = "hub.lock"
+# flock cannot wait for a limited time, so a waiting process tries again at this interval.
+RETRY_SECONDS: Final = 0.05
 
 
 class DataDirLocked(Exception):
-    """Another process holds the data directory; the message is one sentence for the person at the terminal."""
+    """Another process has locked the data directory; the message is one sentence for the operator."""
 
 
 class DataDirLock:
-    """`flock` on a file of its own.
+    """An `flock` on a separate file; one process at a time serves the data directory or writes to it.
 
-    On the store itself a lock would be lost: closing any other descriptor of hub.db drops the POSIX locks that SQLite
-    holds on it. The kernel lets go of this one when its process ends, however it ends; the file stays.
+    A lock on the store itself would be lost: closing any other descriptor of hub.db drops the POSIX locks that SQLite
+    holds on it. The kernel releases this lock when its process ends for any reason. The file stays.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / _NAME
+        self._path = directory / FILE_NAME
         self._descriptor: int | None = None
 
     def acquire(self, *, timeout: float = 0.0) -> None:
-        """Take the lock, waiting at most `timeout` seconds (it blocks). Raises Locked."""
+        """Take the lock, and wait at most `timeout` seconds for it. Blocks. Raises DataDirLocked."""
         if self._descriptor is not None:
-            raise RuntimeError("this lock is held already")
-        until = monotonic() + timeout
+            raise RuntimeError("The lock is already acquired.")
+        deadline = monotonic() + timeout
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            while not _try(descriptor):
-                if monotonic() >= until:
-                    raise DataDirLocked(f"{self._path.parent} is in use by another process{_holder(descriptor)}.")
-                sleep(min(_LOOK_SECONDS, max(0.0, until - monotonic())))
-            # Only for the message above; the lock is the kernel's.
+            while not _try_lock(descriptor):
+                if monotonic() >= deadline:
+                    raise DataDirLocked(f"{self._path.parent} is in use by another process{_owner(descriptor)}.")
+                sleep(min(RETRY_SECONDS, max(0.0, deadline - monotonic())))
+            # The id is only for the message above; the lock itself is in the kernel.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         except BaseException:
@@ -47,7 +47,7 @@ class DataDirLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go; does nothing when it is not held."""
+        """Release the lock; has no effect when it is not acquired."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -63,7 +63,7 @@ class DataDirLock:
         self.release()
 
 
-def _try(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -71,6 +71,7 @@ def _try(descriptor: int) -> bool:
     return True
 
 
-def _holder(descriptor: int) -> str:
+def _owner(descriptor: int) -> str:
+    """Return ` (pid N)` for the process that has the lock, or an empty text."""
     pid = os.pread(descriptor, 20, 0).decode("ascii", "replace")
     return f" (pid {pid})" if pid.isdecimal() else ""

@@ -1,8 +1,8 @@
-"""A witness beside the store says how far it had come, so that an older file copied in its place is noticed.
+"""Detects that an older copy of the store was put in place.
 
-Cursors are `<epoch>.<position>`. An older copy of the file has the same epoch and would hand the same positions out
-again for other events; whoever had seen the first ones would miss the second ones, silently. Under a new epoch they
-get `reset`.
+The hub saves its last published position in a file next to the store. An older copy of the store has the same epoch
+and would assign the same positions to other events. A client that received the first events would then miss the later
+ones without noticing. A new epoch makes the hub send `reset` to these clients.
 """
 
 import os
@@ -14,38 +14,38 @@ from realtime.cursor import Cursor
 
 
 def file_of(path: Path) -> Path:
-    """The witness of a store."""
-    return path.with_suffix(".witness")
+    """Return the position file of a store: `hub.db` has `hub.position`."""
+    return path.with_suffix(".position")
 
 
-def save_position(path: Path, reached: Cursor) -> None:
-    """Note that the store at `path` has come so far, which must be on disk there already. Blocks. Raises OSError.
+def save_position(path: Path, published: Cursor) -> None:
+    """Save the cursor that the store at `path` has reached; the store must have committed it before.
 
-    Whole or not at all: what a power cut leaves is the last note or the one before it.
+    The file is replaced atomically, so a power cut leaves the old or the new position. Blocks. Raises OSError.
     """
-    draft = file_of(path).with_suffix(".witness-draft")
-    with open(draft, "w", encoding="ascii") as file:
-        file.write(f"{reached}\n")
+    temporary = file_of(path).with_suffix(".position-tmp")
+    with open(temporary, "w", encoding="ascii") as file:
+        file.write(f"{published}\n")
         file.flush()
         os.fsync(file.fileno())
-    os.replace(draft, file_of(path))
+    os.replace(temporary, file_of(path))
 
 
 def is_rolled_back(path: Path) -> bool:
-    """Whether the store is not the one of which the witness tells: of another epoch, or not as far as it was.
+    """Return whether the store has another epoch, or a lower position, than the saved one.
 
-    Without a (readable) witness there is nothing to contradict it. Raises sqlite3.Error.
+    Returns False without a readable position file. Raises sqlite3.Error.
     """
     try:
-        told = Cursor.parse(file_of(path).read_text("ascii").strip())
+        saved = Cursor.parse(file_of(path).read_text("ascii").strip())
     except (FileNotFoundError, ValueError):
         return False
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         epoch, position = connection.execute("SELECT epoch, position FROM event_counter").fetchone()
-    return bool(epoch != told.epoch or position < told.position)
+    return bool(epoch != saved.epoch or position < saved.position)
 
 
 def delete(path: Path) -> None:
-    """Remove the witness: the store begins anew."""
+    """Delete the position file, because the store starts a new epoch."""
     with suppress(FileNotFoundError):
         file_of(path).unlink()

@@ -1,4 +1,4 @@
-"""Every table, with its constraints and indexes: the database refuses what the rules forbid."""
+"""Every table, index, constraint and trigger."""
 
 from services.tables.columns import metadata
 from services.tables.delivery import deliveries, preferences, push_subscriptions, verified_emails

@@ -1,21 +1,21 @@
-"""The ways out of the hub: what a user wants by which, the browsers that take push, and what is still to be sent."""
+"""Preferences, push subscriptions, verified e-mail addresses and the delivery queue."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, String, Table, Text, text
 
 from services.tables.columns import ID, TIME, id_column, metadata, one_of, user_column
 
-# Who has no row has the defaults.
+# A user without a row has the default preferences.
 preferences = Table(
     "preferences",
     metadata,
     user_column(primary_key=True),
-    # JSON: by category, what was chosen for each way; and the quiet hours, if there are any.
+    # JSON: the chosen delivery methods by category, and the quiet hours if there are any.
     Column("choices", Text, nullable=False),
     Column("quiet_hours", Text),
     Column("updated_at", TIME, nullable=False),
 )
 
-# A browser that takes push (Push API, PushSubscription). It is gone with the login that it was made in.
+# A browser that receives push (Push API, PushSubscription). It is deleted with the session that created it.
 push_subscriptions = Table(
     "push_subscriptions",
     metadata,
@@ -25,7 +25,7 @@ push_subscriptions = Table(
     Column("endpoint", String(1000), nullable=False, unique=True),
     Column("p256dh", String(88), nullable=False),
     Column("auth", String(24), nullable=False),
-    # Not to be asked before this time: its push service said so, or did not answer.
+    # No delivery before this time: the push service asked for it, or did not respond.
     Column("resume_at", TIME),
     Column("created_at", TIME, nullable=False),
     Column("renewed_at", TIME, nullable=False),
@@ -33,7 +33,7 @@ push_subscriptions = Table(
     Index("ix_push_subscriptions_session_id", "session_id"),
 )
 
-# An e-mail address that its owner has shown to be theirs; it counts while it is still the one of their account.
+# An e-mail address that its owner has confirmed. It is used while it is the address of the account.
 verified_emails = Table(
     "verified_emails",
     metadata,
@@ -42,8 +42,8 @@ verified_emails = Table(
     Column("confirmed_at", TIME, nullable=False),
 )
 
-# One notification on one way to one place, written in the notification's own transaction; a test has no notification.
-# It goes with its notification: what was replaced or taken back is not sent any more.
+# One notification by one delivery method to one browser or address, inserted in the notification's transaction. A test
+# delivery has no notification. The row is deleted with its notification, so a replaced or retracted one is not sent.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -51,12 +51,12 @@ deliveries = Table(
     user_column(),
     Column("notification_id", ID, ForeignKey("notifications.id", ondelete="CASCADE")),
     Column("method", String(8), CheckConstraint("method IN ('push','email')", name="method"), nullable=False),
-    # Not a foreign key: what became of it is worth knowing when the browser is gone.
+    # Not a foreign key: the outcome is kept after the subscription is deleted.
     Column("subscription_id", ID),
-    # When it is to be looked at next; none once its fate is known.
+    # When the worker processes it next; NULL once the outcome is known.
     Column("due_at", TIME),
     Column("tries", BigInteger, nullable=False, server_default="0"),
-    # How often it was put off because its reader was looking.
+    # How often it was postponed because the recipient was active.
     Column("attention_checks", BigInteger, nullable=False, server_default="0"),
     Column("outcome", String(8), nullable=False, server_default="waiting"),
     Column("reason", String(32)),

@@ -1,10 +1,10 @@
-"""The log of events, how far it was cut, and the answers that were given to idempotency keys."""
+"""The event log, its trim marks and stored idempotent responses."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, text
 
 from services.tables.columns import ID, TIME, metadata
 
-# One row. Its position is handed out last in every transaction, so commit order is position order.
+# One row. Each transaction takes its positions last, so the order of positions is the order of commits.
 event_counter = Table(
     "event_counter",
     metadata,
@@ -20,7 +20,7 @@ events = Table(
     Column("channel", String(80), nullable=False),
     Column("type", String(64), nullable=False),
     Column("data", LargeBinary, nullable=False),
-    # What the event is about (a notification, a message), so that the log can forget it.
+    # The notification or message that the event is about. Its events can be deleted from the log.
     Column("subject", ID),
     Column("created_at", TIME, nullable=False),
     Index("ix_events_channel_position", "channel", "position"),
@@ -28,7 +28,7 @@ events = Table(
     Index("ix_events_created_at", "created_at"),
 )
 
-# How far a channel's log was cut: who stands before this has missed something for good.
+# The position up to which a channel's log was trimmed. A cursor before it has missed events for good.
 trim_marks = Table(
     "trim_marks",
     metadata,

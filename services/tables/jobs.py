@@ -1,4 +1,7 @@
-"""Jobs, bids and comments: one hired bid a job; status, hired bid and what is held for it always agree."""
+"""Jobs, bids and comments.
+
+Constraints keep one hired bid per job, and keep status, hired bid and held amount consistent.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -17,14 +20,14 @@ from sqlalchemy import (
 
 from services.tables.columns import ID, TIME, flag_column, metadata, none_of, one_of, seq_column, user_column
 
-_AT_WORK = ("assigned", "in_progress", "submitted")
-_HIRED = (*_AT_WORK, "completed")
-_OVER = ("completed", "cancelled", "expired", "deleted")
+_ACTIVE = ("assigned", "in_progress", "submitted")
+_HIRED = (*_ACTIVE, "completed")
+_CLOSED = ("completed", "cancelled", "expired", "deleted")
 
 jobs = Table(
     "jobs",
     metadata,
-    # The order of the lists, and the row of the search index: it must stay what it is when the file is copied.
+    # The order of the lists, and the row id in the search index, so it must not change when the file is copied.
     seq_column(),
     Column("id", ID, nullable=False, unique=True),
     user_column("owner_id"),
@@ -46,31 +49,31 @@ jobs = Table(
     Column("hired_at", TIME),
     Column("expires_at", TIME),
     flag_column("instant_accept"),
-    # Of the owner's held money, how much is for this job.
+    # The part of the owner's held balance that belongs to this job.
     Column("held", BigInteger, nullable=False),
-    # When the hired freelancer said yes.
+    # When the hired freelancer accepted.
     Column("accepted_at", TIME),
-    # When the hub acts by itself: an open job expires, the review of a submitted one ends.
+    # When the hub acts without a request: an open job expires, or the review of a submitted job ends.
     Column("due_at", TIME),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
-    # Until when bids that come and go are not told, and whether one did since the last telling.
+    # Changes by bids are published after this time, and whether there was one since the last publication.
     Column("publish_after", TIME, nullable=False, server_default="0"),
     flag_column("has_unpublished_changes"),
-    CheckConstraint(one_of("status", "open", *_AT_WORK, *_OVER), name="status"),
+    CheckConstraint(one_of("status", "open", *_ACTIVE, *_CLOSED), name="status"),
     CheckConstraint("status <> 'open' OR held = budget", name="open_holds_budget"),
-    CheckConstraint(f"{none_of('status', *_AT_WORK)} OR held > 0", name="at_work_holds_price"),
-    CheckConstraint(f"{none_of('status', *_OVER)} OR held = 0", name="over_holds_nothing"),
+    CheckConstraint(f"{none_of('status', *_ACTIVE)} OR held > 0", name="active_holds_price"),
+    CheckConstraint(f"{none_of('status', *_CLOSED)} OR held = 0", name="closed_holds_nothing"),
     CheckConstraint("due_at IS NULL OR status IN ('open','submitted')", name="due"),
-    CheckConstraint("(hired_bid_id IS NULL) = (hired_at IS NULL)", name="hired_pair"),
+    CheckConstraint("(hired_bid_id IS NULL) = (hired_at IS NULL)", name="hired_at_with_bid"),
     CheckConstraint(f"{none_of('status', *_HIRED)} OR hired_bid_id IS NOT NULL", name="hired_has_bid"),
     CheckConstraint(
         f"{none_of('status', 'open', 'expired', 'deleted')} OR hired_bid_id IS NULL", name="open_has_no_bid"
     ),
-    # The hired bid is one of this job's own (the bid says the rest: see `hired_job_id`).
+    # The hired bid belongs to this job. See also `bids.hired_job_id`.
     ForeignKeyConstraint(["id", "hired_bid_id"], ["bids.job_id", "bids.id"], use_alter=True),
     UniqueConstraint("id", "hired_bid_id"),
-    # Lists are read from the search index, whatever they are narrowed by.
+    # Job lists with filters use the search index, not indexes of this table.
     Index("ix_jobs_owner_id_status", "owner_id", "status"),
     Index("ix_jobs_due_at", "due_at", sqlite_where=text("due_at IS NOT NULL")),
     Index("ix_jobs_unpublished", "publish_after", sqlite_where=text("has_unpublished_changes = 1")),
@@ -79,7 +82,7 @@ jobs = Table(
 bids = Table(
     "bids",
     metadata,
-    # The order of the lists: ids go by the clock, which may be set back.
+    # The order of the lists. Ids follow the clock, which may be set back.
     seq_column(),
     Column("id", ID, nullable=False, unique=True),
     Column("job_id", ID, ForeignKey("jobs.id"), nullable=False),
@@ -90,8 +93,8 @@ bids = Table(
     Column("created_at", TIME, nullable=False),
     Column("hired_at", TIME),
     Column("rejected_at", TIME),
-    # The job, once this bid is the hired one. With the foreign key: a bid is hired only where its job names it, and
-    # the job can then neither name another nor forget it.
+    # The job, if this bid is hired. With the foreign key, a bid can be hired only if its job refers to it, and the
+    # job can then neither refer to another bid nor drop the reference.
     Column("hired_job_id", ID, Computed("CASE WHEN status = 'hired' THEN job_id END", persisted=True)),
     CheckConstraint(one_of("status", "pending", "hired", "rejected", "withdrawn"), name="status"),
     CheckConstraint("(status = 'hired') = (hired_at IS NOT NULL)", name="hired_time"),
@@ -109,13 +112,13 @@ bids = Table(
 comments = Table(
     "comments",
     metadata,
-    # The order of the list, as with bids.
+    # The order of the list, as in bids.
     seq_column(),
     Column("id", ID, nullable=False, unique=True),
     Column("job_id", ID, ForeignKey("jobs.id"), nullable=False),
     user_column("author_id"),
     Column("text", String(2000), nullable=False),
     Column("created_at", TIME, nullable=False),
-    # The author is there so that those who commented before are found without their comments.
+    # The author is included so that earlier commenters are found in the index alone.
     Index("ix_comments_job_id_seq_author_id", "job_id", "seq", "author_id"),
 )

@@ -1,10 +1,10 @@
-"""Inboxes: notifications, their counts, what can be undone, and what is said to everybody."""
+"""Notifications, inbox counters, undo records and announcements."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Table, Text, UniqueConstraint, text
 
 from services.tables.columns import TIME, id_column, metadata, one_of, user_column
 
-# One row per user: `seq` orders their notifications, the counts are changed with the rows they count.
+# One row per user. `seq` is the last position given to a notification. The counters change with the rows they count.
 inboxes = Table(
     "inboxes",
     metadata,
@@ -36,15 +36,15 @@ notifications = Table(
     Column("seen_at", TIME),
     Column("read_at", TIME),
     Column("archived_at", TIME),
-    # Since when the row is in no count and no list: it has expired (a sweep sets it), or was hidden from the first.
+    # Since when the row is in no counter and no list: a periodic task expired it, or it was hidden when created.
     Column("expired_at", TIME),
-    # Which change (of `undos`) last touched the read and the archived state, and what they were before it.
+    # The change (see inbox_undos) that last set the read and the archived state, and the values before it.
     Column("read_change", BigInteger),
     Column("previous_read_at", TIME),
     Column("previous_seen_at", TIME),
     Column("archive_change", BigInteger),
     Column("previous_archived_at", TIME),
-    # What was decided when it was made: its owner does not want it in the app; why it goes out by a way, or does not.
+    # The routing decisions of its creation: not shown in the app, and whether push and e-mail deliver it.
     Column(
         "hidden", BigInteger, CheckConstraint("hidden IN (0, 1)", name="hidden"), nullable=False, server_default="0"
     ),
@@ -55,7 +55,7 @@ notifications = Table(
     ),
     CheckConstraint(one_of("priority", "low", "normal", "high", "urgent"), name="priority"),
     UniqueConstraint("user_id", "seq"),
-    # Not unique: somebody may put an older one with the same key back to unread.
+    # Not unique: a user may mark an older notification with the same key as unread again.
     Index(
         "ix_notifications_collapse",
         "user_id",
@@ -79,8 +79,8 @@ notifications = Table(
     Index("ix_notifications_created_at", "created_at"),
 )
 
-# What one change of many rows did, for the 30 seconds in which it can be undone. The rows themselves carry `change`
-# and what they were, so this stays small however many there are; they lie from `first_seq` to `last_seq`.
+# One change of many rows, which can be undone for 30 seconds. The changed rows lie between `first_seq` and `last_seq`;
+# they carry the number of the change and their values before it.
 inbox_undos = Table(
     "inbox_undos",
     metadata,

@@ -1,7 +1,7 @@
-"""The books: accounts, and the transfers between them, which nobody can change; the database itself moves the money.
+"""Accounts, transfers and freezes of the double-entry ledger, and their triggers.
 
-A transfer is both entries at once: one amount that leaves one account and reaches another, so no transfer can fail to
-sum to zero. Writing one moves the balances, and nothing else can: a trigger does it, and others refuse all the rest.
+A transfer is one row with an amount, a source and a target account, so it always balances. A trigger on INSERT changes
+the two balances. Other triggers reject every other change of accounts and transfers.
 """
 
 from sqlalchemy import (
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from services import limits
 from services.tables.columns import ID, TIME, metadata, one_of
 
-# `available:<user>` and `held:<user>`, made when first needed; `external` is where money comes from and goes to.
+# `available:<user>` and `held:<user>`, created when first needed, and `external`, the source of all deposits.
 _ACCOUNT = String(48)
 _KINDS = one_of("kind", "available", "held", "external")
 
@@ -35,7 +35,7 @@ ledger_settings = Table(
     Column("currency", String(3), nullable=False),
 )
 
-# From where to where each kind of transfer goes.
+# The source and the target of each kind of transfer.
 _PATH = """CASE kind
         WHEN 'deposit' THEN from_account = 'external' AND to_account LIKE 'available:%'
         WHEN 'withdrawal' THEN from_account LIKE 'available:%' AND to_account = 'external'
@@ -59,7 +59,8 @@ accounts = Table(
     ),
     Column("balance", BigInteger, nullable=False),
     CheckConstraint("(kind = 'external') = (user_id IS NULL)", name="owner"),
-    # All that is in the house came from outside, so no account can pass what every JSON reader holds: 2**53 - 1.
+    # All money came from the external account, so no balance exceeds 2**53 - 1, the largest integer that is exact
+    # in every JSON parser.
     CheckConstraint(
         "CASE kind WHEN 'external' THEN balance BETWEEN -9007199254740991 AND 0 "
         "ELSE balance BETWEEN 0 AND 9007199254740991 END",
@@ -71,7 +72,7 @@ accounts = Table(
 transfers = Table(
     "transfers",
     metadata,
-    # The order of the books: each balance follows from the one before it.
+    # The order of transfers: each balance follows from the balance before it.
     Column(
         "seq",
         BigInteger().with_variant(Integer, "sqlite"),
@@ -80,7 +81,7 @@ transfers = Table(
     ),
     Column("id", ID, nullable=False),
     Column("kind", String(16), nullable=False),
-    # The cast refuses what SQLite would otherwise keep in a column of whole numbers: fractions and words.
+    # Without the cast SQLite would store fractions and text in this column.
     Column(
         "amount",
         BigInteger,
@@ -92,7 +93,7 @@ transfers = Table(
     Column("to_account", _ACCOUNT, ForeignKey("accounts.id"), nullable=False),
     Column("to_balance", BigInteger, nullable=False),
     Column("job_id", ID, ForeignKey("jobs.id")),
-    # What the payment's own system calls it: a payment is deposited once.
+    # The id that the payment system gave. A payment is deposited once.
     Column("payment_id", String(128)),
     Column("created_at", TIME, nullable=False),
     CheckConstraint(_PATH, name="kind"),
@@ -104,7 +105,7 @@ transfers = Table(
     Index("ix_transfers_job_id", "job_id", sqlite_where=text("job_id IS NOT NULL")),
 )
 
-# At most one row, and while it is there no money moves: the books did not add up when they were verified.
+# At most one row. While it exists no money moves, because the ledger did not balance when it was checked.
 freezes = Table(
     "freezes",
     metadata,
@@ -113,8 +114,7 @@ freezes = Table(
     Column("reason", Text, nullable=False),
 )
 
-# A trigger says what it guards in its name. Those that refuse an INSERT are there for REPLACE, which removes rows
-# without a word to the triggers on DELETE.
+# REPLACE deletes rows without firing the triggers on DELETE, so some triggers reject the INSERT instead.
 _TRIGGERS = {
     transfers: (
         """transfers_no_update BEFORE UPDATE ON transfers
@@ -127,7 +127,7 @@ _TRIGGERS = {
         """transfers_frozen BEFORE INSERT ON transfers
             WHEN EXISTS (SELECT 1 FROM freezes)
             BEGIN SELECT RAISE(ABORT, 'payments are frozen'); END""",
-        # The look at what came of it is for OR IGNORE, which would pass over a balance that may not be.
+        # The last statement is for OR IGNORE, which would skip a change to a forbidden balance.
         """transfers_apply AFTER INSERT ON transfers BEGIN
             UPDATE accounts SET balance = balance - NEW.amount WHERE id = NEW.from_account;
             UPDATE accounts SET balance = balance + NEW.amount WHERE id = NEW.to_account;
@@ -142,7 +142,7 @@ _TRIGGERS = {
             BEGIN SELECT RAISE(ABORT, 'an account is created once, with balance 0'); END""",
         """accounts_no_delete BEFORE DELETE ON accounts
             BEGIN SELECT RAISE(ABORT, 'accounts are never deleted'); END""",
-        # A balance becomes what the newest transfer says, from what it was before it: by that one, and only once.
+        # A balance may only change from the value before the newest transfer to the value after it.
         """accounts_balance BEFORE UPDATE ON accounts
             WHEN NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NEW.user_id IS NOT OLD.user_id OR NOT EXISTS (
                 SELECT 1 FROM transfers WHERE seq = (SELECT max(seq) FROM transfers) AND (

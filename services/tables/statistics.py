@@ -1,4 +1,4 @@
-"""What has happened on the market so far, in all and to each user, kept by triggers: exact, and read at no cost."""
+"""Totals of the marketplace, kept by triggers."""
 
 from sqlalchemy import DDL, BigInteger, CheckConstraint, Column, Table, event
 
@@ -13,7 +13,7 @@ statistics = Table(
     Column("open_jobs", BigInteger, nullable=False),
     Column("hires", BigInteger, nullable=False),
     Column("completed", BigInteger, nullable=False),
-    # Minor units.
+    # In minor units.
     Column("paid_out", BigInteger, nullable=False),
 )
 
@@ -35,7 +35,7 @@ _TRIGGERS = (
     ),
     (
         jobs,
-        # To be completed is the last that can happen to a job.
+        # `completed` is a final state, so a job is counted once.
         """CREATE TRIGGER jobs_completed AFTER UPDATE OF status ON jobs
         WHEN NEW.status = 'completed' AND OLD.status <> 'completed' BEGIN
         UPDATE users SET jobs_done = jobs_done + 1

@@ -1,4 +1,4 @@
-"""Who may ask: users, their logins, and the API keys of services."""
+"""Users, sessions and API keys."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, String, Table, Text, text
 
@@ -8,7 +8,7 @@ users = Table(
     "users",
     metadata,
     id_column(),
-    Column("email", String(254), unique=True),  # as it was typed, but lower case
+    Column("email", String(254), unique=True),  # in lower case
     Column("external_id", String(128), unique=True),
     Column("name", String(80), nullable=False),
     Column(
@@ -21,7 +21,7 @@ users = Table(
     Column("password_hash", String(255)),
     Column("disabled_at", TIME),
     Column("created_at", TIME, nullable=False),
-    # Completed jobs that they did or posted; kept by a trigger.
+    # Completed jobs that the user posted or worked on. A trigger counts them.
     Column(
         "jobs_done",
         BigInteger,
@@ -31,7 +31,7 @@ users = Table(
     ),
 )
 
-# A signed-in browser or program. The token carries only the id; the row is the truth.
+# A signed-in browser or program. The token carries only the id; this row decides whether it is valid.
 sessions = Table(
     "sessions",
     metadata,
@@ -54,5 +54,5 @@ api_keys = Table(
     Column("scopes", Text, nullable=False),
     Column("created_at", TIME, nullable=False),
     Column("revoked_at", TIME),
-    Index("uq_api_keys_live_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL")),
+    Index("uq_api_keys_active_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL")),
 )

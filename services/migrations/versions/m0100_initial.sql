@@ -105,7 +105,7 @@ CREATE TABLE api_keys (
     CONSTRAINT uq_api_keys_hash UNIQUE (hash)
 );
 
-CREATE UNIQUE INDEX uq_api_keys_live_name ON api_keys (name) WHERE revoked_at IS NULL;
+CREATE UNIQUE INDEX uq_api_keys_active_name ON api_keys (name) WHERE revoked_at IS NULL;
 
 CREATE TABLE preferences (
     user_id VARCHAR(36) NOT NULL,
@@ -150,10 +150,10 @@ CREATE TABLE jobs (
     CONSTRAINT pk_jobs PRIMARY KEY (seq),
     CONSTRAINT ck_jobs_status CHECK (status = 'open' OR status = 'assigned' OR status = 'in_progress' OR status = 'submitted' OR status = 'completed' OR status = 'cancelled' OR status = 'expired' OR status = 'deleted'),
     CONSTRAINT ck_jobs_open_holds_budget CHECK (status <> 'open' OR held = budget),
-    CONSTRAINT ck_jobs_at_work_holds_price CHECK (status <> 'assigned' AND status <> 'in_progress' AND status <> 'submitted' OR held > 0),
-    CONSTRAINT ck_jobs_over_holds_nothing CHECK (status <> 'completed' AND status <> 'cancelled' AND status <> 'expired' AND status <> 'deleted' OR held = 0),
+    CONSTRAINT ck_jobs_active_holds_price CHECK (status <> 'assigned' AND status <> 'in_progress' AND status <> 'submitted' OR held > 0),
+    CONSTRAINT ck_jobs_closed_holds_nothing CHECK (status <> 'completed' AND status <> 'cancelled' AND status <> 'expired' AND status <> 'deleted' OR held = 0),
     CONSTRAINT ck_jobs_due CHECK (due_at IS NULL OR status IN ('open','submitted')),
-    CONSTRAINT ck_jobs_hired_pair CHECK ((hired_bid_id IS NULL) = (hired_at IS NULL)),
+    CONSTRAINT ck_jobs_hired_at_with_bid CHECK ((hired_bid_id IS NULL) = (hired_at IS NULL)),
     CONSTRAINT ck_jobs_hired_has_bid CHECK (status <> 'assigned' AND status <> 'in_progress' AND status <> 'submitted' AND status <> 'completed' OR hired_bid_id IS NOT NULL),
     CONSTRAINT ck_jobs_open_has_no_bid CHECK (status <> 'open' AND status <> 'expired' AND status <> 'deleted' OR hired_bid_id IS NULL),
     CONSTRAINT fk_jobs_id_hired_bid_id FOREIGN KEY(id, hired_bid_id) REFERENCES bids (job_id, id),
@@ -180,12 +180,12 @@ CREATE TRIGGER jobs_indexed AFTER INSERT ON jobs BEGIN
             || coalesce(' c' || hex(NEW.category), '')
             || coalesce((SELECT group_concat(' k' || hex(lower(value)), '') FROM json_each(NEW.skills)), '')
             || ' ' || char(57344) || replace(NEW.status, '_', '')
-            || (WITH RECURSIVE octal(text, letter) AS
+            || (WITH RECURSIVE octal(text, size) AS
                     (SELECT printf('%o', NEW.budget), char(96 + length(printf('%o', NEW.budget)))),
-                beginning(length) AS (SELECT 0 UNION ALL
-                    SELECT length + 1 FROM beginning, octal WHERE length < length(text))
-                SELECT group_concat(' ' || char(57345) || letter || substr(text, 1, length), '')
-                FROM beginning, octal)
+                prefix(length) AS (SELECT 0 UNION ALL
+                    SELECT length + 1 FROM prefix, octal WHERE length < length(text))
+                SELECT group_concat(' ' || char(57345) || size || substr(text, 1, length), '')
+                FROM prefix, octal)
         WHERE NEW.status <> 'deleted';
         INSERT INTO skills (name, jobs) SELECT value, 1 FROM json_each(NEW.skills)
         WHERE NEW.status <> 'deleted' ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1;
@@ -200,12 +200,12 @@ CREATE TRIGGER jobs_reindexed AFTER UPDATE OF title, description, skills, catego
             || coalesce(' c' || hex(OLD.category), '')
             || coalesce((SELECT group_concat(' k' || hex(lower(value)), '') FROM json_each(OLD.skills)), '')
             || ' ' || char(57344) || replace(OLD.status, '_', '')
-            || (WITH RECURSIVE octal(text, letter) AS
+            || (WITH RECURSIVE octal(text, size) AS
                     (SELECT printf('%o', OLD.budget), char(96 + length(printf('%o', OLD.budget)))),
-                beginning(length) AS (SELECT 0 UNION ALL
-                    SELECT length + 1 FROM beginning, octal WHERE length < length(text))
-                SELECT group_concat(' ' || char(57345) || letter || substr(text, 1, length), '')
-                FROM beginning, octal)
+                prefix(length) AS (SELECT 0 UNION ALL
+                    SELECT length + 1 FROM prefix, octal WHERE length < length(text))
+                SELECT group_concat(' ' || char(57345) || size || substr(text, 1, length), '')
+                FROM prefix, octal)
         WHERE OLD.status <> 'deleted';
         INSERT INTO job_index (rowid, title, description, skills, facets)
         SELECT NEW.seq, NEW.title, NEW.description, NEW.skills,
@@ -213,12 +213,12 @@ CREATE TRIGGER jobs_reindexed AFTER UPDATE OF title, description, skills, catego
             || coalesce(' c' || hex(NEW.category), '')
             || coalesce((SELECT group_concat(' k' || hex(lower(value)), '') FROM json_each(NEW.skills)), '')
             || ' ' || char(57344) || replace(NEW.status, '_', '')
-            || (WITH RECURSIVE octal(text, letter) AS
+            || (WITH RECURSIVE octal(text, size) AS
                     (SELECT printf('%o', NEW.budget), char(96 + length(printf('%o', NEW.budget)))),
-                beginning(length) AS (SELECT 0 UNION ALL
-                    SELECT length + 1 FROM beginning, octal WHERE length < length(text))
-                SELECT group_concat(' ' || char(57345) || letter || substr(text, 1, length), '')
-                FROM beginning, octal)
+                prefix(length) AS (SELECT 0 UNION ALL
+                    SELECT length + 1 FROM prefix, octal WHERE length < length(text))
+                SELECT group_concat(' ' || char(57345) || size || substr(text, 1, length), '')
+                FROM prefix, octal)
         WHERE NEW.status <> 'deleted';
         END;
 
@@ -239,28 +239,28 @@ CREATE TRIGGER jobs_indexed_budget AFTER UPDATE OF budget ON jobs
             AND (OLD.title, OLD.description, OLD.skills, OLD.category, OLD.status = 'deleted')
             IS (NEW.title, NEW.description, NEW.skills, NEW.category, NEW.status = 'deleted') BEGIN
         INSERT INTO job_index (job_index, rowid, facets)
-        SELECT 'delete', OLD.seq, (WITH RECURSIVE octal(text, letter) AS
+        SELECT 'delete', OLD.seq, (WITH RECURSIVE octal(text, size) AS
                     (SELECT printf('%o', OLD.budget), char(96 + length(printf('%o', OLD.budget)))),
-                beginning(length) AS (SELECT 0 UNION ALL
-                    SELECT length + 1 FROM beginning, octal WHERE length < length(text))
-                SELECT group_concat(' ' || char(57345) || letter || substr(text, 1, length), '')
-                FROM beginning, octal)
+                prefix(length) AS (SELECT 0 UNION ALL
+                    SELECT length + 1 FROM prefix, octal WHERE length < length(text))
+                SELECT group_concat(' ' || char(57345) || size || substr(text, 1, length), '')
+                FROM prefix, octal)
         WHERE OLD.status <> 'deleted';
         INSERT INTO job_index (rowid, facets)
-        SELECT NEW.seq, (WITH RECURSIVE octal(text, letter) AS
+        SELECT NEW.seq, (WITH RECURSIVE octal(text, size) AS
                     (SELECT printf('%o', NEW.budget), char(96 + length(printf('%o', NEW.budget)))),
-                beginning(length) AS (SELECT 0 UNION ALL
-                    SELECT length + 1 FROM beginning, octal WHERE length < length(text))
-                SELECT group_concat(' ' || char(57345) || letter || substr(text, 1, length), '')
-                FROM beginning, octal)
+                prefix(length) AS (SELECT 0 UNION ALL
+                    SELECT length + 1 FROM prefix, octal WHERE length < length(text))
+                SELECT group_concat(' ' || char(57345) || size || substr(text, 1, length), '')
+                FROM prefix, octal)
         WHERE NEW.status <> 'deleted';
         END;
 
 CREATE TRIGGER jobs_skills_changed AFTER UPDATE OF skills, status ON jobs
         WHEN OLD.skills <> NEW.skills OR (OLD.status = 'deleted') <> (NEW.status = 'deleted') BEGIN
-        UPDATE skills SET jobs = jobs - named.times FROM
-            (SELECT value COLLATE NOCASE AS name, count(*) AS times FROM json_each(OLD.skills) GROUP BY 1) AS named
-        WHERE skills.name = named.name AND OLD.status <> 'deleted';
+        UPDATE skills SET jobs = jobs - counted.times FROM
+            (SELECT value COLLATE NOCASE AS name, count(*) AS times FROM json_each(OLD.skills) GROUP BY 1) AS counted
+        WHERE skills.name = counted.name AND OLD.status <> 'deleted';
         DELETE FROM skills WHERE jobs = 0 AND name IN (SELECT value FROM json_each(OLD.skills));
         INSERT INTO skills (name, jobs) SELECT value, 1 FROM json_each(NEW.skills)
         WHERE NEW.status <> 'deleted' ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1;
@@ -443,9 +443,9 @@ CREATE TABLE push_subscriptions (
     CONSTRAINT uq_push_subscriptions_endpoint UNIQUE (endpoint)
 );
 
-CREATE INDEX ix_push_subscriptions_session_id ON push_subscriptions (session_id);
-
 CREATE INDEX ix_push_subscriptions_user_id ON push_subscriptions (user_id);
+
+CREATE INDEX ix_push_subscriptions_session_id ON push_subscriptions (session_id);
 
 CREATE TABLE deliveries (
     id VARCHAR(36) NOT NULL,
@@ -494,6 +494,10 @@ CREATE TABLE bids (
     CONSTRAINT fk_bids_freelancer_id FOREIGN KEY(freelancer_id) REFERENCES users (id)
 );
 
+CREATE INDEX ix_bids_job_id_seq ON bids (job_id, seq);
+
+CREATE INDEX ix_bids_freelancer_id_hired ON bids (freelancer_id) WHERE status = 'hired';
+
 CREATE UNIQUE INDEX uq_bids_one_hired ON bids (job_id) WHERE status = 'hired';
 
 CREATE INDEX ix_bids_job_id_freelancer_id_seq ON bids (job_id, freelancer_id, seq);
@@ -501,10 +505,6 @@ CREATE INDEX ix_bids_job_id_freelancer_id_seq ON bids (job_id, freelancer_id, se
 CREATE UNIQUE INDEX uq_bids_one_pending ON bids (job_id, freelancer_id) WHERE status = 'pending';
 
 CREATE INDEX ix_bids_freelancer_id_seq ON bids (freelancer_id, seq);
-
-CREATE INDEX ix_bids_job_id_seq ON bids (job_id, seq);
-
-CREATE INDEX ix_bids_freelancer_id_hired ON bids (freelancer_id) WHERE status = 'hired';
 
 CREATE TABLE comments (
     seq INTEGER NOT NULL,
@@ -538,9 +538,9 @@ CREATE TABLE conversation_members (
     CONSTRAINT fk_conversation_members_user_id FOREIGN KEY(user_id) REFERENCES users (id)
 );
 
-CREATE INDEX ix_conversation_members_unread ON conversation_members (user_id, unread) WHERE unread > 0 AND muted = 0;
-
 CREATE INDEX ix_conversation_members_notify_at ON conversation_members (notify_at) WHERE notify_at IS NOT NULL;
+
+CREATE INDEX ix_conversation_members_unread ON conversation_members (user_id, unread) WHERE unread > 0 AND muted = 0;
 
 CREATE INDEX ix_conversation_members_user_id_activity_seq ON conversation_members (user_id, activity_seq);
 
@@ -646,11 +646,11 @@ CREATE TABLE attachments (
     CONSTRAINT fk_attachments_message_id FOREIGN KEY(message_id) REFERENCES messages (id)
 );
 
+CREATE INDEX ix_attachments_hash ON attachments (hash);
+
 CREATE INDEX ix_attachments_owner_id_size ON attachments (owner_id, size);
 
 CREATE INDEX ix_attachments_message_id_position ON attachments (message_id, position) WHERE message_id IS NOT NULL;
-
-CREATE INDEX ix_attachments_hash ON attachments (hash);
 
 CREATE INDEX ix_attachments_unsent ON attachments (created_at) WHERE message_id IS NULL;
 
