@@ -1,4 +1,4 @@
-"""One request on its way through a handler: who asks, what was asked, and how it reaches the store."""
+"""Call: one validated request as a handler sees it."""
 
 import hashlib
 from collections.abc import Callable
@@ -20,12 +20,15 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 IDEMPOTENCY_KEY_HEADER = "idempotency-key"
-# Longer keys are refused; the column holds no more.
+# Characters; the size of the column.
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class Call(Generic[B, Q]):
-    """A checked request. `body` and `query` are the structs the operation declares (None where it has none)."""
+    """One validated request.
+
+    `body` and `query` are the structs that the operation declares, or None. `now` is the wall time in milliseconds.
+    """
 
     __slots__ = ("body", "caller", "hub", "now", "query", "raw_body", "request")
 
@@ -40,33 +43,33 @@ class Call(Generic[B, Q]):
 
     @property
     def user(self) -> User:
-        """The signed-in user. Raises Unauthenticated for nobody, Forbidden for a service."""
+        """Return the signed-in user. Raises Unauthenticated without credentials, and Forbidden for a service."""
         if self.caller.kind == "service":
-            raise Forbidden("This is for signed-in users; you came with an API key.")
+            raise Forbidden("This operation is for signed-in users; an API key cannot call it.")
         if self.caller.user is None:
             raise Unauthenticated
         return self.caller.user
 
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
-        """Where a handler says what it did."""
+        """Return the logger of handlers."""
         logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("api")
         return logger
 
     def path(self, name: str) -> str:
-        """A parameter of the path."""
+        """Return a path parameter."""
         return str(self.request.path_params[name])
 
     async def read(self, query: Callable[..., T], **arguments: Any) -> T:
-        """Run a query on a reader."""
+        """Run a query on a reader and return its result."""
         return await self.hub.database.read(query, **arguments)
 
     async def write(self, unit: Callable[..., T], **arguments: Any) -> T:
-        """Run a unit of work, with `now`; on disk when this returns."""
+        """Run a unit of work with `now` and return its result; the changes are durable by then."""
         return await self.hub.database.write(unit, now=self.now, **arguments)
 
     async def write_idempotent(self, unit: Callable[..., T], **arguments: Any) -> T | bytes:
-        """Like `write`, but a repeated Idempotency-Key returns the stored response as JSON bytes.
+        """Run a unit as `write` does; return the stored response, as JSON bytes, for a repeated Idempotency-Key.
 
         Raises IdempotencyKeyReused when the key was used with another request.
         """
@@ -76,7 +79,7 @@ class Call(Generic[B, Q]):
     async def write_with_response(
         self, unit: Callable[..., R], to_response: Callable[[R], T], **arguments: Any
     ) -> tuple[T | bytes, R | None]:
-        """Like `write_idempotent`, for a unit whose result is more than its response.
+        """Run a unit as `write_idempotent` does, when its result is more than its response.
 
         Returns the response and the result of the unit; the result is None for a repeated Idempotency-Key.
         """
@@ -90,25 +93,25 @@ class Call(Generic[B, Q]):
             key=key,
             digest=self.digest(),
             now=self.now,
-            act=_bound(unit, now=self.now, **arguments),
+            act=_bind(unit, now=self.now, **arguments),
             to_response=to_response,
         )
         return written.body, written.result
 
     def digest(self) -> bytes:
-        """SHA-256 of what was asked: method, path and body."""
-        asked = f"{self.request.method} {self.request.url.path}\n".encode()
-        return hashlib.sha256(asked + self.raw_body).digest()
+        """Return the SHA-256 of method, path and body."""
+        head = f"{self.request.method} {self.request.url.path}\n".encode()
+        return hashlib.sha256(head + self.raw_body).digest()
 
     def idempotency_key(self) -> str | None:
-        """The Idempotency-Key of this request. Raises InvalidField for one that cannot be kept."""
+        """Return the Idempotency-Key of this request or None. Raises InvalidField for an invalid key."""
         key = self.request.headers.get(IDEMPOTENCY_KEY_HEADER)
         if key is not None and not (0 < len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH and key.isascii() and key.isprintable()):
             raise InvalidField("Idempotency-Key", "length", "An Idempotency-Key is 1 to 255 printable characters.")
         return key
 
 
-def _bound(unit: Callable[..., T], **arguments: Any) -> Callable[[Connection], T]:
+def _bind(unit: Callable[..., T], **arguments: Any) -> Callable[[Connection], T]:
     return partial(unit, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the route table and the structs; nothing in it is written twice."""
+"""The OpenAPI 3.1 document, generated from the operations."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _PROBLEM = {
         "requestId": {"type": "string"},
     },
 }
-# RFC 7578; `contentMediaType` is how OpenAPI 3.1 says that a part is a file.
+# RFC 7578; OpenAPI 3.1 marks a file by `contentMediaType`.
 _FILE = {
     "type": "object",
     "required": ["file"],
@@ -35,15 +35,15 @@ _REF = "#/components/schemas/{name}"
 
 
 def document(operations: Sequence[Operation], cookie: str = "gigwire") -> dict[str, Any]:
-    """The whole document for these operations."""
-    types = [kind for op in operations for kind in (op.body, op.response) if kind is not None]
+    """Return the document of these operations; `cookie` is the name of the session cookie."""
+    types = [struct for op in operations for struct in (op.body, op.response) if struct is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
-    components, found = _in_javascript(components), iter(_in_javascript(schemas))
+    components, remaining = _to_ecma_patterns(components), iter(_to_ecma_patterns(schemas))
     paths: dict[str, dict[str, Any]] = {}
     for op in operations:
-        body = next(found) if op.body is not None else None
-        answer = next(found) if op.response is not None else None
-        paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, body, answer)
+        body = next(remaining) if op.body is not None else None
+        response = next(remaining) if op.response is not None else None
+        paths.setdefault(op.path, {})[op.method.lower()] = _operation(op, body, response)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gigwire", "version": VERSION, "description": "A self-hosted notification hub."},
@@ -51,7 +51,7 @@ def document(operations: Sequence[Operation], cookie: str = "gigwire") -> dict[s
         "components": {
             "schemas": {**components, "Problem": _PROBLEM},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "A log-in token or an API key."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A session token or an API key."},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": cookie},
             },
         },
@@ -59,26 +59,26 @@ def document(operations: Sequence[Operation], cookie: str = "gigwire") -> dict[s
 
 
 def handler(operations: Sequence[Operation]) -> Any:
-    """A handler that shows the document, made once, when it is first asked for."""
+    """Return a handler of the document, which is generated on the first request."""
 
     @cache
-    def rendered(cookie: str) -> bytes:
+    def encoded(cookie: str) -> bytes:
         return msgspec.json.encode(document(operations, cookie))
 
-    async def show(call: Call[None, None]) -> bytes:
-        """This interface as an OpenAPI 3.1 document."""
-        return rendered(call.hub.authenticator.cookie.name)
+    async def get_document(call: Call[None, None]) -> bytes:
+        """Get this API as an OpenAPI 3.1 document."""
+        return encoded(call.hub.authenticator.cookie.name)
 
-    return show
+    return get_document
 
 
-def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
+def _operation(op: Operation, body: Any, response: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": op.summary,
         "description": f"For {op.policy.name}.",
         "operationId": f"{op.handler.__module__.removeprefix('api.')}.{op.handler.__name__}",
         "parameters": _parameters(op),
-        "responses": {**_good(op, answer), "default": _problem_answer()},
+        "responses": {**_success_responses(op, response), "default": _problem_response()},
         "security": [{}] if op.policy.public else [{"bearer": []}, {"cookie": []}],
     }
     if body is not None:
@@ -91,17 +91,17 @@ def _operation(op: Operation, body: Any, answer: Any) -> dict[str, Any]:
     return described
 
 
-def _good(op: Operation, answer: Any) -> dict[str, Any]:
-    if answer is None and op.media_type == "application/json":
-        return {"204" if op.status == 200 else str(op.status): {"description": "Done."}}
-    schema = answer if answer is not None else {"type": "string"}
-    good = {"description": "Good.", "content": {op.media_type: {"schema": schema}}}
-    return {str(status): good for status in (op.status, *op.other_statuses)}
+def _success_responses(op: Operation, response: Any) -> dict[str, Any]:
+    if response is None and op.media_type == "application/json":
+        return {"204" if op.status == 200 else str(op.status): {"description": "Success, no content."}}
+    schema = response if response is not None else {"type": "string"}
+    success = {"description": "Success.", "content": {op.media_type: {"schema": schema}}}
+    return {str(status): success for status in (op.status, *op.other_statuses)}
 
 
-def _problem_answer() -> dict[str, Any]:
+def _problem_response() -> dict[str, Any]:
     schema = {"$ref": _REF.format(name="Problem")}
-    return {"description": "What went wrong (RFC 9457).", "content": {"application/problem+json": {"schema": schema}}}
+    return {"description": "A problem (RFC 9457).", "content": {"application/problem+json": {"schema": schema}}}
 
 
 def _parameters(op: Operation) -> list[dict[str, Any]]:
@@ -110,30 +110,30 @@ def _parameters(op: Operation) -> list[dict[str, Any]]:
         for name in _PARAMETER.findall(op.path)
     ]
     if op.path_suffix:
-        path[-1]["description"] = "Any id; a slash in it is sent as %2F."
+        path[-1]["description"] = "An external id; send a slash in it as %2F."
     if op.query is None:
         return path
     schema = msgspec.json.schema_components([op.query], ref_template=_REF)[1][op.query.__name__]
     required = set(schema.get("required", ()))
     return path + [
-        {"name": name, "in": "query", "required": name in required, "schema": _plain(_in_javascript(inner))}
+        {"name": name, "in": "query", "required": name in required, "schema": _without_null(_to_ecma_patterns(inner))}
         for name, inner in schema["properties"].items()
     ]
 
 
-def _in_javascript(schema: Any) -> Any:
-    """The same with patterns as JSON Schema has them (ECMA-262), where `$` is the very end and there is no `\\Z`."""
+def _to_ecma_patterns(schema: Any) -> Any:
+    """Return the schema with ECMA-262 patterns, which have no `\\Z` and in which `$` is the end of the text."""
     if isinstance(schema, dict):
         return {
-            key: value.replace(r"\Z", "$") if key == "pattern" and isinstance(value, str) else _in_javascript(value)
+            key: value.replace(r"\Z", "$") if key == "pattern" and isinstance(value, str) else _to_ecma_patterns(value)
             for key, value in schema.items()
         }
-    return [_in_javascript(item) for item in schema] if isinstance(schema, list | tuple) else schema
+    return [_to_ecma_patterns(item) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query parameter is never null, it is absent: take null out of the alternatives."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
-    if not kinds:
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without null: a query parameter is absent instead of null."""
+    alternatives = [inner for inner in schema.get("anyOf", ()) if inner.get("type") != "null"]
+    if not alternatives:
         return {key: value for key, value in schema.items() if key != "default" or value is not None}
-    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}

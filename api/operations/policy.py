@@ -1,4 +1,4 @@
-"""Who may call an operation: roles, a service's scope, or anybody."""
+"""Who may call an operation."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from services.event_log.channels import ROLES
 
 @dataclass(frozen=True)
 class Policy:
-    """The roles that may call, the scope a service needs, and whether anybody may."""
+    """Allowed roles, allowed scopes of services, and whether every caller is allowed; `name` is shown in errors."""
 
     name: str
     roles: frozenset[str] = frozenset()
@@ -17,7 +17,7 @@ class Policy:
     public: bool = False
 
     def check(self, caller: Caller) -> None:
-        """Raises Unauthenticated for nobody, Forbidden for the wrong role or scope."""
+        """Raise Unauthenticated for an anonymous caller, and Forbidden for a wrong role or scope."""
         if self.public:
             return
         if caller.kind == "anonymous":
@@ -27,8 +27,10 @@ class Policy:
         if caller.kind == "service" and caller.scopes & self.scopes:
             return
         if caller.kind == "service":
-            raise Forbidden(f"This needs {self.name}.")
-        raise Forbidden(f"This is for {self.name}; you are signed in as {caller.user.role if caller.user else '?'}.")
+            raise Forbidden(f"This operation requires {self.name}.")
+        raise Forbidden(
+            f"This operation is for {self.name}; you are signed in as {caller.user.role if caller.user else '?'}."
+        )
 
 
 ANYBODY = Policy("anybody", public=True)
@@ -39,6 +41,6 @@ ADMIN = Policy("admins", frozenset({"admin"}))
 
 
 def service(*scopes: str, roles: frozenset[str] = frozenset()) -> Policy:
-    """Services whose key has one of these scopes, and users of these roles."""
+    """Return the policy for services with one of these scopes and for users of these roles."""
     name = "an API key with the scope " + " or ".join(scopes)
     return Policy(name, roles, frozenset(scopes))

@@ -1,4 +1,4 @@
-"""How the hub's process runs: lock, store, socket, server; what a signal does, and in which order all of it ends."""
+"""The hub process: lock, store, socket, uvicorn, signals and shutdown order."""
 
 import asyncio
 import gc
@@ -26,35 +26,38 @@ from services.store.lock import DataDirLock
 from services.store.position_writer import PositionWriter
 from services.store.preparation import fix_store_currency, prepare
 
-# A command that writes while nobody serves holds the lock for a moment; a second hub is refused after this long.
+# A command holds the lock for a short time while it writes. A second hub gives up after this time.
 LOCK_TIMEOUT_SECONDS: Final = 2.0
-# Connections that may wait to be accepted: a storm of streams that come back after a restart.
+# Connections that the kernel queues; many streams reconnect at once after a restart.
 LISTEN_BACKLOG: Final = 2_048
-# The kernel keeps about so much for a client that does not read, so that we notice early that it is slow.
+# Bytes that the kernel buffers for a client; a small buffer shows early that a client is slow.
 SEND_BUFFER_BYTES: Final = 128 * 1024
-# Longer than the minute for which proxies keep a connection, so that it is they who close it.
+# Longer than the usual minute of proxies, so that the proxy closes idle connections, not the hub.
 KEEP_ALIVE_SECONDS: Final = 75
-# Farewells in a row; between them the requests that still run have their turn.
+# Streams that are closed in one step. Running requests continue between the steps.
 BYES_PER_STEP: Final = 256
-# After this long a stop has failed: the process ends as if killed, which loses nothing that was answered.
+# After this time the process is killed. No acknowledged write is lost.
 STOP_TIMEOUT_SECONDS: Final = 60.0
-# One for each stream; more streams than that want more than one process.
+# One file descriptor per stream.
 MAX_OPEN_FILES: Final = 65_536
-# New objects between two looks for rings of garbage: 256 requests in flight hold thousands that are none, and at
-# Python's 700 looking them through, again and again, is a tenth of all work.
+# New objects between two runs of the garbage collector. With Python's default of 700, the collector takes a tenth of
+# the time when 256 requests run: it repeatedly scans thousands of objects that are in use.
 GC_THRESHOLD: Final = 20_000
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or Ctrl-C; the exit code. Raises Locked, CannotOpen and OSError before it is ready."""
+    """Serve until SIGTERM or Ctrl-C and return the exit code.
+
+    Raises DataDirLocked, CannotOpenStore and OSError if the hub cannot start.
+    """
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
         with ExitStack() as stack:
             return _serve(settings, stack)
     except KeyboardInterrupt:
-        structlog.get_logger("serve").info("stopped", why="it was told to before it was ready")
+        structlog.get_logger("serve").info("stopped", reason="stopped before it was ready")
         return 0
 
 
@@ -66,11 +69,11 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
     lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
     stack.callback(lock.release)
     if prepare(path):
-        structlog.get_logger("serve").warning("new epoch", why="the store is not the one that was last served")
+        structlog.get_logger("serve").warning("epoch_renewed", reason="this is not the store that was served last")
     fix_store_currency(path, settings.currency)
     listener = stack.enter_context(_bind(settings.host, settings.port))
     settings = replace(settings, port=listener.getsockname()[1])
-    _allow_open_files()
+    _raise_open_file_limit()
     disable_sse_starlette_shutdown()
     server = HubServer(build(settings), settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -78,75 +81,77 @@ def _serve(settings: Settings, stack: ExitStack) -> int:
 
 
 class HubServer(uvicorn.Server):
-    """uvicorn with the hub's own way to begin and to end."""
+    """uvicorn with the hub's own start and stop order."""
 
     def __init__(self, app: App, settings: Settings) -> None:
-        super().__init__(_configuration(app))
+        super().__init__(_uvicorn_config(app))
         self._app = app
         self._settings = settings
         self._log = structlog.get_logger("serve")
-        self._stop = asyncio.Event()
+        self._stop_requested = asyncio.Event()
         self._control = ControlSocket(settings, app.hub)
-        self._watch = PositionWriter(settings.database_file, app.hub.manager)
+        self._position_writer = PositionWriter(settings.database_file, app.hub.manager)
 
     async def run_until_stopped(self, listener: socket.socket) -> int:
-        """Serve on a bound socket; 0 when it was told to stop, 1 when something failed."""
+        """Serve on a bound socket; return 0 after a signal and 1 after a failure."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            # Not the loop's own handlers: those go when the loop does, and a second signal may come even later.
-            signal.signal(number, lambda _number, _frame: _call(loop, self._stop.set))
+            # Not the handlers of the loop: they end with the loop, and a second signal may arrive after that.
+            signal.signal(number, lambda _number, _frame: _call_soon(loop, self._stop_requested.set))
         try:
             await self.serve([listener])
         except SystemExit:
-            # uvicorn's way to say that the lifespan did not start; it has logged why.
+            # uvicorn raises this if the lifespan did not start; it has logged the reason.
             return 1
-        await self._watch.stop()
+        await self._position_writer.stop()
         self._log.info("stopped")
         return 1 if self._app.storage_failed.is_set() or self.lifespan.should_exit else 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the parts, listen, say so."""
+        """Start the components, listen, and log `ready`."""
         await super().startup(sockets)
         try:
             await self._control.start()
         except OSError as error:
-            # Some mounted folders know no sockets; the hub can do without, commands that write then cannot.
-            self._log.warning("no control socket", error=str(error))
-        self._watch.start()
-        # What has been made until now stays: the collector need not look at it again.
+            # Some mounted folders do not support sockets. The hub works without; commands that write do not.
+            self._log.warning("control_socket_unavailable", error=str(error))
+        self._position_writer.start()
+        # The objects created until now are permanent, so the collector does not need to scan them again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
-        # Whatever the log level: whoever started the hub waits for this line.
-        always = structlog.make_filtering_bound_logger(logging.INFO)
-        log = structlog.wrap_logger(None, wrapper_class=always, logger_factory_args=("serve",))
+        # Logged at every log level, because the process that started the hub waits for this line.
+        info_logger = structlog.make_filtering_bound_logger(logging.INFO)
+        log = structlog.wrap_logger(None, wrapper_class=info_logger, logger_factory_args=("serve",))
         log.info("ready", url=self._settings.origin)
 
     async def main_loop(self) -> None:
-        """Wait for a signal or a failed disk, and keep the Date header right meanwhile."""
-        waiting = [asyncio.create_task(event.wait()) for event in (self._stop, self._app.storage_failed)]
+        """Wait for a signal or a storage failure; update the Date header once a second."""
+        waiters = [asyncio.create_task(event.wait()) for event in (self._stop_requested, self._app.storage_failed)]
         done: set[asyncio.Task[bool]] = set()
         while not done:
             await self.on_tick(0)
-            done, _ = await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
+            done, _ = await asyncio.wait(waiters, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiters:
             task.cancel()
         if self._app.storage_failed.is_set():
-            self._log.critical("storage in doubt", why="the disk failed: what is written is unknown, the hub stops")
+            self._log.critical(
+                "storage_failed", reason="the disk failed: it is unknown what was written, the hub stops"
+            )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """No new connections; a farewell to every stream at once; requests finish; the parts stop. All bounded."""
+        """Close the listener and all streams, finish requests, then stop the components; every step is bounded."""
         self._log.info("stopping", streams=self._app.hub.manager.connections)
-        _end_anyway_after(STOP_TIMEOUT_SECONDS)
+        _kill_after(STOP_TIMEOUT_SECONDS)
         for server in self.servers:
             server.close()
-        farewell = asyncio.create_task(self._close_streams())
+        closing = asyncio.create_task(self._close_streams())
         await self._control.stop()
         await super().shutdown(sockets)
-        farewell.cancel()
+        closing.cancel()
 
     async def _close_streams(self) -> None:
-        """A request that was on its way to a stream still opens it; that one must not keep the others waiting."""
+        """Close the streams until this task is cancelled: running requests may still open new ones."""
         manager = self._app.hub.manager
         while True:
             manager.shutdown(BYES_PER_STEP)
@@ -154,11 +159,11 @@ class HubServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Nothing: uvicorn would raise the signal again at the end, and the process would have died of it."""
+        """Do nothing: uvicorn would raise the signal again at the end and kill the process."""
         yield
 
 
-def _configuration(app: App) -> uvicorn.Config:
+def _uvicorn_config(app: App) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -170,7 +175,7 @@ def _configuration(app: App) -> uvicorn.Config:
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
-        # Addresses are the hub's own business (HUB_TRUSTED_PROXIES).
+        # The hub resolves client addresses itself (HUB_TRUSTED_PROXIES).
         proxy_headers=False,
         forwarded_allow_ips=[],
         server_header=False,
@@ -180,11 +185,11 @@ def _configuration(app: App) -> uvicorn.Config:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A socket that has its address and does not listen yet. Raises OSError, with a sentence."""
+    """Return a socket that is bound but does not listen yet. Raises OSError with a sentence."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, socket_type, protocol, _, address = addresses[0]
+        listener = socket.socket(family, socket_type, protocol)
     except OSError as error:
         raise OSError(f"Cannot listen on {host}: {error.strerror}.") from error
     try:
@@ -197,27 +202,27 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _allow_open_files() -> None:
+def _raise_open_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    """From a signal handler; a loop that is closed has nothing to stop any more."""
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Call from a signal handler; a closed loop is ignored."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(callback)
 
 
-def _end_anyway_after(seconds: float) -> None:
-    """A disk that hangs must not keep the process for ever."""
+def _kill_after(seconds: float) -> None:
+    """Kill the process after this time, in case the disk does not respond."""
 
-    def end() -> None:
-        structlog.get_logger("serve").critical("killed", why=f"it did not stop within {seconds:g} s")
+    def kill() -> None:
+        structlog.get_logger("serve").critical("killed", reason=f"the hub did not stop within {seconds:g} s")
         os._exit(1)
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, kill)
     timer.daemon = True
     timer.start()

@@ -94,7 +94,7 @@ async def test_a_restored_store_is_as_it_was_and_old_cursors_start_over(hub: Hub
     assert await titles(hub, person) == ["kept"]
     async with hub.stream(person, cursor=cursor) as stream:
         assert (await stream.next_event("reset")).data["reason"] == "epoch_changed"
-    assert hub.lines("new epoch") == []
+    assert hub.lines("epoch_renewed") == []
 
 
 async def push_key(hub: Hub) -> str:
@@ -178,14 +178,14 @@ async def test_an_older_file_copied_back_is_noticed(hub: Hub, tmp_path: Path, cl
         leftover.unlink()
     shutil.copy(tmp_path / "old.db", hub.data_dir / "hub.db")
     await hub.restart()
-    assert len(hub.lines("new epoch")) == 1
+    assert len(hub.lines("epoch_renewed")) == 1
     # Under the old epoch, this one would get the position that the cursor already has.
     async with hub.client(key) as client, hub.stream(person, cursor=cursor) as stream:
         assert (await stream.next_event("reset")).data["reason"] == "epoch_changed"
         await send(client, person, "new")
         assert (await stream.next_event("notification")).data["title"] == "new"
     await hub.restart()
-    assert len(hub.lines("new epoch")) == 1
+    assert len(hub.lines("epoch_renewed")) == 1
 
 
 async def test_a_cursor_ahead_of_the_store_starts_over(hub: Hub) -> None:

@@ -144,7 +144,7 @@ async def test_a_failed_disk_ends_the_process_with_a_reason(hub: Hub) -> None:
     finally:
         tracer.kill()
         tracer.wait()
-    (said,) = hub.lines("storage in doubt")
+    (said,) = hub.lines("storage_failed")
     assert said["level"] == "critical"
     # The exchange of a failed disk for a good one is a start like any other.
     await hub.restart()
