@@ -3,13 +3,13 @@
 import hashlib
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects.sqlite import insert
 
+from services.database.statements import upsert
 from services.errors import NotFound
 from services.tables import users, verified_emails
 
 _EMAIL = select(users.c.email).where(users.c.id == bindparam("id"), users.c.disabled_at.is_(None))
-_insert = insert(verified_emails)
+_insert = upsert(verified_emails)
 _UPSERT = _insert.on_conflict_do_update(
     index_elements=[verified_emails.c.user_id],
     set_={"email": _insert.excluded.email, "confirmed_at": _insert.excluded.confirmed_at},

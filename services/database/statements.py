@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import BindParameter, Connection, TableValuedAlias, bindparam, func
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 from sqlalchemy.sql import ClauseElement
 
 # Raised by a prepared statement that violates a constraint.
 IntegrityError = sqlite3.IntegrityError
+# INSERT with ON CONFLICT, in the dialect of the engine.
+upsert = insert
 
 
 class _Compiler(SQLiteCompiler):

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, literal, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from services.database import outbox
-from services.database.statements import Statement, json_values, to_json_list
+from services.database.statements import Statement, json_values, to_json_list, upsert
 from services.tables import events, trim_marks
 
 # Checks of one read. Each check covers this many channels or new events and takes at most about 10 ms.

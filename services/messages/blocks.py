@@ -4,10 +4,10 @@ A block stops direct messages, typing events and presence events in both directi
 """
 
 from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from services import pagination
 from services.accounts import users
+from services.database.statements import upsert
 from services.errors import InvalidField, NotFound
 from services.messages.schemas import BlockedUser
 from services.pagination import Page
@@ -17,7 +17,7 @@ from services.times import to_rfc3339
 
 _b = blocks.c
 
-_INSERT = insert(blocks).on_conflict_do_nothing()
+_INSERT = upsert(blocks).on_conflict_do_nothing()
 _DELETE = delete(blocks).where(_b.user_id == bindparam("user_id"), _b.blocked_id == bindparam("blocked_id"))
 _PAGE = (
     select(_b.blocked_id, table_users.c.name, _b.created_at)
