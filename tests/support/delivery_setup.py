@@ -1,4 +1,4 @@
-"""A sender of pushes and e-mails whose clock and whose readers a test decides on."""
+"""DeliverySetup: a delivery worker whose clock and user attention a test controls."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,11 +29,11 @@ NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z
 
 @dataclass
 class DeliverySetup:
-    """A sender whose clock and whose readers the test decides on; `turn` sends what is due and waits for it."""
+    """A delivery worker with real clients. The test sets the clock (`now`, ms) and the attention of all users."""
 
     database: Database
     push_service: LocalPushService
-    keys: Path
+    key_dir: Path
     push_client: PushClient
     smtp_url: str = ""
     now: int = NOON
@@ -45,9 +45,9 @@ class DeliverySetup:
         self.worker = self.new_worker()
 
     async def use_endpoints(self, endpoints: PushEndpoints) -> None:
-        """Look names up in another way from now on."""
+        """Replace the push client by one with these endpoints."""
         await self.push_client.stop()
-        self.push_client = PushClient(endpoints, self.keys, "mailto:ops@example.org")
+        self.push_client = PushClient(endpoints, self.key_dir, "mailto:ops@example.org")
         self.worker = self.new_worker()
 
     def new_worker(self) -> DeliveryWorker:
@@ -59,7 +59,7 @@ class DeliverySetup:
                 Tokens(["a key for tests that is long enough"]),
                 EmailIdentity("Gigwire <hub@hub.example>", "https://hub.example"),
             ),
-            self,  # type: ignore[arg-type]  # it answers what onlookers are asked
+            self,  # type: ignore[arg-type]  # implements the two methods of UserAttention that the worker calls
             origin="https://hub.example",
             clock=lambda: self.now,
             random=Random(1),
@@ -71,30 +71,30 @@ class DeliverySetup:
     def acknowledged_position(self, user_id: str) -> int:
         return self.position
 
-    async def run_worker(self, after: int = 0) -> int:
-        """How many requests the push service has got by then."""
-        self.now += after
+    async def run_worker(self, after_ms: int = 0) -> int:
+        """Advance the clock, send all due deliveries and return the number of requests to the push service so far."""
+        self.now += after_ms
         await self.worker.run_once()
         await self.worker.finish(30)
         return len(self.push_service.requests)
 
     async def create_user(self, *browsers: Browser) -> str:
-        return await self.database.write(partial(_person, browsers=browsers))
+        return await self.database.write(partial(_create_user, browsers=browsers))
 
-    async def send(self, user_id: str, **more: Any) -> str:
-        said = {"type": "t", "category": "job", "title": "T", "body": "B"} | more
-        return await self.database.write(inbox.deliver_fields, user_id=user_id, now=self.now, **said)
+    async def send(self, user_id: str, **fields: Any) -> str:
+        fields = {"type": "t", "category": "job", "title": "T", "body": "B"} | fields
+        return await self.database.write(inbox.deliver_fields, user_id=user_id, now=self.now, **fields)
 
     async def get_report(self, user_id: str, notification_id: str) -> DeliveryReport:
         return await self.database.read(report.get_report, user_id=user_id, notification_id=notification_id)
 
 
-def _person(tx: Connection, *, browsers: tuple[Browser, ...]) -> str:
+def _create_user(tx: Connection, *, browsers: tuple[Browser, ...]) -> str:
     email = f"{token_hex(4)}@example.org"
-    ann = users.create(tx, email=email, password_hash=None, name="Ann", role="client", external_id=None, now=1).id
-    tx.execute(insert(verified_emails).values(user_id=ann, email=email, confirmed_at=1))
-    login = sessions.create(tx, user_id=ann, expected_hash=None, user_agent=None, address=None, now=1)
+    user_id = users.create(tx, email=email, password_hash=None, name="Ann", role="client", external_id=None, now=1).id
+    tx.execute(insert(verified_emails).values(user_id=user_id, email=email, confirmed_at=1))
+    session_id = sessions.create(tx, user_id=user_id, expected_hash=None, user_agent=None, address=None, now=1)
     for browser in browsers:
         keys = browser.subscription["keys"]
-        push_subscriptions.save(tx, user_id=ann, session_id=login, endpoint=browser.endpoint, now=1, **keys)
-    return ann
+        push_subscriptions.save(tx, user_id=user_id, session_id=session_id, endpoint=browser.endpoint, now=1, **keys)
+    return user_id

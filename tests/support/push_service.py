@@ -1,4 +1,4 @@
-"""A push service for tests: it answers as it is told, and reads what it got as the browser would (RFC 8291)."""
+"""LocalPushService: a push service for tests with chosen responses, and browsers that decrypt (RFC 8291)."""
 
 import asyncio
 import base64
@@ -12,19 +12,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-PATIENCE: Final = 20.0
+TIMEOUT_SECONDS: Final = 20.0
 
 
-def b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def base64url_encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def unb64(text: str) -> bytes:
+def base64url_decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 class Browser:
-    """One browser's half of a subscription: its keys, and how it reads what it gets."""
+    """The browser's half of a push subscription: its keys, and decryption."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -34,31 +34,31 @@ class Browser:
 
     @property
     def subscription(self) -> dict[str, Any]:
-        """As `PushSubscription.toJSON()` gives it."""
-        keys = {"p256dh": b64(self._public), "auth": b64(self._auth)}
+        """The subscription in the format of `PushSubscription.toJSON()`."""
+        keys = {"p256dh": base64url_encode(self._public), "auth": base64url_encode(self._auth)}
         return {"endpoint": self.endpoint, "expirationTime": None, "keys": keys}
 
     def read(self, body: bytes) -> dict[str, Any]:
-        """The message in an aes128gcm body."""
+        """Decrypt an aes128gcm body and return its JSON message."""
         salt, size, length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
-        sender, sealed = body[21 : 21 + length], body[21 + length :]
+        sender_key, ciphertext = body[21 : 21 + length], body[21 + length :]
         assert len(body) <= 4_096 == size
-        peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender)
-        shared = self._key.exchange(ec.ECDH(), peer)
-        secret = _expand(_mac(self._auth, shared), b"WebPush: info\x00" + self._public + sender, 32)
+        public_key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender_key)
+        shared = self._key.exchange(ec.ECDH(), public_key)
+        secret = _expand(_mac(self._auth, shared), b"WebPush: info\x00" + self._public + sender_key, 32)
         extracted = _mac(salt, secret)
         key = _expand(extracted, b"Content-Encoding: aes128gcm\x00", 16)
         nonce = _expand(extracted, b"Content-Encoding: nonce\x00", 12)
-        plain = AESGCM(key).decrypt(nonce, sealed, None)
+        plain = AESGCM(key).decrypt(nonce, ciphertext, None)
         assert plain.rstrip(b"\x00")[-1:] == b"\x02"
-        read: dict[str, Any] = json.loads(plain.rstrip(b"\x00")[:-1])
-        return read
+        message: dict[str, Any] = json.loads(plain.rstrip(b"\x00")[:-1])
+        return message
 
 
 def _mac(key: bytes, data: bytes) -> bytes:
-    made = hmac.HMAC(key, hashes.SHA256())
-    made.update(data)
-    return made.finalize()
+    mac = hmac.HMAC(key, hashes.SHA256())
+    mac.update(data)
+    return mac.finalize()
 
 
 def _expand(key: bytes, info: bytes, length: int) -> bytes:
@@ -66,8 +66,8 @@ def _expand(key: bytes, info: bytes, length: int) -> bytes:
 
 
 @dataclass
-class Got:
-    """One request."""
+class PushRequest:
+    """One request that the service received."""
 
     target: str
     headers: dict[str, str]
@@ -76,7 +76,7 @@ class Got:
 
 @dataclass
 class Reply:
-    """One answer; `hang` gives none at all, and a `length` that is more than the body promises what never comes."""
+    """One response; `hang` sends none, and a `length` above the body announces bytes that are never sent."""
 
     status: int = 201
     headers: dict[str, str] = field(default_factory=dict)
@@ -86,17 +86,18 @@ class Reply:
 
 
 class LocalPushService:
-    """`async with LocalPushService() as service`: it takes `replies` from the front, then says 201 to all.
+    """Use it as `async with LocalPushService() as push_service`.
 
-    For a target in `gone` it always gives the status that stands there.
+    Each request is answered with the next of `replies`. When there are none left, with the status of its target in
+    `status_by_target`, or 201.
     """
 
     def __init__(self) -> None:
-        self.got: list[Got] = []
+        self.requests: list[PushRequest] = []
         self.replies: list[Reply] = []
-        self.gone: dict[str, int] = {}
+        self.status_by_target: dict[str, int] = {}
         self.connections = 0
-        self._news = asyncio.Event()
+        self._request_received = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -111,16 +112,16 @@ class LocalPushService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def browser(self, name: str = "one") -> Browser:
-        """A browser that this service pushes to."""
+        """Return a browser with an endpoint of this service."""
         return Browser(f"{self.origin}/push/{name}")
 
-    async def wait(self, count: int) -> list[Got]:
-        """What it has got, once there are so many."""
-        async with asyncio.timeout(PATIENCE):
-            while len(self.got) < count:
-                self._news.clear()
-                await self._news.wait()
-        return self.got
+    async def wait_for(self, count: int) -> list[PushRequest]:
+        """Wait for at least `count` requests and return all of them."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while len(self.requests) < count:
+                self._request_received.clear()
+                await self._request_received.wait()
+        return self.requests
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -128,22 +129,22 @@ class LocalPushService:
         self._tasks.add(task)
         self.connections += 1
         try:
-            while await self._one(reader, writer):
+            while await self._handle_request(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the other side has left, or the test is over
+            pass  # the client has disconnected, or the test has ended
         finally:
             self._tasks.discard(task)
             writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _handle_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         target = head[0].split(" ")[1]
-        self.got.append(Got(target, headers, body))
-        reply = self.replies.pop(0) if self.replies else Reply(self.gone.get(target, 201))
-        self._news.set()
+        self.requests.append(PushRequest(target, headers, body))
+        reply = self.replies.pop(0) if self.replies else Reply(self.status_by_target.get(target, 201))
+        self._request_received.set()
         if reply.hang:
             await asyncio.Event().wait()
         lines = [

@@ -1,4 +1,4 @@
-"""E-mail is the last resort: sent to a confirmed address, when nothing else has reached its reader."""
+"""The delivery worker with e-mail: delay, confirmation, preferences, SMTP errors and message headers."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,158 +15,162 @@ from services.notifications import changes, preferences
 from services.notifications.preferences import DEFAULTS
 from services.notifications.quiet_hours import QuietHours
 from services.tables import verified_emails
-from services.times import DAY, HOUR, MINUTE, SECOND
-from tests.support.delivery_setup import NOON, World
-from tests.support.mail_server import LocalMailServer, link_in, text_of
+from services.times import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from tests.support.delivery_setup import NOON, DeliverySetup
+from tests.support.mail_server import LocalMailServer, find_link, get_text
 from tests.support.push_service import LocalPushService, Reply
 
 
 @pytest.fixture
-async def mail() -> AsyncIterator[LocalMailServer]:
+async def mail_server() -> AsyncIterator[LocalMailServer]:
     async with LocalMailServer() as server:
         yield server
 
 
 @pytest.fixture
-async def world(database: Database, tmp_path: Path, mail: LocalMailServer) -> AsyncIterator[World]:
-    async with LocalPushService() as push:
-        service = PushClient(PushEndpoints(push.origin), tmp_path / "keys", "mailto:ops@example.org")
-        yield World(database, push, tmp_path / "keys", service, mail.url)
-        await service.stop()
+async def setup(database: Database, tmp_path: Path, mail_server: LocalMailServer) -> AsyncIterator[DeliverySetup]:
+    async with LocalPushService() as push_service:
+        client = PushClient(PushEndpoints(push_service.origin), tmp_path / "keys", "mailto:ops@example.org")
+        yield DeliverySetup(database, push_service, tmp_path / "keys", client, mail_server.url)
+        await client.stop()
 
 
-async def test_what_was_not_seen_in_ten_minutes_is_sent_once_with_a_link_that_ends_it(
-    world: World, mail: LocalMailServer
+async def test_unseen_notification_is_sent_once_after_ten_minutes(
+    setup: DeliverySetup, mail_server: LocalMailServer
 ) -> None:
-    ann = await world.person()
+    ann = await setup.create_user()
     title = "Angenommen: Ärger & <b>Übermut</b> " + "ß" * 80
-    made = await world.send(ann, category="hire", title=title, body="Für\nDich 🎉", url="/jobs/1")
-    await world.turn(10 * MINUTE - 1)
-    assert mail.got == []
-    await world.turn(1)
-    await world.turn(DAY)
-    ((to, message),) = mail.got
-    assert to == [message["to"]]
+    notification_id = await setup.send(ann, category="hire", title=title, body="Für\nDich 🎉", url="/jobs/1")
+    await setup.run_worker(10 * MINUTE_MS - 1)
+    assert mail_server.messages == []
+    await setup.run_worker(1)
+    await setup.run_worker(DAY_MS)
+    ((recipients, message),) = mail_server.messages
+    assert recipients == [message["to"]]
     assert message["from"] == "Gigwire <hub@hub.example>"
     assert message["subject"] == title
-    assert "Für\nDich 🎉\n\nhttps://hub.example/jobs/1\n" in text_of(message)
+    assert "Für\nDich 🎉\n\nhttps://hub.example/jobs/1\n" in get_text(message)
     assert message["list-unsubscribe-post"] == "List-Unsubscribe=One-Click"
-    link = link_in(message)
+    link = find_link(message)
     assert message["list-unsubscribe"] == f"<{link}>"
     base, token = link.split("?token=")
     assert base == "https://hub.example/api/mail/unsubscribe"
     assert Tokens(["a key for tests that is long enough"]).read_link("unsubscribe", token, seconds=None) == [ann]
     assert message["auto-submitted"] == "auto-generated"
-    assert (await world.fate(ann, made)).email.state == "sent"
+    assert (await setup.get_report(ann, notification_id)).email.state == "sent"
 
 
-async def test_a_category_that_nobody_asked_e_mail_for_sends_none(world: World, mail: LocalMailServer) -> None:
-    ann = await world.person()
-    made = await world.send(ann, category="comment")
-    await world.turn(HOUR)
-    assert mail.got == []
-    assert (await world.fate(ann, made)).email.state == "off"
+async def test_category_without_email_sends_none(setup: DeliverySetup, mail_server: LocalMailServer) -> None:
+    ann = await setup.create_user()
+    notification_id = await setup.send(ann, category="comment")
+    await setup.run_worker(HOUR_MS)
+    assert mail_server.messages == []
+    assert (await setup.get_report(ann, notification_id)).email.state == "off"
 
 
-async def test_an_address_that_is_not_confirmed_any_more_gets_nothing(world: World, mail: LocalMailServer) -> None:
-    ann = await world.person()
-    made = await world.send(ann, category="hire")
-    await world.database.write(lambda tx: tx.execute(verified_emails.delete()))
-    await world.turn(HOUR)
-    assert mail.got == []
-    assert (await world.fate(ann, made)).email.reason == "nowhere"
+async def test_unconfirmed_address_gets_no_email(setup: DeliverySetup, mail_server: LocalMailServer) -> None:
+    ann = await setup.create_user()
+    notification_id = await setup.send(ann, category="hire")
+    await setup.database.write(lambda tx: tx.execute(verified_emails.delete()))
+    await setup.run_worker(HOUR_MS)
+    assert mail_server.messages == []
+    assert (await setup.get_report(ann, notification_id)).email.reason == "nowhere"
 
 
-async def test_what_was_seen_or_pushed_is_not_sent_and_a_push_under_way_is_waited_for(
-    world: World, mail: LocalMailServer
+async def test_email_is_skipped_when_seen_or_pushed_and_waits_for_a_push(
+    setup: DeliverySetup, mail_server: LocalMailServer
 ) -> None:
-    ann = await world.person(world.push.browser())
-    seen = await world.send(ann, category="hire")
-    await world.turn()
-    bob = await world.person()
-    read = await world.send(bob, category="hire")
-    await world.database.write(changes.change_ids, user_id=bob, verb="read", ids=[read], now=world.now)
-    world.push.replies = [Reply(503)] * MAX_ATTEMPTS
-    waits = await world.send(ann, category="hire", priority="urgent")
-    await world.turn(11 * MINUTE)
-    assert mail.got == []
-    assert (await world.fate(ann, seen)).email.reason == "pushed"
-    assert (await world.fate(bob, read)).email.reason == "seen"
-    assert (await world.fate(ann, waits)).email.reason == "push first"
+    ann = await setup.create_user(setup.push_service.browser())
+    seen = await setup.send(ann, category="hire")
+    await setup.run_worker()
+    bob = await setup.create_user()
+    read = await setup.send(bob, category="hire")
+    await setup.database.write(changes.change_ids, user_id=bob, verb="read", ids=[read], now=setup.now)
+    setup.push_service.replies = [Reply(503)] * MAX_ATTEMPTS
+    urgent = await setup.send(ann, category="hire", priority="urgent")
+    await setup.run_worker(11 * MINUTE_MS)
+    assert mail_server.messages == []
+    assert (await setup.get_report(ann, seen)).email.reason == "pushed"
+    assert (await setup.get_report(bob, read)).email.reason == "seen"
+    assert (await setup.get_report(ann, urgent)).email.reason == "push first"
     for _ in range(2 * MAX_ATTEMPTS):
-        await world.turn(2 * HOUR)
-    assert len(mail.got) == 1, "no push came through, so it is sent"
+        await setup.run_worker(2 * HOUR_MS)
+    assert len(mail_server.messages) == 1, "all pushes failed, so the e-mail is sent"
 
 
-async def test_what_was_turned_off_or_is_quiet_by_then_waits_or_is_not_sent(
-    world: World, mail: LocalMailServer
+async def test_email_respects_preferences_changed_after_it_was_queued(
+    setup: DeliverySetup, mail_server: LocalMailServer
 ) -> None:
-    ann, bob = await world.person(), await world.person()
-    quiet = QuietHours(from_="12:05", to="13:00", time_zone="UTC")
-    held, off = await world.send(ann, category="hire"), await world.send(bob, category="hire")
-    await world.database.write(preferences.save, user_id=ann, categories=DEFAULTS, quiet_hours=quiet, now=1)
-    await world.database.write(preferences.disable_email, user_id=bob, now=1)
-    await world.turn(10 * MINUTE)
-    assert mail.got == []
-    assert (await world.fate(ann, held)).email.reason == "quiet hours"
-    assert (await world.fate(bob, off)).email.reason == "off"
-    world.now = NOON + HOUR
-    await world.turn()
-    assert len(mail.got) == 1
+    ann, bob = await setup.create_user(), await setup.create_user()
+    quiet_hours = QuietHours(from_="12:05", to="13:00", time_zone="UTC")
+    postponed, skipped = await setup.send(ann, category="hire"), await setup.send(bob, category="hire")
+    await setup.database.write(preferences.save, user_id=ann, categories=DEFAULTS, quiet_hours=quiet_hours, now=1)
+    await setup.database.write(preferences.disable_email, user_id=bob, now=1)
+    await setup.run_worker(10 * MINUTE_MS)
+    assert mail_server.messages == []
+    assert (await setup.get_report(ann, postponed)).email.reason == "quiet hours"
+    assert (await setup.get_report(bob, skipped)).email.reason == "off"
+    setup.now = NOON + HOUR_MS
+    await setup.run_worker()
+    assert len(mail_server.messages) == 1
 
 
-@pytest.mark.parametrize(("reply", "state"), [("450 busy", "waiting"), ("452 full", "waiting"), ("550 no", "failed")])
-async def test_a_mail_server_that_says_later_is_asked_later_and_one_that_says_no_is_not(
-    world: World, mail: LocalMailServer, reply: str, state: str
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [("450 busy", "waiting"), ("452 full", "waiting"), ("550 no", "failed")],
+    ids=["mailbox busy", "no storage", "rejected"],
+)
+async def test_temporary_smtp_errors_are_retried_and_permanent_ones_fail(
+    setup: DeliverySetup, mail_server: LocalMailServer, reply: str, state: str
 ) -> None:
-    ann = await world.person()
-    made = await world.send(ann, category="hire")
-    mail.replies = [reply]
-    await world.turn(10 * MINUTE)
-    fate = (await world.fate(ann, made)).email
-    assert (fate.state, fate.reason) == (state, f"status {reply[:3]}")
-    await world.turn(7 * SECOND)
-    assert len(mail.got) == (state == "waiting")
+    ann = await setup.create_user()
+    notification_id = await setup.send(ann, category="hire")
+    mail_server.replies = [reply]
+    await setup.run_worker(10 * MINUTE_MS)
+    report = (await setup.get_report(ann, notification_id)).email
+    assert (report.state, report.reason) == (state, f"status {reply[:3]}")
+    await setup.run_worker(7 * SECOND_MS)
+    assert len(mail_server.messages) == (state == "waiting")
 
 
-async def test_a_mail_server_that_is_away_is_asked_later(world: World, mail: LocalMailServer) -> None:
-    ann = await world.person()
-    made = await world.send(ann, category="hire")
-    world.smtp_url = "smtp://127.0.0.1:1"
-    world.sender = world.new_sender()
-    await world.turn(10 * MINUTE)
-    fate = (await world.fate(ann, made)).email
-    assert (fate.state, fate.reason) == ("waiting", "mail server")
+async def test_unreachable_mail_server_is_retried(setup: DeliverySetup, mail_server: LocalMailServer) -> None:
+    ann = await setup.create_user()
+    notification_id = await setup.send(ann, category="hire")
+    setup.smtp_url = "smtp://127.0.0.1:1"
+    setup.worker = setup.new_worker()
+    await setup.run_worker(10 * MINUTE_MS)
+    report = (await setup.get_report(ann, notification_id)).email
+    assert (report.state, report.reason) == ("waiting", "mail server")
 
 
-async def test_without_a_mail_server_nothing_is_sent_and_it_says_so(world: World, mail: LocalMailServer) -> None:
-    ann = await world.person()
-    made = await world.send(ann, category="hire")
-    world.smtp_url = ""
-    world.sender = world.new_sender()
-    await world.turn(10 * MINUTE)
-    assert (await world.fate(ann, made)).email.reason == "nowhere"
-    assert mail.got == []
+async def test_email_is_skipped_without_a_mail_server(setup: DeliverySetup, mail_server: LocalMailServer) -> None:
+    ann = await setup.create_user()
+    notification_id = await setup.send(ann, category="hire")
+    setup.smtp_url = ""
+    setup.worker = setup.new_worker()
+    await setup.run_worker(10 * MINUTE_MS)
+    assert (await setup.get_report(ann, notification_id)).email.reason == "nowhere"
+    assert mail_server.messages == []
 
 
-def test_a_password_goes_to_another_machine_by_tls_alone() -> None:
-    far = SmtpSettings.of("smtp://a%40b:p%2Fw@mail.example.org")
-    assert (far.user, far.password, far.port, far.tls, far.must_upgrade) == ("a@b", "p/w", 587, False, True)
-    assert SmtpSettings.of("smtp://a:b@127.0.0.1:25").must_upgrade is None
-    assert SmtpSettings.of("smtp://mail.example.org").must_upgrade is None
-    near = SmtpSettings.of("smtps://a:b@mail.example.org")
-    assert (near.port, near.tls, near.must_upgrade) == (465, True, False)
+def test_smtp_password_requires_tls_to_another_machine() -> None:
+    remote = SmtpSettings.from_url("smtp://a%40b:p%2Fw@mail.example.org")
+    assert (remote.user, remote.password, remote.port, remote.tls, remote.start_tls) == ("a@b", "p/w", 587, False, True)
+    assert SmtpSettings.from_url("smtp://a:b@127.0.0.1:25").start_tls is None
+    assert SmtpSettings.from_url("smtp://mail.example.org").start_tls is None
+    implicit_tls = SmtpSettings.from_url("smtps://a:b@mail.example.org")
+    assert (implicit_tls.port, implicit_tls.tls, implicit_tls.start_tls) == (465, True, False)
 
 
-@pytest.mark.parametrize("separator", ["\u2028", "\u2029"])
-async def test_a_title_that_python_takes_for_two_lines_is_one_in_the_subject(
-    world: World, mail: LocalMailServer, separator: str
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029"], ids=["line separator", "paragraph separator"])
+async def test_title_with_line_separators_is_one_subject_line(
+    setup: DeliverySetup, mail_server: LocalMailServer, separator: str
 ) -> None:
-    ann = await world.person()
-    made = await world.send(ann, category="hire", title=f"Hired{separator}Bcc: eve@example.org")
-    await world.turn(10 * MINUTE)
-    ((to, message),) = mail.got
+    ann = await setup.create_user()
+    notification_id = await setup.send(ann, category="hire", title=f"Hired{separator}Bcc: eve@example.org")
+    await setup.run_worker(10 * MINUTE_MS)
+    ((recipients, message),) = mail_server.messages
     assert message["subject"] == "Hired Bcc: eve@example.org"
     assert message["bcc"] is None
-    assert to == [message["to"]]
-    assert (await world.fate(ann, made)).email.state == "sent"
+    assert recipients == [message["to"]]
+    assert (await setup.get_report(ann, notification_id)).email.state == "sent"

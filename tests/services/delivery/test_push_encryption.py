@@ -1,4 +1,4 @@
-"""What is pushed is sealed and signed as the standards' own examples have it."""
+"""Push encryption (RFC 8291) and VAPID signatures (RFC 8292), against the examples of the standards."""
 
 import json
 
@@ -12,39 +12,39 @@ from services.delivery.base64url import decode, encode
 from tests.support.push_service import Browser
 
 
-def test_the_example_of_rfc_8291_comes_out() -> None:
-    sealed = push_encryption.encrypt(
+def test_encryption_matches_the_example_of_rfc_8291() -> None:
+    encrypted = push_encryption.encrypt(
         b"When I grow up, I want to be a watermelon",
         p256dh=decode("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
         auth=decode("BTBZMqHH6r4Tts7J_aSIgg"),
         salt=decode("DGv6ra1nlYgDCS1FRnbzlw"),
         key=int.from_bytes(decode("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"), "big"),
     )
-    assert encode(sealed) == (
+    assert encode(encrypted) == (
         "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_"
         "yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
     )
 
 
-def test_a_browser_reads_what_was_sealed_for_it_and_no_two_are_alike() -> None:
+def test_browser_decrypts_its_message_and_no_two_messages_are_equal() -> None:
     browser = Browser("x")
     keys = {name: decode(value) for name, value in browser.subscription["keys"].items()}
     plain = '{"a":"ä"}'.encode()
-    made = [push_encryption.encrypt(plain, p256dh=keys["p256dh"], auth=keys["auth"]) for _ in range(2)]
-    assert [browser.read(each) for each in made] == [{"a": "ä"}] * 2
-    assert made[0][:16] != made[1][:16]
-    assert made[0][21:86] != made[1][21:86]
+    messages = [push_encryption.encrypt(plain, p256dh=keys["p256dh"], auth=keys["auth"]) for _ in range(2)]
+    assert [browser.read(message) for message in messages] == [{"a": "ä"}] * 2
+    assert messages[0][:16] != messages[1][:16]
+    assert messages[0][21:86] != messages[1][21:86]
 
 
-def test_a_point_that_is_not_on_the_curve_is_refused() -> None:
+def test_public_key_outside_the_curve_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"curve|EC key"):
         push_encryption.check_public_key(b"\4" + b"\1" * 64)
 
 
-def test_the_signature_says_who_sends_to_whom_and_until_when() -> None:
-    signer = push_encryption.VapidSigner(push_encryption.new_key())
-    said = signer.authorization(audience="https://push.example", subject="mailto:a@b.example", expires_at=7)
-    scheme, token, key = said.replace(",", "").split(" ")
+def test_vapid_signature_has_audience_subject_and_expiry() -> None:
+    signer = push_encryption.VapidSigner(push_encryption.create_key())
+    header = signer.authorization(audience="https://push.example", subject="mailto:a@b.example", expires_at=7)
+    scheme, token, key = header.replace(",", "").split(" ")
     assert (scheme, key) == ("vapid", f"k={signer.public_key}")
     head, claims, signature = token.removeprefix("t=").split(".")
     assert json.loads(decode(head)) == {"typ": "JWT", "alg": "ES256"}
@@ -57,7 +57,7 @@ def test_the_signature_says_who_sends_to_whom_and_until_when() -> None:
         public.verify(der, f"{head}.{claims}x".encode(), ec.ECDSA(SHA256()))
 
 
-def test_a_key_that_was_kept_is_the_same_key() -> None:
-    kept = push_encryption.new_key()
-    assert push_encryption.VapidSigner(kept).public_key == push_encryption.VapidSigner(kept).public_key
-    assert len(decode(push_encryption.VapidSigner(kept).public_key)) == 65
+def test_saved_signing_key_has_the_same_public_key() -> None:
+    key = push_encryption.create_key()
+    assert push_encryption.VapidSigner(key).public_key == push_encryption.VapidSigner(key).public_key
+    assert len(decode(push_encryption.VapidSigner(key).public_key)) == 65

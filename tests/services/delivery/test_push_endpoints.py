@@ -1,4 +1,4 @@
-"""A user can make the hub send to push services out in the public, and nowhere else: neither by name nor by address."""
+"""Push endpoints: only public addresses are accepted, and slow lookups are bounded."""
 
 import asyncio
 import threading
@@ -9,10 +9,16 @@ import pytest
 from services.delivery import dns_resolver
 from services.delivery.dns_resolver import NoSuchHost, ResolverBusy
 from services.delivery.public_addresses import is_public
-from services.delivery.push_endpoints import ADDRESSES, CHECKS, SENDS, NotPublic, PushEndpoints
+from services.delivery.push_endpoints import (
+    MAX_ADDRESSES,
+    MAX_CONCURRENT_CHECKS,
+    MAX_CONCURRENT_SENDS,
+    NotPublic,
+    PushEndpoints,
+)
 from services.errors import InvalidField, Overloaded
 
-INSIDE = (
+SPECIAL_ADDRESSES = (
     *("0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.9.9.9"),
     *("169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.0.1"),
     *("198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1"),
@@ -21,48 +27,51 @@ INSIDE = (
     *("64:ff9b::808:808", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1"),
     *("fc00::1", "fd12:3456:789a::1", "fe80::1", "fe80::1%eth0", "febf::1", "fec0::1", "ff02::1", "4000::1"),
 )
-OUTSIDE = (
+PUBLIC_ADDRESSES = (
     *("1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255"),
     *("172.32.0.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255"),
     *("2001:4860:4860::8888", "2606:4700:4700::1111", "2a00:1450:4001:82b::200a"),
 )
 
 
-@pytest.mark.parametrize("address", INSIDE)
-def test_an_address_inside_is_not_public(address: str) -> None:
+@pytest.mark.parametrize("address", SPECIAL_ADDRESSES)
+def test_special_purpose_address_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", OUTSIDE)
-def test_an_address_outside_is_public(address: str) -> None:
+@pytest.mark.parametrize("address", PUBLIC_ADDRESSES)
+def test_public_address_is_public(address: str) -> None:
     assert is_public(address)
 
 
-def leading_to(*addresses: str, exempt: str | None = None) -> PushEndpoints:
+def endpoints_resolving_to(*addresses: str, test_origin: str | None = None) -> PushEndpoints:
     def resolve(host: str, port: int) -> Sequence[str]:
         return addresses
 
-    return PushEndpoints(exempt, resolve)
+    return PushEndpoints(test_origin, resolve)
 
 
-@pytest.mark.parametrize("address", INSIDE)
-async def test_a_name_that_leads_inside_is_refused_even_if_it_leads_outside_too(address: str) -> None:
-    for found in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
+@pytest.mark.parametrize("address", SPECIAL_ADDRESSES)
+async def test_host_with_any_private_address_is_rejected(address: str) -> None:
+    for addresses in ([address], ["8.8.8.8", address], [address, "8.8.8.8"]):
         with pytest.raises(NotPublic):
-            await leading_to(*found).addresses("push.example", 443)
-        with pytest.raises(InvalidField) as refused:
-            await leading_to(*found).check("https://push.example/x", "ann")
-        assert refused.value.details == {"pointer": "/endpoint", "reason": "unsafe link"}
+            await endpoints_resolving_to(*addresses).resolve("push.example", 443)
+        with pytest.raises(InvalidField) as error:
+            await endpoints_resolving_to(*addresses).check("https://push.example/x", "ann")
+        assert error.value.details == {"pointer": "/endpoint", "reason": "unsafe link"}
 
 
-async def test_what_leads_outside_is_taken_with_the_addresses_that_were_checked() -> None:
-    assert await leading_to("8.8.8.8", "2606:4700::1").addresses("push.example", 443) == ("8.8.8.8", "2606:4700::1")
-    await leading_to("8.8.8.8").check("https://push.example/x?y=1", "ann")
+async def test_public_host_resolves_to_its_checked_addresses() -> None:
+    assert await endpoints_resolving_to("8.8.8.8", "2606:4700::1").resolve("push.example", 443) == (
+        "8.8.8.8",
+        "2606:4700::1",
+    )
+    await endpoints_resolving_to("8.8.8.8").check("https://push.example/x?y=1", "ann")
 
 
-async def test_a_name_that_leads_nowhere_is_refused() -> None:
+async def test_host_without_addresses_is_rejected() -> None:
     with pytest.raises(NoSuchHost):
-        await leading_to().addresses("push.example", 443)
+        await endpoints_resolving_to().resolve("push.example", 443)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,8 @@ async def test_a_name_that_leads_nowhere_is_refused() -> None:
         "[::]",
     ],
 )
-async def test_no_way_of_writing_this_machine_leads_to_it(host: str) -> None:
-    # By the machine's own look-up, with nothing planted.
+async def test_no_spelling_of_loopback_is_accepted(host: str) -> None:
+    # Uses the resolver of the machine.
     with pytest.raises(InvalidField):
         await PushEndpoints(None).check(f"https://{host}/x", "ann")
 
@@ -102,122 +111,124 @@ async def test_no_way_of_writing_this_machine_leads_to_it(host: str) -> None:
         *("javascript:alert(1)", "file:///etc/passwd", "https://push.example/\0", "https://?x"),
     ],
 )
-def test_what_is_no_plain_https_address_is_refused(url: str) -> None:
-    with pytest.raises(InvalidField) as refused:
-        leading_to("8.8.8.8").parse(url)
-    assert refused.value.details["pointer"] == "/endpoint"
+def test_endpoint_that_is_not_plain_https_is_rejected(url: str) -> None:
+    with pytest.raises(InvalidField) as error:
+        endpoints_resolving_to("8.8.8.8").parse(url)
+    assert error.value.details["pointer"] == "/endpoint"
 
 
-async def test_a_test_may_name_one_origin_on_this_machine_and_no_other_port_of_it() -> None:
-    endpoints = leading_to("127.0.0.1", exempt="http://127.0.0.1:9000")
+async def test_test_origin_exempts_exactly_one_scheme_host_and_port() -> None:
+    endpoints = endpoints_resolving_to("127.0.0.1", test_origin="http://127.0.0.1:9000")
     assert endpoints.parse("http://127.0.0.1:9000/x").origin == "http://127.0.0.1:9000"
-    assert await endpoints.addresses("127.0.0.1", 9000) == ("127.0.0.1",)
+    assert await endpoints.resolve("127.0.0.1", 9000) == ("127.0.0.1",)
     for url in ("http://127.0.0.1:9001/x", "https://127.0.0.1:9000/x", "http://localhost:9000/x"):
         with pytest.raises(InvalidField):
             endpoints.parse(url)
     for host, port in (("127.0.0.1", 443), ("push.example", 9000), ("127.0.0.1", 80)):
         with pytest.raises(NotPublic):
-            await endpoints.addresses(host, port)
+            await endpoints.resolve(host, port)
 
 
 @pytest.fixture
-def black_holes(monkeypatch: pytest.MonkeyPatch) -> Iterator["BlackHoles"]:
-    holes = BlackHoles(monkeypatch)
-    yield holes
-    holes.end.set()
+def hanging_hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator["HangingHosts"]:
+    hosts = HangingHosts(monkeypatch)
+    yield hosts
+    hosts.end.set()
 
 
-class BlackHoles:
-    """Looks names up: those that begin with `hole` hang until the end, all others are out in the public."""
+class HangingHosts:
+    """A resolver function: lookups of hosts that begin with `hole` hang until `end`, all others are public."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.end = threading.Event()
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
         self._monkeypatch = monkeypatch
-        # So short that a test does not wait for what hangs.
-        monkeypatch.setattr(dns_resolver, "SECONDS", 0.2)
+        # Short, so that a test does not wait for hanging lookups.
+        monkeypatch.setattr(dns_resolver, "TIMEOUT_SECONDS", 0.2)
 
-    def are_made(self) -> None:
-        """From here on what answers may take its time."""
-        self._monkeypatch.setattr(dns_resolver, "SECONDS", 60.0)
+    def allow_slow_lookups(self) -> None:
+        """Restore a long timeout for the lookups that do not hang."""
+        self._monkeypatch.setattr(dns_resolver, "TIMEOUT_SECONDS", 60.0)
 
     def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
+        self.lookups.append(host)
         if host.startswith("hole"):
             assert self.end.wait(60)
         return ["8.8.8.8"]
 
 
-async def test_names_that_nobody_answers_keep_neither_a_push_nor_another_user_waiting(black_holes: BlackHoles) -> None:
-    endpoints = PushEndpoints(None, black_holes)
-    for number in range(CHECKS + 1):
+async def test_hanging_lookups_delay_neither_sending_nor_other_users(hanging_hosts: HangingHosts) -> None:
+    endpoints = PushEndpoints(None, hanging_hosts)
+    for number in range(MAX_CONCURRENT_CHECKS + 1):
         with pytest.raises((InvalidField, Overloaded)):
             await endpoints.check(f"https://hole{number}.example/x", "eve")
-    assert black_holes.asked == ["hole0.example"], "one thread is all that she holds"
-    black_holes.are_made()
+    assert hanging_hosts.lookups == ["hole0.example"], "a user occupies one thread"
+    hanging_hosts.allow_slow_lookups()
     await endpoints.check("https://push.example/x", "ann")
-    assert await endpoints.addresses("push.example", 443) == ["8.8.8.8"]
+    assert await endpoints.resolve("push.example", 443) == ["8.8.8.8"]
 
 
-async def test_a_full_house_is_nobody_s_fault_and_is_said_at_once(black_holes: BlackHoles) -> None:
-    endpoints = PushEndpoints(None, black_holes)
-    for number in range(CHECKS):
+async def test_busy_resolver_responds_at_once_with_overloaded(hanging_hosts: HangingHosts) -> None:
+    endpoints = PushEndpoints(None, hanging_hosts)
+    for number in range(MAX_CONCURRENT_CHECKS):
         with pytest.raises(InvalidField):
             await endpoints.check(f"https://hole{number}.example/x", f"user {number}")
     with pytest.raises(Overloaded):
         await endpoints.check("https://push.example/x", "ann")
-    many = (endpoints.addresses(f"hole{number}.example", 443) for number in range(SENDS))
-    assert [type(each) for each in await asyncio.gather(*many, return_exceptions=True)] == [NoSuchHost] * SENDS
-    black_holes.are_made()
+    lookups = (endpoints.resolve(f"hole{number}.example", 443) for number in range(MAX_CONCURRENT_SENDS))
+    assert [type(error) for error in await asyncio.gather(*lookups, return_exceptions=True)] == [
+        NoSuchHost
+    ] * MAX_CONCURRENT_SENDS
+    hanging_hosts.allow_slow_lookups()
     with pytest.raises(ResolverBusy):
-        await endpoints.addresses("push.example", 443)
-    black_holes.end.set()
-    await free_again(endpoints)
-    assert await endpoints.addresses("push.example", 443) == ["8.8.8.8"]
+        await endpoints.resolve("push.example", 443)
+    hanging_hosts.end.set()
+    await wait_until_free(endpoints)
+    assert await endpoints.resolve("push.example", 443) == ["8.8.8.8"]
 
 
-async def test_a_name_that_nobody_answered_is_not_asked_for_again_for_a_minute(black_holes: BlackHoles) -> None:
+async def test_slow_host_is_not_looked_up_again_for_a_minute(hanging_hosts: HangingHosts) -> None:
     now = 0.0
-    asked = dns_resolver.DnsResolver(1, black_holes, lambda: now)
+    resolver = dns_resolver.DnsResolver(1, hanging_hosts, lambda: now)
     with pytest.raises(NoSuchHost):
-        await asked.addresses("hole.example", 443)
-    black_holes.are_made()
-    black_holes.end.set()
-    await free_again(asked)
-    now = dns_resolver.SLOW_SECONDS - 1
+        await resolver.resolve("hole.example", 443)
+    hanging_hosts.allow_slow_lookups()
+    hanging_hosts.end.set()
+    await wait_until_free(resolver)
+    now = dns_resolver.SLOW_HOST_SECONDS - 1
     with pytest.raises(NoSuchHost):
-        await asked.addresses("hole.example", 443)
-    assert black_holes.asked.count("hole.example") == 1
-    now = dns_resolver.SLOW_SECONDS
-    assert await asked.addresses("hole.example", 443) == ["8.8.8.8"]
+        await resolver.resolve("hole.example", 443)
+    assert hanging_hosts.lookups.count("hole.example") == 1
+    now = dns_resolver.SLOW_HOST_SECONDS
+    assert await resolver.resolve("hole.example", 443) == ["8.8.8.8"]
 
 
-async def free_again(asked: dns_resolver.DnsResolver | PushEndpoints) -> None:
-    """Wait until a thread that hung has ended."""
+async def wait_until_free(resolver: dns_resolver.DnsResolver | PushEndpoints) -> None:
+    """Wait until a hanging lookup has finished."""
     while True:
         try:
-            await asked.addresses("push.example", 443)
+            await resolver.resolve("push.example", 443)
         except ResolverBusy:
             await asyncio.sleep(0)
         else:
             return
 
 
-async def test_names_that_nobody_answered_are_remembered_up_to_a_number(
-    black_holes: BlackHoles, monkeypatch: pytest.MonkeyPatch
+async def test_number_of_remembered_slow_hosts_is_limited(
+    hanging_hosts: HangingHosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dns_resolver, "SLOW_NAMES", 2)
-    asked = dns_resolver.DnsResolver(9, black_holes, lambda: 0.0)
+    monkeypatch.setattr(dns_resolver, "MAX_SLOW_HOSTS", 2)
+    resolver = dns_resolver.DnsResolver(9, hanging_hosts, lambda: 0.0)
     names = [f"hole{number}.example" for number in range(3)]
-    await asyncio.gather(*(asked.addresses(name, 443) for name in names), return_exceptions=True)
-    black_holes.are_made()
-    black_holes.end.set()
-    assert await asked.addresses(names[0], 443) == ["8.8.8.8"]
+    await asyncio.gather(*(resolver.resolve(name, 443) for name in names), return_exceptions=True)
+    hanging_hosts.allow_slow_lookups()
+    hanging_hosts.end.set()
+    assert await resolver.resolve(names[0], 443) == ["8.8.8.8"]
     for name in names[1:]:
         with pytest.raises(NoSuchHost):
-            await asked.addresses(name, 443)
+            await resolver.resolve(name, 443)
 
 
-async def test_of_a_name_with_very_many_addresses_a_few_are_tried() -> None:
-    many = [f"8.8.8.{number}" for number in range(50)]
-    assert await leading_to(*many).addresses("push.example", 443) == tuple(many[:ADDRESSES])
+async def test_host_with_many_addresses_is_limited_to_the_first_ones() -> None:
+    addresses = [f"8.8.8.{number}" for number in range(50)]
+    assert await endpoints_resolving_to(*addresses).resolve("push.example", 443) == tuple(addresses[:MAX_ADDRESSES])

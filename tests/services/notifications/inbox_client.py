@@ -1,4 +1,4 @@
-"""A page as it should be written: it fetches an inbox once and from then on believes its events alone."""
+"""InboxClient: fetches an inbox once, then applies its events, as a page does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Item = dict[str, Any]
 
 
 @dataclass
-class Client:
-    """What a page knows of an inbox: every row it would show under `all` or `archived`, by id, and the counts."""
+class InboxClient:
+    """The rows listed under `all` or `archived`, by id, and the counts."""
 
     items: dict[str, Item]
     unread: int
@@ -23,34 +23,34 @@ class Client:
     position: int
 
     @classmethod
-    def fetch(cls, tx: Connection, user_id: str, limit: int = 3) -> "Client":
-        """Everything by pages, all of one snapshot."""
+    def fetch(cls, tx: Connection, user_id: str, limit: int = 3) -> "InboxClient":
+        """Load all pages in one snapshot."""
         items: dict[str, Item] = {}
         for name in ("all", "archived"):
             after = None
             while True:
                 page = listing.list_page(tx, user_id=user_id, filter=name, limit=limit, after=after)
-                items |= {item.id: _known(msgspec.to_builtins(item)) for item in page.items}
+                items |= {item.id: _to_item(msgspec.to_builtins(item)) for item in page.items}
                 if (after := page.next) is None:
                     break
         return cls(items, page.unread, page.unseen, int(page.cursor.split(".")[1]))
 
     def apply(self, event: Event) -> None:
-        """Take one event in."""
+        """Apply one event."""
         data = msgspec.json.decode(event.data)
         self.unread, self.unseen = data["unread"], data["unseen"]
         if event.type == "notification":
-            self.items[data["id"]] = _known(data)
+            self.items[data["id"]] = _to_item(data)
             return
-        for item in self._meant(data):
+        for item in self._find_affected(data):
             self._change(item, data)
 
-    def recounted(self) -> tuple[int, int]:
-        """What the counts should be, from the rows."""
+    def recount(self) -> tuple[int, int]:
+        """Return the counts computed from the rows."""
         visible = [item for item in self.items.values() if not item["archived"]]
         return sum(not item["read"] for item in visible), sum(not item["seen"] for item in visible)
 
-    def _meant(self, data: Item) -> Sequence[Item]:
+    def _find_affected(self, data: Item) -> Sequence[Item]:
         if "ids" in data:
             return [self.items[id] for id in data["ids"] if id in self.items]
         archived = data["state"] == "unarchived"
@@ -72,15 +72,15 @@ class Client:
                 item["done"] = sorted({*item["done"], data["action"]})
 
 
-def _known(shown: Item) -> Item:
-    """What of a notification a page can know from events alone; times of changes it cannot."""
+def _to_item(notification: Item) -> Item:
+    """Return the fields that events determine; the times of changes are not among them."""
     return {
-        "id": shown["id"],
-        "title": shown["title"],
-        "count": shown["count"],
-        "key": shown["collapseKey"],
-        "seen": shown["seenAt"] is not None,
-        "read": shown["readAt"] is not None,
-        "archived": shown["archivedAt"] is not None,
-        "done": sorted(action["id"] for action in shown["actions"] if action.get("done")),
+        "id": notification["id"],
+        "title": notification["title"],
+        "count": notification["count"],
+        "key": notification["collapseKey"],
+        "seen": notification["seenAt"] is not None,
+        "read": notification["readAt"] is not None,
+        "archived": notification["archivedAt"] is not None,
+        "done": sorted(action["id"] for action in notification["actions"] if action.get("done")),
     }

@@ -1,4 +1,4 @@
-"""Broadcasts and announcements: what may be pending_events where, and where in the log it then stands."""
+"""Broadcasts and announcements: types, channels, scopes, cursors and expiry."""
 
 from functools import partial
 from typing import Any
@@ -40,15 +40,15 @@ def rejection(tx: Connection, *arguments: Any, **fields: Any) -> tuple[str, str]
 async def test_broadcast_cursor_is_that_of_its_event_also_when_repeated(
     database: Database, batches: list[Batch]
 ) -> None:
-    def once(tx: Connection) -> bytes:
+    def send_with_key(tx: Connection) -> bytes:
         return idempotency.run_once(tx, caller="s", key="k", digest=b"d", now=NOW, act=send).body
 
-    first = await database.write(once)
-    pending_events = batches[-1].events[-1]
-    assert (pending_events.channel, pending_events.type, pending_events.data) == ("jobs", "sale", b'{"a":1}')
-    assert f"id: {msgspec.json.decode(first)}\n".encode() in pending_events.frame
+    first = await database.write(send_with_key)
+    event = batches[-1].events[-1]
+    assert (event.channel, event.type, event.data) == ("jobs", "sale", b'{"a":1}')
+    assert f"id: {msgspec.json.decode(first)}\n".encode() in event.frame
     await database.write(send)
-    assert await database.write(once) == first
+    assert await database.write(send_with_key) == first
 
 
 async def test_broadcast_cursor_is_right_when_the_unit_forgets_events(database: Database, batches: list[Batch]) -> None:
@@ -69,7 +69,7 @@ def test_broadcast_to_an_unknown_channel_is_rejected(tx: Connection, pending_eve
     ann = users.create(tx, email=None, password_hash=None, name="A", role="client", external_id="a/1", now=NOW).id
     for channel in ("jobs", "announcements", "role:client", "role:freelancer", f"user:{ann}", "user:a/1"):
         send(tx, channel=channel)
-    assert [draft.channel for draft in pending_events] == [
+    assert [event.channel for event in pending_events] == [
         "jobs",
         "announcements",
         "role:client",
@@ -77,13 +77,17 @@ def test_broadcast_to_an_unknown_channel_is_rejected(tx: Connection, pending_eve
         f"user:{ann}",
         f"user:{ann}",
     ]
-    for channel in ("role:admin", "role:", "control", "nonsense", ""):
+    for channel in ("role:admin", "role:", "control", "unknown", ""):
         assert rejection(tx, channel=channel) == ("/channel", "unknown channel")
     for channel in ("user:", "user:unknown"):
         assert rejection(tx, channel=channel) == ("/channel", "unknown user")
 
 
-@pytest.mark.parametrize("type", ["", "A", "1a", "_a", "a-b", "a" * 65, "a\n", "ä"])
+@pytest.mark.parametrize(
+    "type",
+    ["", "A", "1a", "_a", "a-b", "a" * 65, "a\n", "ä"],
+    ids=["empty", "upper case", "digit first", "underscore first", "hyphen", "too long", "line break", "not ASCII"],
+)
 def test_broadcast_with_a_malformed_type_is_rejected(tx: Connection, type: str) -> None:
     assert rejection(tx, type=type) == ("/type", "type")
 
@@ -120,14 +124,14 @@ def test_announcement_is_published_and_listed_until_it_expires(
     tx: Connection, pending_events: list[outbox.PendingEvent]
 ) -> None:
     announce = partial(announcements.create, tx, body="B\nb", now=NOW)
-    forever, short = announce(title="1", url="/a"), announce(title="2", priority="high", expires_at=NOW + 10)
-    assert [(draft.channel, draft.type, msgspec.json.decode(draft.data)) for draft in pending_events] == [
-        ("announcements", "announcement", msgspec.to_builtins(each)) for each in (forever, short)
+    permanent, temporary = announce(title="1", url="/a"), announce(title="2", priority="high", expires_at=NOW + 10)
+    assert [(event.channel, event.type, msgspec.json.decode(event.data)) for event in pending_events] == [
+        ("announcements", "announcement", msgspec.to_builtins(announcement)) for announcement in (permanent, temporary)
     ]
-    assert announcements.list_current(tx, now=NOW + 9).items == [short, forever]
-    assert announcements.list_current(tx, now=NOW + 10).items == [forever]
+    assert announcements.list_current(tx, now=NOW + 9).items == [temporary, permanent]
+    assert announcements.list_current(tx, now=NOW + 10).items == [permanent]
     first = announcements.list_current(tx, limit=1, now=NOW)
-    assert announcements.list_current(tx, limit=1, after=first.next, now=NOW).items == [forever]
+    assert announcements.list_current(tx, limit=1, after=first.next, now=NOW).items == [permanent]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +142,7 @@ def test_announcement_is_published_and_listed_until_it_expires(
         ({"url": "//evil.example"}, "/url"),
         ({"expires_at": NOW}, "/expiresAt"),
     ],
+    ids=["title", "body", "url", "expiry"],
 )
 def test_announcement_with_invalid_fields_is_rejected(tx: Connection, fields: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidField) as error:

@@ -1,4 +1,4 @@
-"""Words, links and data that a notification may hold, and those it may not."""
+"""Validation of notification drafts: texts, links, data and actions."""
 
 from typing import Any
 
@@ -13,52 +13,58 @@ from services.notifications.draft import Action, NotificationDraft
 CONTROLS = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
 
 
-def letter(**more: Any) -> NotificationDraft:
-    return NotificationDraft(**{"type": "t", "category": "system", "title": "T", "body": "B", **more})
+def new_draft(**fields: Any) -> NotificationDraft:
+    return NotificationDraft(**{"type": "t", "category": "system", "title": "T", "body": "B", **fields})
 
 
-def refusal(**more: Any) -> tuple[str, str]:
-    with pytest.raises(InvalidField) as refused:
-        letter(**more)
-    return refused.value.details["pointer"], refused.value.details["reason"]
+def rejection(**fields: Any) -> tuple[str, str]:
+    with pytest.raises(InvalidField) as error:
+        new_draft(**fields)
+    return error.value.details["pointer"], error.value.details["reason"]
 
 
 @pytest.mark.parametrize("field", ["type", "title", "icon", "collapse_key"])
-def test_one_line_texts_refuse_every_control_character(field: str) -> None:
+def test_single_line_fields_reject_all_control_characters(field: str) -> None:
     for control in CONTROLS:
-        assert refusal(**{field: f"a{control}b"})[1] == "control character"
+        assert rejection(**{field: f"a{control}b"})[1] == "control character"
 
 
-def test_long_texts_keep_breaks_and_tabs_and_refuse_the_others() -> None:
-    assert letter(body="a\r\nb\n\tc").body == "a\r\nb\n\tc"
+def test_body_keeps_line_breaks_and_tabs_and_rejects_other_controls() -> None:
+    assert new_draft(body="a\r\nb\n\tc").body == "a\r\nb\n\tc"
     for control in set(CONTROLS) - set("\r\n\t"):
-        assert refusal(body=f"a{control}") == ("/body", "control character")
+        assert rejection(body=f"a{control}") == ("/body", "control character")
 
 
-def test_half_a_character_is_refused_wherever_it_hides() -> None:
-    half = "\ud83d"
-    for more in ({"title": half}, {"body": half}, {"icon": half}, {"url": f"/{half}"}, {"collapse_key": half}):
-        assert refusal(**more)[1] == "lone surrogate"
-    assert refusal(data={"a": [{"b": half}]}) == ("/data/a/0/b", "lone surrogate")
-    assert refusal(data={"a": {half: 1}}) == ("/data/a", "lone surrogate")
-    assert letter(title="😀", data={"😀": "😀"}).title == "😀"
+def test_lone_surrogates_are_rejected_in_every_field() -> None:
+    surrogate = "\ud83d"
+    for fields in (
+        {"title": surrogate},
+        {"body": surrogate},
+        {"icon": surrogate},
+        {"url": f"/{surrogate}"},
+        {"collapse_key": surrogate},
+    ):
+        assert rejection(**fields)[1] == "lone surrogate"
+    assert rejection(data={"a": [{"b": surrogate}]}) == ("/data/a/0/b", "lone surrogate")
+    assert rejection(data={"a": {surrogate: 1}}) == ("/data/a", "lone surrogate")
+    assert new_draft(title="😀", data={"😀": "😀"}).title == "😀"
 
 
-def test_lengths_are_in_characters() -> None:
-    for field, most in (("title", 200), ("body", 2_000), ("icon", 16), ("collapse_key", 64), ("type", 64)):
-        assert letter(**{field: "😀" * most})
-        assert refusal(**{field: "😀" * (most + 1)})[1] == "length"
-        assert refusal(**{field: ""})[1] == "length"
-    assert letter(url="/" + "a" * 499)
-    assert refusal(url="/" + "a" * 500) == ("/url", "length")
+def test_lengths_are_counted_in_characters() -> None:
+    for field, max_length in (("title", 200), ("body", 2_000), ("icon", 16), ("collapse_key", 64), ("type", 64)):
+        assert new_draft(**{field: "😀" * max_length})
+        assert rejection(**{field: "😀" * (max_length + 1)})[1] == "length"
+        assert rejection(**{field: ""})[1] == "length"
+    assert new_draft(url="/" + "a" * 499)
+    assert rejection(url="/" + "a" * 500) == ("/url", "length")
 
 
 @pytest.mark.parametrize(
     "url",
     ["/", "/jobs/1?a=b#c", "/a//b", "/ä", "https://example.org", "https://example.org:8443/a?b#c", "https://[::1]/"],
 )
-def test_paths_of_our_origin_and_https_addresses_are_safe(url: str) -> None:
-    assert letter(url=url).url == url
+def test_same_origin_paths_and_https_links_are_accepted(url: str) -> None:
+    assert new_draft(url=url).url == url
 
 
 @pytest.mark.parametrize(
@@ -93,45 +99,46 @@ def test_paths_of_our_origin_and_https_addresses_are_safe(url: str) -> None:
         "#a",
     ],
 )
-def test_other_links_are_unsafe(url: str) -> None:
-    assert refusal(url=url) == ("/url", "unsafe link")
-    assert refusal(actions=[Action(id="a", label="A", url=url)]) == ("/actions/0/url", "unsafe link")
+def test_other_links_are_rejected_as_unsafe(url: str) -> None:
+    assert rejection(url=url) == ("/url", "unsafe link")
+    assert rejection(actions=[Action(id="a", label="A", url=url)]) == ("/actions/0/url", "unsafe link")
 
 
-def test_data_is_at_most_8_kib_of_json_and_bounded_in_depth() -> None:
-    assert letter(data={"a": "x" * (8 * 1024 - 8)})
-    assert refusal(data={"a": "x" * (8 * 1024 - 7)}) == ("/data", "length")
-    assert refusal(data={"a": "ä" * 4_093}) == ("/data", "length")
-    deep: Any = 1
-    for _ in range(services_text.DEPTH - 1):
-        deep = [deep]
-    assert letter(data={"a": deep})
-    assert refusal(data={"a": [deep]})[1] == "range"
+def test_data_is_limited_to_8_kib_and_in_depth() -> None:
+    assert new_draft(data={"a": "x" * (8 * 1024 - 8)})
+    assert rejection(data={"a": "x" * (8 * 1024 - 7)}) == ("/data", "length")
+    assert rejection(data={"a": "ä" * 4_093}) == ("/data", "length")
+    nested: Any = 1
+    for _ in range(services_text.MAX_DEPTH - 1):
+        nested = [nested]
+    assert new_draft(data={"a": nested})
+    assert rejection(data={"a": [nested]})[1] == "range"
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [(2**63, "range"), (float("nan"), "range"), (float("inf"), "range"), ({1: 2}, "type"), (b"x", "type")],
+    ids=["64-bit overflow", "NaN", "infinity", "non-string key", "bytes"],
 )
-def test_data_that_is_not_json_is_refused(value: Any, reason: str) -> None:
-    assert refusal(data={"a": value})[1] == reason
+def test_data_that_is_not_json_is_rejected(value: Any, reason: str) -> None:
+    assert rejection(data={"a": value})[1] == reason
 
 
-def test_at_most_two_actions_each_with_an_id_of_its_own() -> None:
+def test_draft_has_at_most_two_actions_with_different_ids() -> None:
     yes, no = Action(id="yes", label="Yes"), Action(id="no", label="No")
-    assert letter(actions=[yes, no])
-    assert refusal(actions=[yes, no, Action(id="x", label="X")]) == ("/actions", "length")
-    assert refusal(actions=[yes, yes])[0] == "/actions/1/id"
-    assert refusal(actions=[yes, Action(id="a/b", label="X")]) == ("/actions/1/id", "type")
-    assert refusal(actions=[Action(id="a", label="x" * 41)]) == ("/actions/0/label", "length")
+    assert new_draft(actions=[yes, no])
+    assert rejection(actions=[yes, no, Action(id="x", label="X")]) == ("/actions", "length")
+    assert rejection(actions=[yes, yes])[0] == "/actions/1/id"
+    assert rejection(actions=[yes, Action(id="a/b", label="X")]) == ("/actions/1/id", "type")
+    assert rejection(actions=[Action(id="a", label="x" * 41)]) == ("/actions/0/label", "length")
 
 
-def test_errors_point_into_what_was_asked() -> None:
-    assert refusal(title="a\n", pointer="/7") == ("/7/title", "control character")
+def test_errors_have_a_pointer_into_the_request() -> None:
+    assert rejection(title="a\n", pointer="/7") == ("/7/title", "control character")
 
 
 @given(st.text())
-def test_a_text_is_refused_or_can_be_told(text: str) -> None:
+def test_accepted_text_can_be_encoded(text: str) -> None:
     try:
         services_text.check_multiline(text, "/body", 100)
     except InvalidField:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.hub import PASSWORD, Hub, Person
-from tests.support.mail_server import LocalMailServer, link_in
+from tests.support.mail_server import LocalMailServer, find_link
 from tests.system.conftest import StartHub
 
 NEW = "another long enough passphrase"
@@ -30,7 +30,7 @@ async def test_an_address_is_confirmed_by_a_press_and_not_by_a_look(hub: Hub, ma
     ann = await hub.signup()
     ((to, message),) = await mail.wait_for(1)
     assert to == [ann.email]
-    anybody, link = hub.client(), path_of(link_in(message))
+    anybody, link = hub.client(), path_of(find_link(message))
     page = await anybody.get(link)
     assert (page.status_code, page.headers["referrer-policy"]) == (200, "no-referrer")
     assert not await confirmed(hub, ann)
@@ -65,7 +65,7 @@ async def test_a_forgotten_password_is_chosen_anew_once_and_ends_every_session(h
     assert asked.status_code == 202
     (to, message) = (await mail.wait_for(2))[1]
     assert to == [ann.email]
-    link = path_of(link_in(message))
+    link = path_of(find_link(message))
     assert "<input" in (await hub.client().get(link)).text
     short = await hub.client().post(link, data={"password": "short"})
     assert (short.status_code, short.json()["pointer"]) == (422, "/password")
@@ -88,7 +88,7 @@ async def test_a_link_for_a_new_password_is_void_once_the_account_has_another_ad
     assert (await service.put("/api/users/by-external-id/7", json=account)).status_code == 200
     await hub.cli("users", "password", "lost@example.org", "--password-stdin", stdin=f"{PASSWORD}\n")
     assert (await hub.client().post("/api/auth/password/forgot", json={"email": "lost@example.org"})).status_code == 202
-    link = path_of(link_in((await mail.wait_for(1))[0][1]))
+    link = path_of(find_link((await mail.wait_for(1))[0][1]))
     moved = account | {"email": "safe@example.org"}
     assert (await service.put("/api/users/by-external-id/7", json=moved)).status_code == 200
     refused = await hub.client().post(link, data={"password": NEW})
@@ -115,7 +115,7 @@ async def test_a_link_that_is_for_something_else_or_was_changed_is_refused(
     hub: Hub, mail: LocalMailServer, kind: str
 ) -> None:
     await hub.signup()
-    token = link_in((await mail.wait_for(1))[0][1]).partition("token=")[2]
+    token = find_link((await mail.wait_for(1))[0][1]).partition("token=")[2]
     for tried in (token[:-1] + ("A" if token[-1] != "A" else "B"), "x", *([token] if kind != "confirm" else [])):
         for method in ("GET", "POST"):
             answer = await hub.client().request(method, f"/api/mail/{kind}?token={tried}")
