@@ -32,7 +32,7 @@ LISTS = {
     "a profile": (profiles._FIND, "SEARCH users USING INDEX sqlite_autoindex_users_1 (id=?)"),
     "jobs that are due": (deadlines._DUE, "SEARCH jobs USING INDEX ix_jobs_due_at (due_at>? AND due_at<?)"),
     # The whole index, which contains only jobs with unpublished changes.
-    "jobs that are untold": (events._DUE, "SCAN jobs USING INDEX ix_jobs_unpublished"),
+    "jobs with unpublished changes": (events._DUE, "SCAN jobs USING INDEX ix_jobs_unpublished"),
     "the books' accounts": (reconciliation._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
     "the books' jobs": (reconciliation._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
     "the books' transfers": (reconciliation._TRANSFERS, "SEARCH current USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
