@@ -23,6 +23,7 @@ class _ChannelPositions:
         self.start = 0
 
     def after(self, position: int) -> int:
+        """Return the index of the first position after `position`."""
         return bisect_right(self.positions, position, lo=self.start)
 
     def drop_first(self) -> bool:

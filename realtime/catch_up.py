@@ -96,9 +96,9 @@ class CatchUp:
     def _send_backlog_page(self, stream: Stream, first: bytes) -> bool:
         """Write one page from the backlog. Return True when it was the last one."""
         limit = self._options.page_events
-        found = self._fan_out.backlog.after(stream.channels, stream.position, limit + 1)
-        events = _fitting(found[:limit], self._options.queue_bytes)
-        last = len(events) == len(found)
+        page = self._fan_out.backlog.after(stream.channels, stream.position, limit + 1)
+        events = _fitting(page[:limit], self._options.queue_bytes)
+        last = len(events) == len(page)
         self._write(stream, events, first)
         stream.position = max(stream.position, self._fan_out.head) if last else _position(events[-1])
         return last

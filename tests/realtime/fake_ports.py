@@ -104,9 +104,9 @@ class FakeHistory:
 
     async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
         await self._wait()
-        found = self._after(channels, position)[:limit]
-        full = len(found) == limit
-        page = EventPage(found, (found[-1].position or 0) if full else max(self.head, position))
+        events = self._after(channels, position)[:limit]
+        full = len(events) == limit
+        page = EventPage(events, (events[-1].position or 0) if full else max(self.head, position))
         await asyncio.sleep(0)
         return page
 
@@ -114,11 +114,11 @@ class FakeHistory:
         self, channels: Sequence[str], own_channel: str, position: int, *, own_limit: int, shared_limit: int
     ) -> MissedCounts:
         await self._wait()
-        found = self._after(channels, position)
-        own = sum(event.channel == own_channel for event in found)
+        events = self._after(channels, position)
+        own = sum(event.channel == own_channel for event in events)
         counts = MissedCounts(
             own=min(own, own_limit + 1),
-            shared=min(len(found) - own, shared_limit + 1),
+            shared=min(len(events) - own, shared_limit + 1),
             trimmed=self.is_trimmed(channels, position),
             head=self.head,
         )
