@@ -19,7 +19,7 @@ class NewAnnouncement(Body, frozen=True):
 
 
 async def create(call: Call[NewAnnouncement, None]) -> Announcement | bytes:
-    """Publish an announcement to everybody."""
+    """Publish an announcement to all users."""
     body = call.body
     return await call.write_idempotent(
         announcements.create,
