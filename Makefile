@@ -1,6 +1,6 @@
 # One verb a line; `make` alone lists them. The longer work is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick check bench lock install clean
+.PHONY: help run test test-quick check bench reference lock install clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -35,6 +35,9 @@ bench: install ## Measure, beside the usual way of doing it, and print ratios
 	$(PY) -m bench.growth
 	$(PY) -m bench.messages
 	$(PY) -m bench.soak
+
+reference: install ## Generate docs/reference from the code
+	$(PY) -m scripts.reference
 
 lock: install ## Resolve both locks of Python anew: hashes, every platform, no registry address
 	$(PY) -m uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \
