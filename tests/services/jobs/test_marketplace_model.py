@@ -1,4 +1,4 @@
-"""The marketplace against a model: random people do random things, and after each the books, jobs and letters agree."""
+"""The marketplace against its model: after each random action, ledger, jobs, events and notifications agree."""
 
 import shutil
 from collections import Counter
@@ -29,156 +29,156 @@ from services.tables import accounts, notifications
 from services.tables import bids as bid_rows
 from services.tables import jobs as table_jobs
 from services.times import DAY_MS
-from tests.services.jobs.marketplace_model import Bid, Job, Market, Refused, User
+from tests.services.jobs.marketplace_model import Bid, ExpectedError, Job, MarketModel, User
 
 T = TypeVar("T")
 
-BEGINNING = 1_700_000_000_000
+START = 1_700_000_000_000
 AMOUNTS = (1, 40, 60, 100, 101, 250)
 STATUSES = ("open", "assigned", "in_progress", "submitted", "completed", "cancelled", "expired")
-# Who may bring a job on from where to where, the way of most jobs the most often.
-ON = {
-    "assigned": [*[("worker", "in_progress")] * 4, ("owner", "cancelled"), ("worker", "cancelled")],
-    "in_progress": [*[("worker", "submitted")] * 4, ("worker", "cancelled"), ("owner", "cancelled")],
-    "submitted": [*[("owner", "completed")] * 2, *[("owner", "in_progress")] * 2, ("worker", "cancelled")],
+# The status changes that continue a job, by status; the usual ones are listed more often.
+NEXT_STATUSES = {
+    "assigned": [*[("freelancer", "in_progress")] * 4, ("owner", "cancelled"), ("freelancer", "cancelled")],
+    "in_progress": [*[("freelancer", "submitted")] * 4, ("freelancer", "cancelled"), ("owner", "cancelled")],
+    "submitted": [*[("owner", "completed")] * 2, *[("owner", "in_progress")] * 2, ("freelancer", "cancelled")],
 }
-# How often each act is tried; those that cannot be now are left out.
-ACTS = {
+# The weight of each action; actions that are impossible at the moment are left out.
+WEIGHTS = {
     "post": 2,
     "bid": 6,
     "hire": 6,
-    "take": 2,
-    "go_on": 20,
+    "accept_instantly": 2,
+    "continue_job": 20,
     "edit": 2,
     "withdraw_bid": 3,
-    "end_open": 3,
-    "move_anyhow": 3,
-    "do_as_somebody_else": 4,
+    "close_open": 3,
+    "change_any_status": 3,
+    "act_as_any_user": 4,
     "hire_too_late": 2,
     "deposit": 2,
     "withdraw": 2,
     "wait": 4,
-    "see_to_what_is_due": 5,
-    "tell_late": 2,
+    "process_deadlines": 5,
+    "publish_pending": 2,
     "freeze": 1,
 }
 
 
 class Marketplace(RuleBasedStateMachine):
-    """Two clients and four freelancers; every act goes to the real units and to the model."""
+    """Two clients and four freelancers; every action is run by the real units and by the model."""
 
     def __init__(self, store: Path, seen: Counter[str]) -> None:
         super().__init__()
         self.seen = seen
-        self.sound = False
-        self.frozen_for = -1
+        self.consistent = False
+        self.frozen_actions_left = -1
         self.engine = engine.writer_engine(store)
         self.tx = self.engine.connect()
-        # Nothing here is about a power cut.
+        # Durability is not tested here.
         engine.raw_connection(self.tx).execute("PRAGMA synchronous=OFF")
-        self.drafts: list[outbox.PendingEvent] = []
+        self.pending_events: list[outbox.PendingEvent] = []
 
     def teardown(self) -> None:
-        # What went wrong in the last act is to be told, and not what came of it.
-        if self.sound:
-            self.everybody_can_account_for_their_money()
+        # After a failure of the last action, these checks would hide its error.
+        if self.consistent:
+            self.statements_and_inboxes_are_complete()
         self.tx.close()
         self.engine.dispose()
 
     @initialize(review=st.sampled_from([7 * DAY_MS, 7 * DAY_MS, 0]))
     def begin(self, review: int) -> None:
-        self.market = Market(Deadlines(review_ms=review, delivery_ms=30 * DAY_MS), BEGINNING)
+        self.market = MarketModel(Deadlines(review_ms=review, delivery_ms=30 * DAY_MS), START)
         with self.tx.begin():
             outbox.begin(self.tx)
             for role in ("client", "client", *["freelancer"] * 4):
-                make: dict[str, Any] = {"email": None, "password_hash": None, "name": role, "role": role}
-                self.market.users.append(User(users.create(self.tx, **make, now=BEGINNING).id, role))
+                fields: dict[str, Any] = {"email": None, "password_hash": None, "name": role, "role": role}
+                self.market.users.append(User(users.create(self.tx, **fields, now=START).id, role))
         for number, client in enumerate(self.market.users[:2]):
-            self.pay_in(client, 1_500, f"opening {number}")
+            self.deposit_for(client, 1_500, f"opening {number}")
 
     def do(self, predict: Callable[[], Any], unit: Callable[..., Any], **arguments: Any) -> tuple[Any, Any]:
-        """Have the model say what should come of it, and the hub do it: the same, or the same refusal."""
-        self.market.begin()
-        expected, refused, made = None, None, None
+        """Run an action on the model and on the hub; check that both succeed or raise the same error."""
+        self.market.start_action()
+        expected, expected_error, result = None, None, None
         try:
             expected = predict()
-        except Refused as error:
-            refused = error
+        except ExpectedError as error:
+            expected_error = error
         with self.tx.begin() as transaction:
             outbox.begin(self.tx)
             try:
-                made = unit(self.tx, now=self.market.now, **arguments)
+                result = unit(self.tx, now=self.market.now, **arguments)
             except DomainError as error:
                 transaction.rollback()
                 outcome: Any = (error.code, error.details)
             else:
                 outcome = None
-                self.drafts = list(self.tx.info["outbox"].events)
+                self.pending_events = list(self.tx.info["outbox"].events)
                 outbox.assign_positions(self.tx)
-        if refused is not None:
-            self.seen[refused.code] += 1
-        assert outcome == (refused and (refused.code, refused.details)), unit.__name__
-        return expected, made
+        if expected_error is not None:
+            self.seen[expected_error.code] += 1
+        assert outcome == (expected_error and (expected_error.code, expected_error.details)), unit.__name__
+        return expected, result
 
-    def compare_told(self) -> None:
-        """What the act told, by the model and by the hub; once every id is known."""
+    def compare_published(self) -> None:
+        """Compare the events and notifications of the action in model and hub, once every id is set."""
         for type, _, (status, *_) in self.market.events:
             self.seen.update((type, f"a job that is {status}"))
-        self.seen.update(type for _, type in self.market.letters)
+        self.seen.update(type for _, type in self.market.notifications)
         events = [
             (type, job.id, (status, budget, count, hired and hired.id))
             for type, job, (status, budget, count, hired) in self.market.events
         ]
-        letters = Counter((user.id, type) for user, type in self.market.letters)
-        told_events, told_letters = [], Counter[tuple[str, str]]()
-        for draft in self.drafts:
-            data = msgspec.json.decode(draft.data)
-            if draft.channel == "jobs":
-                shown = (data["status"], data["budget"], data["bidCount"], data["hiredBidId"])
-                told_events.append((draft.type, data["id"], shown))
+        notifications = Counter((user.id, type) for user, type in self.market.notifications)
+        published_events, published_notifications = [], Counter[tuple[str, str]]()
+        for event in self.pending_events:
+            data = msgspec.json.decode(event.data)
+            if event.channel == "jobs":
+                fields = (data["status"], data["budget"], data["bidCount"], data["hiredBidId"])
+                published_events.append((event.type, data["id"], fields))
             else:
-                assert draft.type == "notification"
-                told_letters[draft.channel.removeprefix("user:"), data["type"]] += 1
-        self.drafts = []
-        self.market.begin()
-        assert told_events == events
-        assert told_letters == letters
+                assert event.type == "notification"
+                published_notifications[event.channel.removeprefix("user:"), data["type"]] += 1
+        self.pending_events = []
+        self.market.start_action()
+        assert published_events == events
+        assert published_notifications == notifications
 
     def person(self, user: User) -> Person:
         return Person(id=user.id, name=user.role)
 
     @rule(data=st.data())
-    def something(self, data: st.DataObject) -> None:
-        """One act: they share a rule, because rules of their own are seldom tried in an order that leads on."""
+    def act(self, data: st.DataObject) -> None:
+        """Run one action. Separate rules would rarely run in an order in which jobs make progress."""
         self.draw = data.draw
-        self.sound = False
-        if self.frozen_for == 0:
-            self.let_go()
-        self.frozen_for -= 1
-        possible = [name for name in ACTS if self.can(name)]
-        name = self.pick([name for name in possible for _ in range(ACTS[name])])
+        self.consistent = False
+        if self.frozen_actions_left == 0:
+            self.unfreeze()
+        self.frozen_actions_left -= 1
+        possible = [name for name in WEIGHTS if self.is_possible(name)]
+        name = self.pick([name for name in possible for _ in range(WEIGHTS[name])])
         getattr(self, name)()
-        self.compare_told()
+        self.compare_published()
 
-    def can(self, act: str) -> bool:
-        """Whether there is anything to do it to."""
+    def is_possible(self, action: str) -> bool:
+        """Return whether the action has an object."""
         market = self.market
-        wanted: dict[str, Any] = {
-            # Few jobs, so that much happens to each.
+        objects: dict[str, Any] = {
+            # A low number of jobs, so that each of them changes often.
             "post": len(self.jobs("open")) < 3,
             "bid": self.jobs("open"),
             "edit": self.jobs("open"),
-            "end_open": self.jobs("open"),
-            "take": [job for job in self.jobs("open") if job.instant],
+            "close_open": self.jobs("open"),
+            "accept_instantly": [job for job in self.jobs("open") if job.instant_accept],
             "hire": [bid for bid in market.bids if bid.job.status == "open"],
             "withdraw_bid": market.bids,
-            "go_on": self.jobs(*ON),
-            "move_anyhow": market.jobs,
-            "do_as_somebody_else": market.bids,
+            "continue_job": self.jobs(*NEXT_STATUSES),
+            "change_any_status": market.jobs,
+            "act_as_any_user": market.bids,
             "hire_too_late": [bid for bid in market.bids if bid.job.status != "open"],
             "freeze": not market.frozen and len(market.jobs) > 2,
         }
-        return bool(wanted.get(act, True))
+        return bool(objects.get(action, True))
 
     def pick(self, items: Sequence[T]) -> T:
         return self.draw(st.sampled_from(items))
@@ -188,31 +188,31 @@ class Marketplace(RuleBasedStateMachine):
 
     # Money
 
-    def pay_in(self, user: User, amount: int, payment: str) -> None:
-        asked = {"user": UserRef("/userId", user.id), "amount": amount, "payment_id": payment, "currency": "USD"}
-        self.do(lambda: self.market.deposit(user, amount, payment), deposits_and_withdrawals.deposit, **asked)
-        self.compare_told()
+    def deposit_for(self, user: User, amount: int, payment: str) -> None:
+        arguments = {"user": UserRef("/userId", user.id), "amount": amount, "payment_id": payment, "currency": "USD"}
+        self.do(lambda: self.market.deposit(user, amount, payment), deposits_and_withdrawals.deposit, **arguments)
+        self.compare_published()
 
     def deposit(self) -> None:
-        """Sometimes one that came before, for the same user or another."""
+        """Deposit a new payment, or repeat an earlier one for the same or another user."""
         payment = self.pick(["new", *list(self.market.payments)[-2:]])
         user, amount = self.market.payments.get(payment, (self.pick(self.market.users), self.pick(AMOUNTS)))
         user = self.pick([user, user, user, self.market.users[0]])
-        self.pay_in(user, amount, f"payment {len(self.market.payments)}" if payment == "new" else payment)
+        self.deposit_for(user, amount, f"payment {len(self.market.payments)}" if payment == "new" else payment)
 
     def withdraw(self) -> None:
         user = self.pick(self.market.users)
         amount = self.pick([*AMOUNTS, user.available + 1, user.available or 1])
-        asked = {"user_id": user.id, "amount": amount, "currency": "USD"}
-        self.do(lambda: self.market.withdraw(user, amount), deposits_and_withdrawals.withdraw, **asked)
+        arguments = {"user_id": user.id, "amount": amount, "currency": "USD"}
+        self.do(lambda: self.market.withdraw(user, amount), deposits_and_withdrawals.withdraw, **arguments)
 
     def freeze(self) -> None:
         with self.tx.begin():
             reconciliation.record_result(self.tx, started_at=0, faults=["a test"], now=self.market.now)
         self.market.frozen = True
-        self.frozen_for = 8
+        self.frozen_actions_left = 8
 
-    def let_go(self) -> None:
+    def unfreeze(self) -> None:
         self.market.now += 1
         with self.tx.begin():
             reconciliation.record_result(self.tx, started_at=self.market.now, faults=[], now=self.market.now)
@@ -222,19 +222,19 @@ class Marketplace(RuleBasedStateMachine):
 
     def post(self) -> None:
         owner, budget, instant = self.pick(self.market.users[:2]), self.pick(AMOUNTS), self.pick([False, True])
-        expires = self.pick([None, 1_000, 1_000, 3 * DAY_MS])
-        at = None if expires is None else self.market.now + expires
-        asked = {"title": "T", "description": "D", "budget": budget, "currency": "USD"}
-        job, made = self.do(
-            lambda: self.market.post(owner, budget, at, instant),
+        expires_in = self.pick([None, 1_000, 1_000, 3 * DAY_MS])
+        expires_at = None if expires_in is None else self.market.now + expires_in
+        arguments = {"title": "T", "description": "D", "budget": budget, "currency": "USD"}
+        job, created = self.do(
+            lambda: self.market.post(owner, budget, expires_at, instant),
             posting.post,
             owner=self.person(owner),
-            expires_at=at,
+            expires_at=expires_at,
             instant_accept=instant,
-            **asked,
+            **arguments,
         )
-        if made is not None:
-            job.id = made.id
+        if created is not None:
+            job.id = created.id
 
     def edit(self) -> None:
         job, budget = self.pick(self.jobs("open")), self.pick([None, *AMOUNTS])
@@ -242,15 +242,15 @@ class Marketplace(RuleBasedStateMachine):
 
     def edit_by(self, job: Job, user: User, budget: int | None) -> None:
         change = JobEdit(title="U") if budget is None else JobEdit(budget=budget)
-        asked = {"job_id": job.id, "owner_id": user.id, "edit": change}
-        self.do(lambda: self.market.edit(job, user, budget), editing.edit, **asked)
+        arguments = {"job_id": job.id, "owner_id": user.id, "edit": change}
+        self.do(lambda: self.market.edit(job, user, budget), editing.edit, **arguments)
 
-    def end_open(self) -> None:
+    def close_open(self) -> None:
         job = self.pick([job for job in self.jobs("open") if job.bids] or self.jobs("open"))
         if self.pick([True, True, False]):
             self.delete_by(job, job.owner)
         else:
-            self.bring(job, job.owner, "cancelled")
+            self.change_status(job, job.owner, "cancelled")
 
     def delete_by(self, job: Job, user: User) -> None:
         self.do(lambda: self.market.delete(job, user), closing.delete, job_id=job.id, owner_id=user.id)
@@ -260,19 +260,19 @@ class Marketplace(RuleBasedStateMachine):
 
     def bid_on(self, job: Job) -> None:
         user, price = self.pick(self.market.users[2:]), self.pick(AMOUNTS)
-        asked = {"job_id": job.id, "freelancer": self.person(user), "message": "Me", "price": price}
-        bid, made = self.do(lambda: self.market.bid(job, user, price), bidding.place, **asked)
-        if made is not None:
-            bid.id = made.id
+        arguments = {"job_id": job.id, "freelancer": self.person(user), "message": "Me", "price": price}
+        bid, created = self.do(lambda: self.market.bid(job, user, price), bidding.place, **arguments)
+        if created is not None:
+            bid.id = created.id
 
     def withdraw_bid(self) -> None:
         pending = [bid for bid in self.market.bids if bid.status == "pending"]
         bid = self.pick(pending or self.market.bids)
-        self.withdraw_bid_by(bid, bid.who)
+        self.withdraw_bid_by(bid, bid.freelancer)
 
     def withdraw_bid_by(self, bid: Bid, user: User) -> None:
-        asked = {"bid_id": bid.id, "freelancer_id": user.id}
-        self.do(lambda: self.market.withdraw_bid(bid, user), bidding.withdraw, **asked)
+        arguments = {"bid_id": bid.id, "freelancer_id": user.id}
+        self.do(lambda: self.market.withdraw_bid(bid, user), bidding.withdraw, **arguments)
 
     def hire(self) -> None:
         bid = self.pick([bid for bid in self.market.bids if bid.job.status == "open"])
@@ -287,30 +287,30 @@ class Marketplace(RuleBasedStateMachine):
         bid = self.pick([bid for bid in late if bid.job.status == status])
         self.hire_by(bid, bid.job.owner)
 
-    # The life of a job
+    # Status changes
 
-    def take(self) -> None:
-        job = self.pick([job for job in self.jobs("open") if job.instant])
-        self.bring(job, self.pick(self.market.users[2:]), "in_progress")
+    def accept_instantly(self) -> None:
+        job = self.pick([job for job in self.jobs("open") if job.instant_accept])
+        self.change_status(job, self.pick(self.market.users[2:]), "in_progress")
 
-    def go_on(self) -> None:
-        job = self.pick(self.jobs(*ON))
-        who, status = self.pick(ON[job.status])
-        self.bring(job, job.owner if who == "owner" else self.market.worker(job), status)
+    def continue_job(self) -> None:
+        job = self.pick(self.jobs(*NEXT_STATUSES))
+        actor, status = self.pick(NEXT_STATUSES[job.status])
+        self.change_status(job, job.owner if actor == "owner" else self.market.hired_freelancer(job), status)
 
-    def move_anyhow(self) -> None:
+    def change_any_status(self) -> None:
         job = self.pick(self.market.jobs)
-        users = [*self.market.users, job.owner, job.hired.who if job.hired else job.owner]
-        self.bring(job, self.pick(users), self.pick(STATUSES))
+        users = [*self.market.users, job.owner, job.hired.freelancer if job.hired else job.owner]
+        self.change_status(job, self.pick(users), self.pick(STATUSES))
 
-    def do_as_somebody_else(self) -> None:
-        """Or once more, or too late."""
-        # What is rare among them comes as often as what is not.
+    def act_as_any_user(self) -> None:
+        """Repeat an action as another user, again, or too late."""
+        # Each combination of statuses is equally likely, including the rare ones.
         kinds: dict[tuple[str, str], list[Bid]] = {}
         for bid in self.market.bids:
             kinds.setdefault((bid.status, bid.job.status), []).append(bid)
         bid, user = self.pick(kinds[self.pick(sorted(kinds))]), self.pick(self.market.users)
-        acts: tuple[Callable[[], None], ...] = (
+        actions: tuple[Callable[[], None], ...] = (
             lambda: self.hire_by(bid, user),
             lambda: self.hire_by(bid, bid.job.owner),
             lambda: self.edit_by(bid.job, user, 41),
@@ -320,114 +320,123 @@ class Marketplace(RuleBasedStateMachine):
             lambda: self.withdraw_bid_by(bid, user),
             lambda: self.bid_on(bid.job),
         )
-        self.pick(acts)()
+        self.pick(actions)()
 
-    def bring(self, job: Job, user: User, target: str) -> None:
-        _, made = self.do(
-            lambda: self.market.move(job, user, target),
+    def change_status(self, job: Job, user: User, target: str) -> None:
+        _, result = self.do(
+            lambda: self.market.change_status(job, user, target),
             status_change.change_status,
             job_id=job.id,
             user=self.person(user),
             role=user.role,
             target=target,
-            deadlines=self.market.terms,
+            deadlines=self.market.deadlines,
         )
-        if made is not None and made.action == "accept instantly":
+        if result is not None and result.action == "accept instantly":
             assert job.hired is not None
-            job.hired.id = made.job.hired_bid_id
+            job.hired.id = result.job.hired_bid_id
 
-    # What the hub does by itself
+    # Periodic tasks
 
     def wait(self) -> None:
-        """Often to just before something is due, or to that moment."""
+        """Advance the clock, often to the next deadline or to the moment before it."""
         now = self.market.now
-        nearest = min((job.due - now for job in self.market.jobs if job.due is not None and job.due > now), default=1)
-        self.market.now += self.pick([nearest - 1, nearest - 1, nearest, 1, 400, 1_000, DAY_MS, 30 * DAY_MS])
+        next_deadline = min(
+            (job.due_at - now for job in self.market.jobs if job.due_at is not None and job.due_at > now), default=1
+        )
+        self.market.now += self.pick(
+            [next_deadline - 1, next_deadline - 1, next_deadline, 1, 400, 1_000, DAY_MS, 30 * DAY_MS]
+        )
 
-    def see_to_what_is_due(self) -> None:
+    def process_deadlines(self) -> None:
         with self.tx.begin():
             found = deadlines.DeadlineFinder().find_due(self.tx, now=self.market.now, limit=1_000)
-        waiting = {job.id: job for job in self.market.due()}
-        assert set(found) == set(waiting)
+        expected = {job.id: job for job in self.market.due()}
+        assert set(found) == set(expected)
         for job_id in found:
-            self.do(partial(self.market.settle, waiting[job_id]), deadlines.process_due, found=[job_id])
-            self.compare_told()
-        # What is not due, whoever found it, stays as it is.
-        early = [job.id for job in self.market.jobs if job.id not in waiting and not self.market.frozen]
-        self.do(lambda: None, deadlines.process_due, found=early)
+            self.do(partial(self.market.process_due, expected[job_id]), deadlines.process_due, found=[job_id])
+            self.compare_published()
+        # Jobs that are not due stay unchanged.
+        not_due = [job.id for job in self.market.jobs if job.id not in expected and not self.market.frozen]
+        self.do(lambda: None, deadlines.process_due, found=not_due)
 
-    def tell_late(self) -> None:
+    def publish_pending(self) -> None:
         with self.tx.begin():
             found = job_events.find_unpublished(self.tx, now=self.market.now, limit=1_000)
-        waiting = {job.id: job for job in self.market.untold()}
-        assert set(found) == set(waiting)
+        expected = {job.id: job for job in self.market.unpublished()}
+        assert set(found) == set(expected)
         for job_id in found:
-            self.do(partial(self.market.tell_late, waiting[job_id]), job_events.publish_pending, found=[job_id])
-            self.compare_told()
+            self.do(partial(self.market.publish_pending, expected[job_id]), job_events.publish_pending, found=[job_id])
+            self.compare_published()
 
-    # What must always be so
+    # Invariants
 
     @invariant()
-    def everything_agrees(self) -> None:
+    def store_equals_model(self) -> None:
         if hasattr(self, "market"):
-            self.the_books_add_up()
-            self.every_job_and_bid_is_as_the_model_has_it()
-            self.sound = True
+            self.ledger_balances()
+            self.jobs_and_bids_equal_the_model()
+            self.consistent = True
 
-    def the_books_add_up(self) -> None:
+    def ledger_balances(self) -> None:
         with self.tx.begin():
-            look = ReconciliationRun(started_at=0)
-            while look.checkpoint is not None:
-                look.run_step(self.tx)
-            outside = self.tx.execute(select(accounts.c.balance).where(accounts.c.id == "external")).scalar_one()
-            standing = [wallet.get_wallet(self.tx, user_id=user.id, currency="USD") for user in self.market.users]
-        assert look.faults == []
-        assert outside == -self.market.came_in
-        assert sum(each.available + each.held for each in standing) == self.market.came_in
-        assert [(each.available, each.held) for each in standing] == [
+            run = ReconciliationRun(started_at=0)
+            while run.checkpoint is not None:
+                run.run_step(self.tx)
+            external = self.tx.execute(select(accounts.c.balance).where(accounts.c.id == "external")).scalar_one()
+            wallets = [wallet.get_wallet(self.tx, user_id=user.id, currency="USD") for user in self.market.users]
+        assert run.faults == []
+        assert external == -self.market.deposited
+        assert sum(owned.available + owned.held for owned in wallets) == self.market.deposited
+        assert [(owned.available, owned.held) for owned in wallets] == [
             (user.available, user.held) for user in self.market.users
         ]
 
-    def every_job_and_bid_is_as_the_model_has_it(self) -> None:
+    def jobs_and_bids_equal_the_model(self) -> None:
         with self.tx.begin():
             stored = {row.id: row for row in self.tx.execute(select(table_jobs))}
-            offers = {row.id: (row.job_id, row.status, row.price) for row in self.tx.execute(select(bid_rows))}
+            bids = {row.id: (row.job_id, row.status, row.price) for row in self.tx.execute(select(bid_rows))}
         assert set(stored) == {job.id for job in self.market.jobs}
         for job in self.market.jobs:
             row = stored[job.id]
-            assert (row.status, row.budget, row.held, row.bid_count) == (job.status, job.budget, job.held, job.count)
+            assert (row.status, row.budget, row.held, row.bid_count) == (
+                job.status,
+                job.budget,
+                job.held,
+                job.bid_count,
+            )
             assert (row.due_at, row.accepted_at, bool(row.has_unpublished_changes)) == (
-                job.due,
-                job.accepted,
-                job.untold,
+                job.due_at,
+                job.accepted_at,
+                job.has_unpublished_changes,
             )
             assert row.hired_bid_id == (job.hired and job.hired.id)
-        assert offers == {bid.id: (bid.job.id, bid.status, bid.price) for bid in self.market.bids}
+        assert bids == {bid.id: (bid.job.id, bid.status, bid.price) for bid in self.market.bids}
 
-    def everybody_can_account_for_their_money(self) -> None:
-        """At the end: each statement adds up line by line, and each inbox holds what was told, and nothing else."""
+    def statements_and_inboxes_are_complete(self) -> None:
+        """Check that each statement adds up line by line, and that each inbox contains exactly the notifications."""
         with self.tx.begin():
             for user in self.market.users:
-                lines, after = [], None
+                entries, after = [], None
                 while True:
                     page = wallet.list_entries(self.tx, user_id=user.id, limit=3, after=after)
-                    lines += page.items
+                    entries += page.items
                     after = page.next
                     if after is None:
                         break
                 balance = 0
-                for line in reversed(lines):
-                    balance += line.amount
-                    assert line.balance == balance >= 0
+                for entry in reversed(entries):
+                    balance += entry.amount
+                    assert entry.balance == balance >= 0
                 assert balance == user.available
-                got = self.tx.execute(select(notifications.c.type).where(notifications.c.user_id == user.id))
-                assert Counter(got.scalars()) == user.letters
-            counted = self.tx.execute(text("SELECT count(*) FROM notifications")).scalar_one()
-        assert counted == sum(user.letters.total() for user in self.market.users)
+                received = self.tx.execute(select(notifications.c.type).where(notifications.c.user_id == user.id))
+                assert Counter(received.scalars()) == user.notifications
+            total = self.tx.execute(text("SELECT count(*) FROM notifications")).scalar_one()
+        assert total == sum(user.notifications.total() for user in self.market.users)
 
 
-# Unless all of this has happened, the walk was not worth much.
-WORTH = (
+# All of these events, notifications and errors must occur in the test.
+REQUIRED = (
     *(f"a job that is {status}" for status in (*STATUSES, "deleted")),
     *("job_created", "job_updated", "job_accepted", "job_completed", "job_refunded", "job_deleted"),
     *("bid_received", "hired", "bid_rejected", "job_submitted", "changes_requested", "payment_released"),
@@ -437,26 +446,26 @@ WORTH = (
 )
 
 
-def test_the_marketplace_does_what_the_contract_says_whatever_is_done(template: Path, tmp_path: Path) -> None:
-    made, seen = 0, Counter[str]()
+def test_marketplace_equals_its_model_after_any_actions(template: Path, tmp_path: Path) -> None:
+    created, seen = 0, Counter[str]()
 
-    def fresh() -> Marketplace:
-        nonlocal made
-        made += 1
-        return Marketplace(Path(shutil.copy(template, tmp_path / f"{made}.db")), seen)
+    def create_machine() -> Marketplace:
+        nonlocal created
+        created += 1
+        return Marketplace(Path(shutil.copy(template, tmp_path / f"{created}.db")), seen)
 
     run_state_machine_as_test(
-        fresh,  # type: ignore[arg-type]  # it calls it
+        create_machine,  # type: ignore[arg-type]  # a factory is called like the class
         settings=settings(
             max_examples=60,
             stateful_step_count=80,
             deadline=None,
-            # The same ones each time, or now and then one would be missing of what is worth seeing.
+            # The same examples on each run; otherwise one of `REQUIRED` would be missing now and then.
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
-            # To make a failure shorter takes longer than a test may.
+            # Shrinking a failure takes too long.
             phases=[Phase.generate],
         ),
     )
-    assert [what for what in WORTH if not seen[what]] == []
+    assert [name for name in REQUIRED if not seen[name]] == []
