@@ -1,4 +1,4 @@
-"""Gathers what browsers say they have stored, so that a storm of reports costs one look-up a moment."""
+"""Acknowledgements: cursors reported by browsers, saved as delivery receipts."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,59 +10,65 @@ from services.messages import receipts
 from services.scheduling.background import BackgroundTask
 
 INTERVAL_SECONDS = 0.5
-# Users whose reports one turn looks up, and that wait at most; who comes beyond that reports again anyway.
 MAX_USERS_PER_RUN = 100
+# Users with unsaved acknowledgements. Further ones are ignored, because browsers repeat them.
 MAX_WAITING_USERS = 100_000
 
 
 class Acknowledgements:
-    """A report is a hint that a browser repeats, so it is kept in memory until its turn. `clock` gives wall ms."""
+    """Collects acknowledgements in memory and saves them in batches; browsers repeat lost ones.
+
+    `clock` gives wall time in ms.
+    """
 
     def __init__(self, database: Database, epoch: str, clock: Callable[[], int]) -> None:
         self._database, self._epoch, self._clock = database, epoch, clock
-        self._waiting: dict[str, int] = {}
-        # The newest report of each; who reported first, and not since, is forgotten first.
-        self._stored: dict[str, int] = {}
+        self._unsaved: dict[str, int] = {}
+        # The last acknowledged position by user id, least recently acknowledged first.
+        self._positions: dict[str, int] = {}
         self._background = BackgroundTask(
             "acknowledgements", interval_seconds=INTERVAL_SECONDS, run_once=self.run_once, on_error=self._log_error
         )
         self._log = structlog.get_logger("acknowledgements")
 
     def acknowledge(self, user_id: str, cursor: Cursor, head: int) -> None:
-        """A browser of this user has stored everything up to `cursor`; one that cannot be is no report."""
-        if cursor.epoch != self._epoch or cursor.position > head or len(self._waiting) >= MAX_WAITING_USERS:
+        """Record that a browser of the user has stored all events up to `cursor`.
+
+        A cursor of another epoch or after `head` is ignored.
+        """
+        if cursor.epoch != self._epoch or cursor.position > head or len(self._unsaved) >= MAX_WAITING_USERS:
             return
-        self._stored[user_id] = max(cursor.position, self._stored.pop(user_id, 0))
-        if len(self._stored) > MAX_WAITING_USERS:
-            del self._stored[next(iter(self._stored))]
-        self._waiting[user_id] = max(cursor.position, self._waiting.get(user_id, 0))
+        self._positions[user_id] = max(cursor.position, self._positions.pop(user_id, 0))
+        if len(self._positions) > MAX_WAITING_USERS:
+            del self._positions[next(iter(self._positions))]
+        self._unsaved[user_id] = max(cursor.position, self._unsaved.get(user_id, 0))
 
     def acknowledged_position(self, user_id: str) -> int:
-        """The position up to which a browser of this user has said to have everything; 0 if none has."""
-        return self._stored.get(user_id, 0)
+        """Return the last position that a browser of this user acknowledged; 0 without one."""
+        return self._positions.get(user_id, 0)
 
     def forget(self, user_ids: Iterable[str]) -> None:
-        """These users have been gone for long: what was reported by them, and is written down, is not needed."""
+        """Release the acknowledged positions of idle users; unsaved ones are still saved."""
         for user_id in user_ids:
-            self._stored.pop(user_id, None)
+            self._positions.pop(user_id, None)
 
     async def start(self) -> None:
-        """From here on, write reports down; the database must run."""
+        """Start to save acknowledgements; the database must be running."""
         self._background.start()
 
     async def stop(self) -> None:
-        """Stop; what waits is reported again by who comes back."""
+        """Stop without saving the rest; browsers acknowledge again when they reconnect."""
         await self._background.stop()
 
     async def run_once(self) -> None:
-        """Write down some of the reports. Raises DomainError."""
-        reports = {each: self._waiting.pop(each) for each in list(self._waiting)[:MAX_USERS_PER_RUN]}
-        if not reports:
+        """Save the acknowledgements of at most `MAX_USERS_PER_RUN` users. Raises DomainError."""
+        positions = {user_id: self._unsaved.pop(user_id) for user_id in list(self._unsaved)[:MAX_USERS_PER_RUN]}
+        if not positions:
             return
-        behind = await self._database.read(receipts.find_undelivered, positions=reports)
-        if behind:
-            some = {each: reports[each] for each in behind}
-            await self._database.write(receipts.mark_delivered, positions=some, now=self._clock())
+        user_ids = await self._database.read(receipts.find_undelivered, positions=positions)
+        if user_ids:
+            undelivered = {user_id: positions[user_id] for user_id in user_ids}
+            await self._database.write(receipts.mark_delivered, positions=undelivered, now=self._clock())
 
     def _log_error(self, error: Exception) -> None:
         self._log.warning("acknowledgements_not_saved", error=repr(error))

@@ -1,4 +1,4 @@
-"""What is known of who is reading now, so that nobody is disturbed with what is before their eyes."""
+"""UserAttention: whether a user is looking at the app right now."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,21 +6,23 @@ from typing import Final
 from realtime.manager import RealtimeManager
 from services.presence.acknowledgements import Acknowledgements
 
-# Whoever touched something this lately is looking; an open page alone proves nothing.
-LOOKING_SECONDS: Final = 60.0
+# A user is active for this time after the last input; an open page is not enough.
+ACTIVE_SECONDS: Final = 60.0
 
 
 class UserAttention:
-    """`monotonic` gives the seconds that presence is kept in."""
+    """Combines input and acknowledgements of users. `monotonic` gives the seconds of the presence tracker."""
 
-    def __init__(self, manager: RealtimeManager, deliveries: Acknowledgements, monotonic: Callable[[], float]) -> None:
-        self._manager, self._deliveries, self._monotonic = manager, deliveries, monotonic
+    def __init__(
+        self, manager: RealtimeManager, acknowledgements: Acknowledgements, monotonic: Callable[[], float]
+    ) -> None:
+        self._manager, self._acknowledgements, self._monotonic = manager, acknowledgements, monotonic
 
     def is_active(self, user_id: str) -> bool:
-        """Whether they have touched something within the last minute, and were not without a stream for longer."""
-        seen = self._manager.presence.last_input_at(user_id)
-        return seen is not None and self._monotonic() - seen < LOOKING_SECONDS
+        """Return whether the user produced input within `ACTIVE_SECONDS` and has a stream or had one recently."""
+        last_input_at = self._manager.presence.last_input_at(user_id)
+        return last_input_at is not None and self._monotonic() - last_input_at < ACTIVE_SECONDS
 
     def acknowledged_position(self, user_id: str) -> int:
-        """The position up to which their browsers have stored everything."""
-        return self._deliveries.acknowledged_position(user_id)
+        """Return the last log position that a browser of the user acknowledged."""
+        return self._acknowledgements.acknowledged_position(user_id)

@@ -1,4 +1,4 @@
-"""Tells people who may know that somebody has come, gone idle or left: in small lots, never as it happens."""
+"""PresenceBroadcaster: publishes presence changes in bounded batches."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,16 +17,18 @@ from services.presence.visibility import DEFAULT_SETTINGS, Watchers
 from services.scheduling.background import BackgroundTask
 from services.times import to_rfc3339_or_none
 
-# A change is told about this soon; whatever happened in between is told as it is then.
+# Changes of a user within this time are published as one.
 INTERVAL_SECONDS = 0.5
-# Users whose change one turn tells, and events in all: were everybody to know everybody and to come at once, these
-# are what reaches the streams in a second, not a million.
+# Users and events published in one run. They bound the output when many users with many watchers connect at once.
 MAX_USERS_PER_RUN = 50
 MAX_EVENTS_PER_RUN = 1_000
 
 
 class PresenceBroadcaster:
-    """Runs beside the streams. `clock` gives wall time in ms, `monotonic` the seconds that presence is kept in."""
+    """Publishes presence changes to watchers.
+
+    `clock` gives wall time in ms, `monotonic` the seconds of the presence tracker.
+    """
 
     def __init__(
         self,
@@ -41,89 +43,92 @@ class PresenceBroadcaster:
         self._background = BackgroundTask(
             "presence", interval_seconds=INTERVAL_SECONDS, run_once=self.run_once, on_error=self._log_error
         )
-        # Changed, and not told yet: status and when they were last seen (ms).
-        self._waiting: dict[str, tuple[Status, int]] = {}
+        # Unpublished changes by user id: status and last-seen time (ms).
+        self._unpublished: dict[str, tuple[Status, int]] = {}
         self._log = structlog.get_logger("presence")
 
     async def start(self) -> None:
-        """From here on, tell; the database must run."""
+        """Start to publish; the database must be running."""
         self._background.start()
 
     async def stop(self) -> None:
-        """Stop telling, and note who was here until now; the database must still run."""
+        """Stop and save the last-seen time of all online users; the database must still be running."""
         if not await self._background.stop():
             return
-        here = self._manager.presence.online_users()
-        for start in range(0, len(here), MAX_USERS_PER_RUN * 10):
-            await self._note(here[start : start + MAX_USERS_PER_RUN * 10])
+        online = self._manager.presence.online_users()
+        for start in range(0, len(online), MAX_USERS_PER_RUN * 10):
+            await self._save_last_seen(online[start : start + MAX_USERS_PER_RUN * 10])
 
     async def run_once(self) -> int:
-        """Tell what has changed, as much of it as a turn may; how many events that were."""
-        room = MAX_USERS_PER_RUN - len(self._waiting)
-        for user_id, status, seen in self._manager.presence.take_changes(self._monotonic(), room):
-            # Whoever has changed again in the meantime is told as they are now.
-            self._waiting[user_id] = (status, self._wall(seen))
-        if not self._waiting:
+        """Publish the changes of at most `MAX_USERS_PER_RUN` users and return the number of events."""
+        limit = MAX_USERS_PER_RUN - len(self._unpublished)
+        for user_id, status, input_at in self._manager.presence.take_changes(self._monotonic(), limit):
+            # A later change replaces an unpublished one.
+            self._unpublished[user_id] = (status, self._to_wall_time(input_at))
+        if not self._unpublished:
             return 0
-        watched = await self._database.read(visibility.load_watchers, ids=list(self._waiting))
+        watchers = await self._database.read(visibility.load_watchers, ids=list(self._unpublished))
         events: list[Event] = []
-        gone: dict[str, int] = {}
-        for user_id in watched.ids:
+        offline: dict[str, int] = {}
+        for user_id in watchers.ids:
             if len(events) >= MAX_EVENTS_PER_RUN:
                 break
-            status, seen = self._waiting.pop(user_id)
-            events += self._events(user_id, status, seen, watched)
+            status, last_seen = self._unpublished.pop(user_id)
+            events += self._create_events(user_id, status, last_seen, watchers)
             if status == "offline":
-                gone[user_id] = seen
+                offline[user_id] = last_seen
         self._manager.publish(events)
-        if gone:
-            await self._database.write(visibility.save_last_seen, last_seen=gone, now=self._clock())
+        if offline:
+            await self._database.write(visibility.save_last_seen, last_seen=offline, now=self._clock())
         return len(events)
 
     def get_presence(self, user_id: str, settings: visibility.PresenceSettings) -> Presence:
-        """How somebody is now, to one who may see them."""
-        seen = self._manager.presence.last_input_at(user_id)
-        if settings.invisible or seen is None:
-            return _shown(user_id, "offline", settings.last_seen_at)
-        return _shown(user_id, self._manager.presence.status(user_id, self._monotonic()), self._wall(seen))
+        """Return the current presence of a user for a caller who may see it."""
+        input_at = self._manager.presence.last_input_at(user_id)
+        if settings.invisible or input_at is None:
+            return _to_presence(user_id, "offline", settings.last_seen_at)
+        status = self._manager.presence.status(user_id, self._monotonic())
+        return _to_presence(user_id, status, self._to_wall_time(input_at))
 
     async def publish_now(self, user_id: str) -> None:
-        """Tell how somebody is because they have just hidden, or ceased to."""
-        watched = await self._database.read(visibility.load_watchers, ids=[user_id])
-        event = self.get_presence(user_id, watched.settings.get(user_id, DEFAULT_SETTINGS))
-        self._manager.publish(self._to(watched.watchers.get(user_id, ()), event))
+        """Publish the presence of a user who has just changed the visibility."""
+        watchers = await self._database.read(visibility.load_watchers, ids=[user_id])
+        presence = self.get_presence(user_id, watchers.settings.get(user_id, DEFAULT_SETTINGS))
+        self._manager.publish(self._events_for(watchers.by_user.get(user_id, ()), presence))
 
-    def publish_offline_to_each_other(self, one: str, other: str) -> None:
-        """Two do not see each other any more: whatever each last heard of the other is over."""
-        for seen, sees in ((one, other), (other, one)):
-            self._manager.publish(self._to([sees], _shown(seen, "offline", None)))
+    def publish_offline_to_each_other(self, user_id: str, other_id: str) -> None:
+        """Publish each user as offline to the other, because a block now separates them."""
+        for subject_id, watcher_id in ((user_id, other_id), (other_id, user_id)):
+            presence = _to_presence(subject_id, "offline", None)
+            self._manager.publish(self._events_for([watcher_id], presence))
 
     def _log_error(self, error: Exception) -> None:
         # The next run publishes the changes that remain.
         self._log.warning("presence_not_published", error=repr(error))
 
-    async def _note(self, user_ids: Sequence[str]) -> None:
-        seen = {each: at for each in user_ids if (at := self._manager.presence.last_input_at(each)) is not None}
+    async def _save_last_seen(self, user_ids: Sequence[str]) -> None:
+        last_input_at = self._manager.presence.last_input_at
+        inputs = {user_id: at for user_id in user_ids if (at := last_input_at(user_id)) is not None}
         try:
-            told = {each: self._wall(at) for each, at in seen.items()}
-            await self._database.write(visibility.save_last_seen, last_seen=told, now=self._clock())
+            last_seen = {user_id: self._to_wall_time(at) for user_id, at in inputs.items()}
+            await self._database.write(visibility.save_last_seen, last_seen=last_seen, now=self._clock())
         except DomainError as error:
-            self._log.warning("presence_not_noted", code=error.code)
+            self._log.warning("last_seen_not_saved", code=error.code)
 
-    def _events(self, user_id: str, status: Status, seen: int, watched: Watchers) -> list[Event]:
-        """None of somebody who hides: their coming and going is what is hidden."""
-        if watched.settings.get(user_id, DEFAULT_SETTINGS).invisible:
+    def _create_events(self, user_id: str, status: Status, last_seen: int, watchers: Watchers) -> list[Event]:
+        """Return the events for all watchers; none for an invisible user."""
+        if watchers.settings.get(user_id, DEFAULT_SETTINGS).invisible:
             return []
-        return self._to(watched.watchers.get(user_id, ()), _shown(user_id, status, seen))
+        return self._events_for(watchers.by_user.get(user_id, ()), _to_presence(user_id, status, last_seen))
 
-    def _to(self, user_ids: Sequence[str], presence: Presence) -> list[Event]:
-        online = [each for each in user_ids if self._manager.is_online(each)][:MAX_EVENTS_PER_RUN]
+    def _events_for(self, user_ids: Sequence[str], presence: Presence) -> list[Event]:
+        online = [user_id for user_id in user_ids if self._manager.is_online(user_id)][:MAX_EVENTS_PER_RUN]
         data = msgspec.json.encode(presence)
-        return [Event.ephemeral(channels.user_channel(each), "presence", data) for each in online]
+        return [Event.ephemeral(channels.user_channel(user_id), "presence", data) for user_id in online]
 
-    def _wall(self, seen: float) -> int:
-        return self._clock() - round((self._monotonic() - seen) * 1_000)
+    def _to_wall_time(self, monotonic_time: float) -> int:
+        return self._clock() - round((self._monotonic() - monotonic_time) * 1_000)
 
 
-def _shown(user_id: str, status: Status, seen: int | None) -> Presence:
-    return Presence(user_id=user_id, status=status, last_seen_at=to_rfc3339_or_none(seen))
+def _to_presence(user_id: str, status: Status, last_seen: int | None) -> Presence:
+    return Presence(user_id=user_id, status=status, last_seen_at=to_rfc3339_or_none(last_seen))

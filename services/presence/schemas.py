@@ -8,7 +8,7 @@ PresenceStatus = Literal["online", "idle", "offline"]
 
 
 class Presence(Schema, frozen=True):
-    """Whether somebody is there, and when they last were."""
+    """The presence of a user, and when the user was last seen."""
 
     user_id: str
     status: PresenceStatus
@@ -16,6 +16,6 @@ class Presence(Schema, frozen=True):
 
 
 class PresenceList(Schema, frozen=True):
-    """Those that were asked about and may be seen."""
+    """The presence of the requested users that are visible to the caller."""
 
     items: list[Presence]
