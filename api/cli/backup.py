@@ -7,7 +7,7 @@ import click
 from api.cli.console.output import print_json, say
 from api.cli.console.progress import progress
 from api.config.settings import Settings
-from services.delivery.push_client import FILE_NAME
+from services.delivery.push_client import KEY_FILE_NAME
 from services.store import backup, backup_files, backup_push_key
 
 
@@ -26,7 +26,7 @@ def command(file: Path, as_json: bool) -> None:
     with progress("Copying") as told:
         backup.backup(store, file, told)
         files = backup_files.copy(store, file)
-        key = backup_push_key.copy(settings.data_dir / FILE_NAME, file)
+        key = backup_push_key.copy(settings.data_dir / KEY_FILE_NAME, file)
     size = file.stat().st_size
     if as_json:
         print_json({"file": str(file), "bytes": size, "files": files, "pushKey": key})

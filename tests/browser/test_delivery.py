@@ -26,7 +26,7 @@ async def test_each_way_says_what_came_of_it_and_follows_what_one_chose(
     browser = push.browser()
     assert (await client.post("/api/push/subscriptions", json=browser.subscription)).status_code == 201
     pushed = await notify(hub, key, ann, "While nobody looked", category="hire")
-    await push.wait(1)
+    await push.wait_for(1)
     chosen = {"categories": {"comment": {"push": False}}}
     assert (await client.put("/api/notifications/preferences", json=chosen)).status_code == 200
     await notify(hub, key, ann, "Turned off", category="comment")
@@ -71,7 +71,7 @@ async def test_whoever_looks_is_told_that_this_is_why_there_was_no_push(
     await page.keyboard.press("Enter")
     await expect(item(page, "Here").get_by_role("status")).to_contain_text("Push: waits until")
     await expect(item(page, "Here").get_by_role("status")).to_contain_text("you were looking")
-    assert push.got == []
+    assert push.requests == []
 
 
 async def test_it_is_said_in_the_language_of_the_page(hub: Hub, open_page: OpenPage) -> None:

@@ -144,7 +144,7 @@ async def test_what_the_hub_pushes_is_read_by_this_device_alone_and_a_click_lead
     page = await subscriber(hub, open_page, ann, browser)
     deliver = await pusher(page, hub.url)
     await page.get_by_role("button", name="Send a test").click()
-    (got,) = await push.wait(1)
+    (got,) = await push.wait_for(1)
     # aes128gcm (RFC 8291): the push service carries it and cannot read it.
     assert b"Notifications work here" not in got.body
     await deliver(browser.read(got.body))
@@ -153,7 +153,7 @@ async def test_what_the_hub_pushes_is_read_by_this_device_alone_and_a_click_lead
     await page.goto("about:blank")
     await hub.restart()
     made = await notify(hub, key, ann, "You are hired", category="hire", priority="urgent", url="/wallet")
-    (_, got) = await push.wait(2)
+    (_, got) = await push.wait_for(2)
     assert got.headers["urgency"] == "high"
     await page.goto(f"{hub.url}/settings")
     await is_live(page)
