@@ -1,4 +1,4 @@
-"""LocalPushService: a push service for tests with chosen responses, and browsers that decrypt (RFC 8291)."""
+"""LocalPushService: a push service for tests, and browsers that decrypt its messages (RFC 8291)."""
 
 import asyncio
 import base64
