@@ -1,4 +1,4 @@
-"""A model of bids and hires: whatever people do, rows, counts, events and inboxes are what the rules say."""
+"""Bids and hires against a model: after random actions, rows, counts, events and inboxes agree."""
 
 import shutil
 from collections.abc import Callable
@@ -30,37 +30,37 @@ from services.schemas import Person
 from tests.services.jobs import marketplace
 
 PEOPLE = ("Olga", "Oleg", "Ann", "Bob", "Cat")
-WHO = st.sampled_from(PEOPLE)
-PLACE = st.integers(0, 5)
-# The right person three times in four; the others may be the right one too.
+NAMES = st.sampled_from(PEOPLE)
+INDEXES = st.integers(0, 5)
+# True in three of four cases: the action is run as the user who may run it.
 MOSTLY = st.sampled_from([True, True, True, False])
 SECOND = 1_000
 
-# An event on `jobs`, its type and the job as shown; or a notification, for whom, its type and the job.
-Told = tuple[Any, ...]
+# An event on `jobs`: its type and fields of the job. Or a notification: its user, type and job.
+Published = tuple[Any, ...]
 
 
 @dataclass
 class Bid:
-    """A bid as the model has it."""
+    """A bid in the model."""
 
     id: str
     job: "Job"
-    who: str
+    freelancer: str
     status: str = "pending"
 
 
 @dataclass
 class Job:
-    """A job as the model has it; `told` is when everybody last heard of its bids, `untold` that they should again."""
+    """A job in the model. `published_at` is the time of the last event about its bids."""
 
     id: str
     owner: str
     status: str = "open"
     hired: str | None = None
     bids: list[Bid] = field(default_factory=list)
-    told: int = -SECOND
-    untold: bool = False
+    published_at: int = -SECOND
+    has_unpublished_changes: bool = False
 
     @property
     def count(self) -> int:
@@ -69,12 +69,12 @@ class Job:
     def pending(self) -> list[Bid]:
         return [bid for bid in self.bids if bid.status == "pending"]
 
-    def shown(self) -> tuple[str, str, int, str | None]:
+    def event_fields(self) -> tuple[str, str, int, str | None]:
         return self.id, self.status, self.count, self.hired
 
 
-class Market(RuleBasedStateMachine):
-    """Two clients and three freelancers who do what they may and what they may not."""
+class HireMachine(RuleBasedStateMachine):
+    """Two clients and three freelancers who run allowed and forbidden actions."""
 
     def __init__(self, store: Path) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class Market(RuleBasedStateMachine):
         self.jobs: list[Job] = []
         self.bids: list[Bid] = []
         self.inboxes: dict[str, list[tuple[str, str]]] = {name: [] for name in PEOPLE}
-        # What everybody has heard: when, and the event's data.
-        self.heard: list[tuple[int, str, dict[str, Any]]] = []
+        # The events on `jobs`: time, type and data.
+        self.job_events: list[tuple[int, str, dict[str, Any]]] = []
 
     def teardown(self) -> None:
         self.tx.close()
@@ -102,46 +102,46 @@ class Market(RuleBasedStateMachine):
             }
         for owner in PEOPLE[:2]:
             self.post(owner)
-            for who in PEOPLE[2:]:
-                self.bid(who, -1)
+            for name in PEOPLE[2:]:
+                self.bid(name, -1)
 
-    def do(self, unit: Callable[..., Any], **arguments: Any) -> tuple[Any, list[Told]]:
-        """One unit of work: its answer or its error's code, and what it told, sorted."""
+    def do(self, unit: Callable[..., Any], **arguments: Any) -> tuple[Any, list[Published]]:
+        """Run a unit of work; return its result or error code, and the sorted events."""
         try:
             with self.tx.begin():
                 outbox.begin(self.tx)
-                answer = unit(self.tx, now=self.now, **arguments)
+                result = unit(self.tx, now=self.now, **arguments)
                 events = outbox.assign_positions(self.tx)
         except DomainError as error:
             return error.code, []
         names = {f"user:{person.id}": name for name, person in self.people.items()}
-        told: list[Told] = []
+        published: list[Published] = []
         for event in events:
             data = msgspec.json.decode(event.data)
             if event.channel == "jobs":
-                self.heard.append((self.now, event.type, data))
-                told.append((event.type, data["id"], data["status"], data["bidCount"], data["hiredBidId"]))
+                self.job_events.append((self.now, event.type, data))
+                published.append((event.type, data["id"], data["status"], data["bidCount"], data["hiredBidId"]))
             elif event.type == "notification":
-                told.append((names[event.channel], data["type"], data["data"]["jobId"]))
-        return answer, _all(*told)
+                published.append((names[event.channel], data["type"], data["data"]["jobId"]))
+        return result, _sorted(*published)
 
-    def mail(self, who: str, kind: str, job: Job) -> Told:
-        """A notification that must have been sent."""
-        self.inboxes[who].append((kind, job.id))
-        return who, kind, job.id
+    def notify(self, name: str, type: str, job: Job) -> Published:
+        """Return a notification that the hub must send."""
+        self.inboxes[name].append((type, job.id))
+        return name, type, job.id
 
-    def bids_changed(self, job: Job) -> list[Told]:
-        """What everybody must hear of it now: at most once a second."""
-        if job.told + SECOND > self.now:
-            job.untold = True
+    def publish_changed(self, job: Job) -> list[Published]:
+        """Return the events that the hub must publish now: at most one per second."""
+        if job.published_at + SECOND > self.now:
+            job.has_unpublished_changes = True
             return []
-        job.told, job.untold = self.now, False
-        return [("job_updated", *job.shown())]
+        job.published_at, job.has_unpublished_changes = self.now, False
+        return [("job_updated", *job.event_fields())]
 
     @precondition(lambda self: len(self.jobs) < 4)
     @rule(owner=st.sampled_from(PEOPLE[:2]))
     def post(self, owner: str) -> None:
-        made, told = self.do(
+        result, published = self.do(
             posting.post,
             owner=self.people[owner],
             title="T",
@@ -149,100 +149,102 @@ class Market(RuleBasedStateMachine):
             budget=marketplace.BUDGET,
             currency="USD",
         )
-        self.jobs.append(Job(made.id, owner))
-        assert told == [("job_created", *self.jobs[-1].shown())]
+        self.jobs.append(Job(result.id, owner))
+        assert published == [("job_created", *self.jobs[-1].event_fields())]
 
-    @rule(who=WHO, place=PLACE)
-    def bid(self, who: str, place: int) -> None:
-        job = self.jobs[place % len(self.jobs)]
-        made, told = self.do(
-            bidding.place, job_id=job.id, freelancer=self.people[who], message="M", price=marketplace.PRICE
+    @rule(name=NAMES, index=INDEXES)
+    def bid(self, name: str, index: int) -> None:
+        job = self.jobs[index % len(self.jobs)]
+        result, published = self.do(
+            bidding.place, job_id=job.id, freelancer=self.people[name], message="M", price=marketplace.PRICE
         )
-        if who == job.owner:
-            assert made == "FORBIDDEN"
-        elif job.status != "open" or who in [bid.who for bid in job.pending()]:
-            assert made == "CONFLICT"
+        if name == job.owner:
+            assert result == "FORBIDDEN"
+        elif job.status != "open" or name in [bid.freelancer for bid in job.pending()]:
+            assert result == "CONFLICT"
         else:
-            job.bids.append(Bid(made.id, job, who))
+            job.bids.append(Bid(result.id, job, name))
             self.bids.append(job.bids[-1])
-            assert told == _all(self.mail(job.owner, "bid_received", job), *self.bids_changed(job))
+            assert published == _sorted(self.notify(job.owner, "bid_received", job), *self.publish_changed(job))
 
     @precondition(lambda self: self.bids)
-    @rule(who=WHO, own=MOSTLY, place=PLACE)
-    def withdraw(self, who: str, own: bool, place: int) -> None:
-        bid = self.bids[-1 - place % len(self.bids)]
-        who = bid.who if own else who
-        answer, told = self.do(bidding.withdraw, bid_id=bid.id, freelancer_id=self.people[who].id)
-        if who != bid.who:
-            assert answer == "NOT_FOUND"
+    @rule(name=NAMES, own=MOSTLY, index=INDEXES)
+    def withdraw(self, name: str, own: bool, index: int) -> None:
+        bid = self.bids[-1 - index % len(self.bids)]
+        name = bid.freelancer if own else name
+        result, published = self.do(bidding.withdraw, bid_id=bid.id, freelancer_id=self.people[name].id)
+        if name != bid.freelancer:
+            assert result == "NOT_FOUND"
         elif bid.status != "pending":
-            assert answer == "CONFLICT"
+            assert result == "CONFLICT"
         else:
-            assert answer is None
+            assert result is None
             bid.status = "withdrawn"
-            assert told == _all(*self.bids_changed(bid.job))
+            assert published == _sorted(*self.publish_changed(bid.job))
 
     @precondition(lambda self: self.bids)
-    @rule(who=WHO, owner=MOSTLY, place=PLACE)
-    def hire(self, who: str, owner: bool, place: int) -> None:
-        bid = self.bids[-1 - place % len(self.bids)]
-        job, who = bid.job, bid.job.owner if owner else who
-        answer, told = self.do(hiring.hire, bid_id=bid.id, owner_id=self.people[who].id)
-        if who != job.owner:
-            assert answer == "UNAUTHORIZED"
+    @rule(name=NAMES, owner=MOSTLY, index=INDEXES)
+    def hire(self, name: str, owner: bool, index: int) -> None:
+        bid = self.bids[-1 - index % len(self.bids)]
+        job, name = bid.job, bid.job.owner if owner else name
+        result, published = self.do(hiring.hire, bid_id=bid.id, owner_id=self.people[name].id)
+        if name != job.owner:
+            assert result == "UNAUTHORIZED"
         elif job.status != "open":
-            assert answer == "GIG_NOT_OPEN"
+            assert result == "GIG_NOT_OPEN"
         elif bid.status != "pending":
-            assert answer == "BID_NOT_PENDING"
+            assert result == "BID_NOT_PENDING"
         else:
-            assert (answer.response.bid_id, answer.response.freelancer_id) == (bid.id, self.people[bid.who].id)
-            losers = [other for other in job.pending() if other is not bid]
-            for other in losers:
+            assert (result.response.bid_id, result.response.freelancer_id) == (bid.id, self.people[bid.freelancer].id)
+            rejected = [other for other in job.pending() if other is not bid]
+            for other in rejected:
                 other.status = "rejected"
-            bid.status, job.status, job.hired, job.untold = "hired", "assigned", bid.id, False
-            letters = [self.mail(other.who, "bid_rejected", job) for other in losers]
-            assert told == _all(self.mail(bid.who, "hired", job), *letters, ("job_updated", *job.shown()))
+            bid.status, job.status, job.hired, job.has_unpublished_changes = "hired", "assigned", bid.id, False
+            notifications = [self.notify(other.freelancer, "bid_rejected", job) for other in rejected]
+            assert published == _sorted(
+                self.notify(bid.freelancer, "hired", job), *notifications, ("job_updated", *job.event_fields())
+            )
 
-    @rule(later=st.sampled_from([1, 499, 500, 999, SECOND, 7 * SECOND]))
-    def wait(self, later: int) -> None:
-        self.now += later
+    @rule(duration=st.sampled_from([1, 499, 500, 999, SECOND, 7 * SECOND]))
+    def wait(self, duration: int) -> None:
+        self.now += duration
 
     @rule()
-    def tell_what_is_due(self) -> None:
+    def publish_due(self) -> None:
         with self.tx.begin():
             found = job_events.find_unpublished(self.tx, now=self.now, limit=100)
-        due = [job for job in self.jobs if job.untold and job.told + SECOND <= self.now]
+        due = [job for job in self.jobs if job.has_unpublished_changes and job.published_at + SECOND <= self.now]
         assert sorted(found) == sorted(job.id for job in due)
-        _, told = self.do(job_events.publish_pending, found=found)
-        assert told == _all(*(one for job in due for one in self.bids_changed(job)))
+        _, published = self.do(job_events.publish_pending, found=found)
+        assert published == _sorted(*(event for job in due for event in self.publish_changed(job)))
 
     @rule()
-    def settle(self) -> None:
-        """A quiet second, and everybody knows everything."""
+    def publish_everything(self) -> None:
+        """Wait until every debounce time is over; then the last event of each job shows its current state."""
         self.wait(SECOND)
-        self.tell_what_is_due()
-        last = {data["id"]: data for _, _, data in self.heard}
+        self.publish_due()
+        last = {data["id"]: data for _, _, data in self.job_events}
         with self.tx.begin():
             for job in self.jobs:
-                shown = msgspec.to_builtins(listing.get_job(self.tx, job_id=job.id))
-                assert {name: last[job.id][name] for name in shown} == shown
+                current = msgspec.to_builtins(listing.get_job(self.tx, job_id=job.id))
+                assert {name: last[job.id][name] for name in current} == current
 
-    @rule(who=WHO, place=PLACE)
-    def look(self, who: str, place: int) -> None:
-        """Who sees which bids."""
-        job, reader = self.jobs[place % len(self.jobs)], self.people[who].id
+    @rule(name=NAMES, index=INDEXES)
+    def read_bids(self, name: str, index: int) -> None:
+        """Check which bids a user sees."""
+        job, reader = self.jobs[index % len(self.jobs)], self.people[name].id
         with self.tx.begin():
             page = bids.list_for_job(self.tx, job_id=job.id, reader_id=reader)
             own = bids.list_for_freelancer(self.tx, freelancer_id=reader, limit=100)
-        visible = [bid for bid in reversed(job.bids) if who in (job.owner, bid.who)]
+        visible = [bid for bid in reversed(job.bids) if name in (job.owner, bid.freelancer)]
         assert [(item.id, item.status) for item in page.items] == [(bid.id, bid.status) for bid in visible][:20]
-        assert [item.id for item in own.items] == [bid.id for bid in reversed(self.bids) if bid.who == who]
+        assert [item.id for item in own.items] == [bid.id for bid in reversed(self.bids) if bid.freelancer == name]
 
     @invariant()
-    def everything_agrees(self) -> None:
+    def store_equals_model(self) -> None:
         with self.tx.begin():
             listed = self.tx.execute(text("SELECT id, status, bid_count, hired_bid_id FROM jobs ORDER BY id")).all()
-            assert listed == sorted(job.shown() for job in self.jobs)
+            assert listed == sorted(job.event_fields() for job in self.jobs)
             rows = self.tx.execute(text("SELECT id, job_id, status FROM bids ORDER BY id")).all()
             assert rows == sorted((bid.id, bid.job.id, bid.status) for bid in self.bids)
             for name, person in getattr(self, "people", {}).items():
@@ -251,36 +253,36 @@ class Market(RuleBasedStateMachine):
                 assert counts == (len(self.inboxes[name]),) * 2
 
     @invariant()
-    def bids_are_told_at_most_once_a_second(self) -> None:
+    def bids_are_published_at_most_once_per_second(self) -> None:
         for job in self.jobs:
-            at = [
-                when
-                for when, kind, data in self.heard
-                if kind == "job_updated" and data["id"] == job.id and data["status"] == "open"
+            times = [
+                at
+                for at, type, data in self.job_events
+                if type == "job_updated" and data["id"] == job.id and data["status"] == "open"
             ]
-            assert all(later - earlier >= SECOND for earlier, later in pairwise(at))
+            assert all(later - earlier >= SECOND for earlier, later in pairwise(times))
 
 
-def _all(*told: Told) -> list[Told]:
-    return sorted(told, key=str)
+def _sorted(*published: Published) -> list[Published]:
+    return sorted(published, key=str)
 
 
 def _inbox(tx: Connection, user_id: str) -> list[tuple[str, str]]:
-    """What is in an inbox, the oldest first."""
-    rows = text("SELECT type, data ->> 'jobId' FROM notifications WHERE user_id = :who ORDER BY seq")
-    return [(kind, job_id) for kind, job_id in tx.execute(rows, {"who": user_id})]
+    """Return the type and job id of the notifications in an inbox, oldest first."""
+    rows = text("SELECT type, data ->> 'jobId' FROM notifications WHERE user_id = :user_id ORDER BY seq")
+    return [(type, job_id) for type, job_id in tx.execute(rows, {"user_id": user_id})]
 
 
-def test_rows_counts_events_and_inboxes_agree_whatever_people_do(template: Path, tmp_path: Path) -> None:
-    made = 0
+def test_bids_and_hires_equal_the_model_after_any_actions(template: Path, tmp_path: Path) -> None:
+    created = 0
 
-    def fresh() -> Market:
-        nonlocal made
-        made += 1
-        return Market(Path(shutil.copy(template, tmp_path / f"{made}.db")))
+    def create_machine() -> HireMachine:
+        nonlocal created
+        created += 1
+        return HireMachine(Path(shutil.copy(template, tmp_path / f"{created}.db")))
 
     run_state_machine_as_test(
-        fresh,  # type: ignore[arg-type]  # it calls it
+        create_machine,  # type: ignore[arg-type]  # a factory is called like the class
         settings=settings(
             max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),

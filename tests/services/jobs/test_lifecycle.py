@@ -1,7 +1,6 @@
 """The job state machine: every status, target and actor either has a transition or the documented error."""
 
 from itertools import product
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -14,7 +13,6 @@ from services.schemas import Person
 
 NOW = 1_000_000
 DEADLINES = Deadlines(review_ms=7, delivery_ms=100)
-README = Path(__file__).parents[3] / "README.md"
 
 STATUSES: tuple[Status, ...] = (*get_args(JobStatus), "deleted")
 TARGETS: tuple[JobStatus, ...] = get_args(JobStatus)
@@ -107,29 +105,3 @@ def test_transitions_are_unique_per_source_target_and_actor() -> None:
     assert len({(transition.source, transition.target, transition.actor) for transition in TRANSITIONS}) == len(
         TRANSITIONS
     )
-
-
-# The README
-
-PRECONDITIONS: dict[lifecycle.Precondition | None, str] = {
-    None: "",
-    "instant accept": ", the first who asks, where the job has `instantAccept`",
-    "delivery over": ", `HUB_DELIVERY_DAYS` after acceptance",
-    "review over": ", after `HUB_REVIEW_DAYS` (0: at once)",
-    "expiry passed": ", within 5 s of `expiresAt`",
-}
-
-
-def rows() -> list[str]:
-    """Return the table of transitions in Markdown."""
-    lines = ["| from → to | by | what else happens |", "|---|---|---|"]
-    for transition in TRANSITIONS:
-        source = "–" if transition.source is None else f"`{transition.source}`"
-        condition = ", by the hire" if transition.action == "hire" else PRECONDITIONS[transition.precondition]
-        lines.append(f"| {source} → `{transition.target}` | {transition.actor}{condition} | {transition.effect} |")
-    return lines
-
-
-def test_readme_contains_the_table_of_transitions() -> None:
-    missing = [row for row in rows() if row not in README.read_text()]
-    assert not missing, "the README lacks:\n" + "\n".join(missing)

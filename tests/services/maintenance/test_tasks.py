@@ -1,4 +1,4 @@
-"""What is due leaves: in small steps, whatever goes wrong, and with counts and marks that stay true."""
+"""Periodic tasks: what they delete, bounded steps, failures, and correct counts and trim marks."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,7 +25,7 @@ from services.tables import sessions as login_rows
 from services.times import DAY_MS
 
 NOW = 400 * DAY_MS
-FOREVER = RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)
+NO_LIMITS = RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)
 
 
 def person(tx: Connection, name: str = "Ann") -> str:
@@ -33,8 +33,8 @@ def person(tx: Connection, name: str = "Ann") -> str:
 
 
 def send(tx: Connection, *, user_id: str, now: int, count: int = 1, expires_at: int | None = None) -> list[str]:
-    letter = NotificationDraft(type="t", category="system", title="T", body="B", expires_at=expires_at)
-    return notification_inbox.deliver(tx, items=[(user_id, letter)] * count, now=now)
+    draft = NotificationDraft(type="t", category="system", title="T", body="B", expires_at=expires_at)
+    return notification_inbox.deliver(tx, items=[(user_id, draft)] * count, now=now)
 
 
 def fill(tx: Connection, *, channel: str, count: int, now: int) -> None:
@@ -42,7 +42,7 @@ def fill(tx: Connection, *, channel: str, count: int, now: int) -> None:
         outbox.append(tx, channel, "t", {"n": n}, now=now)
 
 
-def kept(tx: Connection) -> dict[str, int]:
+def event_counts(tx: Connection) -> dict[str, int]:
     return {
         row.channel: row.n
         for row in tx.execute(select(events.c.channel, func.count().label("n")).group_by(events.c.channel))
@@ -51,39 +51,37 @@ def kept(tx: Connection) -> dict[str, int]:
 
 @asynccontextmanager
 async def running(
-    database: Database, chores: Sequence[PeriodicTask], now: Callable[[], int] = lambda: NOW
+    database: Database, tasks: Sequence[PeriodicTask], now: Callable[[], int] = lambda: NOW
 ) -> AsyncIterator[list[str]]:
-    """A runner that looks again at once; what failed, by name."""
+    """Run the tasks with a short interval; yield the names of the failed ones."""
     failed: list[str] = []
-    quick = [PeriodicTask(chore.name, 0.001, chore.find, chore.process) for chore in chores]
-    retention = Scheduler(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause_seconds=0)
-    await retention.start()
+    quick = [PeriodicTask(task.name, 0.001, task.find, task.process) for task in tasks]
+    scheduler = Scheduler(database, quick, clock=now, on_error=lambda name, _: failed.append(name), pause_seconds=0)
+    await scheduler.start()
     yield failed
-    await retention.stop()
+    await scheduler.stop()
 
 
-async def until(holds: Callable[[Connection], bool], database: Database) -> None:
+async def until(condition: Callable[[Connection], bool], database: Database) -> None:
     async with asyncio.timeout(20):
-        while not await database.read(holds):  # noqa: ASYNC110  # a row has no event to wait on
+        while not await database.read(condition):  # noqa: ASYNC110  # a row has no event to wait on
             await asyncio.sleep(0.001)
 
 
-async def test_an_expired_notification_leaves_counts_and_list_and_is_told(
-    database: Database, batches: list[Batch]
-) -> None:
+async def test_expired_notification_is_removed_counted_and_published(database: Database, batches: list[Batch]) -> None:
     ann = await database.write(person)
-    (stays,) = await database.write(send, user_id=ann, now=NOW - 10)
-    (goes,) = await database.write(send, user_id=ann, now=NOW - 10, expires_at=NOW)
-    async with running(database, all_tasks(FOREVER)) as failed:
+    (kept_id,) = await database.write(send, user_id=ann, now=NOW - 10)
+    (expired_id,) = await database.write(send, user_id=ann, now=NOW - 10, expires_at=NOW)
+    async with running(database, all_tasks(NO_LIMITS)) as failed:
         await until(lambda tx: listing.list_page(tx, user_id=ann).unread == 1, database)
     page = await database.read(listing.list_page, user_id=ann)
-    assert ([item.id for item in page.items], page.unseen, failed) == ([stays], 1, [])
-    told = batches[-1].events[-1]
-    assert msgspec.json.decode(told.data) == {"ids": [goes], "state": "retracted", "unread": 1, "unseen": 1}
+    assert ([item.id for item in page.items], page.unseen, failed) == ([kept_id], 1, [])
+    event = batches[-1].events[-1]
+    assert msgspec.json.decode(event.data) == {"ids": [expired_id], "state": "retracted", "unread": 1, "unseen": 1}
     assert len(batches[-1].forgotten) == 1
 
 
-async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(database: Database) -> None:
+async def test_old_rows_of_every_kind_are_deleted_and_newer_ones_stay(database: Database) -> None:
     ann = await database.write(person)
 
     def prepare(tx: Connection) -> None:
@@ -109,21 +107,21 @@ async def test_old_rows_logs_answers_logins_and_undos_leave_and_young_ones_stay(
             tx.execute(jobs).scalar_one()
         ]
 
-    keep = RetentionPolicy(log_events=0, log_ms=7 * DAY_MS, inbox_ms=365 * DAY_MS)
-    async with running(database, all_tasks(keep)) as failed:
+    policy = RetentionPolicy(log_events=0, log_ms=7 * DAY_MS, inbox_ms=365 * DAY_MS)
+    async with running(database, all_tasks(policy)) as failed:
         await until(lambda tx: counts(tx) == [1, 1, 1, 1, MAX_STEP_ROWS + 1], database)
     page = await database.read(listing.list_page, user_id=ann)
     assert (page.unread, page.unseen, len(page.items), failed) == (1, 1, 1, [])
 
 
-async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(database: Database) -> None:
+async def test_channel_keeps_its_newest_events_and_a_trim_mark(database: Database) -> None:
     await database.write(fill, channel="jobs", count=2_500, now=NOW)
     await database.write(fill, channel="user:1", count=5, now=NOW)
-    chores = [chore for chore in all_tasks(RetentionPolicy(log_events=10, log_ms=0, inbox_ms=0)) if chore.name == "log"]
-    async with running(database, chores):
-        await until(lambda tx: kept(tx) == {"jobs": 10, "user:1": 5}, database)
+    tasks = [task for task in all_tasks(RetentionPolicy(log_events=10, log_ms=0, inbox_ms=0)) if task.name == "log"]
+    async with running(database, tasks):
+        await until(lambda tx: event_counts(tx) == {"jobs": 10, "user:1": 5}, database)
         await database.write(fill, channel="user:1", count=6, now=NOW)
-        await until(lambda tx: kept(tx) == {"jobs": 10, "user:1": 10}, database)
+        await until(lambda tx: event_counts(tx) == {"jobs": 10, "user:1": 10}, database)
     missed = await database.read(
         outbox.count_missed, channels=["jobs"], own="user:1", position=2_489, own_limit=1, shared_limit=100
     )
@@ -135,90 +133,90 @@ async def test_a_channel_keeps_its_newest_events_and_remembers_where_it_was_cut(
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The channels of each look at the log."""
-    looks: list[list[str]] = []
-    crowded = log_retention.find_over_limit
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The channels of each search for events over the limit."""
+    searches: list[list[str]] = []
+    original = log_retention.find_over_limit
 
     def spy(tx: Connection, *, channels: Sequence[str], max_events: int, limit: int) -> list[tuple[str, int]]:
-        looks.append(list(channels))
-        return crowded(tx, channels=channels, max_events=max_events, limit=limit)
+        searches.append(list(channels))
+        return original(tx, channels=channels, max_events=max_events, limit=limit)
 
     monkeypatch.setattr(log_retention, "find_over_limit", spy)
-    return looks
+    return searches
 
 
-async def test_every_channel_is_looked_at_once_and_then_those_that_something_was_written_to(
-    database: Database, looked: list[list[str]]
+async def test_log_is_searched_once_and_then_only_in_written_channels(
+    database: Database, searched: list[list[str]]
 ) -> None:
     trim = LogRetention(max_events=2_000, max_age_ms=0)
     names = [f"user:{number:02}" for number in range(45)]
     for name in names:
         await database.write(fill, channel=name, count=50, now=NOW)
     await database.read(trim.find_due, now=NOW, limit=10)
-    # All of them however many events they have, and at the head there is nothing.
-    assert [look for look in looked if look] == [names[:20], names[20:40], names[40:]]
-    looked.clear()
+    # Every channel once, whatever its number of events. The last search finds no more channels.
+    assert [channels for channels in searched if channels] == [names[:20], names[20:40], names[40:]]
+    searched.clear()
     await database.read(trim.find_due, now=NOW, limit=10)
     await database.write(fill, channel="jobs", count=1, now=NOW)
     await database.read(trim.find_due, now=NOW, limit=10)
-    assert [look for look in looked if look] == [["jobs"]]
+    assert [channels for channels in searched if channels] == [["jobs"]]
 
 
-async def test_what_is_written_while_the_channels_are_looked_at_is_looked_at_too(
-    database: Database, looked: list[list[str]]
+async def test_channels_written_during_the_search_are_searched_again(
+    database: Database, searched: list[list[str]]
 ) -> None:
     trim = LogRetention(max_events=3, max_age_ms=0)
     for number in range(250):
         await database.write(fill, channel=f"user:{number:03}", count=1, now=NOW)
     await database.read(trim.find_due, now=NOW, limit=10)
-    # The first are behind it now.
-    assert looked[-1][-1] == "user:199"
+    # The search has passed the first channels.
+    assert searched[-1][-1] == "user:199"
     await database.write(fill, channel="user:000", count=4, now=NOW)
     found = await database.read(trim.find_due, now=NOW, limit=10)
     assert [channel for channel, _ in found] == ["user:000", "user:000"]
 
 
-async def test_one_look_finds_what_is_crowded_and_goes_on_only_when_that_is_gone(database: Database) -> None:
+async def test_search_continues_after_found_events_are_deleted(database: Database) -> None:
     trim = LogRetention(max_events=5, max_age_ms=0)
     await database.write(fill, channel="jobs", count=12, now=NOW)
     await database.write(fill, channel="user:1", count=6, now=NOW)
-    gone: list[tuple[str, int]] = []
+    deleted: list[tuple[str, int]] = []
     while found := await database.read(trim.find_due, now=NOW, limit=4):
         assert len(found) <= 4
         await database.write(log_retention.delete_and_mark, rows=found)
-        gone += found
-    assert gone == [*(("jobs", position) for position in range(1, 8)), ("user:1", 13)]
+        deleted += found
+    assert deleted == [*(("jobs", position) for position in range(1, 8)), ("user:1", 13)]
 
 
-async def test_a_step_removes_a_bounded_number_of_rows(database: Database) -> None:
+async def test_step_processes_a_bounded_number_of_rows(database: Database) -> None:
     sizes: list[int] = []
-    left = list(range(1_000))
+    remaining = list(range(1_000))
 
     def find(tx: Connection, /, *, now: int, limit: int) -> list[int]:
-        return left[:limit]
+        return remaining[:limit]
 
-    def remove(tx: Connection, /, *, found: Sequence[int], now: int) -> None:
+    def process(tx: Connection, /, *, found: Sequence[int], now: int) -> None:
         sizes.append(len(found))
-        del left[: len(found)]
+        del remaining[: len(found)]
 
-    async with running(database, [PeriodicTask("many", 1, find, remove)]):
+    async with running(database, [PeriodicTask("many", 1, find, process)]):
         async with asyncio.timeout(20):
-            while left:  # noqa: ASYNC110  # nor has a list
+            while remaining:  # noqa: ASYNC110  # a list has no event to wait on
                 await asyncio.sleep(0.001)
     assert max(sizes) == MAX_STEP_ROWS
 
 
-async def test_a_chore_that_fails_is_reported_and_tried_again_and_stops_no_other(database: Database) -> None:
-    tries: list[int] = []
+async def test_failing_task_is_reported_and_retried_beside_other_tasks(database: Database) -> None:
+    attempts: list[int] = []
     done = asyncio.Event()
 
     def broken(tx: Connection, /, *, now: int, limit: int) -> list[int]:
-        tries.append(now)
+        attempts.append(now)
         raise RuntimeError("broken")
 
     def find(tx: Connection, /, *, now: int, limit: int) -> list[int]:
-        if len(tries) > 2:
+        if len(attempts) > 2:
             done.set()
         return []
 
@@ -234,9 +232,9 @@ async def test_a_chore_that_fails_is_reported_and_tried_again_and_stops_no_other
     assert len(failed) > 2
 
 
-async def test_stopping_twice_or_before_starting_does_no_harm(database: Database) -> None:
-    retention = Scheduler(database, all_tasks(FOREVER), clock=lambda: NOW, on_error=lambda name, error: None)
-    await retention.stop()
-    await retention.start()
-    await retention.stop()
-    await retention.stop()
+async def test_scheduler_stop_is_allowed_twice_and_before_start(database: Database) -> None:
+    scheduler = Scheduler(database, all_tasks(NO_LIMITS), clock=lambda: NOW, on_error=lambda name, error: None)
+    await scheduler.stop()
+    await scheduler.start()
+    await scheduler.stop()
+    await scheduler.stop()
