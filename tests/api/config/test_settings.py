@@ -11,7 +11,6 @@ from api.config.settings import DEFINITIONS, RENAMED, Settings, SettingsError
 from api.config.signing_keys import FILE_NAME, load_signing_keys, weakness_of
 from realtime.rate_limiter import RateLimit
 
-ROOT = Path(__file__).parents[3]
 GOOD_KEY = "V3x7Qm0aLw9TzR2kJc5HbN8uYfPd4GsE1oXi6AtMqW0"
 PRODUCTION = {"HUB_ENV": "production", "HUB_SECRET_KEYS": GOOD_KEY, "HUB_PUBLIC_URL": "https://hub.example.org"}
 
@@ -197,13 +196,3 @@ def test_empty_key_file_is_reported_and_not_replaced(tmp_path: Path) -> None:
 
 def test_every_setting_has_a_description() -> None:
     assert [name for name, definition in DEFINITIONS.items() if not definition.description] == []
-
-
-def test_readme_contains_the_table_of_settings() -> None:
-    rows = ["| setting | default | what it is |", "|---|---|---|"]
-    for name, definition in DEFINITIONS.items():
-        default = f"`{definition.default}`" if definition.default else "–"
-        if definition.production_default is not None:
-            default += f" (production: {definition.production_default or 'none'})"
-        rows.append(f"| `{name}` | {default} | {definition.description} |")
-    assert "\n".join(rows) in (ROOT / "README.md").read_text(), "it is:\n" + "\n".join(rows)
