@@ -1,4 +1,4 @@
-"""A client that has taken nearly all of an answer has as long for the rest as for any part of it, and no longer."""
+"""BoundedProtocol: the timeout of a client that does not read the end of a response."""
 
 import asyncio
 from types import SimpleNamespace
@@ -13,14 +13,14 @@ from api.http.protocol import BoundedProtocol
 
 
 class Transport:
-    """Says how much was not taken yet, and notices that it was cut off."""
+    """A transport with a settable number of unread bytes; records its abort."""
 
     def __init__(self) -> None:
-        self.untaken = 0
+        self.unread_bytes = 0
         self.aborted = asyncio.Event()
 
     def get_write_buffer_size(self) -> int:
-        return self.untaken
+        return self.unread_bytes
 
     def abort(self) -> None:
         self.aborted.set()
@@ -29,39 +29,39 @@ class Transport:
         return self.aborted.is_set()
 
 
-class Impatient(BoundedProtocol):
+class ShortTimeoutProtocol(BoundedProtocol):
     timeout = 0.01
 
 
-async def nobody(scope: Any, receive: Any, send: Any) -> None:
-    """An application that is never asked."""
+async def unused_app(scope: Any, receive: Any, send: Any) -> None:
+    """An application that is never called."""
 
 
-def connection(*, complete: bool) -> tuple[Impatient, Transport]:
-    """One that has taken all of an answer but 16 KB, and makes room for more of it, if there is more."""
-    protocol, transport = Impatient(uvicorn.Config(nobody), ServerState(), {}), Transport()
+def connection(*, complete: bool) -> tuple[ShortTimeoutProtocol, Transport]:
+    """Return a connection whose client has not read the last 16 KB of the response; `complete`: no more follows."""
+    protocol, transport = ShortTimeoutProtocol(uvicorn.Config(unused_app), ServerState(), {}), Transport()
     protocol.transport = cast(asyncio.Transport, transport)
     protocol.flow = FlowControl(protocol.transport)
     protocol.cycle = cast(Any, SimpleNamespace(response_complete=complete))
-    transport.untaken = 100_000
+    transport.unread_bytes = 100_000
     protocol.pause_writing()
-    transport.untaken = 16_000
+    transport.unread_bytes = 16_000
     protocol.resume_writing()
     return protocol, transport
 
 
-async def test_who_never_takes_what_is_left_of_a_nearly_taken_answer_is_cut_off() -> None:
+async def test_connection_is_aborted_when_the_rest_of_a_response_is_not_read() -> None:
     _, transport = connection(complete=True)
     async with asyncio.timeout(10):
         await transport.aborted.wait()
 
 
-@pytest.mark.parametrize("taken", [True, False], ids=["all of it", "as much as there is until now"])
-async def test_who_takes_what_there_is_is_not_cut_off(taken: bool) -> None:
-    protocol, transport = connection(complete=taken)
-    if taken:
-        transport.untaken = 0
-    # The clock of the loop that would have cut it off goes on past that time.
+@pytest.mark.parametrize("complete", [True, False], ids=["whole response", "response so far"])
+async def test_connection_is_not_aborted_when_the_client_reads(complete: bool) -> None:
+    protocol, transport = connection(complete=complete)
+    if complete:
+        transport.unread_bytes = 0
+    # Wait longer than the timeout that would abort the connection.
     await asyncio.sleep(3 * protocol.timeout)
     assert not transport.aborted.is_set()
     protocol._stop_reader_timer()

@@ -1,4 +1,4 @@
-"""A path leads to its operation: every one of them, from its first character to its last, whatever stands in it."""
+"""Dispatcher and PathTable: paths, path parameters, methods and errors."""
 
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ def paths() -> PathTable:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method} {operation.path}")
-def test_every_operation_is_found_with_what_stands_in_its_path(paths: PathTable, operation: Operation) -> None:
+def test_every_operation_is_found_with_its_path_parameters(paths: PathTable, operation: Operation) -> None:
     names = [part.strip("{}") for part in operation.path.split("/") if part.startswith("{")]
-    given = {name: f"{number}: ä\n+%2F?" for number, name in enumerate(names)}
-    methods, parameters = paths.find(operation.path.format(**given))
-    assert methods is not None
-    assert methods.path == operation.path
-    assert methods.for_method(operation.method) is operation
-    assert parameters == given
+    values = {name: f"{number}: ä\n+%2F?" for number, name in enumerate(names)}
+    path_operations, parameters = paths.find(operation.path.format(**values))
+    assert path_operations is not None
+    assert path_operations.path == operation.path
+    assert path_operations.for_method(operation.method) is operation
+    assert parameters == values
 
 
 @pytest.mark.parametrize(
@@ -57,47 +57,52 @@ def test_every_operation_is_found_with_what_stands_in_its_path(paths: PathTable,
         "/api/bids/1/hires/hire",
     ],
 )
-def test_a_path_is_matched_whole(paths: PathTable, path: str) -> None:
+def test_path_must_match_completely(paths: PathTable, path: str) -> None:
     assert paths.find(path) == (None, {})
 
 
-def test_a_foreign_id_may_hold_slashes_and_no_other(paths: PathTable) -> None:
-    methods, parameters = paths.find("/api/users/by-external-id/crm/a/b")
-    assert methods is not None
+def test_only_an_external_id_may_contain_slashes(paths: PathTable) -> None:
+    path_operations, parameters = paths.find("/api/users/by-external-id/crm/a/b")
+    assert path_operations is not None
     assert parameters == {"externalId": "crm/a/b"}
     assert paths.find("/api/users/a/b") == (None, {})
 
 
-def test_no_operations_have_no_paths() -> None:
+def test_path_table_without_operations_matches_nothing() -> None:
     assert PathTable([]).find("") == (None, {})
 
 
-async def _say(call: Any) -> dict[str, str]:
-    """Answer with the parameters."""
+async def _return_parameters(call: Any) -> dict[str, str]:
+    """Return the path parameters."""
     return dict(call.request.path_params)
 
 
-async def _refuse(call: Any) -> None:
-    """Raise an error of the domain."""
+async def _raise_domain_error(call: Any) -> None:
+    """Raise a domain error."""
     raise Forbidden("Not you.")
 
 
-async def _fail(call: Any) -> None:
-    """Raise what nobody has thought of."""
+async def _raise_unexpected(call: Any) -> None:
+    """Raise an unexpected exception."""
     raise ZeroDivisionError
 
 
 def client(data_dir: Path) -> TestClient:
-    """Three operations in front of pages that answer all else, behind the rule for other origins."""
+    """Return a client of three operations and of pages for other paths, behind the CORS middleware."""
     data_dir.mkdir()
     settings = Settings.read({"HUB_DATA_DIR": str(data_dir), "HUB_ALLOWED_ORIGINS": APP})
     upgrade(settings.database_file)
     operations = [
         Operation(
-            method="GET", path="/say/{word}", handler=_say, policy=ANYBODY, response=dict[str, str], anonymous=True
+            method="GET",
+            path="/say/{word}",
+            handler=_return_parameters,
+            policy=ANYBODY,
+            response=dict[str, str],
+            anonymous=True,
         ),
-        Operation(method="PUT", path="/say/{word}", handler=_refuse, policy=ANYBODY, anonymous=True),
-        Operation(method="GET", path="/fail", handler=_fail, policy=ANYBODY, anonymous=True),
+        Operation(method="PUT", path="/say/{word}", handler=_raise_domain_error, policy=ANYBODY, anonymous=True),
+        Operation(method="GET", path="/fail", handler=_raise_unexpected, policy=ANYBODY, anonymous=True),
     ]
     inner = CrossOriginMiddleware(Dispatcher(build(settings).hub, operations, PlainTextResponse("a page")), settings)
 
@@ -108,32 +113,32 @@ def client(data_dir: Path) -> TestClient:
     return TestClient(outer, headers={"origin": APP}, raise_server_exceptions=False)
 
 
-def test_a_method_that_a_path_does_not_know_is_answered_with_those_it_knows(data_dir: Path) -> None:
-    answer = client(data_dir).post("/say/hi")
-    assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "GET, HEAD, PUT"
+def test_unsupported_method_is_rejected_with_the_supported_ones(data_dir: Path) -> None:
+    response = client(data_dir).post("/say/hi")
+    assert (response.status_code, response.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["allow"] == "GET, HEAD, PUT"
 
 
-def test_what_is_no_operation_is_the_pages(data_dir: Path) -> None:
-    asked = client(data_dir)
-    assert asked.get("/elsewhere").text == "a page"
-    assert asked.get("/say/hi").json() == {"word": "hi"}
-    assert asked.head("/say/hi").status_code == 200
+def test_unknown_path_is_passed_to_the_pages(data_dir: Path) -> None:
+    hub = client(data_dir)
+    assert hub.get("/elsewhere").text == "a page"
+    assert hub.get("/say/hi").json() == {"word": "hi"}
+    assert hub.head("/say/hi").status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"), [("PUT", "/say/hi", 403, "FORBIDDEN"), ("GET", "/fail", 500, "INTERNAL")]
+    ("method", "path", "status", "code"),
+    [("PUT", "/say/hi", 403, "FORBIDDEN"), ("GET", "/fail", 500, "INTERNAL")],
+    ids=["domain error", "unexpected exception"],
 )
-def test_a_page_of_another_origin_can_read_every_error(
-    data_dir: Path, method: str, path: str, status: int, code: str
-) -> None:
-    answer = client(data_dir).request(method, path)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.json()["requestId"] == "r1"
-    assert answer.headers["access-control-allow-origin"] == APP
+def test_allowed_origin_can_read_every_error(data_dir: Path, method: str, path: str, status: int, code: str) -> None:
+    response = client(data_dir).request(method, path)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.json()["requestId"] == "r1"
+    assert response.headers["access-control-allow-origin"] == APP
 
 
-def test_an_unforeseen_error_goes_on_to_the_log(data_dir: Path) -> None:
-    loud = TestClient(client(data_dir).app)
+def test_unexpected_exception_is_raised_after_the_response(data_dir: Path) -> None:
+    raising = TestClient(client(data_dir).app)
     with pytest.raises(ZeroDivisionError):
-        loud.get("/fail")
+        raising.get("/fail")

@@ -1,4 +1,4 @@
-"""The log: one JSON line an event, whoever speaks, and never a secret."""
+"""Logging: JSON lines, uvicorn's records, redaction of secrets."""
 
 import asyncio
 import json
@@ -18,35 +18,35 @@ ROOT = Path(__file__).parents[3]
 
 
 def lines(program: str) -> list[dict[str, Any]]:
-    """What a program that configures the log writes to standard error (a process of its own: the log is global)."""
+    """Return the log lines of a program that runs in its own process, because the log is global."""
     source = "import logging, structlog\nfrom api.server import logs\nlogs.configure('info')\n" + program
-    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in done.stderr.splitlines()]
+    completed = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in completed.stderr.splitlines()]
 
 
-def test_a_line_is_json_with_time_level_logger_and_request() -> None:
+def test_line_is_json_with_time_level_logger_and_request_id() -> None:
     (line,) = lines(
         "structlog.contextvars.bind_contextvars(request_id='r1')\n"
-        "logs.get_logger('api.x').info('hired', bid='b1')\n"
+        "logs.get_logger('api.x').info('job_hired', bid='b1')\n"
         "logs.get_logger('api.x').debug('unseen')"
     )
     assert line.pop("timestamp").endswith("Z")
-    assert line == {"event": "hired", "level": "info", "logger": "api.x", "request_id": "r1", "bid": "b1"}
+    assert line == {"event": "job_hired", "level": "info", "logger": "api.x", "request_id": "r1", "bid": "b1"}
 
 
-def test_uvicorn_speaks_through_the_same_log_and_its_access_lines_are_dropped() -> None:
-    told = lines(
+def test_uvicorn_logs_through_the_bridge_without_access_lines() -> None:
+    logged = lines(
         "logging.getLogger('uvicorn.error').info('Started %s', 'x')\n"
         "logging.getLogger('uvicorn.access').info('GET /?ticket=t')\n"
         "logging.getLogger('sse_starlette').warning('careful')"
     )
-    assert [(line["logger"], line["level"], line["event"]) for line in told] == [
+    assert [(line["logger"], line["level"], line["event"]) for line in logged] == [
         ("uvicorn.error", "info", "Started x"),
         ("sse_starlette", "warning", "careful"),
     ]
 
 
-def test_an_error_has_its_trace_and_line_breaks_cannot_forge_a_line() -> None:
+def test_exception_has_a_traceback_and_cannot_forge_a_line() -> None:
     (line,) = lines(
         "try: raise RuntimeError('no\\nforged: ?token=abc')\n"
         "except RuntimeError: logs.get_logger('x').exception('failed\\nagain')"
@@ -56,14 +56,16 @@ def test_an_error_has_its_trace_and_line_breaks_cannot_forge_a_line() -> None:
     assert "abc" not in line["exception"]
 
 
-def test_a_log_that_cannot_be_written_breaks_nothing() -> None:
+def test_write_errors_of_the_log_are_ignored() -> None:
     source = (
         "import sys; from api.server import logs; logs.configure('info'); "
         "logs.get_logger('x').info('x' * 9000); print('on')"
     )
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True)
-    assert done.stdout == "on\n"
+        completed = subprocess.run(
+            [sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE, stderr=full, text=True
+        )
+    assert completed.stdout == "on\n"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,7 @@ def test_a_log_that_cannot_be_written_breaks_nothing() -> None:
         "content",
     ],
 )
-def test_what_is_secret_by_name_is_hidden_at_any_depth(name: str) -> None:
+def test_values_of_secret_keys_are_hidden_at_any_depth(name: str) -> None:
     hidden = logs.redact(None, "info", {name: "s3cret", "inner": {"list": [{name: ["s3cret"]}]}})
     assert "s3cret" not in json.dumps(hidden)
 
@@ -95,24 +97,25 @@ def test_what_is_secret_by_name_is_hidden_at_any_depth(name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["GET /api/realtime/connect?ticket=s3cret HTTP/1.1", "Authorization: Bearer s3cret", "bearer  s3cret, then"],
+    ids=["query string", "bearer token", "lower case"],
 )
-def test_query_strings_and_bearer_tokens_are_cut_out_of_texts(text: str) -> None:
+def test_query_strings_and_bearer_tokens_are_removed_from_text(text: str) -> None:
     assert "s3cret" not in logs.redact(None, "info", {"event": text, "path": text})["event"]
 
 
-def test_a_long_text_loses_its_middle_and_no_secret_slips_out_where_it_is_cut() -> None:
+def test_long_text_is_cut_in_the_middle_without_leaking_a_secret() -> None:
     text = "begins " + "x" * 20_000 + " ?ticket=" + "s3cret" * 1_000 + " ends"
     cut = logs.redact(None, "info", {"exception": text})["exception"]
     assert (cut[:6], cut[-5:], len(cut)) == ("begins", " ends", 8_193)
     assert "s3cret" not in cut
 
 
-def test_plain_facts_stay() -> None:
-    facts = {"event": "What now?", "tokens_left": 3, "key": "b1", "took_ms": 1.5, "online": True, "none": None}
-    assert logs.redact(None, "info", dict(facts)) == facts
+def test_harmless_values_are_not_changed() -> None:
+    values = {"event": "What now?", "tokens_left": 3, "key": "b1", "took_ms": 1.5, "online": True, "none": None}
+    assert logs.redact(None, "info", dict(values)) == values
 
 
-def test_anything_can_be_logged() -> None:
+def test_every_value_can_be_logged() -> None:
     class Odd:
         def __str__(self) -> str:
             raise ValueError
@@ -126,8 +129,8 @@ def test_anything_can_be_logged() -> None:
     assert len(line) < 20_000
 
 
-async def test_what_a_reader_tells_is_heard_on_the_loop() -> None:
-    heard: asyncio.Queue[tuple[int, Sequence[str]]] = asyncio.Queue()
-    tell = app._call_on_loop(lambda faults: heard.put_nowait((threading.get_ident(), faults)))
-    await asyncio.to_thread(tell, ["one"])
-    assert await heard.get() == (threading.get_ident(), ["one"])
+async def test_callback_from_another_thread_runs_on_the_loop() -> None:
+    received: asyncio.Queue[tuple[int, Sequence[str]]] = asyncio.Queue()
+    callback = app._call_on_loop(lambda faults: received.put_nowait((threading.get_ident(), faults)))
+    await asyncio.to_thread(callback, ["one"])
+    assert await received.get() == (threading.get_ident(), ["one"])

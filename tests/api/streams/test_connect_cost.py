@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.serving import create_sessions, quiet, serve_app
+from tests.api.serving import create_sessions, quiet_log, serve_app
 
-__all__ = ["quiet"]
+__all__ = ["quiet_log"]
 
 # The access log, formatted for a terminal, would cost more than the request.
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 # Opened together, so that they share batched lookups as in a reconnect storm.
 STREAMS = 100

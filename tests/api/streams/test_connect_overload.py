@@ -6,11 +6,11 @@ import httpx2
 import pytest
 
 from services.database import database
-from tests.api.serving import create_sessions, quiet, serve_app
+from tests.api.serving import create_sessions, quiet_log, serve_app
 
-__all__ = ["quiet"]
+__all__ = ["quiet_log"]
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = pytest.mark.usefixtures("quiet_log")
 
 
 async def test_connect_sends_a_bye_frame_when_too_many_reads_wait(
