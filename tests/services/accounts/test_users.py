@@ -23,7 +23,7 @@ def published(events: list[PendingEvent]) -> list[tuple[str, str, dict[str, str]
     return [(event.channel, event.type, msgspec.json.decode(event.data)) for event in events]
 
 
-def test_user_is_found_by_email_in_any_letter_case(tx: Connection) -> None:
+def test_user_is_found_by_email_in_upper_or_lower_case(tx: Connection) -> None:
     created = create_user(tx, "Ada@Example.org")
     assert created == Me(
         id=created.id,
