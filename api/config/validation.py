@@ -14,7 +14,7 @@ from services.store.secret_file import MIN_LENGTH
 # The least memory for Argon2id that OWASP recommends, in MiB.
 MIN_PASSWORD_MEMORY_MB: Final = 19
 
-_SQLITE_SCHEMES: Final = ("sqlite", "sqlite+aiosqlite")
+_DATABASE_SCHEMES: Final = ("sqlite", "sqlite+aiosqlite")
 
 
 def database_problems(url: str) -> Iterator[tuple[str, str]]:
@@ -22,7 +22,7 @@ def database_problems(url: str) -> Iterator[tuple[str, str]]:
     if not url:
         return
     parts = urlsplit(url)
-    if parts.scheme not in _SQLITE_SCHEMES:
+    if parts.scheme not in _DATABASE_SCHEMES:
         yield (
             "HUB_DATABASE_URL",
             "HUB_DATABASE_URL must name a SQLite file. Other databases are planned for a later release.",
