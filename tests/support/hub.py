@@ -82,9 +82,9 @@ class Hub:
         """Run `hub …` on its data folder: `returncode`, `stdout`, `stderr`."""
         return await anyio.to_thread.run_sync(partial(self.server.cli, *arguments, stdin=stdin))
 
-    async def cli_anew(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """The same as `python -m api …`, as an operator starts it."""
-        return await anyio.to_thread.run_sync(partial(self.server.cli_anew, *arguments, stdin=stdin))
+    async def cli_in_fresh_process(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run `python -m api …` in a new interpreter; otherwise as `cli`."""
+        return await anyio.to_thread.run_sync(partial(self.server.cli_in_fresh_process, *arguments, stdin=stdin))
 
     def client(self, who: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
         """A client with its own cookies and connections; `options` go to httpx2.AsyncClient."""

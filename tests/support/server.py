@@ -42,11 +42,11 @@ class Server:
         settings: Mapping[str, str] | None = None,
         *,
         store: Path | None = None,
-        anew: bool = False,
+        fresh_process: bool = False,
     ) -> None:
         """`store` is a migrated one to begin with, so that the first start need not migrate.
 
-        With `anew` it is `python -m api serve`, as an operator starts it; else it is forked, all imported already.
+        With `fresh_process` a new interpreter runs `python -m api serve`; otherwise the hub is forked.
         """
         self.data_dir = data_dir
         if store is not None:
@@ -56,7 +56,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"HUB_HOST": "127.0.0.1", "HUB_PORT": str(self.port), "HUB_DATA_DIR": str(data_dir)}
         self.settings = QUICK | own | dict(settings or {})
-        self.anew = anew
+        self.fresh_process = fresh_process
         # Where its packages and web/ lie: a test may have another release served from the next start on, anew.
         self.code = ROOT
         self._lines: list[str] = []
@@ -117,7 +117,7 @@ class Server:
         assert not self.running
         heard, said = os.pipe()
         with open(os.devnull, "rb") as stdin, open(said, "wb") as out:
-            if self.anew or self.code != ROOT:
+            if self.fresh_process or self.code != ROOT:
                 command = [sys.executable, "-m", "api", "serve"]
                 self._process = subprocess.Popen(
                     command, cwd=self.code, env=self.environment, stdin=stdin, stdout=out, stderr=out
@@ -164,11 +164,11 @@ class Server:
 
     def cli(self, *arguments: str, stdin: str | None = None, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run `hub …` with the same settings; exit code and both outputs, nothing is checked."""
-        if self.anew:
-            return self.cli_anew(*arguments, stdin=stdin, seconds=seconds)
+        if self.fresh_process:
+            return self.cli_in_fresh_process(*arguments, stdin=stdin, seconds=seconds)
         return run(list(arguments), self.environment, stdin=stdin or "", seconds=seconds)
 
-    def cli_anew(
+    def cli_in_fresh_process(
         self, *arguments: str, stdin: str | None = None, seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """The same as `python -m api …`, as an operator starts it."""

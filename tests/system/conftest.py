@@ -26,7 +26,7 @@ class StartHub(Protocol):
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty migrated store, for hubs that begin with a copy of it: what a migration does has tests of its own."""
     made = Server(tmp_path_factory.mktemp("store") / "data")
-    done = made.cli_anew("migrate")
+    done = made.cli_in_fresh_process("migrate")
     assert done.returncode == 0, done.stderr
     return made.data_dir / "hub.db"
 
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Se
     """The process behind `shared_hub`."""
     # Everybody comes from one address here.
     shared = {"HUB_MAX_STREAMS_PER_ADDRESS": "0", "HUB_LOGIN_ADDRESS_RATE_LIMIT": "0"}
-    server = Server(tmp_path_factory.mktemp("shared") / "data", shared, store=store, anew=True)
+    server = Server(tmp_path_factory.mktemp("shared") / "data", shared, store=store, fresh_process=True)
     server.start()
     yield server
     code = server.stop()
@@ -60,7 +60,7 @@ def unlimited_server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> I
     # E-mail and push are on; nothing answers there.
     ways = {"HUB_SMTP_URL": "smtp://127.0.0.1:9", "HUB_PUSH_TEST_ORIGIN": "http://127.0.0.1:9"}
     off = {f"HUB_{name}": "0" for name in limits}
-    server = Server(tmp_path_factory.mktemp("unlimited") / "data", off | ways, store=store, anew=True)
+    server = Server(tmp_path_factory.mktemp("unlimited") / "data", off | ways, store=store, fresh_process=True)
     server.start()
     yield server
     code = server.stop()
@@ -99,12 +99,12 @@ async def start_hub(
     request: pytest.FixtureRequest, tmp_path: Path, stream_transport: str, store: Path
 ) -> AsyncIterator[StartHub]:
     """Starts fresh hubs, each with its own data folder."""
-    anew = request.node.get_closest_marker("anew") is not None
+    fresh_process = request.node.get_closest_marker("fresh_process") is not None
     hubs: list[Hub] = []
 
     async def start(**settings: str) -> Hub:
         data_dir, chosen = tmp_path / f"data{len(hubs)}", {"HUB_STREAM_TRANSPORT": stream_transport} | settings
-        hub = Hub(Server(data_dir, chosen, store=store, anew=anew))
+        hub = Hub(Server(data_dir, chosen, store=store, fresh_process=fresh_process))
         hubs.append(hub)
         await anyio.to_thread.run_sync(hub.server.start)
         return hub

@@ -218,6 +218,6 @@ def test_what_is_no_backup_is_refused_and_the_store_stays(data_dir: Path, tmp_pa
 def test_a_backup_can_be_brought_to_another_machine(data_dir: Path, tmp_path: Path) -> None:
     here, there = Server(data_dir), Server(tmp_path / "elsewhere" / "data")
     assert here.cli("keys", "create", "a", "--scope", "notify").returncode == 0
-    assert here.cli_anew("backup", str(tmp_path / "copy.db")).returncode == 0
-    assert json.loads(there.cli_anew("restore", str(tmp_path / "copy.db"), "--json").stdout)["kept"] is None
+    assert here.cli_in_fresh_process("backup", str(tmp_path / "copy.db")).returncode == 0
+    assert json.loads(there.cli_in_fresh_process("restore", str(tmp_path / "copy.db"), "--json").stdout)["kept"] is None
     assert [key["name"] for key in json.loads(there.cli("keys", "list", "--json").stdout)] == ["a"]

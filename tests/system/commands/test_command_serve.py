@@ -17,7 +17,7 @@ from tests.support.server import ROOT, Server
 
 @pytest.fixture
 def server(data_dir: Path) -> Server:
-    return Server(data_dir, anew=True)
+    return Server(data_dir, fresh_process=True)
 
 
 def refused(server: Server) -> list[str]:
@@ -44,14 +44,14 @@ def test_what_is_for_a_later_release_is_refused_in_a_sentence(server: Server) ->
 
 def test_wrong_usage_is_exit_code_2(data_dir: Path) -> None:
     server = Server(data_dir)
-    assert server.cli_anew("serv").returncode == 2
+    assert server.cli_in_fresh_process("serv").returncode == 2
     assert server.cli("serve", "--fast").returncode == 2
     assert server.cli("keys", "create", "a", "--scope", "everything").returncode == 2
     assert server.cli("--help").returncode == 0
 
 
 async def test_a_second_hub_on_the_same_data_is_refused_and_the_first_serves_on(hub: Hub) -> None:
-    second = Server(hub.data_dir, anew=True)
+    second = Server(hub.data_dir, fresh_process=True)
     (said,) = await anyio.to_thread.run_sync(refused, second)
     assert str(hub.data_dir) in said
     assert str(hub.server.pid) in said

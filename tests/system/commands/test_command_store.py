@@ -39,7 +39,7 @@ async def asks(hub: Hub, key: str) -> int:
 
 
 async def test_a_key_works_at_once_and_until_it_is_revoked(hub: Hub) -> None:
-    made = await hub.cli_anew("keys", "create", "mailer", "--scope", "notify")
+    made = await hub.cli_in_fresh_process("keys", "create", "mailer", "--scope", "notify")
     assert (made.returncode, made.stderr) == (0, "")
     key = made.stdout.removesuffix("\n")
     assert key.startswith("gw_")
@@ -73,7 +73,7 @@ def test_commands_at_the_same_time_wait_for_one_another(closed: Server) -> None:
 
 
 async def test_users_are_made_shut_out_and_let_in_again(hub: Hub) -> None:
-    made = await hub.cli_anew(
+    made = await hub.cli_in_fresh_process(
         "users", "create", "Root@example.org", "--role", "admin", "--name", "Ro Ot", "--password-stdin",
         stdin=f"{PASSWORD}\n",
     )  # fmt: skip
@@ -177,7 +177,7 @@ def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> None:
 
 
 async def test_the_demo_is_made_once_and_whoever_it_lists_can_sign_in(hub: Hub) -> None:
-    made = json.loads((await hub.cli_anew("demo", "--json")).stdout)
+    made = json.loads((await hub.cli_in_fresh_process("demo", "--json")).stdout)
     assert {person["role"] for person in made} == {"client", "freelancer", "admin"}
     assert len(made) == 12
     for again in (("demo", "--json"), ("demo", "--once", "--json")):

@@ -54,9 +54,10 @@ async def tail(hub: Hub, *arguments: str) -> AsyncIterator[Tail]:
 async def test_a_notification_from_the_shell_arrives_in_the_open_stream(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:
-        sent = await hub.cli_anew("send", "--to", person.email, "--title", "Disk is full", "--priority", "urgent",
-                                  "--link", "/jobs/1", "--data", '{"free": 0}',
-                                  stdin="Delete something.\n")  # fmt: skip
+        sent = await hub.cli_in_fresh_process(
+            "send", "--to", person.email, "--title", "Disk is full", "--priority", "urgent",
+            "--link", "/jobs/1", "--data", '{"free": 0}', stdin="Delete something.\n",
+        )  # fmt: skip
         assert (sent.returncode, sent.stderr) == (0, "")
         told = (await stream.next_event("notification")).data
     assert told["id"] == sent.stdout.strip()
@@ -130,11 +131,11 @@ async def test_what_is_wrong_with_it_is_said_and_nothing_is_sent(hub: Hub) -> No
     assert (await hub.cli(*to, "--external-id", "7", "--title", "t")).returncode == 2
     assert (await hub.cli(*to, "--title", "t", "--action", "yes")).returncode == 2
     for more, said in (
-        (("--action", "y s=Yes"), "action's id"),
+        (("--action", "y s=Yes"), "id of an action"),
         (("--action", "yes="), "characters"),
         (("--action", "yes=Yes=http://example.org"), "link"),
         (("--expires-at", "tomorrow"), "an offset or Z"),
-        (("--expires-at", "2001-01-01T00:00:00Z"), "expired"),
+        (("--expires-at", "2001-01-01T00:00:00Z"), "must be in the future"),
     ):
         assert said in (await hub.cli(*to, "--title", "t", *more)).stderr
     unknown = await hub.cli("send", "--external-id", "nobody's", "--title", "t")

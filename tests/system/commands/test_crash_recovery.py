@@ -124,7 +124,7 @@ def flood(store: Path, oracle: Oracle, seconds: float) -> None:
 # The hub: answers over HTTP, events over a stream that comes back with its cursor.
 
 
-@pytest.mark.anew
+@pytest.mark.fresh_process
 async def test_a_killed_hub_keeps_what_it_acknowledged(start_hub: StartHub) -> None:
     hub = await start_hub(HUB_BACKLOG="100000", HUB_CONNECT_RATE_LIMIT="0")
     reader = await hub.signup()

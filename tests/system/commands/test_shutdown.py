@@ -54,7 +54,7 @@ class Raw:
         return Parser().feed(b"".join(chunks))
 
 
-@pytest.mark.anew
+@pytest.mark.fresh_process
 async def test_500_streams_all_get_a_farewell_and_a_whole_end(start_hub: StartHub) -> None:
     hub = await start_hub(**ROOMY)
     person = await hub.signup("client")
@@ -137,7 +137,7 @@ async def test_what_was_acknowledged_in_the_last_moment_is_there_and_was_told(hu
         )
 
 
-@pytest.mark.anew
+@pytest.mark.fresh_process
 async def test_more_signals_change_nothing(hub: Hub) -> None:
     person = await hub.signup("client")
     async with hub.stream(person) as stream:

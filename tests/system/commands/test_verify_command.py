@@ -38,7 +38,7 @@ async def market(hub: Hub) -> tuple[Person, Person, str, str]:
 
 async def test_books_that_add_up_are_said_to_while_the_hub_serves_and_while_it_does_not(hub: Hub) -> None:
     await market(hub)
-    said = await hub.cli_anew("verify")
+    said = await hub.cli_in_fresh_process("verify")
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout == "The books add up: 4 accounts, 1 jobs, 3 transfers.\n"
     assert await hub.stop() == 0

@@ -11,7 +11,7 @@ from tests.support.hub import Hub
 
 StartHub = Callable[..., Awaitable[Hub]]
 
-pytestmark = pytest.mark.anew
+pytestmark = pytest.mark.fresh_process
 
 ROOMY = {"HUB_MAX_STREAMS_PER_USER": "0", "HUB_MAX_STREAMS_PER_ADDRESS": "0", "HUB_CONNECT_RATE_LIMIT": "0"}
 STREAMS = 150
