@@ -12,7 +12,7 @@ from api.cli.client.notification_sender import Sender, through_http, through_sto
 from api.cli.console.output import print_json
 from api.cli.console.progress import progress
 from api.config.settings import Settings
-from api.control.actions import Notice
+from api.control.actions import NotificationToSend
 from services.notifications.draft import Action
 from services.notifications.schemas import Category, Priority
 
@@ -59,7 +59,7 @@ def command(title: str | None, body: str | None, lines: bool, **given: Any) -> N
                 told(count, 0)
 
 
-def _draft(given: dict[str, Any]) -> Notice:
+def _draft(given: dict[str, Any]) -> NotificationToSend:
     """All but title and body."""
     if bool(given["to"]) == bool(given["external_ids"]):
         raise click.UsageError("Say for whom: with --to, or with --external-id.")
@@ -67,7 +67,7 @@ def _draft(given: dict[str, Any]) -> Notice:
         data = msgspec.json.decode(given["data"], type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise click.BadParameter(f"is not a JSON object: {error}.", param_hint="'--data'") from error
-    return Notice(
+    return NotificationToSend(
         to=list(dict.fromkeys(given["to"])),
         external_ids=list(dict.fromkeys(given["external_ids"])),
         type=given["type_"],
@@ -109,7 +109,7 @@ def _lines(title: str | None) -> Iterator[tuple[int, dict[str, str]]]:
             yield number, {"title": title or text, "body": text}
 
 
-def _send(send: Sender, notice: Notice, line: int) -> list[str]:
+def _send(send: Sender, notice: NotificationToSend, line: int) -> list[str]:
     """Say at which line it was refused: those before it are sent."""
     try:
         return send(notice)

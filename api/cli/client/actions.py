@@ -8,7 +8,7 @@ import msgspec
 
 from api.config.settings import Settings
 from api.control.actions import ActionContext, Arguments, NoArguments, execute
-from api.control.socket import NoHubRunning, ask
+from api.control.socket import NoHubRunning, send_request
 from services.database.database import Database
 from services.errors import DomainError, Overloaded
 from services.store.lock import DataDirLock, DataDirLocked
@@ -48,12 +48,12 @@ def execute_action(settings: Settings, act: str, arguments: Arguments = _NONE, *
 
 def ask_hub(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
     """Have the running hub do it. Raises NobodyAnswers when there is none, Unanswered, DomainError when it refuses."""
-    said = ask(settings.database_file.parent, act, msgspec.json.encode(arguments))
+    said = send_request(settings.database_file.parent, act, msgspec.json.encode(arguments))
     if said.code == Overloaded.code:
         raise Overloaded(said.message)
     if said.code:
         raise DomainError(said.message)
-    return msgspec.json.decode(said.answer, type=answer)
+    return msgspec.json.decode(said.result, type=answer)
 
 
 def _execute_locally(settings: Settings, act: str, arguments: Arguments, answer: type[T]) -> T:

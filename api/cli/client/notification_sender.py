@@ -14,9 +14,9 @@ from api.cli.client.actions import ask_hub, execute_action
 from api.cli.client.hub_client import SECONDS, error_message, hub_address, jittered, retry_after, through_proxy
 from api.cli.console.errors import exit_on_refusal
 from api.config.settings import Settings
-from api.control.actions import Notice, Whom
+from api.control.actions import NotificationToSend, UserName
 
-Sender = Callable[[Notice], list[str]]
+Sender = Callable[[NotificationToSend], list[str]]
 
 PATH: Final = "/api/realtime/notifications/send"
 # Half a minute or so altogether; the same Idempotency-Key makes it one notification, however often it arrives.
@@ -28,7 +28,7 @@ AGAIN: Final = frozenset({429, 502, 503, 504})
 def through_store(settings: Settings) -> Sender:
     """Sends by way of the hub that serves from the data folder, or by itself."""
 
-    def send(notice: Notice) -> list[str]:
+    def send(notice: NotificationToSend) -> list[str]:
         with exit_on_refusal():
             return execute_action(settings, "notifications.send", notice, answer=list[str])
 
@@ -44,7 +44,7 @@ def through_http(settings: Settings, address: str | None, key: str) -> Generator
         # Each address is looked up once, however many lines there are.
         known: dict[str, str] = {}
 
-        def send(notice: Notice) -> list[str]:
+        def send(notice: NotificationToSend) -> list[str]:
             for each in notice.to:
                 if each not in known:
                     known[each] = _id_of(settings, each)
@@ -60,12 +60,12 @@ def _id_of(settings: Settings, user: str) -> str:
         return user
     try:
         with exit_on_refusal():
-            return ask_hub(settings, "users.find", Whom(user), answer=str)
+            return ask_hub(settings, "users.find", UserName(user), answer=str)
     except click.ClickException as error:
         raise click.ClickException(f"{error.message} Name the user by id.") from error
 
 
-def _body(notice: Notice, to: dict[str, list[str]]) -> dict[str, Any]:
+def _body(notice: NotificationToSend, to: dict[str, list[str]]) -> dict[str, Any]:
     words = {
         **to,
         "type": notice.type,
