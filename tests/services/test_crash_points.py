@@ -1,4 +1,4 @@
-"""Killed with -9 at every statement of a hire, a payment and a refund: all or nothing, and one answer for one key."""
+"""Crash safety: a process killed at any statement of a hire, payment or refund leaves all of it or nothing."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from services import tables
 from services.database.database import Database
 from services.schemas import Person, Role
 from tests.services.jobs.job_factory import FUNDS, PostedJob, balances, bid_statuses, check_ledger, create_job
-from tests.support.processes.crash_points import NOW, Act, ask
+from tests.support.processes.crash_points import NOW, Request, run_request
 from tests.support.server import ROOT
 
 Dump = dict[str, list[tuple[Any, ...]]]
@@ -23,15 +23,15 @@ Dump = dict[str, list[tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Case:
-    """An act on a job: how it stands before, who asks for what, and how everything stands after it."""
+    """A request on a job: the status before, the user and the target, and the state after it."""
 
-    before: str
-    who: str
-    more: dict[str, Any]
-    after: str
+    status_before: str
+    user: str
+    fields: dict[str, Any]
+    status_after: str
     bids: tuple[str, str]
-    money: list[tuple[int, int]]
-    letters: dict[str, list[str]]
+    balances: list[tuple[int, int]]
+    notifications: dict[str, list[str]]
     events: list[str]
     target: str | None = None
     review_ms: int = 1
@@ -39,161 +39,159 @@ class Case:
 
 CASES = {
     "hire": Case(
-        before="open",
-        who="owner",
-        more={},
-        after="assigned",
+        status_before="open",
+        user="owner",
+        fields={},
+        status_after="assigned",
         bids=("hired", "rejected"),
-        money=[(FUNDS - 4_000, 4_000), (0, 0)],
-        letters={"owner": [], "ann": ["hired"], "bob": ["bid_rejected"]},
+        balances=[(FUNDS - 4_000, 4_000), (0, 0)],
+        notifications={"owner": [], "ann": ["hired"], "bob": ["bid_rejected"]},
         events=["job_updated"],
     ),
-    "take": Case(
-        before="open",
-        who="ann",
+    "instant accept": Case(
+        status_before="open",
+        user="ann",
         target="in_progress",
-        more={"instant_accept": True},
-        after="in_progress",
+        fields={"instant_accept": True},
+        status_after="in_progress",
         bids=("hired", "rejected"),
-        money=[(FUNDS - 5_000, 5_000), (0, 0)],
-        letters={"owner": ["job_accepted"], "ann": ["hired"], "bob": ["bid_rejected"]},
+        balances=[(FUNDS - 5_000, 5_000), (0, 0)],
+        notifications={"owner": ["job_accepted"], "ann": ["hired"], "bob": ["bid_rejected"]},
         events=["job_updated", "job_accepted"],
     ),
     "complete": Case(
-        before="submitted",
-        who="owner",
+        status_before="submitted",
+        user="owner",
         target="completed",
-        more={},
-        after="completed",
+        fields={},
+        status_after="completed",
         bids=("hired", "rejected"),
-        money=[(FUNDS - 4_000, 0), (4_000, 0)],
-        letters={"owner": ["job_completed"], "ann": ["payment_released"], "bob": []},
+        balances=[(FUNDS - 4_000, 0), (4_000, 0)],
+        notifications={"owner": ["job_completed"], "ann": ["payment_released"], "bob": []},
         events=["job_completed"],
     ),
     "submit and complete": Case(
-        before="in_progress",
-        who="ann",
+        status_before="in_progress",
+        user="ann",
         target="submitted",
         review_ms=0,
-        more={},
-        after="completed",
+        fields={},
+        status_after="completed",
         bids=("hired", "rejected"),
-        money=[(FUNDS - 4_000, 0), (4_000, 0)],
-        letters={"owner": ["job_submitted", "job_completed"], "ann": ["payment_released"], "bob": []},
+        balances=[(FUNDS - 4_000, 0), (4_000, 0)],
+        notifications={"owner": ["job_submitted", "job_completed"], "ann": ["payment_released"], "bob": []},
         events=["job_updated", "job_completed"],
     ),
     "refund of an open job": Case(
-        before="open",
-        who="owner",
+        status_before="open",
+        user="owner",
         target="cancelled",
-        more={},
-        after="cancelled",
+        fields={},
+        status_after="cancelled",
         bids=("rejected", "rejected"),
-        money=[(FUNDS, 0), (0, 0)],
-        letters={"owner": ["job_refunded"], "ann": ["job_cancelled"], "bob": ["job_cancelled"]},
+        balances=[(FUNDS, 0), (0, 0)],
+        notifications={"owner": ["job_refunded"], "ann": ["job_cancelled"], "bob": ["job_cancelled"]},
         events=["job_refunded"],
     ),
-    "refund of a job at work": Case(
-        before="in_progress",
-        who="ann",
+    "refund of a job in progress": Case(
+        status_before="in_progress",
+        user="ann",
         target="cancelled",
-        more={},
-        after="cancelled",
+        fields={},
+        status_after="cancelled",
         bids=("hired", "rejected"),
-        money=[(FUNDS, 0), (0, 0)],
-        letters={"owner": ["job_refunded"], "ann": ["job_cancelled"], "bob": []},
+        balances=[(FUNDS, 0), (0, 0)],
+        notifications={"owner": ["job_refunded"], "ann": ["job_cancelled"], "bob": []},
         events=["job_refunded"],
     ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_kill_at_any_statement_leaves_all_or_nothing_and_the_same_key_gets_the_same_answer(
-    store: Path, tmp_path: Path, name: str
-) -> None:
+async def test_killed_request_leaves_all_or_nothing_and_is_repeatable(store: Path, tmp_path: Path, name: str) -> None:
     case = CASES[name]
-    g, act, start = await prepared(store, case)
-    lives = tmp_path / "lives"
-    lives.mkdir()
-    lines = kill_everywhere(store, lives, act)
-    # Every statement from BEGIN to COMMIT, then after COMMIT and before the answer, and at last it lived.
+    posted, request, start = await prepare(store, case)
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    lines = kill_at_each_statement(store, runs, request)
+    # Killed at each statement from BEGIN to COMMIT, then after COMMIT and before the response; the last run finished.
     assert lines[0][:3] == ["killed", "1", "BEGIN"]
-    assert [line[0] for line in lines] == ["killed"] * (len(lines) - 2) + ["told", "lived"]
+    assert [line[0] for line in lines] == ["killed"] * (len(lines) - 2) + ["committed", "finished"]
     assert lines[-3][2] == "COMMIT"
     assert len(lines) > 12
-    for what, n, *statement in lines:
-        done = await look(lives / n / "hub.db", case, g, act, start)
-        assert done == (what != "killed"), f"killed at {n}, {statement}"
+    for outcome, n, *statement in lines:
+        is_complete = await check_run(runs / n / "hub.db", case, posted, request, start)
+        assert is_complete == (outcome != "killed"), f"killed at {n}, {statement}"
 
 
-async def prepared(store: Path, case: Case) -> tuple[PostedJob, Act, Dump]:
-    """The job as it stands before, the request, and all that is on disk."""
+async def prepare(store: Path, case: Case) -> tuple[PostedJob, Request, Dump]:
+    """Create the job of the case; return it with the request and the content of the store."""
     database = Database(store)
     await database.start()
-    g: PostedJob = await database.write(create_job, case.before, **case.more)
-    who: Person = getattr(g, case.who)
-    role: Role = "client" if case.who == "owner" else "freelancer"
-    hers = await database.read(bid_of, g)
-    act = msgspec.convert(
+    posted: PostedJob = await database.write(create_job, case.status_before, **case.fields)
+    user: Person = getattr(posted, case.user)
+    role: Role = "client" if case.user == "owner" else "freelancer"
+    ann_bid = await database.read(bid_of, posted)
+    request = msgspec.convert(
         {
-            "user": who.id,
+            "user_id": user.id,
             "role": role,
-            "bid": hers,
-            "job": g.job.id,
+            "bid_id": ann_bid,
+            "job_id": posted.job.id,
             "target": case.target,
             "review_ms": case.review_ms,
         },
-        Act,
+        Request,
     )
     start = await database.read(dump)
     await database.stop()
-    return g, act, start
+    return posted, request, start
 
 
-def kill_everywhere(store: Path, lives: Path, act: Act) -> list[list[str]]:
-    command = [sys.executable, "-m", "tests.support.processes.crash_points", str(store), str(lives)]
-    done = subprocess.run(
-        [*command, msgspec.json.encode(act).decode()], cwd=ROOT, capture_output=True, text=True, check=False
+def kill_at_each_statement(store: Path, runs: Path, request: Request) -> list[list[str]]:
+    command = [sys.executable, "-m", "tests.support.processes.crash_points", str(store), str(runs)]
+    completed = subprocess.run(
+        [*command, msgspec.json.encode(request).decode()], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return [line.split() for line in done.stdout.splitlines()]
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return [line.split() for line in completed.stdout.splitlines()]
 
 
-async def look(path: Path, case: Case, g: PostedJob, act: Act, start: Dump) -> bool:
-    """What a life has left: nothing or all of it (then True); and what a repeat of the request makes of it."""
+async def check_run(path: Path, case: Case, posted: PostedJob, request: Request, start: Dump) -> bool:
+    """Check the store of a run and two repetitions of the request; return whether the run made all its changes."""
     batches: list[Any] = []
     database = Database(path, on_commit=batches.append)
     await database.start()
     found = await database.read(dump)
-    done = found != start
-    if done:
-        await database.read(check_after, case, g, start)
+    is_complete = found != start
+    if is_complete:
+        await database.read(check_after, case, posted, start)
     await database.read(check_ledger)
-    first = await database.write(ask, act, NOW + 1)
-    if done:
+    first = await database.write(run_request, request, NOW + 1)
+    if is_complete:
         assert batches == []
         assert await database.read(dump) == found
-    await database.read(check_after, case, g, start)
-    second = await database.write(ask, act, NOW + 2)
+    await database.read(check_after, case, posted, start)
+    second = await database.write(run_request, request, NOW + 2)
     assert first == second
-    (kept,) = (await database.read(dump))["idempotent_responses"]
-    assert first in kept
+    (stored,) = (await database.read(dump))["idempotent_responses"]
+    assert first in stored
     await database.read(check_ledger)
     await database.read(check_file)
     await database.stop()
-    return done
+    return is_complete
 
 
-def check_after(tx: Connection, /, case: Case, g: PostedJob, start: Dump) -> None:
-    """All of it has happened, and once."""
+def check_after(tx: Connection, /, case: Case, posted: PostedJob, start: Dump) -> None:
+    """Check that all changes of the request were made exactly once."""
     now = dump(tx)
     (job,) = tx.execute(select(tables.jobs)).all()
-    assert (job.status, job.held) == (case.after, case.money[0][1])
-    assert (bid_statuses(tx, g.job)[g.ann.id], bid_statuses(tx, g.job)[g.bob.id]) == case.bids
-    assert balances(tx, g.owner, g.ann) == case.money
-    for who, types in case.letters.items():
-        assert news(now, start, "notifications", user_id=getattr(g, who).id) == types
-    assert news(now, start, "events", channel="jobs") == case.events
+    assert (job.status, job.held) == (case.status_after, case.balances[0][1])
+    assert (bid_statuses(tx, posted.job)[posted.ann.id], bid_statuses(tx, posted.job)[posted.bob.id]) == case.bids
+    assert balances(tx, posted.owner, posted.ann) == case.balances
+    for name, types in case.notifications.items():
+        assert new_types(now, start, "notifications", user_id=getattr(posted, name).id) == types
+    assert new_types(now, start, "events", channel="jobs") == case.events
     assert len(now["idempotent_responses"]) == len(start["idempotent_responses"]) + 1
 
 
@@ -202,24 +200,24 @@ def check_file(tx: Connection, /) -> None:
     assert tx.exec_driver_sql("PRAGMA foreign_key_check").all() == []
 
 
-def bid_of(tx: Connection, /, g: PostedJob) -> str:
+def bid_of(tx: Connection, /, posted: PostedJob) -> str:
     bids = tables.bids.c
-    wanted = select(bids.id).where(bids.job_id == g.job.id, bids.freelancer_id == g.ann.id)
-    return str(tx.execute(wanted).scalar_one())
+    statement = select(bids.id).where(bids.job_id == posted.job.id, bids.freelancer_id == posted.ann.id)
+    return str(tx.execute(statement).scalar_one())
 
 
 def dump(tx: Connection, /) -> Dump:
-    """Every row of every table, in the order of their making."""
+    """Return all rows of all tables, ordered by primary key."""
     return {
         table.name: [tuple(row) for row in tx.execute(select(table).order_by(*table.primary_key))]
         for table in tables.metadata.sorted_tables
     }
 
 
-def news(now: Dump, start: Dump, table: str, **where: str) -> list[str]:
-    """The types of a table's new rows, of somebody or on a channel."""
-    ((column, wanted),) = where.items()
-    names = [each.name for each in tables.metadata.tables[table].columns]
-    at: Callable[[str], int] = names.index
-    fresh = [row for row in now[table] if row not in start[table] and row[at(column)] == wanted]
-    return [str(row[at("type")]) for row in fresh]
+def new_types(now: Dump, start: Dump, table: str, **where: str) -> list[str]:
+    """Return the types of a table's new rows of one user or one channel."""
+    ((column, value),) = where.items()
+    names = [table_column.name for table_column in tables.metadata.tables[table].columns]
+    index: Callable[[str], int] = names.index
+    new_rows = [row for row in now[table] if row not in start[table] and row[index(column)] == value]
+    return [str(row[index("type")]) for row in new_rows]

@@ -1,8 +1,8 @@
-"""A process that does one act on copies of a store and is killed at every statement of it, one after the other.
+"""A process that runs one request on copies of a store and is killed at each statement of the request in turn.
 
-`python -m tests.support.processes.crash_points STORE FOLDER ACT` (the act as JSON) prints a line for each life:
-`killed N STATEMENT`, then `told N` (killed after COMMIT, before the answer), then `lived N`. The store that life N
-leaves behind is FOLDER/N/hub.db.
+`python -m tests.support.processes.crash_points STORE FOLDER REQUEST` (the request as JSON) prints a line for each run:
+`killed N STATEMENT`, then `committed N` (killed after COMMIT, before the response), then `finished N`. The store that
+run N leaves is FOLDER/N/hub.db.
 """
 
 import asyncio
@@ -29,103 +29,103 @@ from services.jobs.schemas import JobStatus
 from services.schemas import Person, Role
 
 NOW: Final = 1_700_000_000_000
-# Far more statements than any act has.
-MOST: Final = 500
-# So little memory that SQLite writes into its log before COMMIT: a kill then leaves a part of the transaction there.
+# Far more statements than any request runs.
+MAX_RUNS: Final = 500
+# With so little cache SQLite writes to its log before COMMIT, so that a kill leaves a part of the transaction there.
 _NO_CACHE: Final = "PRAGMA cache_size=1"
 
 
-class Act(msgspec.Struct, frozen=True):
-    """A request: a hire of `bid`, or a job that is to go to `target`."""
+class Request(msgspec.Struct, frozen=True):
+    """A request: the hire of a bid, or a status change of a job to `target`."""
 
-    user: str
+    user_id: str
     role: Role
-    bid: str = ""
-    job: str = ""
+    bid_id: str = ""
+    job_id: str = ""
     target: JobStatus | None = None
     review_ms: int = 1
 
 
-def ask(tx: Connection, act: Act, now: int) -> bytes:
-    """Do it, once for its key: the answer as it was given first."""
-    work = partial(_do, act=act, now=now)
-    return idempotency.run_once(tx, caller=act.user, key="key", digest=b"", now=now, act=work).body
+def run_request(tx: Connection, request: Request, now: int) -> bytes:
+    """Run the request with an idempotency key and return the response of its first run."""
+    work = partial(_run, request=request, now=now)
+    return idempotency.run_once(tx, caller=request.user_id, key="key", digest=b"", now=now, act=work).body
 
 
-def _do(tx: Connection, act: Act, now: int) -> Any:
-    if act.target is None:
-        return hiring.hire(tx, bid_id=act.bid, owner_id=act.user, now=now).response
-    terms = Deadlines(review_ms=act.review_ms, delivery_ms=1)
-    user = Person(id=act.user, name="Somebody")
+def _run(tx: Connection, request: Request, now: int) -> Any:
+    if request.target is None:
+        return hiring.hire(tx, bid_id=request.bid_id, owner_id=request.user_id, now=now).response
+    deadlines = Deadlines(review_ms=request.review_ms, delivery_ms=1)
+    user = Person(id=request.user_id, name="A user")
     return status_change.change_status(
-        tx, job_id=act.job, user=user, role=act.role, target=act.target, deadlines=terms, now=now
+        tx, job_id=request.job_id, user=user, role=request.role, target=request.target, deadlines=deadlines, now=now
     ).job
 
 
-class Failpoint:
-    """Counts statements once it is armed, and kills this process at the n-th."""
+class CrashPoint:
+    """Counts statements once it is armed, and kills this process at statement number `n`."""
 
     def __init__(self, n: int) -> None:
         self.n = n
         self.count = 0
         self.armed = False
 
-    def reach(self, what: str) -> None:
-        """A statement is about to begin."""
+    def reach(self, statement: str) -> None:
+        """Called before each statement, and with an empty one after COMMIT."""
         if not self.armed:
             return
         self.count += 1
         if self.count == self.n:
-            say("killed" if what else "told", self.n, *what.split()[:4])
+            print_line("killed" if statement else "committed", self.n, *statement.split()[:4])
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def life(path: Path, act: Act, failpoint: Failpoint) -> None:
-    """A hub's store from its start to the answer, or to the failpoint."""
-    database = Database(path, on_commit=lambda batch: failpoint.reach(""))
+async def run_once(path: Path, request: Request, crash_point: CrashPoint) -> None:
+    """Open the store, run the request and close the store, unless the crash point is reached."""
+    database = Database(path, on_commit=lambda batch: crash_point.reach(""))
     await database.start()
-    # The writer does nothing now until it is asked.
-    failpoint.armed = True
-    await database.write(ask, act, NOW)
-    failpoint.armed = False
+    # The writer is idle until the request.
+    crash_point.armed = True
+    await database.write(run_request, request, NOW)
+    crash_point.armed = False
     await database.stop()
 
 
-def watch(failpoint: Failpoint) -> Callable[[Any, Any], None]:
-    """Have SQLite itself say what it runs, statements inside of triggers too."""
+def trace_statements(crash_point: CrashPoint) -> Callable[[Any, Any], None]:
+    """Return a listener that makes SQLite report every statement, including those of triggers."""
 
     def on_connect(connection: Any, _record: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.execute(_NO_CACHE)
-            connection.set_trace_callback(failpoint.reach)
+            connection.set_trace_callback(crash_point.reach)
 
     return on_connect
 
 
-def say(*words: object) -> None:
-    """One write to the pipe: a line is there whole or not at all."""
+def print_line(*words: object) -> None:
+    """Print a line with one write, so that a kill never leaves half a line in the pipe."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-def main(store: Path, folder: Path, act: Act) -> None:
-    """One life for each statement: each in a process of its own, made from this one, which does nothing else."""
-    for n in range(1, MOST):
+def main(store: Path, folder: Path, request: Request) -> None:
+    """Fork one process for each statement; this process does nothing else."""
+    for n in range(1, MAX_RUNS):
         path = folder / str(n) / "hub.db"
         path.parent.mkdir()
         shutil.copy(store, path)
         child = os.fork()
         if child == 0:
-            _child(path, act, Failpoint(n))
+            _run_child(path, request, CrashPoint(n))
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
-            say("lived" if status == 0 else "failed", n)
+            print_line("finished" if status == 0 else "failed", n)
             return
 
 
-def _child(path: Path, act: Act, failpoint: Failpoint) -> NoReturn:
+def _run_child(path: Path, request: Request, crash_point: CrashPoint) -> NoReturn:
     try:
-        event.listen(Pool, "connect", watch(failpoint))
-        asyncio.run(life(path, act, failpoint))
+        event.listen(Pool, "connect", trace_statements(crash_point))
+        asyncio.run(run_once(path, request, crash_point))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -133,4 +133,4 @@ def _child(path: Path, act: Act, failpoint: Failpoint) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), msgspec.json.decode(sys.argv[3], type=Act))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), msgspec.json.decode(sys.argv[3], type=Request))
