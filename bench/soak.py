@@ -179,12 +179,12 @@ def main() -> None:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     table = Table("way", "cycles", "streams", "tasks", "open files", "MiB", "", title=f"a soak of {minutes:g} minutes")
     grown = False
-    for path in ("direct", "asgi"):
-        with servers.hub(HUB_STREAM_TRANSPORT=path) as server:
+    for transport in ("direct", "asgi"):
+        with servers.hub(HUB_STREAM_TRANSPORT=transport) as server:
             seen = uvloop.run(soak(server, minutes / 2))
         first, last, flat = verdict(seen)
         pairs = (f"{first.tasks} → {last.tasks}", f"{first.files} → {last.files}", f"{first.mb:.1f} → {last.mb:.1f}")
-        table.add_row(path, f"{len(seen):,}", f"{len(seen) * STREAMS:,}", *pairs, "flat" if flat else "GROWN")
+        table.add_row(transport, f"{len(seen):,}", f"{len(seen) * STREAMS:,}", *pairs, "flat" if flat else "GROWN")
         grown = grown or not flat
     Console().print(table)
     sys.exit(grown)

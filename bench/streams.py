@@ -54,9 +54,9 @@ class Hubs:
             self.tokens = asyncio.run(_sign_up(hub.url, self._streams))
 
     @contextmanager
-    def start(self, path: str, streams: int) -> Iterator[Peer]:
+    def start(self, transport: str, streams: int) -> Iterator[Peer]:
         """The hub, writing to its streams this way."""
-        with servers.hub(self.folder, HUB_STREAM_TRANSPORT=path) as hub:
+        with servers.hub(self.folder, HUB_STREAM_TRANSPORT=transport) as hub:
             heads = self._heads(streams, "")
             yield Peer(hub, ["--heads", heads, *self.publishing()])
 
@@ -127,11 +127,11 @@ def sizes(streams: int, *, slow: bool = False) -> list[str]:
     return [*opening, "--rounds", rounds, "--burst", burst, "--par", "4", "--hold", str(HOLD_SECONDS)]
 
 
-def measure_ours(program: Path, hubs: Hubs, path: str, streams: int) -> Figures:
+def measure_ours(program: Path, hubs: Hubs, transport: str, streams: int) -> Figures:
     """The hub, its end by SIGTERM, and on a server of its own the storm of those who come back."""
-    with hubs.start(path, streams) as peer:
+    with hubs.start(transport, streams) as peer:
         got = load(program, peer, streams, *sizes(streams), "--term", str(peer.server.pid))
-    with hubs.start(path, streams) as peer:
+    with hubs.start(transport, streams) as peer:
         arguments = hubs.storm(peer.server, streams)
         storm = load(program, Peer(peer.server, arguments), streams, "--rounds", "0", "--burst", "0")
     return got | {f"storm_{key}": value for key, value in storm.items()}
@@ -141,8 +141,8 @@ def measure(
     program: Path, hubs: Hubs, foreign: Mapping[str, Foreign], streams: int, asked: list[str]
 ) -> Iterator[tuple[str, Figures]]:
     """One round at one size: every peer in turn; what cannot hold so many streams is left out with a line."""
-    for path in [path for path in OURS if path in asked]:
-        yield path, measure_ours(program, hubs, path, streams)
+    for transport in [transport for transport in OURS if transport in asked]:
+        yield transport, measure_ours(program, hubs, transport, streams)
     for name, other in foreign.items():
         try:
             with other.start() as peer:

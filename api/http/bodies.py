@@ -111,7 +111,7 @@ def parse_query(pairs: list[tuple[str, str]], into: type[T]) -> T:
         if name in values:
             raise InvalidField(name, "type", f"The parameter {name[:40]!r} is given twice.")
         values[name] = value
-    _raise_if_invalid(values, "", 0)
+    _check_value(values, "", 0)
     try:
         return msgspec.convert(values, into, strict=False)
     except msgspec.ValidationError as error:
@@ -136,7 +136,7 @@ def parse_json(body: bytes) -> Any:
     except ValueError:
         raise InvalidJson("The body contains a number that is too long.") from None
     if not _is_valid(value, MAX_DEPTH):
-        _raise_if_invalid(value, "", 0)
+        _check_value(value, "", 0)
     return value
 
 
@@ -162,7 +162,7 @@ _decoder = json.JSONDecoder(object_pairs_hook=_to_object, parse_constant=_reject
 
 
 def _is_valid(value: Any, depth_left: int) -> bool:
-    """Return whether `_raise_if_invalid` would accept the value.
+    """Return whether `_check_value` would accept the value.
 
     Most bodies are valid, and building a pointer costs more than checking a value.
     """
@@ -177,7 +177,7 @@ def _is_valid(value: Any, depth_left: int) -> bool:
     return not isinstance(value, int) or value in _INT64
 
 
-def _raise_if_invalid(value: Any, pointer: str, depth: int) -> None:
+def _check_value(value: Any, pointer: str, depth: int) -> None:
     """Raise InvalidField or InvalidJson for a value that could not be stored or streamed."""
     if isinstance(value, str):
         _check_text(value, pointer)
@@ -193,7 +193,7 @@ def _raise_if_invalid(value: Any, pointer: str, depth: int) -> None:
         for key, inner in pairs:
             if isinstance(key, str):
                 _check_text(key, pointer)
-            _raise_if_invalid(inner, f"{pointer}/{escape_pointer(str(key))}", depth + 1)
+            _check_value(inner, f"{pointer}/{escape_pointer(str(key))}", depth + 1)
 
 
 def _check_text(text: str, pointer: str) -> None:
