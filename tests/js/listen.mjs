@@ -1,4 +1,4 @@
-// Listens with npm's eventsource, a browser's EventSource for Node, which comes back by itself.
+// Prints the events of a stream, received with the npm package eventsource, which reconnects by itself.
 import { EventSource } from 'eventsource';
 
 const [url, token] = process.argv.slice(2);
