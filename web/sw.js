@@ -1,23 +1,15 @@
 /** The service worker: the app's shell without a network, push, and what a click on a notification opens. */
 
+/* global OFFLINE_FILES: the build replaces it by the addresses of the files that the app needs. */
+
 const RELEASE = "{release}";
 const SHELL = "/";
-const FILES = [
-  "/static/app.css",
-  "/static/client.js",
-  "/static/elements.js",
-  "/static/app.js",
-  "/static/worker.js",
-  "/static/mark.svg",
-  "/static/fonts/figtree.woff2",
-  "/static/icons/192.png",
-];
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
     caches
       .open(RELEASE)
-      .then((cache) => cache.addAll([SHELL, ...FILES]))
+      .then((cache) => cache.addAll([SHELL, ...OFFLINE_FILES]))
       .then(() => self.skipWaiting()),
   );
 });
@@ -43,8 +35,11 @@ self.addEventListener("fetch", (event) => {
   )
     return;
   if (request.mode === "navigate") event.respondWith(page(request));
-  else if (pathname.startsWith("/static/")) event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
+  else if (pathname.startsWith("/static/")) event.respondWith(stored(request));
 });
+
+/** The stored file, or the one of the hub. Of each file there is one form only, so `Vary: Origin` must not prevent a match. */
+const stored = async (request) => (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
 
 /** The page of now, or the kept one where there is no network; every address of the app is the same page. */
 async function page(request) {

@@ -42,7 +42,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "vendor").mkdir()
     done = subprocess.run(
         [
-            JS / "node_modules/.bin/esbuild",
+            ROOT / "web/node_modules/.bin/esbuild",
             "--bundle",
             "--format=esm",
             '--define:process.env.NODE_ENV="production"',

@@ -1,6 +1,7 @@
 """The hub becomes another release while pages of the old one are open."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from playwright.async_api import expect
@@ -11,13 +12,16 @@ from tests.server import ROOT
 
 
 def another_release(folder: Path) -> Path:
-    """The same hub, but for a heading of its page."""
+    """Build the same hub with another heading on its page."""
     for name in ("api", "services", "realtime", "web"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__", "node_modules", "dist")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    (folder / "web" / "node_modules").symlink_to(ROOT / "web" / "node_modules")
     find = folder / "web" / "find.js"
     find.write_text(
         find.read_text().replace('h("h1", { textContent: "Find work" })', 'h("h1", { textContent: "New here" })')
     )
+    subprocess.run(["node", folder / "web" / "build.mjs"], check=True, timeout=60)
     return folder
 
 

@@ -1,0 +1,1 @@
+import{h as n,i as c}from"./chunk-4VS3GB2J.js";var o=new Set,r=new n,i=new c(r,e=>{for(let s of o)s.postMessage(e)}),l=r.start();globalThis.onconnect=({ports:[e]})=>{o.add(e),e.onmessage=async({data:s})=>{s.bye&&o.delete(e),s.hello&&o.add(e),s.call&&s.call!=="start"&&await Promise.race([l,new Promise(t=>setTimeout(t,1e3))]),i.take(s,t=>e.postMessage(t))}};
