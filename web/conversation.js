@@ -56,6 +56,8 @@ export class Conversation extends Store {
     this.#readUpTo = newest.id;
     clearTimeout(this.#readTimer);
     this.#readTimer = setTimeout(() => {
+      // Without a session the request could only fail.
+      if (this.client.leaving || !this.#me()) return;
       this.client
         .request("POST", "/api/realtime/messages/read", { conversationId: this.id, upTo: this.#readUpTo })
         .catch(() => (this.#readUpTo = ""));
