@@ -10,17 +10,17 @@ const WEB = dirname(fileURLToPath(import.meta.url));
 const DIST = resolve(process.argv[2] ?? join(WEB, "dist"));
 /** Public file names and their sources. Code that several of them share goes into chunks in the same folder. */
 const SCRIPTS = {
-  client: "client.js",
-  worker: "worker.js",
-  react: "react.js",
-  elements: "elements.js",
-  app: "app.js",
-  docs: "docs.js",
+  client: "client/client.js",
+  worker: "client/worker.js",
+  react: "client/react.js",
+  elements: "elements/elements.js",
+  app: "app/app.js",
+  docs: "docs/docs.js",
   // A fixed name, so that a page that is open during an upgrade still finds the file.
-  german: "german.js",
+  "texts.de": "elements/texts.de.js",
 };
-const STYLES = { app: "app.css", docs: "docs.css" };
-const COPIED = ["manifest.webmanifest", "mark.svg", "icons", "fonts", "docs.html", "client.d.ts", "react.d.ts"];
+const STYLES = { app: "app/app.css", docs: "docs/docs.css" };
+const COPIED = ["docs/docs.html", "client/client.d.ts", "client/react.d.ts"];
 /** What the service worker stores beside the scripts of the app. */
 const OFFLINE = ["app.css", "mark.svg", "fonts/figtree.woff2", "icons/192.png"];
 
@@ -42,14 +42,15 @@ await build({ ...OPTIONS, entryPoints: STYLES, external: ["fonts/*"] });
 const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [basename(path), output]));
 const app = withImports("app.js");
 const files = [...new Set([...OFFLINE, ...app, ...withImports("worker.js")])].map((name) => `/static/${name}`);
-await build({ ...OPTIONS, entryPoints: { sw: "sw.js" }, format: "iife", define: { OFFLINE_FILES: JSON.stringify(files) } });
+await build({ ...OPTIONS, entryPoints: { sw: "service-worker.js" }, format: "iife", define: { OFFLINE_FILES: JSON.stringify(files) } });
 
 const SCRIPT = '  <script type="module" src="/static/app.js"></script>\n';
 const preloads = app.slice(1).map((name) => `  <link rel="modulepreload" href="/static/${name}">\n`);
-const page = readFileSync(join(WEB, "index.html"), "utf8");
+const page = readFileSync(join(WEB, "app/index.html"), "utf8");
 if (!page.includes(SCRIPT)) throw new Error(`index.html does not contain: ${SCRIPT}`);
 writeFileSync(join(DIST, "index.html"), page.replace(SCRIPT, preloads.join("") + SCRIPT));
-for (const name of COPIED) cpSync(join(WEB, name), join(DIST, basename(name)), { recursive: true });
+for (const path of COPIED) cpSync(join(WEB, path), join(DIST, basename(path)));
+cpSync(join(WEB, "static"), DIST, { recursive: true });
 
 /** A script and all scripts that it imports before it runs, directly or not. @param {string} name @returns {string[]} */
 function withImports(name, found = [name]) {

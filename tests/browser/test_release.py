@@ -17,7 +17,7 @@ def another_release(folder: Path) -> Path:
         ignored = shutil.ignore_patterns("__pycache__", "node_modules", "dist")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     (folder / "web" / "node_modules").symlink_to(ROOT / "web" / "node_modules")
-    find = folder / "web" / "find.js"
+    find = folder / "web" / "app" / "find-work.js"
     find.write_text(
         find.read_text().replace('h("h1", { textContent: "Find work" })', 'h("h1", { textContent: "New here" })')
     )

@@ -1,1 +1,1 @@
-import"./chunk-77UJLHXW.js";import{d as a}from"./chunk-TG463DPR.js";import"./chunk-4VS3GB2J.js";export{a as connect};
+import"./chunk-SP2H7EFR.js";import{d as a}from"./chunk-NMCR77FC.js";import"./chunk-WCMFILYY.js";export{a as connect};

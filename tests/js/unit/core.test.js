@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listed } from "../../../web/inbox.js";
-import { Storage } from "../../../web/storage.js";
+import { listed } from "../../../web/client/inbox.js";
+import { Storage } from "../../../web/client/indexed-db.js";
 import { World, held, settle } from "./world.js";
 
 const ids = (core) => core.getSnapshot().inbox.items.map((item) => item.id);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Host, Mirror } from "../../../web/link.js";
+import { Host, Mirror } from "../../../web/client/tab-link.js";
 import { World, settle } from "./world.js";
 
 /** A host and as many tabs as asked for, joined by what structured cloning would do. */

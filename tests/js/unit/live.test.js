@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Live } from "../../../web/live.js";
+import { Live } from "../../../web/client/live-query.js";
 
 /** A hub with one list of so many things, two to a page; `ask` says that it is old. */
 function hub(count) {

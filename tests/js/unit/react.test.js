@@ -6,9 +6,9 @@ import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import * as React from "react";
 import { renderToString } from "react-dom/server";
 import { act, create } from "react-test-renderer";
-import { Client } from "../../../web/client.js";
-import { bind, followInvalidations } from "../../../web/react.js";
-import { Storage } from "../../../web/storage.js";
+import { Client } from "../../../web/client/client.js";
+import { bind, followInvalidations } from "../../../web/client/react.js";
+import { Storage } from "../../../web/client/indexed-db.js";
 import { World, settle } from "./world.js";
 
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { requester } from "../../../web/request.js";
+import { requester } from "../../../web/client/request.js";
 
 /** A hub that never answers, and a clock that ends a wait when the test says so. */
 function silence(t, answered = (signal) => Promise.reject(signal.reason)) {

@@ -1,8 +1,8 @@
 /** A hub for one test: a clock that only moves when told, a network that answers what the test says, an EventSource. */
 
 import { IDBFactory } from "fake-indexeddb";
-import { Core } from "../../../web/core.js";
-import { Storage } from "../../../web/storage.js";
+import { Core } from "../../../web/client/core.js";
+import { Storage } from "../../../web/client/indexed-db.js";
 
 /** Lets everything that is ready to run, run. */
 export const settle = async () => {
