@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import expect
 
+from tests.browser.chat_page import press_twice, said, tell, write
 from tests.browser.conftest import Noise, OpenPage, is_live
 from tests.browser.cutter import Wire
-from tests.browser.market import post_job
-from tests.browser.talk import press_twice, said, tell, write
+from tests.browser.market_page import post_job
 from tests.hub import Hub
 
 PNG = Path(__file__).parents[2] / "web" / "icons" / "192.png"

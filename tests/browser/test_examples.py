@@ -12,8 +12,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Noise
-from tests.browser.inbox import item, toasts
-from tests.browser.market import notify, post_job
+from tests.browser.inbox_page import item, toasts
+from tests.browser.market_page import notify, post_job
 from tests.hub import Hub
 from tests.live.conftest import StartHub
 

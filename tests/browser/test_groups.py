@@ -2,8 +2,8 @@
 
 from playwright.async_api import Locator, Page, expect
 
+from tests.browser.chat_page import group_of, press_twice, said, tell, write
 from tests.browser.conftest import Noise, OpenPage
-from tests.browser.talk import group_of, press_twice, said, tell, write
 from tests.hub import Hub
 
 

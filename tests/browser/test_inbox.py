@@ -8,8 +8,8 @@ import signal
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Another, Noise, OpenPage, is_live, stop_the_clock
-from tests.browser.inbox import item, kept, open_center, press, shows, toasted, toasts
-from tests.browser.market import admin, notify
+from tests.browser.inbox_page import item, kept, open_center, press, shows, toasted, toasts
+from tests.browser.market_page import admin, notify
 from tests.hub import Hub
 
 TOAST_MS = 5_000

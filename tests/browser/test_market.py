@@ -6,8 +6,8 @@ import re
 from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Noise, OpenPage
-from tests.browser.inbox import toasted, toasts
-from tests.browser.market import hire, place_bid, post_job
+from tests.browser.inbox_page import toasted, toasts
+from tests.browser.market_page import hire, place_bid, post_job
 from tests.hub import Hub
 
 

@@ -10,8 +10,8 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live, stop_the_clock
 from tests.browser.cutter import Wire
-from tests.browser.inbox import item, kept, open_center, shows, toasted
-from tests.browser.market import notify
+from tests.browser.inbox_page import item, kept, open_center, shows, toasted
+from tests.browser.market_page import notify
 from tests.hub import Hub
 
 TABS = 12

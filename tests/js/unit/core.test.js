@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { listed } from "../../../web/client/inbox.js";
 import { Storage } from "../../../web/client/indexed-db.js";
-import { World, held, settle } from "./world.js";
+import { World, held, settle } from "./fake-hub.js";
 
 const ids = (core) => core.getSnapshot().inbox.items.map((item) => item.id);
 const counts = (core) => [core.getSnapshot().inbox.unread, core.getSnapshot().inbox.unseen];

@@ -9,7 +9,7 @@ import { act, create } from "react-test-renderer";
 import { Client } from "../../../web/client/client.js";
 import { bind, followInvalidations } from "../../../web/client/react.js";
 import { Storage } from "../../../web/client/indexed-db.js";
-import { World, settle } from "./world.js";
+import { World, settle } from "./fake-hub.js";
 
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;
 const said = [];

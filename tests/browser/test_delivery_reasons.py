@@ -4,8 +4,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.browser.inbox import item, open_center, press, toasts
-from tests.browser.market import notify
+from tests.browser.inbox_page import item, open_center, press, toasts
+from tests.browser.market_page import notify
 from tests.hub import Hub
 from tests.live.conftest import StartHub
 from tests.push_service import LocalPushService

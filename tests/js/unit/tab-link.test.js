@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Host, Mirror } from "../../../web/client/tab-link.js";
-import { World, settle } from "./world.js";
+import { World, settle } from "./fake-hub.js";
 
 /** A host and as many tabs as asked for, joined by what structured cloning would do. */
 async function join(world, names) {

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live, sign_in
-from tests.browser.inbox import item, open_center, toasts
-from tests.browser.market import notify, place_bid, post_job
+from tests.browser.inbox_page import item, open_center, toasts
+from tests.browser.market_page import notify, place_bid, post_job
 from tests.hub import Hub
 
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
