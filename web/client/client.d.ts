@@ -42,30 +42,30 @@ export interface NewMessage {
   conversationId?: string; recipientId?: string; content: string; type?: Message["type"]; attachmentIds?: string[]; replyTo?: string; clientMessageId?: string;
 }
 
-/** A message that waits to be sent; `error` says why the hub refused it. */
-export interface Waiting extends NewMessage { clientMessageId: string; createdAt: number; error: string | null }
+/** A message that was not sent yet; `error` is the reason if the hub rejected it. */
+export interface PendingMessage extends NewMessage { clientMessageId: string; createdAt: number; error: string | null }
 
 export interface Inbox {
   items: Notification[]; unread: number; unseen: number; pages: Record<string, { next: string | null; floor: string }>;
   loaded: boolean; loading: boolean; error: string | null;
-  /** When what is shown was last true, ms; null until something was kept. */
+  /** When the stored state was last current, ms; null until a state was stored. */
   asOf: number | null;
 }
 
 export interface Snapshot {
   status: Status;
-  /** undefined until it is known, null for nobody */
+  /** undefined until it is known, null without a user */
   user: User | null | undefined;
-  inbox: Inbox; announcements: Announcement[]; outbox: Waiting[];
+  inbox: Inbox; announcements: Announcement[]; outbox: PendingMessage[];
   undo: { verb: string; ids: string[]; until: number } | null;
   heartbeat: number | null;
 }
 
 export interface HubEvent<Data = any> {
   name: string; data: Data; id: string;
-  /** missed a while ago and told now */
+  /** it happened more than a minute before it arrived */
   late: boolean;
-  /** this tab is the one to show it */
+  /** this tab shows it to the user */
   show: boolean;
 }
 
@@ -73,20 +73,20 @@ export class Problem extends Error {
   status: number; code: string; field: string; more: Record<string, unknown>;
 }
 
-export interface Store<State> {
+export interface Observable<State> {
   getSnapshot(): State;
   subscribe(listener: () => void): () => void;
 }
 
-export interface Live<Data = any> extends Store<{ data: Data | undefined; loading: boolean; error: Problem | null }> {
+export interface LiveQuery<Data = any> extends Observable<{ data: Data | undefined; loading: boolean; error: Problem | null }> {
   refetch(): Promise<void>;
 }
 
 export interface ConversationState {
-  conversation: Conversation | null; messages: Message[]; pending: Waiting[]; typing: string[]; loading: boolean; older: boolean; error: Problem | null;
+  conversation: Conversation | null; messages: Message[]; pending: PendingMessage[]; typing: string[]; loading: boolean; older: boolean; error: Problem | null;
 }
 
-export interface ConversationStore extends Store<ConversationState> {
+export interface ConversationStore extends Observable<ConversationState> {
   send(content: string, more?: Partial<NewMessage>): Promise<string>;
   edit(id: string, content: string): Promise<void>;
   remove(id: string): Promise<void>;
@@ -97,11 +97,11 @@ export interface ConversationStore extends Store<ConversationState> {
 }
 
 export interface Options {
-  /** the hub's origin, where it is not the page's own */
+  /** the hub's origin, if it is not the page's own */
   url?: string;
-  /** a signed-in user's token, asked for before each request; needed on another origin */
+  /** returns the token of the signed-in user, called before each request; needed on another origin */
   token?: () => Promise<string | null>;
-  /** how tabs share one stream; chosen by what the browser can when absent */
+  /** how tabs share one stream; by default the best that the browser supports */
   sharing?: "worker" | "lock" | "tab";
   worker?: string | URL;
   fetch?: typeof fetch;
@@ -111,14 +111,14 @@ export interface Options {
   random?: () => number;
 }
 
-export class Client implements Store<Snapshot> {
+export class Client implements Observable<Snapshot> {
   constructor(options?: Options);
   getSnapshot: () => Snapshot;
   getServerSnapshot: () => Snapshot;
   subscribe: (listener: () => void) => () => void;
-  on<Data = any>(name: string, hearer: (event: HubEvent<Data>) => void): () => void;
+  on<Data = any>(name: string, listener: (event: HubEvent<Data>) => void): () => void;
   onInvalidate(listener: (keys: string[]) => void): () => void;
-  live<Data = any>(path: string, keys: string[]): Live<Data>;
+  live<Data = any>(path: string, keys: string[]): LiveQuery<Data>;
   conversation(id: string): ConversationStore;
   request(method: string, path: string, body?: unknown, key?: string): Promise<any>;
   signedIn: (user: User) => Promise<void>;

@@ -1,45 +1,43 @@
-/**
- * The client library: `connect()` gives a store of what a signed-in user hears from the hub, and the acts on it.
- * However many tabs are open, a browser has one stream. It needs no document and draws nothing.
- */
+/** Client library: connects and returns a store with actions. */
+// However many tabs are open, a browser has one stream. The library needs no document and renders nothing.
 
-import { Core, NOBODY } from "./core.js";
+import { Core } from "./core.js";
+import { NOBODY } from "./core-state.js";
 import { Conversation } from "./conversation.js";
-import { Live } from "./live-query.js";
-import { Host, Mirror, elect, isVisible } from "./tab-link.js";
+import { LiveQuery } from "./live-query.js";
+import { CoreProxy, elect, isVisible } from "./tab-link.js";
 import { newKey, requester } from "./request.js";
-import { Store } from "./observable.js";
+import { Observable } from "./observable.js";
 
-export { EMPTY_TALK } from "./conversation.js";
-export { NOBODY } from "./core.js";
+export { EMPTY_CONVERSATION } from "./conversation.js";
+export { NOBODY } from "./core-state.js";
 export { FILTERS, listed } from "./inbox.js";
 export { UNKNOWN } from "./live-query.js";
 export { Problem } from "./request.js";
 
-/** What is done elsewhere, in the Core; each resolves when the hub has answered, and rejects with a Problem. */
-const ACTS = ["signedIn", "refresh", "more", "readAll", "undo", "forgetUndo", "act", "resend", "discard"];
-/** The same, for rows named by their ids. */
-const ROWS = ["read", "unread", "seen", "archive", "unarchive"];
-/** Events kept for a page that is still being built. */
-const EARLY = 100;
-const MOST_IDLE = 50;
-/** Anything somebody does is told to the Core at most this often, ms. */
-const ACTIVE_EVERY = 20_000;
-const WAITING_EVERY = 1_000;
+/** Actions of the Core; each resolves when the hub has responded, and rejects with a Problem. */
+const CORE_ACTIONS = ["signedIn", "refresh", "more", "readAll", "undo", "forgetUndo", "act", "resend", "discard"];
+/** Actions of the Core on notifications, given by their ids. */
+const NOTIFICATION_ACTIONS = ["read", "unread", "seen", "archive", "unarchive"];
+/** Events kept for listeners that a page adds later, while it is being built. */
+const MAX_EARLY_EVENTS = 100;
+const MAX_IDLE = 50;
+/** Input is reported to the Core at most this often, ms; more often while there is no stream. */
+const ACTIVITY_INTERVAL_MS = 20_000;
+const ACTIVITY_INTERVAL_OFFLINE_MS = 1_000;
 
 /** @typedef {import("./client.d.ts").Options} Options */
 
-export class Client extends Store {
-  #hearers = new Map();
-  /** What came while the page was still being built is told to the first who asks for it. */
+export class Client extends Observable {
+  #listeners = new Map();
+  /** Events without a listener; the first listener for their name receives them. */
   #early = [];
-  #invalidators = new Set();
-  #lives = new Map();
+  #invalidationListeners = new Set();
+  #queries = new Map();
   #conversations = new Map();
   #link;
   #host = null;
-  #end = () => {};
-  #ready = Promise.resolve();
+  #disconnect = () => {};
 
   /** @param {Options} [options] */
   constructor(options = {}) {
@@ -49,94 +47,98 @@ export class Client extends Store {
     this.random = options.random ?? Math.random;
     this.tab = newKey();
     this.request = requester({ url: this.url, fetch: options.fetch, token: options.token });
-    for (const name of ACTS) this[name] = (...args) => this.#call(name, ...args);
-    for (const name of ROWS) this[name] = (...ids) => this.#call(name, ids);
-    this.#begin(options.sharing ?? best(options));
+    for (const name of CORE_ACTIONS) this[name] = (...args) => this.#call(name, ...args);
+    for (const name of NOTIFICATION_ACTIONS) this[name] = (...ids) => this.#call(name, ids);
+    this.#connect(options.sharing ?? bestSharing(options));
     if (globalThis.document) this.#watchPage();
   }
 
   // ---- The store
 
-  /** What is known now; the same object as long as nothing changed. */
+  /** Return the current state: the same object as long as nothing changed. */
   getSnapshot = () => {
     const state = this.#link?.getSnapshot();
-    // A tab that has just begun to lead goes on showing what it knew until the disk is read.
+    // A tab that has just become the leader keeps its state until the stored one is loaded.
     if (state && (state.user !== undefined || this.state === NOBODY)) this.state = state;
     return this.state;
   };
 
-  /** On a server nobody is signed in. */
+  /** The state on a server, where no user is signed in. */
   getServerSnapshot = () => NOBODY;
 
   /**
-   * Hear events as they come, once each: `on("notification", …)`, `on("*", …)` for all of them.
-   * @param {string} name @param {(event: {name: string, data: any, id: string, late: boolean, show: boolean}) => void} hearer
+   * Receive each event once: `on("notification", …)`, `on("*", …)` for all of them.
+   * @param {string} name @param {(event: {name: string, data: any, id: string, late: boolean, show: boolean}) => void} listener
+   * @returns {() => void} unsubscribes
    */
-  on(name, hearer) {
-    if (!this.#hearers.has(name)) {
-      this.#hearers.set(name, new Set());
-      for (const event of this.#early.filter((each) => each.name === name)) queueMicrotask(() => hearer(event));
+  on(name, listener) {
+    if (!this.#listeners.has(name)) {
+      this.#listeners.set(name, new Set());
+      for (const event of this.#early.filter((each) => each.name === name)) queueMicrotask(() => listener(event));
     }
-    this.#hearers.get(name).add(hearer);
-    if (/^[a-z][a-z0-9_]*$/.test(name)) this.#call("hearAlso", name);
-    return () => this.#hearers.get(name).delete(hearer);
-  }
-
-  /** The keys of what an event made old: "jobs", "job/…"; "*" after a reset. @param {(keys: string[]) => void} listener */
-  onInvalidate(listener) {
-    this.#invalidators.add(listener);
-    return () => this.#invalidators.delete(listener);
+    this.#listeners.get(name).add(listener);
+    if (/^[a-z][a-z0-9_]*$/.test(name)) this.#call("addEventType", name);
+    return () => this.#listeners.get(name).delete(listener);
   }
 
   /**
-   * Something fetched by REST that stays fresh: fetched again when an event names one of its keys.
-   * @param {string} path @param {string[]} keys @returns {Live}
+   * Receive the keys that an event invalidates: "jobs", "job/…"; "*" after a reset.
+   * @param {(keys: string[]) => void} listener @returns {() => void} unsubscribes
+   */
+  onInvalidate(listener) {
+    this.#invalidationListeners.add(listener);
+    return () => this.#invalidationListeners.delete(listener);
+  }
+
+  /**
+   * Return a GET that is fetched again when an event invalidates one of its keys.
+   * @param {string} path @param {string[]} keys @returns {LiveQuery}
    */
   live(path, keys) {
-    return this.#one(this.#lives, path, () => new Live(this, path, keys));
+    return this.#shared(this.#queries, path, () => new LiveQuery(this, path, keys));
   }
 
-  /** A conversation with its messages. @param {string} id @returns {Conversation} */
+  /** Return a conversation with its messages. @param {string} id @returns {Conversation} */
   conversation(id) {
-    return this.#one(this.#conversations, id, () => new Conversation(this, id));
+    return this.#shared(this.#conversations, id, () => new Conversation(this, id));
   }
 
-  /** What nobody looks at any more is let go when there is much of it. */
-  #one(kept, key, make) {
-    if (kept.size > MOST_IDLE) for (const [each, { idle }] of kept) if (idle) kept.delete(each);
-    if (!kept.has(key)) kept.set(key, make());
-    return kept.get(key);
+  /** One object per key. Objects without subscribers are dropped when there are many. */
+  #shared(objects, key, create) {
+    if (objects.size > MAX_IDLE) for (const [each, { idle }] of objects) if (idle) objects.delete(each);
+    if (!objects.has(key)) objects.set(key, create());
+    return objects.get(key);
   }
 
-  // ---- Acts: those of the Core by the same names (see ACTS), and these
+  // ---- Actions, beside those of the Core
 
   /** Sign out, in every tab. */
   logout = () => {
     this.leaving = true;
     return this.#call("logout").finally(() => (this.leaving = false));
   };
-  /** @param {any} message @returns {Promise<string>} its clientMessageId; it is sent when that is possible */
+  /** Send a message as soon as the hub can be reached. @param {any} message @returns {Promise<string>} its clientMessageId */
   sendMessage = (message) => this.#call("send", { clientMessageId: newKey(), ...message });
   /** @param {string} conversationId @param {boolean} typing */
   typing = (conversationId, typing) =>
     this.request("POST", "/api/realtime/messages/typing", { conversationId, typing }).catch(() => {});
 
-  /** Leave; the stream ends when the last tab has left. */
+  /** Disconnect this tab; the stream is closed with the last tab. */
   close() {
-    this.#end();
+    this.#disconnect();
     this.#link = null;
   }
 
-  // ---- Where the Core is
+  // ---- Connection to the Core
 
-  #begin(sharing) {
-    const listener = { changed: () => this.changed(), event: (event) => this.#hear(event) };
+  #connect(sharing) {
+    const listener = { onChange: () => this.notify(), onEvent: (event) => this.#receive(event) };
     if (sharing === "worker") return this.#useWorker(listener);
     if (sharing === "lock") return this.#useLock(listener);
     const core = new Core(this.options);
     this.#use(core, listener);
-    this.#ready = core.start();
-    this.#end = () => core.close();
+    core.start();
+    this.#disconnect = () => core.close();
   }
 
   #useWorker(listener) {
@@ -144,44 +146,44 @@ export class Client extends Store {
       type: "module",
       name: "gigwire",
     });
-    // A browser that has shared workers but not of modules, or whose policy forbids them.
+    // The browser has no shared workers of modules, or its policy forbids them.
     worker.onerror = () => this.#link?.getSnapshot() || this.#useLock(listener);
     const { port } = worker;
-    const mirror = new Mirror(this.tab, (message) => port.postMessage(message), listener);
-    port.onmessage = ({ data }) => mirror.take(data);
-    this.#link = mirror;
-    this.#end = () => port.postMessage({ bye: this.tab });
+    const proxy = new CoreProxy(this.tab, (message) => port.postMessage(message), listener);
+    port.onmessage = ({ data }) => proxy.receive(data);
+    this.#link = proxy;
+    this.#disconnect = () => port.postMessage({ leave: this.tab });
   }
 
   #useLock(listener) {
-    this.#end = elect({
+    this.#disconnect = elect({
       name: `gigwire ${this.url}`,
       tab: this.tab,
       listener,
-      follow: (mirror) => (this.#link = mirror),
-      lead: (mirror) => {
+      follow: (proxy) => (this.#link = proxy),
+      lead: (proxy) => {
         const core = new Core(this.options);
         const stop = this.#use(core, listener);
-        this.#ready = core.start();
-        for (const { message, resolve, reject } of mirror.leftOver())
+        core.start();
+        for (const { message, resolve, reject } of proxy.takePendingCalls())
           this.#link.call(message.call, message.args).then(resolve, reject);
-        // The tab that leads is one of the host's own.
-        const hosted = (host) => {
+        // The leader is a tab of its own host, too.
+        const onHost = (host) => {
           this.#host = host;
-          this.#link.post = (message) => host.take(message, () => {});
-          this.#link.post({ hello: this.tab, visible: isVisible() });
+          this.#link.post = (message) => host.receive(message, () => {});
+          this.#link.post({ join: this.tab, visible: isVisible() });
         };
-        return { core, hosted, stop: () => (stop(), core.close(), (this.#host = null)) };
+        return { core, onHost, stop: () => (stop(), core.close(), (this.#host = null)) };
       },
     });
   }
 
   #use(core, listener) {
-    const ends = [
-      core.subscribe(listener.changed),
+    const subscriptions = [
+      core.subscribe(listener.onChange),
       core.onEvent((event) => {
-        listener.event({ ...event, front: this.#host ? this.#host.front() : this.tab });
-        core.heard(event.id);
+        listener.onEvent({ ...event, frontTab: this.#host ? this.#host.frontTab() : this.tab });
+        core.markShown(event.id);
       }),
     ];
     this.#link = {
@@ -189,66 +191,66 @@ export class Client extends Store {
       call: async (name, args) => core[name](...args),
       post: (message) => message.visible && core.wake(),
     };
-    return () => ends.forEach((end) => end());
+    return () => subscriptions.forEach((unsubscribe) => unsubscribe());
   }
 
   #call(name, ...args) {
     return this.#link ? this.#link.call(name, args) : Promise.resolve();
   }
 
-  #hear({ front, ...event }) {
-    const told = { ...event, show: isVisible() || front === this.tab };
-    const keys = keysOf(told);
-    if (keys.length) for (const listener of [...this.#invalidators]) listener(keys);
-    if (!this.#hearers.has(told.name) && this.#early.length < EARLY) this.#early.push(told);
-    for (const name of [told.name, "*"]) for (const hearer of [...(this.#hearers.get(name) ?? [])]) hearer(told);
+  #receive({ frontTab, ...rest }) {
+    const event = { ...rest, show: isVisible() || frontTab === this.tab };
+    const keys = invalidatedKeys(event);
+    if (keys.length) for (const listener of [...this.#invalidationListeners]) listener(keys);
+    if (!this.#listeners.has(event.name) && this.#early.length < MAX_EARLY_EVENTS) this.#early.push(event);
+    for (const name of [event.name, "*"]) for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(event);
   }
 
-  /** What the page notices and the Core cannot: being looked at, coming back, somebody at the keys. */
+  /** Pass on what only a document notices: visibility, input, and the page being hidden or restored. */
   #watchPage() {
     const wake = () => this.#call("wake");
-    // A page that goes becomes hidden after it has said goodbye.
-    let gone = false;
-    const seen = () => gone || this.#link?.post({ tab: this.tab, visible: isVisible() });
-    document.addEventListener("visibilitychange", seen);
-    addEventListener("focus", seen);
+    // A page that is unloaded becomes hidden after it has left.
+    let left = false;
+    const postVisibility = () => left || this.#link?.post({ tab: this.tab, visible: isVisible() });
+    document.addEventListener("visibilitychange", postVisibility);
+    addEventListener("focus", postVisibility);
     addEventListener("online", wake);
     document.addEventListener("resume", wake);
     addEventListener("pagehide", () => {
-      gone = true;
-      this.#link?.post({ bye: this.tab });
+      left = true;
+      this.#link?.post({ leave: this.tab });
     });
     addEventListener("pageshow", (event) => {
-      gone = false;
+      left = false;
       if (!event.persisted) return;
-      this.#link?.hello?.();
+      this.#link?.join?.();
       wake();
     });
-    let last = 0;
-    const active = () => {
-      // Somebody is here and waits: worth a try at once, whatever the wait was to be.
+    let reportedAt = 0;
+    const onInput = () => {
+      // The user is waiting: reconnect at once, whatever the backoff is.
       const waiting = ["connecting", "offline"].includes(this.getSnapshot().status);
-      if (Date.now() - last < (waiting ? WAITING_EVERY : ACTIVE_EVERY)) return;
-      last = Date.now();
-      this.#call("active");
+      if (Date.now() - reportedAt < (waiting ? ACTIVITY_INTERVAL_OFFLINE_MS : ACTIVITY_INTERVAL_MS)) return;
+      reportedAt = Date.now();
+      this.#call("recordActivity");
       if (waiting) wake();
     };
     for (const name of ["pointerdown", "pointermove", "keydown", "scroll"])
-      addEventListener(name, active, { passive: true, capture: true });
+      addEventListener(name, onInput, { passive: true, capture: true });
   }
 }
 
-/** @param {any} event */
-function keysOf({ name, data }) {
+/** @param {any} event @returns {string[]} */
+function invalidatedKeys({ name, data }) {
   if (name === "reset") return ["*"];
   if (name === "message" || name === "message_state") return ["conversations", `conversation/${data.conversationId}`];
   return data?.invalidates ?? [];
 }
 
-/** One stream a browser where that can be had. @param {Options} options */
-function best({ url, token, EventSource }) {
+/** Choose how tabs share one stream, as far as the browser allows. @param {Options} options */
+function bestSharing({ url, token, EventSource }) {
   if (!globalThis.document || EventSource) return "tab";
-  // Another origin's script cannot be a shared worker here, and a function cannot be sent to one.
+  // A shared worker must be of the page's origin, and a token function cannot be posted to one.
   if (globalThis.SharedWorker && !token && !url) return "worker";
   return globalThis.BroadcastChannel && navigator.locks ? "lock" : "tab";
 }
@@ -256,15 +258,15 @@ function best({ url, token, EventSource }) {
 /** @type {Map<string, Client>} */
 const clients = new Map();
 
-/** The hub that this file came from; "" where that is the page's own origin. */
-const home = () => {
+/** The origin that this file was loaded from; "" if it is the page's own. */
+const ownHub = () => {
   const { origin } = new URL(import.meta.url);
   return !globalThis.location || origin === location.origin ? "" : origin;
 };
 
-/** A client of the hub at `url`, or of the one this file came from; the same one for everybody who asks. @param {Options} [options] */
+/** Return the client of the hub at `url`, or of the hub that served this file. @param {Options} [options] @returns {Client} the same one for the same hub */
 export function connect(options = {}) {
-  const url = options.url ?? home();
+  const url = options.url ?? ownHub();
   if (!clients.has(url)) clients.set(url, new Client({ ...options, url }));
   return clients.get(url);
 }

@@ -1,9 +1,9 @@
-/** One conversation: its messages as the hub has them, what still waits to be sent, who is typing, who has read how far. */
+/** One conversation: messages, pending, typing, receipts. */
 
-import { Store } from "./observable.js";
+import { Observable } from "./observable.js";
 
-/** Before anything is known. */
-export const EMPTY_TALK = Object.freeze({
+/** The state before anything is known. */
+export const EMPTY_CONVERSATION = Object.freeze({
   conversation: null,
   messages: [],
   pending: [],
@@ -12,59 +12,60 @@ export const EMPTY_TALK = Object.freeze({
   older: false,
   error: null,
 });
-/** Typing is told at most this often, and read at most this often, ms. */
-const TYPING_EVERY = 3_000;
-const READ_EVERY = 1_000;
+/** Typing is reported at most this often. */
+const TYPING_INTERVAL_MS = 3_000;
+/** Read receipts of this long are sent as one. */
+const READ_DELAY_MS = 250;
 
-export class Conversation extends Store {
-  #ends = [];
-  #typists = new Map();
-  #typedAt = 0;
+export class Conversation extends Observable {
+  #subscriptions = [];
+  #typing = new Map();
+  #typingSentAt = 0;
   #readUpTo = "";
   #readTimer;
 
   /** @param {import("./client.js").Client} client @param {string} id */
   constructor(client, id) {
-    super(EMPTY_TALK);
+    super(EMPTY_CONVERSATION);
     this.client = client;
     this.id = id;
   }
 
-  /** Send text, at once or when there is a way. @param {string} content @param {object} [more] `attachmentIds`, `replyTo`, `type` */
+  /** Send a message now, or as soon as the hub can be reached. @param {string} content @param {object} [more] `attachmentIds`, `replyTo`, `type` */
   send = (content, more = {}) => {
-    this.#typedAt = 0;
+    this.#typingSentAt = 0;
     return this.client.sendMessage({ conversationId: this.id, content, ...more });
   };
 
-  /** Give a message of one's own other words. @param {string} id @param {string} content */
+  /** Edit your message. @param {string} id @param {string} content */
   edit = async (id, content) => this.#merge([await this.client.request("PATCH", `/api/messages/${id}`, { content })]);
 
-  /** Delete a message of one's own; its place stays, as everybody is told. @param {string} id */
+  /** Delete your message; members see that it was deleted. @param {string} id */
   remove = (id) => this.client.request("DELETE", `/api/messages/${id}`);
 
-  /** Somebody is at the keys here. */
+  /** Report that the user is typing. */
   type = () => {
-    if (Date.now() - this.#typedAt < TYPING_EVERY) return;
-    this.#typedAt = Date.now();
+    if (Date.now() - this.#typingSentAt < TYPING_INTERVAL_MS) return;
+    this.#typingSentAt = Date.now();
     this.client.typing(this.id, true);
   };
 
-  /** Everything shown was looked at. */
+  /** Mark everything that is shown as read. */
   read = () => {
-    const newest = this.state.messages.findLast((message) => message.sender.id !== this.#me());
+    const newest = this.state.messages.findLast((message) => message.sender.id !== this.#userId());
     if (!newest || newest.id <= this.#readUpTo) return;
     this.#readUpTo = newest.id;
     clearTimeout(this.#readTimer);
     this.#readTimer = setTimeout(() => {
       // Without a session the request could only fail.
-      if (this.client.leaving || !this.#me()) return;
+      if (this.client.leaving || !this.#userId()) return;
       this.client
         .request("POST", "/api/realtime/messages/read", { conversationId: this.id, upTo: this.#readUpTo })
         .catch(() => (this.#readUpTo = ""));
-    }, READ_EVERY / 4);
+    }, READ_DELAY_MS);
   };
 
-  /** One page of what was said before. */
+  /** Fetch one page of older messages. */
   more = async () => {
     const [first] = this.state.messages;
     if (!first || !this.state.older) return;
@@ -73,7 +74,7 @@ export class Conversation extends Store {
     this.set({ older: page.next !== null });
   };
 
-  /** Fetch the conversation and its newest messages anew. */
+  /** Fetch the conversation and its newest messages. */
   load = async () => {
     this.set({ loading: true });
     try {
@@ -82,54 +83,54 @@ export class Conversation extends Store {
         this.client.request("GET", `/api/conversations/${this.id}/messages`),
       ]);
       const oldest = page.items.at(-1)?.id ?? "";
-      const kept = this.state.messages.filter((message) => message.id < oldest);
-      const older = kept.length ? this.state.older : page.next !== null;
-      this.set({ conversation, messages: kept, loading: false, older, error: null });
+      const loaded = this.state.messages.filter((message) => message.id < oldest);
+      const older = loaded.length ? this.state.older : page.next !== null;
+      this.set({ conversation, messages: loaded, loading: false, older, error: null });
       this.#merge(page.items);
     } catch (error) {
       this.set({ loading: false, error });
     }
   };
 
-  begin() {
+  activate() {
     const { client } = this;
-    this.#ends = [client.on("*", (event) => this.#hear(event)), client.subscribe(() => this.#pending())];
-    this.#pending();
+    this.#subscriptions = [client.on("*", (event) => this.#receive(event)), client.subscribe(() => this.#updatePending())];
+    this.#updatePending();
     this.load();
   }
 
-  rest() {
-    for (const end of this.#ends) end();
-    for (const timer of this.#typists.values()) clearTimeout(timer);
-    this.#typists.clear();
+  deactivate() {
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
+    for (const timer of this.#typing.values()) clearTimeout(timer);
+    this.#typing.clear();
     this.set({ typing: [] });
   }
 
-  #me() {
+  #userId() {
     return this.client.getSnapshot().user?.id;
   }
 
-  #pending() {
+  #updatePending() {
     const pending = this.client.getSnapshot().outbox.filter((message) => message.conversationId === this.id);
     if (pending.length || this.state.pending.length) this.set({ pending });
   }
 
-  #hear({ name, data }) {
+  #receive({ name, data }) {
     if (name === "snapshot" || (name === "status" && data.status === "live" && this.state.error)) this.load();
     if (data?.conversationId !== this.id) return;
     if (name === "message") {
       const { unread: _unread, ...message } = data;
-      this.#quiet(message.sender.id);
+      this.#stopTyping(message.sender.id);
       this.#merge([message]);
-    } else if (name === "typing" && data.userId !== this.#me()) {
-      if (data.typing) this.#busy(data.userId, data.expiresIn ?? 8);
-      else this.#quiet(data.userId);
+    } else if (name === "typing" && data.userId !== this.#userId()) {
+      if (data.typing) this.#startTyping(data.userId, data.expiresIn ?? 8);
+      else this.#stopTyping(data.userId);
     } else if (name === "message_state") {
-      this.#note(data);
+      this.#applyState(data);
     }
   }
 
-  #note({ kind, userId, upTo, message, members, muted }) {
+  #applyState({ kind, userId, upTo, message, members, muted }) {
     const { conversation, messages } = this.state;
     if (message) return messages.some((known) => known.id === message.id) && this.#merge([message]);
     if (!conversation || members) return this.load();
@@ -146,17 +147,17 @@ export class Conversation extends Store {
     this.set({ messages: [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)) });
   }
 
-  #busy(userId, seconds) {
-    clearTimeout(this.#typists.get(userId));
-    this.#typists.set(
+  #startTyping(userId, seconds) {
+    clearTimeout(this.#typing.get(userId));
+    this.#typing.set(
       userId,
-      setTimeout(() => this.#quiet(userId), seconds * 1_000),
+      setTimeout(() => this.#stopTyping(userId), seconds * 1_000),
     );
-    this.set({ typing: [...this.#typists.keys()] });
+    this.set({ typing: [...this.#typing.keys()] });
   }
 
-  #quiet(userId) {
-    clearTimeout(this.#typists.get(userId));
-    if (this.#typists.delete(userId)) this.set({ typing: [...this.#typists.keys()] });
+  #stopTyping(userId) {
+    clearTimeout(this.#typing.get(userId));
+    if (this.#typing.delete(userId)) this.set({ typing: [...this.#typing.keys()] });
   }
 }

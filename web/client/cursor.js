@@ -1,11 +1,11 @@
-/** Places in the hub's log, `<epoch>.<position>`: which of two comes later. */
+/** Compares cursors, written `<epoch>.<position>`. */
 
 function parse(cursor) {
   const dot = cursor.lastIndexOf(".");
   return { epoch: cursor.slice(0, dot), position: Number(cursor.slice(dot + 1)) };
 }
 
-/** Whether a place is after another; every event is applied once, however often it is told. @param {string} cursor @param {string} other */
+/** Whether a cursor is after another; a cursor of another epoch is. @param {string} cursor @param {string} other */
 export function isPast(cursor, other) {
   if (!cursor || !other) return true;
   const [a, b] = [parse(cursor), parse(other)];

@@ -1,93 +1,93 @@
-/** What somebody does to their inbox: shown at once, taken back when the hub refuses, put back when they want it undone. */
+/** Optimistic inbox changes, rollback and undo. */
 
 const PATH = "/api/realtime/notifications";
-const UNDO_FOR = 30_000;
-/** What each verb makes of a notification, and what makes up for it. */
+const UNDO_MS = 30_000;
+/** The state that each verb sets, and the state that reverses it. */
 const STATES = { read: "read", unread: "unread", seen: "seen", archive: "archived", unarchive: "unarchived" };
-const BACK = { read: "unread", archive: "unarchived", unarchive: "archived" };
+const REVERSE = { read: "unread", archive: "unarchived", unarchive: "archived" };
 
 export const VERBS = Object.keys(STATES);
 
-export class Changes {
+export class InboxChanges {
   #last = Promise.resolve();
 
-  /**
-   * @param {{request: Function, clock: any, inbox: () => import("./inbox.js").Inbox, now: () => string, shown: () => any,
-   *   draw: () => void, noted: (result: any) => void, offer: (undo: any) => void}} wiring `offer` shows what can be undone
-   */
-  constructor(wiring) {
-    Object.assign(this, wiring);
+  /** @param {{core: import("./core-state.js").CoreState, pages: import("./inbox-pages.js").InboxPages, request: Function}} options */
+  constructor(options) {
+    Object.assign(this, options);
   }
 
-  /** @param {string} verb @param {{ids?: string[], all?: boolean, before?: string}} which */
+  /** Change notifications at once; roll back if the hub rejects it. @param {string} verb @param {{ids?: string[], all?: boolean, before?: string}} which */
   async change(verb, which) {
-    const before = this.shown().inbox.items;
-    const change = this.#show({ ...which, state: STATES[verb] });
-    const after = new Map(this.shown().inbox.items.map((item) => [item.id, item]));
+    const { core } = this;
+    const before = core.getSnapshot().inbox.items;
+    const change = this.#begin({ ...which, state: STATES[verb] });
+    const after = new Map(core.getSnapshot().inbox.items.map((item) => [item.id, item]));
     const touched = before.filter((item) => after.get(item.id) !== item);
     const ids = touched.map(({ id }) => id);
-    if (which.ids && !ids.length) return void this.inbox().pending.delete(change);
-    const ask = () => this.request("POST", `${PATH}/${verb}`, which);
-    if (!BACK[verb]) return this.#attempt(change, ask);
+    if (which.ids && !ids.length) return void core.inbox.pending.delete(change);
+    const send = () => this.request("POST", `${PATH}/${verb}`, which);
+    if (!REVERSE[verb]) return this.#attempt(change, send);
     const unsee = touched.filter(({ seenAt }) => !seenAt).map(({ id }) => id);
-    const undo = { verb, ids, unsee, token: null, until: this.clock.now() + UNDO_FOR };
-    this.offer(undo);
+    const undo = { verb, ids, unsee, token: null, until: core.clock.now() + UNDO_MS };
+    core.set({ undo });
     this.#last = this.#attempt(
       change,
       async () => {
-        const { undo: token } = await ask();
-        if (this.shown().undo === undo && token) this.offer({ ...undo, token });
+        const { undo: token } = await send();
+        if (core.state.undo === undo && token) core.set({ undo: { ...undo, token } });
       },
-      () => this.shown().undo?.until === undo.until && this.offer(null),
+      () => core.state.undo?.until === undo.until && core.set({ undo: null }),
     );
     return this.#last;
   }
 
-  /** Everything that is listed now; what comes while the request is under way stays unread. */
+  /** Mark everything as read that is listed now; what arrives during the request stays unread. */
   async readAll() {
-    const newest = this.shown().inbox.items.find((item) => !item.archivedAt);
+    const newest = this.core.getSnapshot().inbox.items.find((item) => !item.archivedAt);
     if (newest) await this.change("read", { all: true, before: newest.id });
   }
 
-  /** Put back what the last change did. */
+  /** Reverse the last change. */
   async undo() {
+    const { core } = this;
     await this.#last.catch(() => {});
-    const { undo } = this.shown();
+    const { undo } = core.state;
     if (!undo?.token) return;
-    const change = this.#show({ ids: undo.ids, unsee: undo.unsee, state: BACK[undo.verb] });
-    this.offer(null);
+    const change = this.#begin({ ids: undo.ids, unsee: undo.unsee, state: REVERSE[undo.verb] });
+    core.set({ undo: null });
     await this.#attempt(
       change,
       async () => {
         const { unread, unseen } = await this.request("POST", `${PATH}/undo`, { undo: undo.token });
-        if (this.shown().status !== "live") Object.assign(this.inbox(), { unread, unseen });
+        if (!core.isLive) Object.assign(core.inbox, { unread, unseen });
       },
-      () => this.offer(undo),
+      () => core.set({ undo }),
     );
   }
 
-  /** Press a notification's button: kept, in every tab. @param {string} id @param {string} action */
+  /** Press a notification's button; it stays pressed in every tab. @param {string} id @param {string} action */
   act(id, action) {
-    const change = this.#show({ ids: [id], state: "action", action });
+    const change = this.#begin({ ids: [id], state: "action", action });
     return this.#attempt(change, () => this.request("POST", `/api/notifications/${id}/actions/${action}`));
   }
 
-  #show(what) {
-    const change = { ...what, at: this.now() };
-    this.inbox().pending.add(change);
-    this.draw();
+  #begin(what) {
+    const change = { ...what, at: this.core.serverTime };
+    this.core.inbox.pending.add(change);
+    this.core.updateInbox();
     return change;
   }
 
-  async #attempt(change, ask, failed = () => {}) {
-    const before = this.inbox();
+  async #attempt(change, send, failed = () => {}) {
+    const { core } = this;
+    const { inbox } = core;
     try {
-      await ask();
-      // Somebody else may be here by now.
-      if (before === this.inbox()) this.noted(before.settle(change));
+      await send();
+      // The user may have changed meanwhile.
+      if (inbox === core.inbox) this.pages.record(inbox.settle(change));
     } catch (error) {
-      before.pending.delete(change);
-      this.draw();
+      inbox.pending.delete(change);
+      core.updateInbox();
       failed();
       throw error;
     }

@@ -1,6 +1,6 @@
-/** The inbox as a value: what the hub said, what is asked for but not yet answered, and what to show of both. */
+/** The inbox state: server items plus pending changes. */
 
-/** The filters of the notification center, and the categories the hub is asked for. */
+/** The filters of the notification center, and the categories that each requests. */
 export const FILTERS = {
   all: {},
   unread: {},
@@ -13,13 +13,13 @@ const isCounted = (item) => !item.archivedAt;
 const isUnread = (item) => isCounted(item) && !item.readAt;
 const isUnseen = (item) => isCounted(item) && !item.seenAt;
 
-/** An item becomes another. */
+/** Update the counts for an item that is replaced. */
 function count(counts, item, next) {
   counts.unread += isUnread(next) - isUnread(item);
   counts.unseen += isUnseen(next) - isUnseen(item);
 }
 
-/** What each change makes of an item that it fits. */
+/** Each change of an item. A change that has no effect returns the same object. */
 const CHANGES = {
   read: (item, at) => (item.readAt ? item : { ...item, readAt: at, seenAt: item.seenAt ?? at }),
   unread: (item) => (item.readAt ? { ...item, readAt: null } : item),
@@ -36,29 +36,29 @@ const CHANGES = {
 
 /** @param {any} item @param {Change} change */
 function changed(item, change) {
-  const fits = change.all ? item.id <= change.before && isCounted(item) : change.ids.includes(item.id);
-  if (!fits || !CHANGES[change.state]) return item;
+  const matches = change.all ? item.id <= change.before && isCounted(item) : change.ids.includes(item.id);
+  if (!matches || !CHANGES[change.state]) return item;
   const next = CHANGES[change.state](item, change.at, change);
-  const blind = change.seen === false || change.unsee?.includes(item.id);
-  return change.state === "unread" && blind && next.seenAt ? { ...next, seenAt: null } : next;
+  const unsee = change.seen === false || change.unsee?.includes(item.id);
+  return change.state === "unread" && unsee && next.seenAt ? { ...next, seenAt: null } : next;
 }
 
 export class Inbox {
-  /** @type {Map<string, any>} what the hub said, by id */
+  /** @type {Map<string, any>} items as the hub has them, by id */
   items = new Map();
   unread = 0;
   unseen = 0;
-  /** @type {Record<string, {next: string | null, floor: string}>} how far each filter has been listed */
+  /** @type {Record<string, {next: string | null, floor: string}>} by filter: the next page token, and the lowest id that was fetched */
   pages = {};
-  /** @type {Set<Change>} asked for, not yet answered */
+  /** @type {Set<Change>} changes whose request is under way */
   pending = new Set();
 
-  /** What is kept over page loads beside the items. */
-  get kept() {
+  /** What is stored beside the items. */
+  get summary() {
     return { unread: this.unread, unseen: this.unseen, pages: this.pages };
   }
 
-  /** Begin anew with the hub's first page. @param {any} page */
+  /** Replace everything by the newest page. @param {any} page */
   replace(page) {
     this.items = new Map();
     this.pages = {};
@@ -67,13 +67,13 @@ export class Inbox {
     this.unseen = page.unseen;
   }
 
-  /** One more page of a filter; what is known already is newer than it. @param {string} filter @param {any} page */
+  /** Add one more page of a filter. Items that are known already are newer than the page. @param {string} filter @param {any} page */
   add(filter, page) {
     for (const item of page.items) if (!this.items.has(item.id)) this.items.set(item.id, item);
     this.pages[filter] = { next: page.next, floor: page.next === null ? "" : (page.items.at(-1)?.id ?? "") };
   }
 
-  /** A `notification` event. @param {any} event @returns {any} the item */
+  /** Apply a `notification` event. @param {any} event @returns {any} the item */
   arrive({ unread, unseen, invalidates, ...item }) {
     this.items.set(item.id, item);
     this.#count({ unread, unseen });
@@ -81,8 +81,9 @@ export class Inbox {
   }
 
   /**
-   * A `notification_state` event, or a change that the hub has answered.
-   * @param {Change & {unread?: number, unseen?: number}} change @returns {{touched: string[], removed: string[], unknown: boolean}}
+   * Apply a `notification_state` event, or a change that the hub has confirmed.
+   * @param {Change & {unread?: number, unseen?: number}} change
+   * @returns {{touched: string[], removed: string[], incomplete: boolean}} ids; `incomplete`: it concerns items that are not known
    */
   apply(change) {
     const touched = [];
@@ -100,16 +101,16 @@ export class Inbox {
       touched.push(id);
     }
     this.#count(change);
-    const comesBack = change.state === "unarchived" && (change.all || change.ids?.some((id) => !this.items.has(id)));
-    return { touched, removed, unknown: Boolean(comesBack) };
+    const isRestored = change.state === "unarchived" && (change.all || change.ids?.some((id) => !this.items.has(id)));
+    return { touched, removed, incomplete: Boolean(isRestored) };
   }
 
-  /** A change that took effect on the hub, whose event may come before or after. @param {Change} change */
+  /** Apply a pending change that took effect on the hub; its event may arrive before or after. @param {Change} change */
   settle(change) {
     const { unread, unseen } = this.view();
     this.pending.delete(change);
     const result = this.apply(change);
-    // What lies below what is loaded was counted as read by the view, too.
+    // The view has counted items that are not loaded as read, too.
     if (change.all) this.#count({ unread, unseen });
     return result;
   }
@@ -119,7 +120,7 @@ export class Inbox {
     this.unseen = unseen ?? this.unseen;
   }
 
-  /** What to show: items newest first, and counts that follow from the same items. */
+  /** Return the items with pending changes applied, newest first, and their counts. */
   view() {
     const pending = [...this.pending];
     const counts = { unread: this.unread, unseen: this.unseen };
@@ -139,7 +140,8 @@ export class Inbox {
 }
 
 /**
- * What a filter shows of a snapshot's inbox. Older items than its list has reached are left out: others are missing there.
+ * Return the items of a snapshot's inbox that a filter shows. Items below the last fetched page are omitted, because the list
+ * has gaps there.
  * @param {any} inbox @param {string} filter @param {number} now ms @returns {{items: any[], more: boolean}}
  */
 export function listed(inbox, filter, now = Date.now()) {

@@ -1,34 +1,34 @@
-/** What stays in this browser over page loads: the inbox and its cursor, in one transaction, and what waits to be sent. */
+/** IndexedDB access. */
 
 const NAME = "gigwire";
 
-/** @typedef {{meta: any, items: any[], outbox: any[]}} Kept */
+/** @typedef {{meta: any, items: any[], outbox: any[]}} Stored */
 
 /** @param {IDBRequest} request @returns {Promise<any>} */
-const answer = (request) =>
+const result = (request) =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
 
-/** IndexedDB; where it is refused (private windows of some browsers) nothing is kept and everything works. */
+/** Stores the inbox and the outbox. If a browser denies IndexedDB, as in some private windows, nothing is stored. */
 export class Storage {
-  #opened;
+  #database;
 
-  /** @param {string} hub whose data it is @param {IDBFactory} [indexedDB] */
+  /** @param {string} hub the hub's origin; "" for the page's own @param {IDBFactory} [indexedDB] */
   constructor(hub, indexedDB = globalThis.indexedDB) {
-    this.#opened = indexedDB ? open(indexedDB, hub ? `${NAME} ${hub}` : NAME).catch(() => null) : Promise.resolve(null);
+    this.#database = indexedDB ? open(indexedDB, hub ? `${NAME} ${hub}` : NAME).catch(() => null) : Promise.resolve(null);
   }
 
-  /** @returns {Promise<Kept>} */
+  /** @returns {Promise<Stored>} */
   async load() {
     const [meta, items, outbox] = (await this.#run("readonly", (meta, items, outbox) =>
-      Promise.all([answer(meta.get("meta")), answer(items.getAll()), answer(outbox.getAll())]),
+      Promise.all([result(meta.get("meta")), result(items.getAll()), result(outbox.getAll())]),
     )) ?? [null, [], []];
     return { meta: meta ?? null, items, outbox };
   }
 
-  /** Items and cursor change together or not at all. @param {{meta: any, put: any[], remove: string[], clear: boolean}} change */
+  /** Write items and cursors in one transaction. @param {{meta: any, put: any[], remove: string[], clear: boolean}} change */
   save({ meta, put, remove, clear }) {
     return this.#run("readwrite", (metas, items) => {
       if (clear) items.clear();
@@ -39,23 +39,23 @@ export class Storage {
   }
 
   /** @param {any} message */
-  keep(message) {
+  putMessage(message) {
     return this.#run("readwrite", (_meta, _items, outbox) => outbox.put(message));
   }
 
   /** @param {string} clientMessageId */
-  drop(clientMessageId) {
+  deleteMessage(clientMessageId) {
     return this.#run("readwrite", (_meta, _items, outbox) => outbox.delete(clientMessageId));
   }
 
-  /** Somebody else sits here now, or nobody. */
+  /** Delete everything. */
   wipe() {
     return this.#run("readwrite", (...stores) => stores.forEach((store) => store.clear()));
   }
 
-  /** @returns {Promise<any>} what `act` gave, once it is on disk; null where nothing can be kept */
+  /** @returns {Promise<any>} the result of `act`, once it is on disk; null if nothing can be stored */
   async #run(mode, act) {
-    const database = await this.#opened;
+    const database = await this.#database;
     if (!database) return null;
     const names = ["meta", "items", "outbox"];
     try {
@@ -64,10 +64,10 @@ export class Storage {
         transaction.oncomplete = resolve;
         transaction.onabort = () => reject(transaction.error);
       });
-      const [result] = await Promise.all([act(...names.map((name) => transaction.objectStore(name))), done]);
-      return result;
+      const [value] = await Promise.all([act(...names.map((name) => transaction.objectStore(name))), done]);
+      return value;
     } catch {
-      // A full disk or a database that was deleted under us: go on without.
+      // The disk is full or the database was deleted: continue without.
       return null;
     }
   }
@@ -81,5 +81,5 @@ function open(factory, name) {
     request.result.createObjectStore("items", { keyPath: "id" });
     request.result.createObjectStore("outbox", { keyPath: "clientMessageId" });
   };
-  return answer(request);
+  return result(request);
 }

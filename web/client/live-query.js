@@ -1,22 +1,22 @@
-/** An answer of the hub that stays fresh: fetched once, patched by what is told of its jobs, fetched again when it is old. */
+/** A GET that is refetched or patched when events invalidate it. */
 
-import { Store } from "./observable.js";
+import { Observable } from "./observable.js";
 
-/** Before the first answer. */
+/** The state before the first response. */
 export const UNKNOWN = Object.freeze({ data: undefined, loading: true, error: null });
-/** Many pages hear of the same event: they do not all ask in the same moment. */
-const SOON = 40;
-const SPREAD = 260;
-const JOB = /^job_(created|updated|accepted|completed|refunded)$/;
+/** An invalidated query is fetched after 40 to 300 ms, so that not all browsers send it at once. */
+const MIN_DELAY_MS = 40;
+const DELAY_SPREAD_MS = 260;
+const JOB_EVENT = /^job_(created|updated|accepted|completed|refunded)$/;
 
-export class Live extends Store {
+export class LiveQuery extends Observable {
   #stale = true;
-  #busy = false;
+  #fetching = false;
   #pages = 1;
   #timer;
-  #ends = [];
+  #subscriptions = [];
 
-  /** @param {import("./client.js").Client} client @param {string} path @param {string[]} keys what makes it old */
+  /** @param {import("./client.js").Client} client @param {string} path @param {string[]} keys that invalidate it */
   constructor(client, path, keys) {
     super(UNKNOWN);
     this.client = client;
@@ -24,29 +24,29 @@ export class Live extends Store {
     this.keys = keys;
   }
 
-  /** Ask again now. @returns {Promise<void>} */
+  /** Fetch it now. @returns {Promise<void>} */
   refetch = async () => {
-    // Who is about to log out asks for nothing more.
-    if (this.#busy || this.client.leaving) {
+    // During a sign-out the request could only fail.
+    if (this.#fetching || this.client.leaving) {
       this.#stale = true;
       return;
     }
-    this.#busy = true;
+    this.#fetching = true;
     this.#stale = false;
     this.set({ loading: true });
     try {
-      this.set({ data: await this.#all(), loading: false, error: null });
+      this.set({ data: await this.#fetchPages(), loading: false, error: null });
     } catch (error) {
       this.set({ loading: false, error });
-      // What could not be fetched now is fetched when the hub is back.
+      // It is fetched again when the stream is live.
       this.#stale = true;
     } finally {
-      this.#busy = false;
+      this.#fetching = false;
     }
-    if (this.#stale && !this.state.error) this.#soon();
+    if (this.#stale && !this.state.error) this.#refetchSoon();
   };
 
-  /** One page more of a list. Rejects with what went wrong. @returns {Promise<void>} */
+  /** Fetch one more page of a list. @returns {Promise<void>} */
   more = async () => {
     this.#pages += 1;
     await this.refetch();
@@ -55,8 +55,8 @@ export class Live extends Store {
     throw this.state.error;
   };
 
-  /** The first page, and as many more as were asked for. */
-  async #all() {
+  /** Fetch the first page, and as many further pages as were requested. */
+  async #fetchPages() {
     let data = await this.client.request("GET", this.path);
     for (let page = 1; page < this.#pages && data.next; page += 1) {
       const { items, next } = await this.client.request("GET", `${this.path}&after=${encodeURIComponent(data.next)}`);
@@ -65,32 +65,32 @@ export class Live extends Store {
     return data;
   }
 
-  begin() {
+  activate() {
     const { client } = this;
-    this.#ends = [
-      client.onInvalidate((keys) => (keys.includes("*") || keys.some((key) => this.keys.includes(key))) && this.#soon()),
-      client.on("*", (event) => this.#hear(event)),
+    this.#subscriptions = [
+      client.onInvalidate((keys) => (keys.includes("*") || keys.some((key) => this.keys.includes(key))) && this.#refetchSoon()),
+      client.on("*", (event) => this.#receive(event)),
     ];
-    const seen = () => document.visibilityState === "visible" && this.#stale && this.#soon();
-    globalThis.document?.addEventListener("visibilitychange", seen);
-    this.#ends.push(() => globalThis.document?.removeEventListener("visibilitychange", seen));
+    const onVisible = () => document.visibilityState === "visible" && this.#stale && this.#refetchSoon();
+    globalThis.document?.addEventListener("visibilitychange", onVisible);
+    this.#subscriptions.push(() => globalThis.document?.removeEventListener("visibilitychange", onVisible));
     this.refetch();
   }
 
-  rest() {
-    for (const end of this.#ends) end();
+  deactivate() {
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#stale = true;
     this.#pages = 1;
   }
 
-  #hear({ name, data }) {
-    // A stream that begins where the inbox was listed knows nothing of what happened to this before.
-    if (name === "snapshot") this.#soon();
-    if (name === "status" && data.status === "live" && this.#stale) this.#soon();
-    if (JOB.test(name)) this.#patch(data);
-    if (name === "job_deleted") this.#without(data.id);
+  #receive({ name, data }) {
+    // The stream starts at the position of the inbox; this query may miss earlier events.
+    if (name === "snapshot") this.#refetchSoon();
+    if (name === "status" && data.status === "live" && this.#stale) this.#refetchSoon();
+    if (JOB_EVENT.test(name)) this.#patch(data);
+    if (name === "job_deleted") this.#remove(data.id);
   }
 
   #patch({ url: _url, invalidates: _keys, ...job }) {
@@ -102,14 +102,14 @@ export class Live extends Store {
     }
   }
 
-  #without(id) {
+  #remove(id) {
     const { data } = this.state;
     if (data?.items?.some((item) => item.id === id)) {
       this.set({ data: { ...data, items: data.items.filter((item) => item.id !== id) } });
     }
   }
 
-  #soon() {
+  #refetchSoon() {
     this.#stale = true;
     if (this.#timer || globalThis.document?.visibilityState === "hidden") return;
     this.#timer = setTimeout(
@@ -117,7 +117,7 @@ export class Live extends Store {
         this.#timer = undefined;
         this.refetch();
       },
-      SOON + this.client.random() * SPREAD,
+      MIN_DELAY_MS + this.client.random() * DELAY_SPREAD_MS,
     );
   }
 }

@@ -1,43 +1,44 @@
-/** Something that is watched: what it is now, and who wants to know when that changes. */
+/** Observable value with subscribe and getSnapshot. */
 
-export class Store {
+export class Observable {
   #listeners = new Set();
 
-  /** @param {any} state what it is at first; never changed, only replaced */
+  /** @param {any} state the first value; it is never modified, only replaced */
   constructor(state) {
     this.state = state;
   }
 
-  /** Nobody looks at it. */
+  /** Whether it has no subscribers. */
   get idle() {
     return !this.#listeners.size;
   }
 
-  /** What is known now; the same object as long as nothing changed. */
+  /** Return the current value: the same object as long as nothing changed. */
   getSnapshot = () => this.state;
 
-  /** @param {() => void} listener called after a change @returns {() => void} stops it */
+  /** Call the listener after each change. @param {() => void} listener @returns {() => void} unsubscribes */
   subscribe = (listener) => {
     this.#listeners.add(listener);
-    if (this.#listeners.size === 1) this.begin();
+    if (this.#listeners.size === 1) this.activate();
     return () => {
-      if (this.#listeners.delete(listener) && this.idle) this.rest();
+      if (this.#listeners.delete(listener) && this.idle) this.deactivate();
     };
   };
 
-  /** @param {object} patch what is different now */
+  /** Replace some members of the value. @param {object} patch */
   set(patch) {
     this.state = { ...this.state, ...patch };
-    this.changed();
+    this.notify();
   }
 
-  changed() {
+  /** Call every listener. */
+  notify() {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** The first has come to look. */
-  begin() {}
+  /** Called before the first subscriber is served. */
+  activate() {}
 
-  /** The last has gone. */
-  rest() {}
+  /** Called after the last subscriber left. */
+  deactivate() {}
 }

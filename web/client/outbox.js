@@ -1,69 +1,72 @@
-/** Messages that are written now and sent when that is possible, once: each keeps its clientMessageId until the hub has it. */
+/** Outgoing messages, sent once when online. */
 
 import { Problem, isPassing, newKey } from "./request.js";
 
-/** What could not be sent is tried again when the stream is live, and after this, ms. */
-const AGAIN = 5_000;
+/** A message that could not be sent is sent again when the stream is live, or after one to three times this long, ms. */
+const RETRY_MS = 5_000;
 
 export class Outbox {
-  /** @type {any[]} in the order they were written; `error` says why the hub refused one */
+  /** @type {any[]} in the order they were written; `error` says why the hub rejected one */
   messages = [];
   #sending = false;
   #timer;
-  #resting = false;
+  #paused = false;
 
-  /**
-   * @param {{request: Function, storage: any, clock: any, random: () => number, changed: (messages: any[]) => void,
-   *   sent: (message: any) => void}} wiring
-   */
-  constructor(wiring) {
-    Object.assign(this, wiring);
+  /** @param {{core: import("./core-state.js").CoreState, request: Function, storage: any, random: () => number}} options */
+  constructor(options) {
+    Object.assign(this, options);
   }
 
-  /** @param {any[]} messages what this browser kept */
+  /** Continue with stored messages. @param {any[]} messages */
   restore(messages) {
-    this.#change(messages.sort((a, b) => a.createdAt - b.createdAt));
+    this.#replace(messages.sort((a, b) => a.createdAt - b.createdAt));
   }
 
-  /** Try nothing by itself any more, until asked to. */
-  rest() {
-    this.#resting = true;
-    this.clock.clearTimeout(this.#timer);
+  /** Forget all messages; what is on disk is deleted by the caller. */
+  clear() {
+    this.messages = [];
   }
 
-  /** @param {any} message @returns {Promise<string>} its clientMessageId, as soon as it is on disk */
+  /** Send nothing until `flush` is called. */
+  pause() {
+    this.#paused = true;
+    this.core.clock.clearTimeout(this.#timer);
+  }
+
+  /** Store and send a message. @param {any} message @returns {Promise<string>} its clientMessageId, as soon as it is on disk */
   async send(message) {
     const clientMessageId = message.clientMessageId ?? newKey();
-    const kept = { type: "text", ...message, clientMessageId, createdAt: this.clock.now(), error: null };
-    this.#change([...this.#without(clientMessageId), kept]);
-    await this.storage.keep(kept);
+    const stored = { type: "text", ...message, clientMessageId, createdAt: this.core.clock.now(), error: null };
+    this.#replace([...this.#without(clientMessageId), stored]);
+    await this.storage.putMessage(stored);
     this.flush();
     return clientMessageId;
   }
 
-  /** @param {string} clientMessageId of one that was refused */
+  /** Send a rejected message again. @param {string} clientMessageId */
   async resend(clientMessageId) {
-    const message = this.messages.find((one) => one.clientMessageId === clientMessageId);
+    const message = this.messages.find((each) => each.clientMessageId === clientMessageId);
     return message && this.send(message);
   }
 
-  /** @param {string} clientMessageId */
+  /** Delete a message that was not sent. @param {string} clientMessageId */
   async discard(clientMessageId) {
-    this.#change(this.#without(clientMessageId));
-    await this.storage.drop(clientMessageId);
+    this.#replace(this.#without(clientMessageId));
+    await this.storage.deleteMessage(clientMessageId);
   }
 
-  /** Send what waits, one after the other. */
+  /** Send all messages that were not rejected, one after the other. */
   async flush() {
-    this.#resting = false;
+    this.#paused = false;
     if (this.#sending) return;
     this.#sending = true;
-    this.clock.clearTimeout(this.#timer);
+    this.core.clock.clearTimeout(this.#timer);
     try {
       let next;
-      while ((next = this.messages.find((one) => !one.error))) await this.#post(next);
+      while ((next = this.messages.find((each) => !each.error))) await this.#post(next);
     } catch {
-      if (!this.#resting) this.#timer = this.clock.setTimeout(() => this.flush(), AGAIN * (1 + 2 * this.random()));
+      const wait = RETRY_MS * (1 + 2 * this.random());
+      if (!this.#paused) this.#timer = this.core.clock.setTimeout(() => this.flush(), wait);
     } finally {
       this.#sending = false;
     }
@@ -72,22 +75,23 @@ export class Outbox {
   async #post({ createdAt, error: _error, ...message }) {
     const { clientMessageId } = message;
     try {
-      this.sent(await this.request("POST", "/api/realtime/messages/send", message, clientMessageId));
+      // The clientMessageId is the Idempotency-Key too, so that a repeated request creates no second message.
+      this.core.emit("message", await this.request("POST", "/api/realtime/messages/send", message, clientMessageId));
       await this.discard(clientMessageId);
     } catch (error) {
       if (!(error instanceof Problem) || isPassing(error)) throw error;
       const failed = { ...message, createdAt, error: error.message };
-      this.#change(this.messages.map((one) => (one.clientMessageId === clientMessageId ? failed : one)));
-      await this.storage.keep(failed);
+      this.#replace(this.messages.map((each) => (each.clientMessageId === clientMessageId ? failed : each)));
+      await this.storage.putMessage(failed);
     }
   }
 
   #without(clientMessageId) {
-    return this.messages.filter((one) => one.clientMessageId !== clientMessageId);
+    return this.messages.filter((each) => each.clientMessageId !== clientMessageId);
   }
 
-  #change(messages) {
+  #replace(messages) {
     this.messages = messages;
-    this.changed(messages);
+    this.core.set({ outbox: messages });
   }
 }

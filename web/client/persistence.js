@@ -1,64 +1,85 @@
-/** What this browser keeps on its disk: notes what has changed, and writes it, one change after the other. */
+/** Writes inbox and cursors to IndexedDB, one change at a time. */
 
 import { isPast } from "./cursor.js";
 
-export class Keeper {
-  /** How far some page has heard the stream, and how far that is on the disk. What no page heard is not kept as told. */
-  place = "";
-  stored = "";
+export class Persistence {
+  /** The position up to which a page has shown the stream. An event that no page showed is read again after a restart. */
+  shownCursor = "";
+  /** The position that is on disk. */
+  storedCursor = "";
+  #core;
+  #storage;
   #put = new Set();
   #remove = new Set();
   #clear = false;
   #dirty = false;
   #writing = null;
 
-  /**
-   * @param {{storage: any, items: () => Map<string, any>, meta: () => any}} wiring `meta` is what is kept beside the items,
-   *   null while nobody is here
-   */
-  constructor(wiring) {
-    this.wiring = wiring;
+  /** @param {import("./core-state.js").CoreState} core @param {any} storage see indexed-db.js */
+  constructor(core, storage) {
+    this.#core = core;
+    this.#storage = storage;
   }
 
-  /** @param {{put?: Iterable<string>, remove?: Iterable<string>, clear?: boolean}} [what] ids; `clear`: nothing else is kept */
-  note({ put = [], remove = [], clear = false } = {}) {
-    if (clear) this.#begin(true);
+  /** @returns {Promise<import("./indexed-db.js").Stored>} */
+  load() {
+    return this.#storage.load();
+  }
+
+  /** Continue from what was loaded. @param {string} cursor */
+  restore(cursor) {
+    this.shownCursor = this.storedCursor = cursor;
+  }
+
+  /** Write the state soon. @param {{put?: Iterable<string>, remove?: Iterable<string>, clear?: boolean}} [change] ids of items; `clear` deletes all others */
+  save({ put = [], remove = [], clear = false } = {}) {
+    if (clear) this.#startChange(true);
     for (const id of put) this.#put.add(id);
     for (const id of remove) this.#remove.add(id);
     this.#dirty = true;
     this.#writing ??= this.#write().finally(() => (this.#writing = null));
   }
 
-  /** A page has shown this event; a page that is leaving hears nothing. @param {string} id its place in the log */
-  heard(id) {
-    if (!id || !isPast(id, this.place)) return;
-    this.place = id;
-    this.note();
+  /** Record that a page has shown an event. @param {string} id its cursor */
+  markShown(id) {
+    if (!id || !isPast(id, this.shownCursor)) return;
+    this.shownCursor = id;
+    this.save();
   }
 
-  /** Somebody else is here now, or nobody. */
-  async forget() {
-    this.place = this.stored = "";
-    this.#begin(false);
+  /** Delete everything on disk. */
+  async wipe() {
+    this.shownCursor = this.storedCursor = "";
+    this.#startChange(false);
     await this.#writing;
-    await this.wiring.storage.wipe();
+    await this.#storage.wipe();
   }
 
-  #begin(clear) {
+  #startChange(clear) {
     this.#put.clear();
     this.#remove.clear();
     this.#dirty = this.#clear = clear;
   }
 
   async #write() {
-    const { storage, items, meta } = this.wiring;
+    // Changes of the same task are written together.
     await null;
-    while (this.#dirty && meta()) {
-      const put = [...this.#put].flatMap((id) => items().get(id) ?? []);
-      const change = { meta: meta(), put, remove: [...this.#remove], clear: this.#clear };
-      this.#begin(false);
-      await storage.save(change);
-      this.stored = change.meta.cursor;
+    let meta;
+    while (this.#dirty && (meta = this.#meta())) {
+      const { items } = this.#core.inbox;
+      const put = [...this.#put].flatMap((id) => items.get(id) ?? []);
+      const change = { meta, put, remove: [...this.#remove], clear: this.#clear };
+      this.#startChange(false);
+      await this.#storage.save(change);
+      this.storedCursor = meta.cursor;
     }
+  }
+
+  /** What is stored beside the items; null without a user. */
+  #meta() {
+    const { cursor, listedAt: listed, inbox, clock, state } = this.#core;
+    const { user, announcements } = state;
+    const listedAt = listed && isPast(cursor, listed) ? cursor : listed;
+    return user && { user, announcements, cursor: listed && this.shownCursor, listedAt, at: clock.now(), ...inbox.summary };
   }
 }

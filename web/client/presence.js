@@ -1,47 +1,54 @@
-/** Tells the hub whether somebody is there, and which place in the log this browser has on its disk. */
+/** Reports activity and acknowledged cursors. */
 
-const EVERY = 60_000;
-/** Input is recent for so long, ms. */
-const ACTIVE_FOR = 60_000;
+const INTERVAL_MS = 60_000;
+/** The user is active for this long after their last input, ms. */
+const ACTIVE_MS = 60_000;
+/** After an event for this user the report follows within these limits, ms: not all browsers report at once. */
+const MIN_SOON_MS = 2_000;
+const MAX_SOON_MS = 30_000;
 
 export class Presence {
   #timer;
-  #soon = false;
+  #isSoon = false;
   #activeAt = 0;
 
-  /** @param {{request: Function, clock: any, random: () => number, stored: () => string, isLive: () => boolean}} wiring */
-  constructor(wiring) {
-    Object.assign(this, wiring);
+  /**
+   * @param {{core: import("./core-state.js").CoreState, persistence: import("./persistence.js").Persistence, request: Function,
+   *   random: () => number}} options
+   */
+  constructor(options) {
+    Object.assign(this, options);
   }
 
-  /** Somebody typed, clicked or moved. */
-  active() {
-    this.#activeAt = this.clock.now();
+  /** Record that the user produced input. */
+  recordActivity() {
+    this.#activeAt = this.core.clock.now();
   }
 
-  /** Something came that was meant for this user: say soon that it arrived, but not all browsers at once. */
-  shortly() {
-    if (!this.#soon) this.start(2_000 + this.random() * 28_000);
-    this.#soon = true;
+  /** Acknowledge an event for this user soon. */
+  reportSoon() {
+    if (!this.#isSoon) this.start(MIN_SOON_MS + this.random() * (MAX_SOON_MS - MIN_SOON_MS));
+    this.#isSoon = true;
   }
 
   stop() {
-    this.clock.clearTimeout(this.#timer);
-    this.#soon = false;
+    this.core.clock.clearTimeout(this.#timer);
+    this.#isSoon = false;
   }
 
-  /** Say it after a while, and again and again. @param {number} [wait] ms */
-  start(wait = EVERY) {
+  /** Report after a delay, then periodically. @param {number} [delay] ms */
+  start(delay = INTERVAL_MS) {
     this.stop();
-    this.#timer = this.clock.setTimeout(async () => {
-      this.#soon = false;
-      // A hub without presence answers 404: there is nobody to tell.
-      if (!this.isLive() || (await this.#tell()) !== 404) this.start();
-    }, wait);
+    this.#timer = this.core.clock.setTimeout(async () => {
+      this.#isSoon = false;
+      // A hub without presence responds with 404.
+      if (!this.core.isLive || (await this.#report()) !== 404) this.start();
+    }, delay);
   }
 
-  async #tell() {
-    const active = this.clock.now() - this.#activeAt < ACTIVE_FOR;
-    return this.request("POST", "/api/presence", { active, cursor: this.stored() || undefined }).catch((error) => error.status);
+  async #report() {
+    const active = this.core.clock.now() - this.#activeAt < ACTIVE_MS;
+    const cursor = this.persistence.storedCursor || undefined;
+    return this.request("POST", "/api/presence", { active, cursor }).catch((error) => error.status);
   }
 }

@@ -1,7 +1,7 @@
 /** Types of react.js. */
 
 import type {
-  Client, ConversationState, ConversationStore, Filter, Job, NewMessage, Notification, Problem, Snapshot, Status, User, Waiting,
+  Client, ConversationState, ConversationStore, Filter, Job, NewMessage, Notification, PendingMessage, Problem, Snapshot, Status, User,
 } from "./client.js";
 
 export interface Realtime {
@@ -11,7 +11,7 @@ export interface Realtime {
   notifications: Notification[];
   unreadNotifications: number;
   unseenNotifications: number;
-  outbox: Waiting[];
+  outbox: PendingMessage[];
   undoable: Snapshot["undo"];
   sendMessage(message: NewMessage): Promise<string>;
   markNotificationAsRead(id: string): Promise<void>;
@@ -34,7 +34,7 @@ export interface Notifications {
   connectionStatus: Status;
 }
 
-export type Talk = ConversationState & {
+export type ConversationHook = ConversationState & {
   send?: ConversationStore["send"];
   edit?: ConversationStore["edit"];
   remove?: ConversationStore["remove"];
@@ -50,12 +50,12 @@ export interface JobFilter {
 export interface Hooks {
   useRealtime(): Realtime;
   useNotifications(filter?: Filter): Notifications;
-  useConversation(id: string): Talk;
+  useConversation(id: string): ConversationHook;
   useJobs(filter?: JobFilter): { jobs: Job[]; loading: boolean; error: Problem | null; connectionStatus: Status; refetch?: () => Promise<void> };
 }
 
 /** The React module of the page, 18 or newer. */
 export function bind(React: any, client?: Client): Hooks;
 
-/** What an event made old is fetched again by TanStack Query. */
+/** Invalidates queries of TanStack Query when events invalidate their keys. */
 export function followInvalidations(client: Client, queryClient: { invalidateQueries(filters: object): unknown }): () => void;

@@ -1,17 +1,16 @@
-/**
- * React hooks on the same store. React is the page's own: `const hooks = bind(React)`, once.
- * They read by useSyncExternalStore, so they are safe in StrictMode, in transitions and on a server.
- */
+/** React hooks over the store. */
+// The page passes its own React: `const hooks = bind(React)`, once. The hooks use useSyncExternalStore, so that they are safe
+// in StrictMode, in transitions and on a server.
 
-import { EMPTY_TALK, NOBODY, UNKNOWN, connect, listed } from "./client.js";
+import { EMPTY_CONVERSATION, NOBODY, UNKNOWN, connect, listed } from "./client.js";
 
-/** @param {any} React the page's React, 18 or newer @param {any} [client] the page's own client, if it made one */
+/** @param {any} React the page's React, 18 or newer @param {any} [client] the page's client, if it created one */
 export function bind(React, client) {
   const { useCallback, useMemo, useSyncExternalStore } = React;
-  // On a server there is nobody to connect as: every hook gives what is known of nobody.
+  // On a server there is no user: every hook returns the empty state.
   const hub = () => (client ??= globalThis.document ? connect() : null);
 
-  /** The store itself; the empty one on a server. */
+  /** The state of the client; the empty one on a server. */
   function useSnapshot() {
     const subscribe = useCallback((listener) => hub()?.subscribe(listener) ?? (() => {}), []);
     return useSyncExternalStore(
@@ -21,9 +20,9 @@ export function bind(React, client) {
     );
   }
 
-  /** Something with `subscribe` and `getSnapshot`; `make` is called again when one of `keys` changes. */
-  function useStore(make, keys, empty) {
-    const store = useMemo(() => (hub() ? make(hub()) : null), keys);
+  /** The state of an observable and the observable; `create` is called again when one of `keys` changes. */
+  function useObservable(create, keys, empty) {
+    const store = useMemo(() => (hub() ? create(hub()) : null), keys);
     const subscribe = useCallback((listener) => store?.subscribe(listener) ?? (() => {}), [store]);
     return [
       useSyncExternalStore(
@@ -35,7 +34,7 @@ export function bind(React, client) {
     ];
   }
 
-  /** Everything at once: `{connected, notifications, unreadNotifications, sendMessage, markNotificationAsRead, …}`. */
+  /** Everything in one object: `{connected, notifications, unreadNotifications, sendMessage, markNotificationAsRead, …}`. */
   function useRealtime() {
     const state = useSnapshot();
     return useMemo(() => {
@@ -49,12 +48,12 @@ export function bind(React, client) {
         unseenNotifications: inbox.unseen,
         outbox,
         undoable: undo,
-        ...acts(hub),
+        ...actions(hub),
       };
     }, [state]);
   }
 
-  /** One filter's list: "all", "unread", "jobs", "messages" or "archived". @param {string} [filter] */
+  /** The list of one filter: "all", "unread", "jobs", "messages" or "archived". @param {string} [filter] */
   function useNotifications(filter = "all") {
     const state = useSnapshot();
     return useMemo(() => {
@@ -73,23 +72,23 @@ export function bind(React, client) {
     }, [state, filter]);
   }
 
-  /** A conversation with its messages, who is typing, and `send`, `edit`, `remove`. @param {string} id */
+  /** A conversation with its messages, the typing members, and `send`, `edit`, `remove`. @param {string} id */
   function useConversation(id) {
-    const [state, store] = useStore((each) => each.conversation(id), [id], EMPTY_TALK);
+    const [state, store] = useObservable((each) => each.conversation(id), [id], EMPTY_CONVERSATION);
     return useMemo(() => {
       const { send, edit, remove, type, read, more: loadOlder } = store ?? {};
       return { ...state, send, edit, remove, type, read, loadOlder };
     }, [state, store]);
   }
 
-  /** Jobs, live. @param {Record<string, any>} [filter] `status`, `category`, `skills`, `minBudget`, `maxBudget`, `q`, `mine` */
+  /** A list of jobs that follows events. @param {Record<string, any>} [filter] `status`, `category`, `skills`, `minBudget`, `maxBudget`, `q`, `mine` */
   function useJobs(filter = {}) {
     const query = new URLSearchParams(
       Object.entries(filter)
         .filter(([, value]) => value !== undefined && value !== "")
         .map(([name, value]) => [name, String(value)]),
     ).toString();
-    const [{ data, loading, error }, store] = useStore((each) => each.live(`/api/jobs?${query}`, ["jobs"]), [query], UNKNOWN);
+    const [{ data, loading, error }, store] = useObservable((each) => each.live(`/api/jobs?${query}`, ["jobs"]), [query], UNKNOWN);
     const { status } = useSnapshot();
     return useMemo(
       () => ({ jobs: data?.items ?? [], loading, error, connectionStatus: status, refetch: store?.refetch }),
@@ -100,7 +99,7 @@ export function bind(React, client) {
   return { useRealtime, useNotifications, useConversation, useJobs };
 }
 
-function acts(hub) {
+function actions(hub) {
   return {
     sendMessage: (message) => hub().sendMessage(message),
     markNotificationAsRead: (id) => hub().read(id),
@@ -114,9 +113,8 @@ function acts(hub) {
 }
 
 /**
- * TanStack Query follows: what an event made old is fetched again. One line: `followInvalidations(client, queryClient)`.
- * A key of ours, "job/123", is theirs as ["job", "123"].
- * @param {any} client @param {any} queryClient @returns {() => void} stops it
+ * Invalidate queries of TanStack Query when events invalidate their keys. The key "job/123" is the query key ["job", "123"].
+ * @param {any} client @param {any} queryClient @returns {() => void} unsubscribes
  */
 export const followInvalidations = (client, queryClient) =>
   client.onInvalidate((keys) =>

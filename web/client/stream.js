@@ -1,4 +1,5 @@
-/** The stream of events (WHATWG HTML, 9.2), made to come back: EventSource alone gives up after any answer but 200. */
+/** EventSource (WHATWG HTML, 9.2) with reconnection, backoff and liveness checks. */
+// EventSource alone does not reconnect after a response other than 200.
 
 export const EVENTS = [
   "connection_confirmed",
@@ -19,35 +20,35 @@ export const EVENTS = [
   "job_completed",
   "job_refunded",
 ];
-const FIRST_WAIT = 1_000;
-const LONGEST_WAIT = 30_000;
-/** Who is refused again and again asks no more often than this. */
-const REFUSED_WAIT = 600_000;
-/** A stream that lived so long was a good one: the next fault starts from the shortest wait. */
-const PEACE = 30_000;
-/** A stream that says nothing for so many heartbeats is dead, whatever the socket thinks. */
-const SILENT_BEATS = 2.5;
-const FIRST_BEAT = 15_000;
-/** The longest `retry:` the hub sends is 60 s; a browser that has not come back by then is helped. */
-const LONGEST_RETRY = 90_000;
-/** After these there is nothing to come back to. */
-const FOR_EVER = ["logout", "revoked"];
-/** Where the browser cannot come back by itself (a ticket is for once), we keep to what the hub's `retry:` would say. */
-const TOLD = { rotate: [200, 1_000], shutdown: [1_000, 5_000], overloaded: [5_000, 30_000], too_many_streams: [60_000, 60_000] };
-/** Who is in a hurry lets an attempt that is under way have so long, ms. */
-const FAIR_CHANCE = 5_000;
+const MIN_WAIT_MS = 1_000;
+const MAX_WAIT_MS = 30_000;
+/** The wait after repeated rejections. */
+const REJECTED_WAIT_MS = 600_000;
+/** A stream that was live for this long resets the backoff. */
+const STABLE_MS = 30_000;
+/** A stream without data for this many heartbeat intervals is considered dead. */
+const MAX_SILENT_HEARTBEATS = 2.5;
+const DEFAULT_HEARTBEAT_MS = 15_000;
+/** The longest `retry:` of the hub is 60 s; if the browser has not reconnected by then, we do. */
+const MAX_BROWSER_RETRY_MS = 90_000;
+/** Reasons of `bye` after which the stream is not opened again. */
+const FINAL_REASONS = ["logout", "revoked"];
+/** Waits by the reason of `bye`, least and most, as the hub's `retry:` gives them. A ticket is valid once, so that the browser cannot reconnect. */
+const BYE_WAITS_MS = { rotate: [200, 1_000], shutdown: [1_000, 5_000], overloaded: [5_000, 30_000], too_many_streams: [60_000, 60_000] };
+/** An attempt to connect is not replaced before it is this old, ms. */
+const ATTEMPT_MS = 5_000;
 const CLOSED = 2;
 
 /** @typedef {"connecting" | "live" | "offline"} Status */
 
 /**
- * @typedef {object} Wiring
- * @property {(cursor: string) => any | Promise<any>} open makes an EventSource that reads on from `cursor`
- * @property {boolean} once the address is good for one use, so the browser must not come back to it by itself
- * @property {() => Promise<number>} probe the status a request gets now: 200, 401, 403, 0 for no answer
- * @property {(name: string, data: any, id: string) => void} hear
- * @property {(status: Status) => void} say
- * @property {(reason: string) => void} ended the hub does not want us back
+ * @typedef {object} StreamOptions
+ * @property {(cursor: string) => any | Promise<any>} open creates an EventSource that continues from `cursor`
+ * @property {boolean} singleUse the address is valid once, so that the browser must not reconnect to it
+ * @property {() => Promise<number>} probe the status of a request now: 200, 401, 403; 0 without a response
+ * @property {(name: string, data: any, id: string) => void} onEvent
+ * @property {(status: Status) => void} onStatus
+ * @property {(reason: string) => void} onEnded the stream must not be opened again
  * @property {{now: () => number, setTimeout: Function, clearTimeout: Function}} clock
  * @property {() => number} random
  */
@@ -58,20 +59,20 @@ export class Stream {
   #timer;
   #generation = 0;
   #failures = 0;
-  #refusals = 0;
-  #beat = FIRST_BEAT;
-  #heard = 0;
+  #rejections = 0;
+  #heartbeatMs = DEFAULT_HEARTBEAT_MS;
+  #receivedAt = 0;
   #liveSince = 0;
-  #triedAt = 0;
+  #attemptedAt = 0;
   #bye = "";
   #live = false;
   #closed = false;
   #names = new Set(EVENTS);
 
-  /** @param {string} cursor where to read on from @param {Wiring} wiring */
-  constructor(cursor, wiring) {
+  /** @param {string} cursor where to continue @param {StreamOptions} options */
+  constructor(cursor, options) {
     this.cursor = cursor;
-    this.wiring = wiring;
+    this.options = options;
     this.#open();
   }
 
@@ -81,141 +82,141 @@ export class Stream {
     this.#drop();
   }
 
-  /** Hear one more type of event. @param {string} name */
-  also(name) {
+  /** Receive one more type of event. @param {string} name */
+  addEventType(name) {
     if (this.#names.has(name)) return;
     this.#names.add(name);
     this.#listen(name);
   }
 
-  /** The network or the page is back: do not wait, unless the stream is known to be alive. */
-  hurry() {
-    const now = this.wiring.clock.now();
-    const alive = this.#live && now - this.#heard < this.#beat * 1.5;
-    if (this.#closed || this.#refusals > 1 || alive || now - this.#triedAt < FAIR_CHANCE) return;
+  /** Reconnect now, unless the stream is known to be alive or an attempt is under way. */
+  checkNow() {
+    const now = this.options.clock.now();
+    const alive = this.#live && now - this.#receivedAt < this.#heartbeatMs * 1.5;
+    if (this.#closed || this.#rejections > 1 || alive || now - this.#attemptedAt < ATTEMPT_MS) return;
     this.#open();
   }
 
   async #open() {
     this.#drop();
     const generation = ++this.#generation;
-    this.#triedAt = this.wiring.clock.now();
-    this.#say();
-    this.#after(this.#beat * SILENT_BEATS, () => this.#retry());
+    this.#attemptedAt = this.options.clock.now();
+    this.#report();
+    this.#after(this.#heartbeatMs * MAX_SILENT_HEARTBEATS, () => this.#retry());
     let source;
     try {
-      source = await this.wiring.open(this.cursor);
+      source = await this.options.open(this.cursor);
     } catch (error) {
-      if (generation === this.#generation) this.#refused(/** @type {any} */ (error).status ?? 0);
+      if (generation === this.#generation) this.#rejected(/** @type {any} */ (error).status ?? 0);
       return;
     }
     if (generation !== this.#generation || this.#closed) return source.close();
     this.#source = source;
     for (const name of this.#names) this.#listen(name);
-    source.onerror = () => source === this.#source && this.#lost();
+    source.onerror = () => source === this.#source && this.#disconnected();
   }
 
   #listen(name) {
     const source = this.#source;
-    source?.addEventListener(name, (event) => source === this.#source && this.#hear(name, event));
+    source?.addEventListener(name, (event) => source === this.#source && this.#receive(name, event));
   }
 
-  #hear(name, event) {
+  #receive(name, event) {
     const data = JSON.parse(event.data);
     if (event.lastEventId) this.cursor = event.lastEventId;
-    this.#heard = this.wiring.clock.now();
+    this.#receivedAt = this.options.clock.now();
     if (name === "connection_confirmed") {
-      this.#beat = data.heartbeatSeconds * 1_000 || this.#beat;
-      this.#liveSince = this.#heard;
+      this.#heartbeatMs = data.heartbeatSeconds * 1_000 || this.#heartbeatMs;
+      this.#liveSince = this.#receivedAt;
       this.#bye = "";
       this.#live = true;
     }
-    this.#after(this.#beat * SILENT_BEATS, () => this.#retry());
-    this.wiring.hear(name, data, event.lastEventId || "");
-    if (name === "connection_confirmed") this.#say();
-    if (name === "bye") this.#told(data.reason);
+    this.#after(this.#heartbeatMs * MAX_SILENT_HEARTBEATS, () => this.#retry());
+    this.options.onEvent(name, data, event.lastEventId || "");
+    if (name === "connection_confirmed") this.#report();
+    if (name === "bye") this.#onBye(data.reason);
   }
 
-  #told(reason) {
+  #onBye(reason) {
     this.#bye = reason;
-    if (!FOR_EVER.includes(reason)) return;
+    if (!FINAL_REASONS.includes(reason)) return;
     this.close();
-    this.wiring.ended(reason);
+    this.options.onEnded(reason);
   }
 
-  /** At a first fault, and where the hub said when to come back, the browser keeps to `retry:`; then we wait longer. */
-  #lost() {
-    this.#calm();
-    this.#triedAt = 0;
+  /** After a first fault, and after `bye`, the browser reconnects as `retry:` says; after further faults we wait longer. */
+  #disconnected() {
+    this.#resetBackoff();
+    this.#attemptedAt = 0;
     const bye = this.#bye;
     const first = this.#live || bye;
     this.#live = false;
     this.#bye = "";
-    if (this.#source.readyState === CLOSED) return this.#closedByAnswer();
+    if (this.#source.readyState === CLOSED) return this.#closedByResponse();
     if (!first) return this.#retry();
-    if (this.wiring.once) {
+    if (this.options.singleUse) {
       this.#drop();
-      const [least, most] = TOLD[bye] ?? [0, FIRST_WAIT];
-      this.#say();
-      return this.#after(least + this.wiring.random() * (most - least), () => this.#open());
+      const [least, most] = BYE_WAITS_MS[bye] ?? [0, MIN_WAIT_MS];
+      this.#report();
+      return this.#after(least + this.options.random() * (most - least), () => this.#open());
     }
-    this.#say();
-    this.#after(LONGEST_RETRY, () => this.#retry());
+    this.#report();
+    this.#after(MAX_BROWSER_RETRY_MS, () => this.#retry());
   }
 
-  async #closedByAnswer() {
+  async #closedByResponse() {
     this.#drop();
     const generation = ++this.#generation;
-    this.#say();
-    const status = await this.wiring.probe();
-    if (generation === this.#generation) this.#refused(status);
+    this.#report();
+    const status = await this.options.probe();
+    if (generation === this.#generation) this.#rejected(status);
   }
 
-  #refused(status) {
+  #rejected(status) {
     if (this.#closed) return;
-    if (status === 401 && !this.wiring.once) {
+    if (status === 401 && !this.options.singleUse) {
       this.close();
-      return this.wiring.ended("unauthenticated");
+      return this.options.onEnded("unauthenticated");
     }
-    if (status === 401 || status === 403) this.#refusals += 1;
+    if (status === 401 || status === 403) this.#rejections += 1;
     this.#retry();
   }
 
-  /** Open a new one after a wait with full jitter, so that a thousand pages do not come back at once. */
+  /** Reconnect after a wait with full jitter, so that many pages do not reconnect at once. */
   #retry() {
     if (this.#closed) return;
-    this.#calm();
+    this.#resetBackoff();
     this.#drop();
     this.#generation += 1;
-    const { random } = this.wiring;
-    const longest = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures);
-    const wait = this.#refusals > 1 ? REFUSED_WAIT * (0.5 + random() / 2) : random() * longest;
+    const { random } = this.options;
+    const longest = Math.min(MAX_WAIT_MS, MIN_WAIT_MS * 2 ** this.#failures);
+    const wait = this.#rejections > 1 ? REJECTED_WAIT_MS * (0.5 + random() / 2) : random() * longest;
     this.#failures += 1;
-    this.#say();
+    this.#report();
     this.#after(wait, () => this.#open());
   }
 
-  /** What went wrong before a long peace is forgotten. */
-  #calm() {
-    if (!this.#live || this.wiring.clock.now() - this.#liveSince < PEACE) return;
+  /** Forget earlier failures if the stream was live for long. */
+  #resetBackoff() {
+    if (!this.#live || this.options.clock.now() - this.#liveSince < STABLE_MS) return;
     this.#failures = 0;
-    this.#refusals = 0;
+    this.#rejections = 0;
   }
 
   #drop() {
-    this.#triedAt = 0;
+    this.#attemptedAt = 0;
     this.#source?.close();
     this.#source = null;
     this.#live = false;
-    this.wiring.clock.clearTimeout(this.#timer);
+    this.options.clock.clearTimeout(this.#timer);
   }
 
-  #say() {
-    if (!this.#closed) this.wiring.say(this.#live ? "live" : this.#failures > 1 ? "offline" : "connecting");
+  #report() {
+    if (!this.#closed) this.options.onStatus(this.#live ? "live" : this.#failures > 1 ? "offline" : "connecting");
   }
 
   #after(ms, act) {
-    this.wiring.clock.clearTimeout(this.#timer);
-    if (!this.#closed) this.#timer = this.wiring.clock.setTimeout(act, ms);
+    this.options.clock.clearTimeout(this.#timer);
+    if (!this.#closed) this.#timer = this.options.clock.setTimeout(act, ms);
   }
 }

@@ -1,1 +1,1 @@
-import"./chunk-SP2H7EFR.js";import{d as a}from"./chunk-NMCR77FC.js";import"./chunk-WCMFILYY.js";export{a as connect};
+import"./chunk-RWH2LWFH.js";import{d as a}from"./chunk-77LHREAN.js";import"./chunk-6XMGV35P.js";export{a as connect};

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { listed } from "../../../web/client/inbox.js";
 import { Storage } from "../../../web/client/indexed-db.js";
-import { World, held, settle } from "./fake-hub.js";
+import { FakeHub, deferred, settle } from "./fake-hub.js";
 
 const ids = (core) => core.getSnapshot().inbox.items.map((item) => item.id);
 const counts = (core) => [core.getSnapshot().inbox.unread, core.getSnapshot().inbox.unseen];
@@ -15,31 +15,31 @@ const statuses = (core) => {
 };
 
 test("the stream is opened from the list's cursor, so nothing falls between", async () => {
-  const world = new World();
-  world.notify("n1");
-  const core = await world.live();
-  assert.equal(world.source.cursor, world.cursor());
+  const hub = new FakeHub();
+  hub.notify("n1");
+  const core = await hub.live();
+  assert.equal(hub.source.cursor, hub.cursor());
   assert.deepEqual(ids(core), ["n1"]);
   assert.equal(core.getSnapshot().status, "live");
 });
 
 test("an event is applied once, however often it is told", async () => {
-  const world = new World();
-  const core = await world.live();
-  const heard = [];
-  core.onEvent(({ name }) => name === "notification" && heard.push(name));
-  const [data, cursor] = world.notify("n1");
-  world.tell("notification", data, cursor);
-  world.tell("notification", data, cursor);
-  assert.equal(heard.length, 1);
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const received = [];
+  core.onEvent(({ name }) => name === "notification" && received.push(name));
+  const [data, cursor] = hub.notify("n1");
+  hub.send("notification", data, cursor);
+  hub.send("notification", data, cursor);
+  assert.equal(received.length, 1);
   assert.deepEqual(counts(core), [1, 1]);
 });
 
 test("the snapshot keeps its identity as long as nothing changed", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.arrive("n2");
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.arrive("n2");
   const before = core.getSnapshot();
   assert.equal(core.getSnapshot(), before);
   core.read(["n1"]).catch(() => {});
@@ -49,11 +49,11 @@ test("the snapshot keeps its identity as long as nothing changed", async () => {
 });
 
 test("reading shows at once and is taken back when the hub refuses", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  const { answer, release } = held();
-  world.answers["POST /api/realtime/notifications/read"] = answer;
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  const { answer, release } = deferred();
+  hub.answers["POST /api/realtime/notifications/read"] = answer;
   const reading = core.read(["n1"]);
   assert.deepEqual(counts(core), [0, 0]);
   assert.ok(core.getSnapshot().inbox.items[0].readAt);
@@ -65,21 +65,21 @@ test("reading shows at once and is taken back when the hub refuses", async () =>
 
 test("the hub's event and its answer count a change once, in either order", async () => {
   for (const eventFirst of [true, false]) {
-    const world = new World();
-    const core = await world.live();
-    world.arrive("n1");
-    world.arrive("n2");
-    const { answer, release } = held();
-    world.answers["POST /api/realtime/notifications/read"] = answer;
+    const hub = new FakeHub();
+    const core = await hub.live();
+    hub.arrive("n1");
+    hub.arrive("n2");
+    const { answer, release } = deferred();
+    hub.answers["POST /api/realtime/notifications/read"] = answer;
     const reading = core.read(["n1"]);
     await settle();
-    world.rows.find((row) => row.id === "n1").readAt = "now";
-    world.rows.find((row) => row.id === "n1").seenAt = "now";
-    world.position += 1;
-    const tell = () => world.tell("notification_state", { ids: ["n1"], state: "read", ...world.counts() }, world.cursor());
+    hub.rows.find((row) => row.id === "n1").readAt = "now";
+    hub.rows.find((row) => row.id === "n1").seenAt = "now";
+    hub.position += 1;
+    const tell = () => hub.send("notification_state", { ids: ["n1"], state: "read", ...hub.counts() }, hub.cursor());
     if (eventFirst) tell();
     assert.deepEqual(counts(core), [1, 1]);
-    release([200, { ...world.counts(), undo: "u1" }]);
+    release([200, { ...hub.counts(), undo: "u1" }]);
     await reading;
     assert.deepEqual(counts(core), [1, 1]);
     if (!eventFirst) tell();
@@ -88,211 +88,211 @@ test("the hub's event and its answer count a change once, in either order", asyn
 });
 
 test("mark all read leaves what came while it was under way", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.arrive("n2");
-  const { answer, release } = held();
-  world.answers["POST /api/realtime/notifications/read"] = answer;
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.arrive("n2");
+  const { answer, release } = deferred();
+  hub.answers["POST /api/realtime/notifications/read"] = answer;
   const reading = core.readAll();
-  world.arrive("n3");
+  hub.arrive("n3");
   assert.deepEqual(counts(core), [1, 1]);
   release([200, { unread: 1, unseen: 1, undo: "u1" }]);
   await reading;
   assert.deepEqual(counts(core), [1, 1]);
-  assert.equal(world.requests.at(-1).body.before, "n2");
+  assert.equal(hub.requests.at(-1).body.before, "n2");
 });
 
 test("mark all read counts what lies further down than is listed, too", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.tell("notification", { ...world.row("n2"), unread: 40, unseen: 40, invalidates: [] }, "e1.12");
-  world.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.send("notification", { ...hub.row("n2"), unread: 40, unseen: 40, invalidates: [] }, "e1.12");
+  hub.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
   await core.readAll();
   assert.deepEqual(counts(core), [0, 0]);
 });
 
 test("undo puts back exactly what the last change did", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1", { readAt: "before", seenAt: "before" });
-  world.arrive("n2");
-  world.answers["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
-  world.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1", { readAt: "before", seenAt: "before" });
+  hub.arrive("n2");
+  hub.answers["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+  hub.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   const archiving = core.archive(["n2"]);
   assert.deepEqual(
-    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    listed(core.getSnapshot().inbox, "all", hub.clock.time).items.map((item) => item.id),
     ["n1"],
   );
   await archiving;
   await core.undo();
   assert.deepEqual(
-    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    listed(core.getSnapshot().inbox, "all", hub.clock.time).items.map((item) => item.id),
     ["n2", "n1"],
   );
   assert.deepEqual(counts(core), [1, 1]);
-  assert.deepEqual(world.requests.at(-1).body, { undo: "u1" });
+  assert.deepEqual(hub.requests.at(-1).body, { undo: "u1" });
 });
 
 test("undo asked for before the answer waits for it", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  const { answer, release } = held();
-  world.answers["POST /api/realtime/notifications/read"] = answer;
-  world.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  const { answer, release } = deferred();
+  hub.answers["POST /api/realtime/notifications/read"] = answer;
+  hub.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   core.read(["n1"]);
   const undoing = core.undo();
   release([200, { unread: 0, unseen: 0, undo: "u9" }]);
   await undoing;
-  assert.deepEqual(world.requests.at(-1).body, { undo: "u9" });
+  assert.deepEqual(hub.requests.at(-1).body, { undo: "u9" });
   assert.deepEqual(counts(core), [1, 1]);
 });
 
 test("a pressed button stays pressed, and is released when that failed", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1", { actions: [{ id: "yes", label: "Yes", style: "primary" }] });
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1", { actions: [{ id: "yes", label: "Yes", style: "primary" }] });
   const done = () => Boolean(core.getSnapshot().inbox.items[0].actions[0].done);
-  world.answers["POST /api/notifications/n1/actions/yes"] = "down";
+  hub.answers["POST /api/notifications/n1/actions/yes"] = "down";
   const failing = core.act("n1", "yes");
   assert.equal(done(), true);
   await assert.rejects(failing);
   assert.equal(done(), false);
-  world.answers["POST /api/notifications/n1/actions/yes"] = [200, {}];
+  hub.answers["POST /api/notifications/n1/actions/yes"] = [200, {}];
   await core.act("n1", "yes");
   assert.equal(done(), true);
 });
 
 test("what another device did shows here, a retracted row goes", async () => {
-  const world = new World();
-  const core = await world.live();
-  for (const id of ["n1", "n2", "n3"]) world.arrive(id);
-  world.tell("notification_state", { ids: ["n2"], state: "retracted", unread: 2, unseen: 2 }, "e1.14");
-  world.tell("notification_state", { all: true, before: "n1", state: "read", unread: 1, unseen: 1 }, "e1.15");
+  const hub = new FakeHub();
+  const core = await hub.live();
+  for (const id of ["n1", "n2", "n3"]) hub.arrive(id);
+  hub.send("notification_state", { ids: ["n2"], state: "retracted", unread: 2, unseen: 2 }, "e1.14");
+  hub.send("notification_state", { all: true, before: "n1", state: "read", unread: 1, unseen: 1 }, "e1.15");
   assert.deepEqual(ids(core), ["n3", "n1"]);
   assert.ok(core.getSnapshot().inbox.items[1].readAt);
   assert.deepEqual(counts(core), [1, 1]);
 });
 
 test("a page that is loaded again goes on from the disk, without fetching the list", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   first.close();
-  world.requests.length = 0;
-  const second = world.core();
+  hub.requests.length = 0;
+  const second = hub.core();
   await second.start();
   await settle();
-  assert.equal(world.source.cursor, world.cursor());
+  assert.equal(hub.source.cursor, hub.cursor());
   assert.deepEqual(ids(second), ["n1"]);
   assert.equal(
-    world.requests.some(({ path }) => path === "/api/notifications"),
+    hub.requests.some(({ path }) => path === "/api/notifications"),
     false,
   );
 });
 
 test("items and cursor are kept together: a browser that dies between events misses none", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   // Told, but the browser dies before anything reaches the disk.
-  world.arrive("n2");
+  hub.arrive("n2");
   first.close();
-  const kept = world.position;
-  const second = world.core();
+  const kept = hub.position;
+  const second = hub.core();
   await second.start();
   await settle();
-  const from = Number(world.source.cursor.split(".")[1]);
+  const from = Number(hub.source.cursor.split(".")[1]);
   assert.deepEqual([from, ids(second)], from === kept ? [kept, ["n2", "n1"]] : [kept - 1, ["n1"]]);
 });
 
 test("reset: everything is fetched anew, and the stream goes on", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.notify("n2");
-  world.rows = world.rows.filter((row) => row.id !== "n1");
-  world.position = 500;
-  world.tell("reset", { reason: "trimmed", cursor: world.cursor() }, world.cursor());
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.notify("n2");
+  hub.rows = hub.rows.filter((row) => row.id !== "n1");
+  hub.position = 500;
+  hub.send("reset", { reason: "trimmed", cursor: hub.cursor() }, hub.cursor());
   await settle();
   assert.deepEqual(ids(core), ["n2"]);
-  world.arrive("n3");
+  hub.arrive("n3");
   assert.deepEqual(ids(core), ["n3", "n2"]);
 });
 
 test("a browser that dies between reset and the list has nothing to go on from, and fetches the list", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
-  world.answers["GET /api/notifications"] = held().answer;
-  world.position = 500;
-  world.tell("reset", { reason: "trimmed", cursor: world.cursor() }, world.cursor());
-  world.tell("heartbeat", {}, world.cursor());
+  hub.answers["GET /api/notifications"] = deferred().answer;
+  hub.position = 500;
+  hub.send("reset", { reason: "trimmed", cursor: hub.cursor() }, hub.cursor());
+  hub.send("heartbeat", {}, hub.cursor());
   await settle();
   first.close();
-  delete world.answers["GET /api/notifications"];
-  world.notify("n2");
-  const second = world.core();
+  delete hub.answers["GET /api/notifications"];
+  hub.notify("n2");
+  const second = hub.core();
   await second.start();
   await settle();
   assert.deepEqual(ids(second), ["n2", "n1"]);
-  assert.equal(world.source.cursor, world.cursor());
+  assert.equal(hub.source.cursor, hub.cursor());
 });
 
 test("what the stream tells while a list is on its way is kept, once", async () => {
-  const world = new World();
-  const core = await world.live();
-  const { answer, release } = held();
-  world.answers["GET /api/notifications"] = answer;
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const { answer, release } = deferred();
+  hub.answers["GET /api/notifications"] = answer;
   const refreshing = core.refresh();
   await settle();
-  world.arrive("n1");
-  const list = [200, { items: [...world.rows], next: null, ...world.counts(), cursor: world.cursor() }];
-  world.arrive("n2");
-  world.tell("notification_state", { ids: ["n1"], state: "read", unread: 1, unseen: 1 }, "e1.13");
+  hub.arrive("n1");
+  const list = [200, { items: [...hub.rows], next: null, ...hub.counts(), cursor: hub.cursor() }];
+  hub.arrive("n2");
+  hub.send("notification_state", { ids: ["n1"], state: "read", unread: 1, unseen: 1 }, "e1.13");
   release(list);
   await refreshing;
   assert.deepEqual(ids(core), ["n2", "n1"]);
   assert.ok(core.getSnapshot().inbox.items[1].readAt);
   assert.deepEqual(counts(core), [1, 1]);
-  assert.equal(world.requests.filter(({ path }) => path === "/api/notifications").length, 2);
+  assert.equal(hub.requests.filter(({ path }) => path === "/api/notifications").length, 2);
 });
 
-test("an event that the list already has, told later by the stream, changes nothing and is heard", async () => {
-  const world = new World();
-  const core = await world.live();
-  const [data, cursor] = world.notify("n1");
+test("an event that the list already has, told later by the stream, changes nothing and is received", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const [data, cursor] = hub.notify("n1");
   await core.refresh();
-  world.rows[0].readAt = "elsewhere";
-  world.position += 1;
-  const heard = [];
-  core.onEvent(({ name }) => heard.push(name));
-  world.tell("notification", { ...data, unread: 9, unseen: 9 }, cursor);
+  hub.rows[0].readAt = "elsewhere";
+  hub.position += 1;
+  const received = [];
+  core.onEvent(({ name }) => received.push(name));
+  hub.send("notification", { ...data, unread: 9, unseen: 9 }, cursor);
   assert.deepEqual(counts(core), [1, 1]);
-  assert.deepEqual(heard, ["notification"]);
+  assert.deepEqual(received, ["notification"]);
 });
 
 test("faults: the browser comes back first, then waits double from 1 s to 30 s with full jitter", async () => {
-  const world = new World();
-  const core = await world.live();
+  const hub = new FakeHub();
+  const core = await hub.live();
   const shown = statuses(core);
-  world.source.onerror();
+  hub.source.onerror();
   await settle();
-  assert.equal(world.sources.length, 1);
+  assert.equal(hub.sources.length, 1);
   assert.equal(core.getSnapshot().status, "connecting");
   const waits = [];
-  world.source.onerror();
+  hub.source.onerror();
   for (let attempt = 0; attempt < 8; attempt += 1) {
-    const before = world.clock.time;
-    const count = world.sources.length;
-    while (world.sources.length === count) await world.clock.pass(250);
-    waits.push(world.clock.time - before);
-    world.source.onerror();
+    const before = hub.clock.time;
+    const count = hub.sources.length;
+    while (hub.sources.length === count) await hub.clock.pass(250);
+    waits.push(hub.clock.time - before);
+    hub.source.onerror();
     await settle();
   }
   assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
@@ -300,131 +300,131 @@ test("faults: the browser comes back first, then waits double from 1 s to 30 s w
 });
 
 test("brief opens do not shorten the wait; 30 s of peace do", async () => {
-  const world = new World();
-  await world.live();
+  const hub = new FakeHub();
+  await hub.live();
   const wait = async () => {
-    const before = world.clock.time;
-    const count = world.sources.length;
-    while (world.sources.length === count) await world.clock.pass(250);
-    return world.clock.time - before;
+    const before = hub.clock.time;
+    const count = hub.sources.length;
+    while (hub.sources.length === count) await hub.clock.pass(250);
+    return hub.clock.time - before;
   };
-  world.source.onerror();
-  world.source.onerror();
+  hub.source.onerror();
+  hub.source.onerror();
   assert.equal(await wait(), 1_000);
-  world.confirm();
-  world.source.onerror();
-  world.source.onerror();
+  hub.confirm();
+  hub.source.onerror();
+  hub.source.onerror();
   assert.equal(await wait(), 2_000);
-  world.confirm();
-  await world.clock.pass(30_000);
-  world.source.onerror();
-  world.source.onerror();
+  hub.confirm();
+  await hub.clock.pass(30_000);
+  hub.source.onerror();
+  hub.source.onerror();
   assert.equal(await wait(), 1_000);
 });
 
 test("a stream that is silent for two and a half beats is opened anew, from where it was", async () => {
-  const world = new World();
-  await world.live();
-  world.arrive("n1");
-  await world.clock.pass(37_000);
-  assert.equal(world.sources.length, 1);
-  await world.clock.pass(2_000);
-  assert.equal(world.sources.length, 2);
-  assert.equal(world.source.cursor, world.cursor());
-  assert.equal(world.sources[0].closed, true);
+  const hub = new FakeHub();
+  await hub.live();
+  hub.arrive("n1");
+  await hub.clock.pass(37_000);
+  assert.equal(hub.sources.length, 1);
+  await hub.clock.pass(2_000);
+  assert.equal(hub.sources.length, 2);
+  assert.equal(hub.source.cursor, hub.cursor());
+  assert.equal(hub.sources[0].closed, true);
 });
 
 test("an answer that closes the stream for ever: 401 signs out, others are asked again", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.source.readyState = 2;
-  world.source.onerror();
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.source.readyState = 2;
+  hub.source.onerror();
   await settle();
-  await world.clock.pass(1_000);
-  assert.equal(world.sources.length, 2);
-  world.user = null;
-  world.source.readyState = 2;
-  world.source.onerror();
+  await hub.clock.pass(1_000);
+  assert.equal(hub.sources.length, 2);
+  hub.user = null;
+  hub.source.readyState = 2;
+  hub.source.onerror();
   await settle();
   assert.equal(core.getSnapshot().status, "signed-out");
   assert.deepEqual(ids(core), []);
-  await world.clock.pass(3_600_000);
-  assert.equal(world.sources.length, 2);
+  await hub.clock.pass(3_600_000);
+  assert.equal(hub.sources.length, 2);
 });
 
 test("a program whose token is refused again and again asks every ten minutes", async () => {
-  const world = new World();
-  world.answers["POST /api/realtime/tickets"] = () => [200, { ticket: `t${world.requests.length}`, expiresIn: 30 }];
-  await world.live(world.core({ token: async () => "token" }));
-  assert.match(world.source.url, /ticket=t/);
-  world.answers["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
-  const asked = () => world.requests.filter(({ path }) => path.endsWith("/tickets")).length;
-  world.source.onerror();
-  await world.clock.pass(10_000);
+  const hub = new FakeHub();
+  hub.answers["POST /api/realtime/tickets"] = () => [200, { ticket: `t${hub.requests.length}`, expiresIn: 30 }];
+  await hub.live(hub.core({ token: async () => "token" }));
+  assert.match(hub.source.url, /ticket=t/);
+  hub.answers["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
+  const asked = () => hub.requests.filter(({ path }) => path.endsWith("/tickets")).length;
+  hub.source.onerror();
+  await hub.clock.pass(10_000);
   const before = asked();
-  await world.clock.pass(3_600_000);
+  await hub.clock.pass(3_600_000);
   assert.ok(asked() - before <= 7, `${asked() - before} in an hour`);
   assert.ok(asked() > before);
 });
 
 test("bye of a log-out elsewhere signs this browser out and forgets what it kept", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
   await settle();
-  world.tell("bye", { reason: "logout" });
+  hub.send("bye", { reason: "logout" });
   await settle();
   assert.equal(core.getSnapshot().status, "signed-out");
-  assert.deepEqual(await new Storage("", world.indexedDB).load(), { meta: null, items: [], outbox: [] });
-  world.user = null;
-  const next = world.core();
+  assert.deepEqual(await new Storage("", hub.indexedDB).load(), { meta: null, items: [], outbox: [] });
+  hub.user = null;
+  const next = hub.core();
   await next.start();
   assert.deepEqual(ids(next), []);
   assert.equal(next.getSnapshot().user, null);
 });
 
 test("without a network the page shows what was kept, as of when, and says offline", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   first.close();
-  for (const route of Object.keys(world.usual)) world.answers[route] = "down";
-  const core = world.core();
+  for (const route of Object.keys(hub.usual)) hub.answers[route] = "down";
+  const core = hub.core();
   await core.start();
-  world.source.onerror();
-  await world.clock.pass(3_000);
-  world.source.onerror();
-  await world.clock.pass(3_000);
+  hub.source.onerror();
+  await hub.clock.pass(3_000);
+  hub.source.onerror();
+  await hub.clock.pass(3_000);
   const { status, user, inbox } = core.getSnapshot();
   assert.deepEqual([status, user.id, inbox.unread, inbox.items.length], ["offline", "ann", 1, 1]);
   assert.ok(inbox.asOf);
 });
 
 test("a message written offline waits on the disk and goes out once, with its own id", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.answers["POST /api/realtime/messages/send"] = "down";
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.answers["POST /api/realtime/messages/send"] = "down";
   const id = await first.send({ conversationId: "c1", content: "Hello" });
   await settle();
   first.close();
-  const second = await world.live();
+  const second = await hub.live();
   assert.equal(second.getSnapshot().outbox[0].clientMessageId, id);
-  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+  hub.answers["POST /api/realtime/messages/send"] = ({ body }) => [
     201,
     { id: "m1", ...body, sender: { id: "ann", name: "Ann" } },
   ];
-  await world.clock.pass(20_000);
+  await hub.clock.pass(20_000);
   assert.deepEqual(second.getSnapshot().outbox, []);
-  const sent = world.requests.filter(({ path }) => path.endsWith("/messages/send"));
+  const sent = hub.requests.filter(({ path }) => path.endsWith("/messages/send"));
   assert.deepEqual(new Set(sent.map(({ body }) => body.clientMessageId)), new Set([id]));
   assert.deepEqual(new Set(sent.map(({ headers }) => headers["idempotency-key"])), new Set([id]));
 });
 
 test("a message that the hub refuses stays, with the reason, until it is sent again or given up", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.answers["POST /api/realtime/messages/send"] = [422, { code: "INVALID_FIELD", message: "Too long." }];
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.answers["POST /api/realtime/messages/send"] = [422, { code: "INVALID_FIELD", message: "Too long." }];
   const id = await core.send({ conversationId: "c1", content: "Hello" });
   await settle();
   assert.equal(core.getSnapshot().outbox[0].error, "Too long.");
@@ -433,15 +433,15 @@ test("a message that the hub refuses stays, with the reason, until it is sent ag
 });
 
 test("what was missed for long is summed up in one event", async () => {
-  const world = new World();
-  const core = await world.live();
-  const heard = [];
-  core.onEvent(({ name, data, late }) => heard.push([name, name === "absence" ? data.count : late]));
-  const old = new Date(world.clock.time - 3_600_000).toISOString();
-  for (const id of ["n1", "n2"]) world.arrive(id, { createdAt: old });
-  world.arrive("n3");
-  await world.clock.pass(300);
-  assert.deepEqual(heard, [
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const received = [];
+  core.onEvent(({ name, data, late }) => received.push([name, name === "absence" ? data.count : late]));
+  const old = new Date(hub.clock.time - 3_600_000).toISOString();
+  for (const id of ["n1", "n2"]) hub.arrive(id, { createdAt: old });
+  hub.arrive("n3");
+  await hub.clock.pass(300);
+  assert.deepEqual(received, [
     ["notification", true],
     ["notification", true],
     ["notification", false],
@@ -450,60 +450,60 @@ test("what was missed for long is summed up in one event", async () => {
 });
 
 test("counts that differ at the place where we stand make the list be fetched again", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.rows.unshift(world.row("n1"));
-  world.source.onerror();
-  world.confirm();
-  await world.clock.pass(300);
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.rows.unshift(hub.row("n1"));
+  hub.source.onerror();
+  hub.confirm();
+  await hub.clock.pass(300);
   assert.deepEqual(ids(core), ["n1"]);
 });
 
 test("somebody else's cookie: what was kept for another user is gone", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   first.close();
-  world.user = { id: "bob", name: "Bob", role: "client", skills: [] };
-  world.rows = [];
-  const core = world.core();
+  hub.user = { id: "bob", name: "Bob", role: "client", skills: [] };
+  hub.rows = [];
+  const core = hub.core();
   await core.start();
   await settle();
   assert.equal(core.getSnapshot().user.id, "bob");
   assert.deepEqual(ids(core), []);
-  assert.equal(world.source.cursor, world.cursor());
+  assert.equal(hub.source.cursor, hub.cursor());
 });
 
 test("presence is told each minute and soon after news, with the place that is on the disk", async () => {
-  const world = new World();
-  world.answers["POST /api/presence"] = [204, null];
-  world.random = 0;
-  const core = await world.live();
-  const told = () => world.requests.filter(({ path }) => path === "/api/presence").map(({ body }) => body);
-  core.active();
-  world.arrive("n1");
+  const hub = new FakeHub();
+  hub.answers["POST /api/presence"] = [204, null];
+  hub.random = 0;
+  const core = await hub.live();
+  const told = () => hub.requests.filter(({ path }) => path === "/api/presence").map(({ body }) => body);
+  core.recordActivity();
+  hub.arrive("n1");
   await settle();
-  await world.clock.pass(2_000);
-  assert.deepEqual(told(), [{ active: true, cursor: world.cursor() }]);
+  await hub.clock.pass(2_000);
+  assert.deepEqual(told(), [{ active: true, cursor: hub.cursor() }]);
   for (let beat = 0; beat < 4; beat += 1) {
-    world.tell("heartbeat", {}, world.cursor());
-    await world.clock.pass(15_000);
+    hub.send("heartbeat", {}, hub.cursor());
+    await hub.clock.pass(15_000);
   }
-  assert.deepEqual(told()[1], { active: false, cursor: world.cursor() });
+  assert.deepEqual(told()[1], { active: false, cursor: hub.cursor() });
 });
 
 test("older pages come by filter, and a filter never shows a list with holes", async () => {
-  const world = new World();
-  const rows = (names) => names.map((id) => world.row(id, { category: id.startsWith("5") ? "job" : "system" }));
-  world.answers["GET /api/notifications"] = ({ url }) => {
-    const page = { unread: 0, unseen: 0, cursor: world.cursor() };
+  const hub = new FakeHub();
+  const rows = (names) => names.map((id) => hub.row(id, { category: id.startsWith("5") ? "job" : "system" }));
+  hub.answers["GET /api/notifications"] = ({ url }) => {
+    const page = { unread: 0, unseen: 0, cursor: hub.cursor() };
     if (url.includes("category")) return [200, { ...page, items: rows(["50", "9"].slice(0, 1)), next: null }];
     if (url.includes("after")) return [200, { ...page, items: rows(["4"]), next: null }];
     return [200, { ...page, items: rows(["9", "8"]), next: "mark" }];
   };
-  const core = await world.live();
-  const shown = (filter) => listed(core.getSnapshot().inbox, filter, world.clock.time);
+  const core = await hub.live();
+  const shown = (filter) => listed(core.getSnapshot().inbox, filter, hub.clock.time);
   assert.deepEqual([shown("all").items.length, shown("all").more, shown("jobs").more], [2, true, true]);
   await core.more("jobs");
   assert.deepEqual([shown("jobs").items.map(({ id }) => id), shown("jobs").more], [["50"], false]);
@@ -516,12 +516,12 @@ test("older pages come by filter, and a filter never shows a list with holes", a
 });
 
 test("a page that stays open for weeks does not hold all that ever came", async () => {
-  const world = new World();
-  const core = await world.live();
-  for (let n = 1; n <= 1_001; n += 1) world.arrive(`n${String(n).padStart(5, "0")}`);
+  const hub = new FakeHub();
+  const core = await hub.live();
+  for (let n = 1; n <= 1_001; n += 1) hub.arrive(`n${String(n).padStart(5, "0")}`);
   await settle();
   assert.equal(ids(core).length, 30);
   assert.deepEqual(counts(core), [1_001, 1_001]);
-  world.arrive("n99999");
+  hub.arrive("n99999");
   assert.equal(ids(core)[0], "n99999");
 });

@@ -36,7 +36,7 @@ export class Clock {
   }
 }
 
-export class World {
+export class FakeHub {
   clock = new Clock();
   indexedDB = new IDBFactory();
   sources = [];
@@ -48,14 +48,14 @@ export class World {
   answers = {};
 
   constructor() {
-    const world = this;
+    const hub = this;
     this.EventSource = class {
       readyState = 0;
       handlers = new Map();
       constructor(url) {
         this.url = url;
         this.cursor = new URL(url, "http://hub").searchParams.get("lastEventId");
-        world.sources.push(this);
+        hub.sources.push(this);
       }
       addEventListener(name, handler) {
         this.handlers.set(name, handler);
@@ -78,7 +78,7 @@ export class World {
   /** A browser with a page that hears everything, or the same one again after its pages were closed. */
   core(options) {
     const core = this.pageless(options);
-    core.onEvent(({ id }) => core.heard(id));
+    core.onEvent(({ id }) => core.markShown(id));
     return core;
   }
 
@@ -105,7 +105,7 @@ export class World {
 
   confirm(more = {}) {
     const counts = this.counts();
-    this.tell(
+    this.send(
       "connection_confirmed",
       {
         userId: this.user?.id,
@@ -120,7 +120,7 @@ export class World {
     );
   }
 
-  tell(name, data, id = "") {
+  send(name, data, id = "") {
     this.source.handlers.get(name)?.({ data: JSON.stringify(data), lastEventId: id });
   }
 
@@ -163,7 +163,7 @@ export class World {
   /** And it is told. */
   arrive(id, more) {
     const [data, cursor] = this.notify(id, more);
-    this.tell("notification", data, cursor);
+    this.send("notification", data, cursor);
   }
 
   fetch = async (url, { method, body, headers }) => {
@@ -189,7 +189,7 @@ export class World {
 }
 
 /** An answer that comes when the test says so. */
-export function held() {
+export function deferred() {
   let release;
   const promise = new Promise((resolve) => (release = resolve));
   return { answer: () => promise, release };

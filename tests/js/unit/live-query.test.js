@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Live } from "../../../web/client/live-query.js";
+import { LiveQuery } from "../../../web/client/live-query.js";
 
 /** A hub with one list of so many things, two to a page; `ask` says that it is old. */
-function hub(count) {
+function fakeClient(count) {
   const things = Array.from({ length: count }, (_, at) => ({ id: `t${at}` }));
   const listeners = new Set();
   const asked = [];
@@ -25,12 +25,12 @@ function hub(count) {
 }
 
 async function listed(count) {
-  const world = hub(count);
-  const live = new Live(world.client, "/api/things?limit=2", ["things"]);
+  const fake = fakeClient(count);
+  const live = new LiveQuery(fake.client, "/api/things?limit=2", ["things"]);
   const end = live.subscribe(() => {});
   await live.refetch();
   await new Promise((done) => setImmediate(done));
-  return { ...world, live, end, ids: () => live.getSnapshot().data.items.map(({ id }) => id) };
+  return { ...fake, live, end, ids: () => live.getSnapshot().data.items.map(({ id }) => id) };
 }
 
 test("the next page is shown below those before it, and what else the list says stays", async () => {
