@@ -170,6 +170,6 @@ def _page(heading: str, rest: str = "") -> Response:
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<title>{escape(heading)}</title><link rel="icon" href="/static/mark.svg" type="image/svg+xml">'
         '<link rel="stylesheet" href="/static/app.css">'
-        f'<body class="letter"><main class="card"><h1>{escape(heading)}</h1>{rest}</main></body></html>'
+        f'<body class="email-page"><main class="card"><h1>{escape(heading)}</h1>{rest}</main></body></html>'
     )
     return Response(content, headers={"cache-control": "no-store"}, media_type="text/html")

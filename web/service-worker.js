@@ -1,7 +1,8 @@
-/** The service worker: the app's shell without a network, push, and what a click on a notification opens. */
+/** Service worker: offline shell, push, notification clicks. */
 
-/* global OFFLINE_FILES: the build replaces it by the addresses of the files that the app needs. */
+/* global OFFLINE_FILES: the build replaces it by the addresses of the files that the app loads. */
 
+// The hub replaces it by a hash of all files.
 const RELEASE = "{release}";
 const SHELL = "/";
 
@@ -38,10 +39,10 @@ self.addEventListener("fetch", (event) => {
   else if (pathname.startsWith("/static/")) event.respondWith(stored(request));
 });
 
-/** The stored file, or the one of the hub. Of each file there is one form only, so `Vary: Origin` must not prevent a match. */
+/** Return the stored file, or fetch it. Files do not depend on the request, so that `Vary` is ignored. */
 const stored = async (request) => (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
 
-/** The page of now, or the kept one where there is no network; every address of the app is the same page. */
+/** Return the current page, or the stored one without a network. Every address of the app returns the same page. */
 async function page(request) {
   try {
     return await fetch(request);
@@ -50,22 +51,22 @@ async function page(request) {
   }
 }
 
-/** The declarative payload (web_push 8030): newer browsers show it by themselves, here it is read by hand. */
+/** Show the payload of Declarative Web Push; browsers that support it do not call this. */
 self.addEventListener("push", (event) => {
-  let told = {};
+  let payload = {};
   try {
-    told = event.data?.json() ?? {};
+    payload = event.data?.json() ?? {};
   } catch {
-    told = { notification: { title: event.data?.text() } };
+    payload = { notification: { title: event.data?.text() } };
   }
-  event.waitUntil(tell(told));
+  event.waitUntil(show(payload));
 });
 
-/** The last that is being shown: browsers fetch an icon first, and of two at once the older could come last and stay. */
+/** Notifications are shown one after the other. Browsers fetch the icon first, so that an older one could replace a newer one. */
 let last;
 
-async function tell({ notification = {}, app_badge }) {
-  const { title = "Gigwire", navigate = "/", body, tag, silent, data = {}, actions = [], app_badge: own } = notification;
+async function show({ notification = {}, app_badge }) {
+  const { title = "Gigwire", navigate = "/", body, tag, silent, data = {}, actions = [], app_badge: ownBadge } = notification;
   const options = {
     body,
     tag,
@@ -78,23 +79,23 @@ async function tell({ notification = {}, app_badge }) {
     data: { navigate, id: data.id, actions },
   };
   await (last = Promise.allSettled([last]).then(() => self.registration.showNotification(title, options)));
-  const badge = Number(app_badge ?? own);
+  const badge = Number(app_badge ?? ownBadge);
   if (badge >= 0) await navigator.setAppBadge?.(badge).catch(() => {});
   if (data.priority !== "low") return;
-  // What is of little weight goes by itself.
+  // A notification of low priority is closed after 8 s.
   await new Promise((resolve) => setTimeout(resolve, 8_000));
-  for (const shown of await self.registration.getNotifications({ tag })) shown.close();
+  for (const each of await self.registration.getNotifications({ tag })) each.close();
 }
 
 self.addEventListener("notificationclick", (event) => {
   const { navigate, id, actions = [] } = event.notification.data ?? {};
   event.notification.close();
-  const chosen = actions.find(({ action }) => action === event.action);
-  event.waitUntil(Promise.all([go(chosen?.navigate ?? navigate ?? "/"), read(id)]));
+  const pressed = actions.find(({ action }) => action === event.action);
+  event.waitUntil(Promise.all([open(pressed?.navigate ?? navigate ?? "/"), markRead(id)]));
 });
 
-/** A tab that shows it, else any tab of ours, else a new one. */
-async function go(address) {
+/** Focus the tab with the address, or navigate another tab of the app, or open a new one. */
+async function open(address) {
   const url = new URL(address, location.origin);
   const tabs = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   const tab = tabs.find((each) => each.url === url.href) ?? tabs[0];
@@ -103,12 +104,12 @@ async function go(address) {
     await tab.focus();
     return tab.url === url.href ? tab : await tab.navigate(url.href);
   } catch {
-    // A tab that was just closed may still be listed.
+    // A closed tab may still be listed.
     return self.clients.openWindow(url.href);
   }
 }
 
-async function read(id) {
+async function markRead(id) {
   if (!id) return;
   await fetch("/api/realtime/notifications/read", {
     method: "POST",

@@ -1,21 +1,21 @@
-/** The demo app: a marketplace on the elements; who is here, which page they are on, and the frame around it. */
+/** The demo app, its frame and its router. */
 
 import { connect } from "../client/client.js";
-import { drawing, h, set } from "../elements/base-element.js";
+import { svgIcon, h, set } from "../elements/base-element.js";
 import "../elements/elements.js";
-import { door } from "./sign-in.js";
+import { signInPage } from "./sign-in.js";
 import { findJobs } from "./find-work.js";
 import { jobPage } from "./job.js";
 import { messagesPage } from "./messages.js";
-import { personPage } from "./profile.js";
+import { profilePage } from "./profile.js";
 import { postJob } from "./job-form.js";
 import { renewPush } from "../elements/push-subscription.js";
 import { settingsPage } from "./settings.js";
 import { ago } from "../elements/texts.js";
-import { actButton, face, link, mark } from "./dom.js";
+import { actionButton, avatar, link, logo } from "./dom.js";
 import { walletPage } from "./wallet.js";
-import { Wire } from "./event-inspector.js";
-import { workPage } from "./dashboard.js";
+import { EventInspector } from "./event-inspector.js";
+import { dashboardPage } from "./dashboard.js";
 
 const page = document.getElementById("page");
 
@@ -33,7 +33,7 @@ const NAV = [
   { href: "/settings", label: "Settings", icon: "M4 7h10M18 7h2M4 17h4M12 17h8M14 4.500v5M8 14.500v5", who: "user" },
 ];
 
-/** What a page gets: the client, who is here, and how to go elsewhere. */
+/** What every page receives: the client, the user and navigation. */
 const app = {
   client: connect(),
   get user() {
@@ -50,99 +50,99 @@ const app = {
     }
     history[replace ? "replaceState" : "pushState"](null, "", pathname + search + hash);
     show();
-    // Who does not see the page change hears that it did.
+    // Screen readers announce the new page.
     if (!replace) frame?.querySelector("main").focus({ preventScroll: true });
   },
-  /** Draw now and after each change, as long as the page is shown. */
-  watch(live, draw) {
-    ends.push(live.subscribe(() => draw(live.getSnapshot())));
-    draw(live.getSnapshot());
+  /** Render now and after each change, as long as the page is shown. */
+  watch(live, render) {
+    cleanups.push(live.subscribe(() => render(live.getSnapshot())));
+    render(live.getSnapshot());
   },
-  /** What the page is called, now that it is known. */
+  /** Set the title of the page. */
   rename(title) {
     app.title = title;
-    drawTitle();
+    renderTitle();
   },
-  /** Run this when the page is left. */
-  end(act) {
-    ends.push(act);
+  /** Call a function when the user leaves the page. */
+  onLeave(cleanup) {
+    cleanups.push(cleanup);
   },
 };
 
 /** @type {Array<() => void>} */
-let ends = [];
+let cleanups = [];
 let frame = null;
-let shownFor = undefined;
+let renderedUserId = undefined;
 let notice = "";
-/** The hub has become another release since this page came from it: the next step fetches the page of now. */
+/** The hub was upgraded since this page was loaded: the next navigation loads it again. */
 let outdated = false;
 
-const wire = new Wire(app.client);
-let frameEnd = () => {};
+const inspector = new EventInspector(app.client);
+let unsubscribeFrame = () => {};
 
 const ROUTES = [
   [/^\/jobs$/, findJobs],
   [/^\/jobs\/([^/]+)$/, jobPage],
-  [/^\/people\/([^/]+)$/, personPage],
+  [/^\/people\/([^/]+)$/, profilePage],
   [/^\/post$/, postJob, "user"],
-  [/^\/work$/, workPage, "user"],
+  [/^\/work$/, dashboardPage, "user"],
   [/^\/messages(?:\/([^/]+))?$/, messagesPage, "user"],
   [/^\/wallet$/, walletPage, "user"],
   [/^\/settings$/, settingsPage, "user"],
 ];
 
-/** The page that is shown is left. */
-function finish() {
-  for (const end of ends) end();
-  ends = [];
+/** Clean up the page that is shown. */
+function closePage() {
+  for (const cleanup of cleanups) cleanup();
+  cleanups = [];
 }
 
-/** Show the page that the address names. */
+/** Show the page of the current address. */
 function show() {
-  finish();
+  closePage();
   const { user } = app;
   if (user === undefined) return;
   let path = location.pathname;
   if (path === "/") path = user ? (user.role === "client" ? "/work" : "/jobs") : "/sign-in";
-  const route = ROUTES.map(([pattern, make, who]) => ({ match: pattern.exec(path), make, who })).find(({ match }) => match);
-  if (!route || (route.who && !user)) return showDoor();
-  if (!frame) page.replaceChildren((frame = makeFrame()));
-  const { title, element } = route.make(app, ...route.match.slice(1));
+  const route = ROUTES.map(([pattern, create, who]) => ({ match: pattern.exec(path), create, who })).find(({ match }) => match);
+  if (!route || (route.who && !user)) return showSignIn();
+  if (!frame) page.replaceChildren((frame = createFrame()));
+  const { title, element } = route.create(app, ...route.match.slice(1));
   const main = frame.querySelector("main");
   main.replaceChildren(element);
-  main.className = route.make === messagesPage ? "wide" : "";
+  main.className = route.create === messagesPage ? "wide" : "";
   for (const each of frame.querySelectorAll("nav a"))
     set(each, { ariaCurrent: path.startsWith(each.getAttribute("href")) ? "page" : null });
   scrollTo(0, 0);
   app.title = title;
-  drawTitle();
+  renderTitle();
 }
 
 function leave() {
-  finish();
-  showDoor();
+  closePage();
+  showSignIn();
 }
 
-function showDoor() {
+function showSignIn() {
   frame = null;
-  page.replaceChildren(door(app, notice));
+  page.replaceChildren(signInPage(app, notice));
   notice = "";
   app.title = "Sign in";
-  drawTitle();
+  renderTitle();
 }
 
-function drawTitle() {
+function renderTitle() {
   const { unread } = app.client.getSnapshot().inbox;
   document.title = `${app.user && unread ? `(${unread > 99 ? "99+" : unread}) ` : ""}${app.title ? `${app.title} · ` : ""}Gigwire`;
 }
 
-function makeFrame() {
+function createFrame() {
   const { user } = app;
   const items = NAV.filter(({ who }) => who === "all" || (user && (who === "user" || who === user.role)));
   const nav = h(
     "nav",
     { ariaLabel: "Main" },
-    ...items.map(({ href, label, icon }) => link(href, drawing(icon), { "data-label": label })),
+    ...items.map(({ href, label, icon }) => link(href, svgIcon(icon), { "data-label": label })),
   );
   for (const each of nav.children)
     each.append(
@@ -154,10 +154,10 @@ function makeFrame() {
         h(
           "div",
           { className: "who" },
-          face(user.name),
+          avatar(user.name),
           h("span", {}, h("b", { textContent: user.name }), h("small", { textContent: user.role })),
         ),
-        actButton("Log out", () => app.client.logout(), "quiet small"),
+        actionButton("Log out", () => app.client.logout(), "quiet small"),
       ]
     : [link("/sign-in", "Sign in", { className: "button primary" })];
   const bell = user ? [h("notification-bell", { id: "bell" })] : [];
@@ -170,7 +170,7 @@ function makeFrame() {
       { className: "rail", ariaLabel: "Gigwire" },
       brand(),
       nav,
-      h("div", { className: "foot" }, wire.button, h("a", { href: "/docs", className: "faint", textContent: "API" })),
+      h("div", { className: "foot" }, inspector.button, h("a", { href: "/docs", className: "faint", textContent: "API" })),
     ),
     h(
       "header",
@@ -183,42 +183,42 @@ function makeFrame() {
     ),
     h("main", { id: "main", tabIndex: -1 }),
     ...(user ? [h("notification-center", { id: "center" })] : []),
-    wire.drawer,
+    inspector.drawer,
   );
 }
 
-const brand = () => link("/", mark(28), { className: "brand", ariaLabel: "Gigwire, home" });
+const brand = () => link("/", logo(28), { className: "brand", ariaLabel: "Gigwire, home" });
 
-/** How many messages are unread, in the navigation. */
+/** The count of unread messages in the navigation. */
 function unreadMessages() {
   const badge = h("i", { className: "count", hidden: true });
   const live = app.client.live("/api/conversations?limit=50", ["conversations"]);
-  const draw = () => {
+  const render = () => {
     const { data } = live.getSnapshot();
     const unread = data?.unread ?? 0;
     set(badge, { hidden: !unread, textContent: unread > 99 ? "99+" : String(unread), ariaLabel: `${unread} unread` });
   };
-  frameEnd();
-  frameEnd = live.subscribe(draw);
-  draw();
+  unsubscribeFrame();
+  unsubscribeFrame = live.subscribe(render);
+  render();
   return badge;
 }
 
-// Who is here decides what there is to see.
-function follow() {
+/** Follow the state of the client: another user sees other pages. */
+function onChange() {
   const { user } = app.client.getSnapshot();
-  drawTitle();
+  renderTitle();
   if (user === undefined) return;
-  const now = user?.id ?? null;
-  if (now === shownFor) return;
-  const left = shownFor && !user;
-  shownFor = now;
-  frameEnd();
+  const userId = user?.id ?? null;
+  if (userId === renderedUserId) return;
+  const signedOut = renderedUserId && !user;
+  renderedUserId = userId;
+  unsubscribeFrame();
   frame = null;
   if (user && location.pathname === "/sign-in") history.replaceState(null, "", "/");
-  // Who was signed out comes back to where they were; who left on purpose begins at the beginning.
-  if (left && !notice) history.replaceState(null, "", "/");
-  if (left) leave();
+  // After an involuntary sign-out the user returns to the same page; after a log-out to the start page.
+  if (signedOut && !notice) history.replaceState(null, "", "/");
+  if (signedOut) leave();
   else show();
   if (user) renewPush(app.client).catch(() => {});
 }
@@ -226,24 +226,24 @@ function follow() {
 /** @param {ServiceWorkerContainer | undefined} workers absent where the page is not served securely */
 function followRelease(workers) {
   if (!workers) return;
-  // That a page which had no worker gets its first is no news.
+  // The first worker of a page is no upgrade.
   let first = !workers.controller;
   workers.addEventListener("controllerchange", () => {
     outdated = !first;
     first = false;
   });
   workers.register("/sw.js").catch(() => {});
-  const look = () => workers.ready.then((registration) => registration.update()).catch(() => {});
-  // A hub that was away may have come back as another.
-  app.client.on("status", ({ data }) => data.status === "live" && !document.hidden && look());
+  const checkForUpgrade = () => workers.ready.then((registration) => registration.update()).catch(() => {});
+  // The hub may have been upgraded while the stream was closed.
+  app.client.on("status", ({ data }) => data.status === "live" && !document.hidden && checkForUpgrade());
 }
 
 app.client.on("signed-out", ({ data }) => {
   if (data.own) return;
   notice = "You were signed out. Sign in again to go on.";
-  if (shownFor === null) leave();
+  if (renderedUserId === null) leave();
 });
-app.client.subscribe(follow);
+app.client.subscribe(onChange);
 addEventListener("popstate", show);
 document.addEventListener("click", (event) => {
   const anchor = event.composedPath().find((each) => each instanceof HTMLAnchorElement);
@@ -269,4 +269,4 @@ setInterval(() => {
   for (const each of page.querySelectorAll("time[datetime]")) set(each, { textContent: ago(each.dateTime, "en") });
 }, 30_000);
 followRelease(navigator.serviceWorker);
-follow();
+onChange();

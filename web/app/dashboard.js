@@ -1,11 +1,11 @@
-/** The dashboard: what needs one's attention, and everything one has posted or bid on. */
+/** The dashboard: what needs the user's attention, and the jobs they posted or bid on. */
 
-import { h, set, showAll } from "../elements/base-element.js";
-import { fillRow, makeRow } from "./find-work.js";
+import { h, set, renderList } from "../elements/base-element.js";
+import { fillRow, createRow } from "./find-work.js";
 import { chip, counted, link, money, moreButton, nothing, skeleton } from "./dom.js";
 
 /** @param {any} app */
-export const workPage = (app) => (app.user.role === "freelancer" ? freelancer(app) : client(app));
+export const dashboardPage = (app) => (app.user.role === "freelancer" ? freelancer(app) : client(app));
 
 function tiles(values) {
   return h(
@@ -15,7 +15,7 @@ function tiles(values) {
   );
 }
 
-/** Who this is for, and what most come here to do next. */
+/** The greeting and the most frequent action. */
 function head(app, href, label) {
   return h(
     "div",
@@ -48,14 +48,14 @@ function client(app) {
       ]),
     );
     set(urgent, { hidden: !waiting.length });
-    showAll(urgentList, waiting, makeRow, (row, job) => {
+    renderList(urgentList, waiting, createRow, (row, job) => {
       fillRow(row, job, app);
       set(row.querySelector(".price small"), {
         textContent: job.status === "submitted" ? "Look and pay" : `${counted(job.bidCount, "bid")} to read`,
       });
     });
     const rest = jobs.filter((job) => !waiting.includes(job));
-    showAll(list, rest, makeRow, (row, job) => fillRow(row, job, app));
+    renderList(list, rest, createRow, (row, job) => fillRow(row, job, app));
     set(list, { hidden: !rest.length });
     set(others, { hidden: !rest.length || !waiting.length });
     state.replaceChildren(
@@ -83,21 +83,21 @@ function freelancer(app) {
   const parts = { work: section("Your work"), waiting: section("Waiting for an answer"), past: section("Earlier") };
   const state = h("div");
   const jobs = new Map();
-  const draw = () => {
+  const render = () => {
     const { data, loading } = bids.getSnapshot();
     const items = data?.items ?? [];
-    for (const bid of items.slice(0, 30)) if (!jobs.has(bid.gigId)) follow(bid.gigId);
+    for (const bid of items.slice(0, 30)) if (!jobs.has(bid.gigId)) loadJob(bid.gigId);
     const withJobs = items.map((bid) => ({ ...bid, job: jobs.get(bid.gigId)?.getSnapshot().data }));
     const hired = withJobs.filter((bid) => bid.status === "hired");
     const active = hired.filter((bid) => !bid.job || ["assigned", "in_progress", "submitted"].includes(bid.job.status));
     const waiting = withJobs.filter((bid) => bid.status === "pending");
-    const purse = wallet.getSnapshot().data;
+    const balance = wallet.getSnapshot().data;
     figures.replaceChildren(
       tiles([
         ["Waiting bids", String(waiting.length)],
         ["In hand", String(active.length)],
         ["Done", String(hired.length - active.length)],
-        ["Available", purse ? money(purse.available, purse.currency) : "–"],
+        ["Available", balance ? money(balance.available, balance.currency) : "–"],
       ]),
     );
     fill(parts.work, active);
@@ -118,13 +118,13 @@ function freelancer(app) {
             ),
     );
   };
-  const follow = (id) => {
+  const loadJob = (id) => {
     const live = app.client.live(`/api/jobs/${id}`, [`job/${id}`]);
     jobs.set(id, live);
-    app.end(live.subscribe(draw));
+    app.onLeave(live.subscribe(render));
   };
-  app.end(wallet.subscribe(draw));
-  app.watch(bids, draw);
+  app.onLeave(wallet.subscribe(render));
+  app.watch(bids, render);
   return {
     title: "Dashboard",
     element: h(
@@ -152,10 +152,10 @@ function section(title) {
 
 function fill(part, bids) {
   set(part, { hidden: !bids.length });
-  showAll(
+  renderList(
     part.lastChild,
     bids,
-    // The link stays the one it was, as in the list of jobs.
+    // The link element is kept, because it may have the focus.
     ({ gigId }) =>
       h(
         "li",

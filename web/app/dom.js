@@ -1,9 +1,9 @@
-/** The few things every page of the app does with the document; data only ever becomes text. */
+/** DOM helpers of the app. Data is only ever inserted as text. */
 
 import { h, initials, set, textButton } from "../elements/base-element.js";
 import { ago } from "../elements/texts.js";
 
-/** "$1,200" for 120000 cents: a hub's currency has cents, also where a browser shows none (ALL, RSD). @param {number} minor @param {string} [currency] */
+/** "$1,200" for 120000: amounts are in hundredths in every currency, even where browsers show no decimals (ALL, RSD). @param {number} minor @param {string} [currency] */
 export const money = (minor, currency = "USD") =>
   new Intl.NumberFormat("en", {
     style: "currency",
@@ -13,11 +13,11 @@ export const money = (minor, currency = "USD") =>
     trailingZeroDisplay: "stripIfInteger",
   }).format(minor / 100);
 
-/** Cents for what somebody typed as dollars. @param {string} text */
+/** The hundredths of an amount that the user typed. @param {string} text */
 export const cents = (text) => Math.round(Number(text) * 100);
 
 /** "ui, python " → ["ui", "python"]. @param {string} text */
-export const words = (text) =>
+export const splitList = (text) =>
   text
     .split(",")
     .map((word) => word.trim())
@@ -26,28 +26,28 @@ export const words = (text) =>
 /** "1 bid", "3 bids". @param {number} count @param {string} one @param {string} [many] */
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
-/** The words for an error; what is not the hub's answer is our own mistake and belongs on the console. @param {any} error */
+/** The message of an error. An error that is no Problem is a bug of the page and is logged to the console. @param {any} error */
 export function sentence(error) {
   if (error?.status !== undefined) return error.message;
   console.error(error);
   return "This page made a mistake. Reload it and try again.";
 }
 
-/** A picture of somebody: their initials. @param {string} name @param {string} [size] */
-export const face = (name, size = "") =>
-  h("span", { className: `face ${size}`, textContent: initials(name), "aria-hidden": "true" });
+/** The avatar of a user: their initials. @param {string} name @param {string} [size] */
+export const avatar = (name, size = "") =>
+  h("span", { className: `avatar ${size}`, textContent: initials(name), "aria-hidden": "true" });
 
-/** "5 min ago", which goes on being true (see app.js). @param {string} time RFC 3339 */
+/** "5 min ago"; app.js keeps it current. @param {string} time RFC 3339 */
 export const when = (time) =>
   h("time", { dateTime: time, textContent: ago(time, "en"), title: new Date(time).toLocaleString("en") });
 
-/** The mark; it lies beside this file, wherever that is served from. @param {number} size px */
-export const mark = (size) => h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: size, height: size });
+/** The logo. The build puts it into the same folder as this code. @param {number} size px */
+export const logo = (size) => h("img", { src: new URL("./mark.svg", import.meta.url).href, alt: "", width: size, height: size });
 
 /** A link within the app. @param {string} href @param {any} [text] @param {object} [more] */
 export const link = (href, text, more = {}) => h("a", { href, ...more }, text);
 
-/** Leads to a conversation with somebody. @param {{id: string, name: string}} person @param {string} [text] @param {string} [className] */
+/** A link to the conversation with a user. @param {{id: string, name: string}} user @param {string} [text] @param {string} [className] */
 export const messageLink = ({ id, name }, text = `Message ${name}`, className = "button") =>
   link(`/messages?to=${id}&name=${encodeURIComponent(name)}`, text, { className });
 
@@ -65,7 +65,7 @@ const STATUS = {
   withdrawn: "Withdrawn",
 };
 
-/** Where a job or a bid stands. @param {string} status */
+/** The status of a job or a bid. @param {string} status */
 export const chip = (status) => h("span", { className: "chip", "data-status": status, textContent: STATUS[status] ?? status });
 
 /** @param {string[]} skills */
@@ -77,32 +77,32 @@ export const field = (label, control, hint) =>
   h("label", { className: "field" }, h("span", { textContent: label }), control, hint ? h("small", { textContent: hint }) : "");
 
 /**
- * A form whose button is off while it is sent, and which says what went wrong, at the field that is at fault.
- * @param {object} properties @param {(values: Record<string, string>, form: any) => Promise<any>} act @param {string} label of the button
+ * A form that is disabled while it is sent, and that shows an error and focuses the invalid field.
+ * @param {object} properties @param {(values: Record<string, string>, form: any) => Promise<any>} submit @param {string} label of the button
  * @param {...any} children
  */
-export function form(properties, act, label, ...children) {
+export function form(properties, submit, label, ...children) {
   const error = h("p", { className: "error", role: "alert", hidden: true });
   const send = h("button", { className: "primary", textContent: label });
-  const made = h(
+  const element = h(
     "form",
     {
       ...properties,
       onsubmit: (event) => {
         event.preventDefault();
-        const values = Object.fromEntries(new FormData(made));
-        run(send, error, () => act(values, made), made);
+        const values = Object.fromEntries(new FormData(element));
+        run(send, error, () => submit(values, element), element);
       },
     },
     ...children,
     error,
     h("div", { className: "row" }, send, ...(properties.beside ?? [])),
   );
-  return made;
+  return element;
 }
 
 /**
- * Run `act` once at a time; its error is written where it belongs.
+ * Run an action with its control disabled, and show its error.
  * @param {any} control @param {any} error @param {() => Promise<any>} act @param {any} [within] the form
  */
 export async function run(control, error, act, within) {
@@ -113,8 +113,8 @@ export async function run(control, error, act, within) {
     return await act();
   } catch (problem) {
     set(error, { hidden: false, textContent: sentence(problem) });
-    // What was pressed may be gone by now: what stood beside it is said where it can be seen.
-    if (!error.isConnected) complain(error);
+    // The control may have been removed meanwhile: then the error is shown as a toast.
+    if (!error.isConnected) toastError(error);
     const bad = problem.field && within?.elements.namedItem(problem.field);
     bad?.setAttribute?.("aria-invalid", "true");
     bad?.focus?.();
@@ -124,38 +124,38 @@ export async function run(control, error, act, within) {
   }
 }
 
-const complain = ({ textContent }) =>
+const toastError = ({ textContent }) =>
   document.querySelector("toast-region").show({ title: "That did not work", body: textContent, icon: "⚠️", assertive: true });
 
-/** Put something else into a box; what went wrong in there a moment ago is still said. @param {Element} box @param {...any} children */
+/** Replace the content of a box; errors that it shows become toasts. @param {Element} box @param {...any} children */
 export function refill(box, ...children) {
-  for (const error of box.querySelectorAll(".error:not([hidden])")) complain(error);
+  for (const error of box.querySelectorAll(".error:not([hidden])")) toastError(error);
   box.replaceChildren(...children);
 }
 
-/** A button with a place for what goes wrong. @param {string} label @param {() => Promise<any>} act @param {string} [className] @param {object} [more] */
-export function actButton(label, act, className = "", more = {}) {
+/** A button with room for its error. @param {string} label @param {() => Promise<any>} act @param {string} [className] @param {object} [more] */
+export function actionButton(label, act, className = "", more = {}) {
   const error = h("p", { className: "error", role: "alert", hidden: true });
-  const made = h("button", { type: "button", className, textContent: label, onclick: () => run(made, error, act), ...more });
-  return h("div", { className: "act" }, made, error);
+  const button = h("button", { type: "button", className, textContent: label, onclick: () => run(button, error, act), ...more });
+  return h("div", { className: "act" }, button, error);
 }
 
-/** What brings the next page of a list, while there is one. @param {any} app @param {import("../client/live-query.js").Live} live @param {string} label */
+/** A button that fetches the next page of a list, hidden after the last. @param {any} app @param {import("../client/live-query.js").LiveQuery} live @param {string} label */
 export function moreButton(app, live, label) {
-  const box = actButton(label, live.more);
+  const box = actionButton(label, live.more);
   app.watch(live, ({ data }) => set(box, { hidden: !data?.next }));
   return box;
 }
 
-/** What to say where a list is empty. @param {string} title @param {string} [hint] @param {any} [more] */
+/** The text of an empty list. @param {string} title @param {string} [hint] @param {any} [more] */
 export const nothing = (title, hint = "", more = "") =>
   h("div", { className: "nothing" }, h("b", { textContent: title }), h("p", { textContent: hint }), more);
 
-/** Grey bars where something is on its way. @param {number} [rows] */
+/** Gray bars while something is being loaded. @param {number} [rows] */
 export const skeleton = (rows = 3) =>
   h("div", { className: "skeleton", role: "status", ariaLabel: "Loading" }, ...Array.from({ length: rows }, () => h("div")));
 
-/** Ask before something that cannot be taken back. @param {string} question @param {string} yes what the button says @returns {Promise<boolean>} */
+/** Ask before an action that cannot be undone. @param {string} question @param {string} yes label of the button @returns {Promise<boolean>} */
 export function ask(question, yes) {
   const dialog = h("dialog", { className: "ask", ariaLabel: question });
   const answer = new Promise((resolve) => {

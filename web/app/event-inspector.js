@@ -1,10 +1,10 @@
-/** What is happening on the wire: the raw events as they come, for developers. */
+/** Shows the raw events of the stream, for developers. */
 
-import { h, set, showAll } from "../elements/base-element.js";
+import { h, set, renderList } from "../elements/base-element.js";
 
-const MOST = 200;
+const MAX_EVENTS = 200;
 
-export class Wire {
+export class EventInspector {
   #count = 0;
   #events = [];
   #paused = false;
@@ -18,10 +18,10 @@ export class Wire {
       textContent: "Wire",
       title: "What is happening on the wire",
       ariaExpanded: "false",
-      "aria-controls": "wire",
+      "aria-controls": "inspector",
       onclick: () => this.toggle(),
     });
-    this.list = h("ol", { className: "events", "data-testid": "wire", tabIndex: 0, ariaLabel: "Events, newest first" });
+    this.list = h("ol", { className: "events", "data-testid": "events", tabIndex: 0, ariaLabel: "Events, newest first" });
     this.facts = h("p", { className: "soft" });
     this.pause = h("button", {
       type: "button",
@@ -36,8 +36,8 @@ export class Wire {
     this.drawer = h(
       "aside",
       {
-        id: "wire",
-        className: "wire",
+        id: "inspector",
+        className: "inspector",
         ariaLabel: "What is happening on the wire",
         tabIndex: -1,
         hidden: true,
@@ -67,39 +67,39 @@ export class Wire {
       this.list,
     );
     client.on("*", (event) => this.#add(event));
-    client.subscribe(() => this.#draw());
+    client.subscribe(() => this.#render());
   }
 
   toggle() {
     set(this.drawer, { hidden: !this.drawer.hidden });
     set(this.button, { ariaExpanded: String(!this.drawer.hidden) });
-    document.documentElement.classList.toggle("wired", !this.drawer.hidden);
+    document.documentElement.classList.toggle("with-inspector", !this.drawer.hidden);
     if (this.drawer.hidden) this.button.focus();
     else this.drawer.focus();
-    this.#draw();
+    this.#render();
   }
 
-  #draw() {
+  #render() {
     if (this.drawer.hidden) return;
     const { status, heartbeat } = this.client.getSnapshot();
     const beat = heartbeat ? `, last beat ${new Date(heartbeat).toLocaleTimeString("en")}` : "";
     set(this.facts, {
       textContent: `One stream for this browser: ${status}${beat}. ${this.#count} events since this page opened.`,
     });
-    // Drawn only while somebody looks.
-    showAll(this.list, this.#events, makeEvent, () => {}, "number");
+    // The list is rendered only while it is visible.
+    renderList(this.list, this.#events, createEvent, () => {}, "number");
   }
 
   #add({ name, data, id, late }) {
     if (name === "status" || name === "snapshot") return;
     this.#count += 1;
     if (!this.#paused)
-      this.#events = [{ number: this.#count, name, data, id, late, at: new Date() }, ...this.#events].slice(0, MOST);
-    this.#draw();
+      this.#events = [{ number: this.#count, name, data, id, late, at: new Date() }, ...this.#events].slice(0, MAX_EVENTS);
+    this.#render();
   }
 }
 
-function makeEvent({ name, data, id, late, at }) {
+function createEvent({ name, data, id, late, at }) {
   return h(
     "li",
     {},

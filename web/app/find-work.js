@@ -1,6 +1,6 @@
-/** Find work: the list of jobs, live, with search, suggestions and filters that the address remembers. */
+/** Job search with suggestions, and filters that are part of the address. */
 
-import { h, set, showAll } from "../elements/base-element.js";
+import { h, set, renderList } from "../elements/base-element.js";
 import { chip, counted, link, money, nothing, run, sentence, skeleton, skillList, when } from "./dom.js";
 
 export const CATEGORIES = ["Design", "Software", "Writing", "Photography", "Video", "Data", "Operations"];
@@ -21,11 +21,11 @@ const STATES = [
 
 /** @param {any} app */
 export function findJobs(app) {
-  const asked = new URLSearchParams(location.search);
+  const params = new URLSearchParams(location.search);
   const query = h("input", {
     type: "search",
     name: "q",
-    value: asked.get("q") ?? "",
+    value: params.get("q") ?? "",
     placeholder: "Search jobs and skills",
     ariaLabel: "Search jobs",
     autocomplete: "off",
@@ -35,12 +35,12 @@ export function findJobs(app) {
     ariaAutoComplete: "list",
   });
   const menu = h("ul", { id: "suggestions", role: "listbox", ariaLabel: "Suggestions", className: "suggestions", hidden: true });
-  const category = select("Category", [["All categories", ""], ...CATEGORIES.map((name) => [name, name])], asked.get("category"));
-  const budget = select("Budget", BUDGETS, asked.get("budget"));
-  const status = select("State", STATES, asked.get("status") ?? "open");
+  const category = select("Category", [["All categories", ""], ...CATEGORIES.map((name) => [name, name])], params.get("category"));
+  const budget = select("Budget", BUDGETS, params.get("budget"));
+  const status = select("State", STATES, params.get("status") ?? "open");
   const skills = h("input", {
     name: "skills",
-    value: asked.get("skills") ?? "",
+    value: params.get("skills") ?? "",
     placeholder: "Skills, e.g. python",
     ariaLabel: "Skills, separated by commas",
   });
@@ -50,20 +50,20 @@ export function findJobs(app) {
   const state = h("div");
   const more = h("button", { type: "button", textContent: "More jobs", hidden: true });
   const problem = h("p", { className: "error", role: "alert", hidden: true });
-  let end = () => {};
+  let unsubscribe = () => {};
   let timer;
 
   const load = () => {
-    end();
+    unsubscribe();
     const params = filters();
     history.replaceState(history.state, "", `/jobs${address()}`);
     const live = app.client.live(`/api/jobs?${params}`, ["jobs"]);
     const known = new Set();
     let first = true;
-    const draw = () => {
+    const render = () => {
       const { data, error, loading } = live.getSnapshot();
       const items = data?.items ?? [];
-      showAll(list, items, makeRow, (row, job) => fillRow(row, job, app, !first && !known.has(job.id)));
+      renderList(list, items, createRow, (row, job) => fillRow(row, job, app, !first && !known.has(job.id)));
       for (const job of items) known.add(job.id);
       if (data) first = false;
       set(list, { hidden: !items.length });
@@ -80,22 +80,21 @@ export function findJobs(app) {
       );
     };
     more.onclick = () => run(more, problem, live.more);
-    const stop = live.subscribe(draw);
-    end = stop;
-    draw();
+    unsubscribe = live.subscribe(render);
+    render();
   };
-  app.end(() => end());
+  app.onLeave(() => unsubscribe());
 
   function filters() {
     const params = new URLSearchParams({ limit: "30" });
-    const [least, most] = budget.value ? budget.value.split("-") : ["", ""];
+    const [min, max] = budget.value ? budget.value.split("-") : ["", ""];
     for (const [name, value] of Object.entries({
       status: status.value,
       category: category.value,
       skills: skills.value.trim(),
       q: query.value.trim(),
-      minBudget: least,
-      maxBudget: most,
+      minBudget: min,
+      maxBudget: max,
     }))
       if (value) params.set(name, value);
     return params;
@@ -148,24 +147,24 @@ export function findJobs(app) {
 
 /** @param {string} label @param {string[][]} options @param {string | null} chosen */
 function select(label, options, chosen) {
-  const made = h(
+  const element = h(
     "select",
     { name: label === "State" ? "status" : label.toLowerCase(), ariaLabel: label },
     ...options.map(([text, value]) => h("option", { textContent: text, value })),
   );
-  made.value = options.some(([, value]) => value === chosen) ? chosen : options[0][1];
-  return made;
+  element.value = options.some(([, value]) => value === chosen) ? chosen : options[0][1];
+  return element;
 }
 
-/** Suggestions under the field, by the pattern of a combobox with a list. */
+/** Suggestions under the field: the combobox pattern of WAI-ARIA. */
 function suggest(app, input, menu, pick) {
   let timer;
-  let at = -1;
+  let selected = -1;
   const close = () => {
     set(menu, { hidden: true });
     set(input, { ariaExpanded: "false" });
     input.removeAttribute("aria-activedescendant");
-    at = -1;
+    selected = -1;
   };
   const choose = (text) => {
     input.value = text;
@@ -173,9 +172,9 @@ function suggest(app, input, menu, pick) {
     pick();
   };
   const mark = (index) => {
-    at = index;
-    [...menu.children].forEach((option, position) => set(option, { ariaSelected: String(position === at) }));
-    if (at >= 0) input.setAttribute("aria-activedescendant", menu.children[at].id);
+    selected = index;
+    [...menu.children].forEach((option, position) => set(option, { ariaSelected: String(position === selected) }));
+    if (selected >= 0) input.setAttribute("aria-activedescendant", menu.children[selected].id);
   };
   input.oninput = () => {
     clearTimeout(timer);
@@ -199,7 +198,7 @@ function suggest(app, input, menu, pick) {
           }),
         ),
       );
-      at = -1;
+      selected = -1;
       set(menu, { hidden: !texts.length || document.activeElement !== input });
       set(input, { ariaExpanded: String(!menu.hidden) });
     }, 150);
@@ -207,9 +206,9 @@ function suggest(app, input, menu, pick) {
   input.onkeydown = (event) => {
     if (menu.hidden) return;
     const last = menu.children.length - 1;
-    if (event.key === "ArrowDown") mark(at < last ? at + 1 : 0);
-    else if (event.key === "ArrowUp") mark(at > 0 ? at - 1 : last);
-    else if (event.key === "Enter" && at >= 0) choose(menu.children[at].textContent);
+    if (event.key === "ArrowDown") mark(selected < last ? selected + 1 : 0);
+    else if (event.key === "ArrowUp") mark(selected > 0 ? selected - 1 : last);
+    else if (event.key === "Enter" && selected >= 0) choose(menu.children[selected].textContent);
     else if (event.key === "Escape") close();
     else return;
     event.preventDefault();
@@ -217,13 +216,13 @@ function suggest(app, input, menu, pick) {
   input.onblur = close;
 }
 
-export function makeRow({ id }) {
+export function createRow({ id }) {
   return h(
     "article",
     { className: "job", "data-testid": "job" },
     h(
       "div",
-      { className: "what" },
+      { className: "summary" },
       h("h2", {}, link(`/jobs/${id}`)),
       h("p", { className: "facts" }),
       h("p", { className: "teaser" }),
@@ -237,7 +236,7 @@ export function makeRow({ id }) {
 export function fillRow(row, job, app, fresh = false) {
   const at = (selector) => row.querySelector(selector);
   if (fresh) row.classList.add("fresh");
-  // The link stays the one it was: somebody may have the focus on it.
+  // The link element is kept, because it may have the focus.
   set(at("h2 a"), { textContent: job.title });
   const mine = job.owner.id === app.user?.id;
   at(".facts").replaceChildren(

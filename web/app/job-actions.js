@@ -1,24 +1,24 @@
-/** What one may do with a job next: its owner, the hired freelancer, one who may bid, and who is not signed in. */
+/** The actions on a job for its owner, the hired freelancer, a bidder and an anonymous visitor. */
 
 import { h, set } from "../elements/base-element.js";
-import { actButton, ask, cents, chip, field, form, link, messageLink, money, refill } from "./dom.js";
+import { actionButton, ask, cents, chip, field, form, link, messageLink, money, refill } from "./dom.js";
 
-/** @param {HTMLElement} side @param {any} job @param {any[]} bids those one may see @param {any} context `{app, id, again}` */
-export function drawActs(side, job, bids, context) {
-  const { app, id, again } = context;
+/** @param {HTMLElement} side @param {any} job @param {any[]} bids those that the user may see @param {any} context `{app, id, refetch}` */
+export function renderActions(side, job, bids, context) {
+  const { app, id, refetch } = context;
   const { user } = app;
   const owner = user?.id === job.owner.id;
   const own = !owner && bids.find((bid) => bid.freelancer.id === user?.id && bid.status !== "withdrawn");
   const mine = own && own.id === job.hiredBidId;
   const hired = bids.find((bid) => bid.id === job.hiredBidId);
   const key = JSON.stringify([job.status, job.budget, own?.id, own?.status, job.hiredBidId, hired?.id, user?.id]);
-  // That others bid, while somebody writes a bid, changes a number and nothing else.
+  // Another bid changes only the count, so that a bid that is being written is not lost.
   if (side.key === key) return set(side.querySelector("dd"), { textContent: String(job.bidCount) });
   side.key = key;
   const price = hired ? hired.price : job.budget;
   const to = (status, more) => async () => {
     await app.request("PATCH", `/api/jobs/${id}/status`, { status, ...more });
-    await again();
+    await refetch();
   };
   const box = h(
     "section",
@@ -44,14 +44,14 @@ export function drawActs(side, job, bids, context) {
   );
   refill(side, box);
   if (!user) box.append(link("/sign-in", "Sign in to bid", { className: "button primary" }));
-  if (owner) ownerActs(box, job, price, to, context);
-  else if (mine) hiredActs(box, job, to);
+  if (owner) ownerActions(box, job, price, to, context);
+  else if (mine) hiredActions(box, job, to);
   else if (user?.role === "freelancer" && job.status === "open") {
     if (own?.status === "pending") box.append(ownBid(own, job, context));
     else {
       if (job.instantAccept)
         box.append(
-          actButton(`Take it for ${money(job.budget, job.currency)}`, to("in_progress"), "primary", { "data-testid": "take" }),
+          actionButton(`Take it for ${money(job.budget, job.currency)}`, to("in_progress"), "primary", { "data-testid": "accept" }),
         );
       box.append(bidForm(job, context));
     }
@@ -61,11 +61,11 @@ export function drawActs(side, job, bids, context) {
   return undefined;
 }
 
-function ownerActs(box, job, price, to, { app, id, again }) {
+function ownerActions(box, job, price, to, { app, id, refetch }) {
   if (job.status === "submitted") {
     box.append(
       h("p", { className: "notice", textContent: "The work was submitted. Look at it, then pay or ask for changes." }),
-      actButton(`Approve and pay ${money(price, job.currency)}`, to("completed"), "primary"),
+      actionButton(`Approve and pay ${money(price, job.currency)}`, to("completed"), "primary"),
       form(
         { className: "plain" },
         ({ note }) => to("in_progress", note ? { note } : {})(),
@@ -80,7 +80,7 @@ function ownerActs(box, job, price, to, { app, id, again }) {
   if (job.status === "completed") box.append(h("p", { className: "notice", textContent: "Done and paid." }));
   if (["open", "assigned"].includes(job.status)) {
     box.append(
-      actButton(
+      actionButton(
         "Cancel the job",
         async () => (await ask("Cancel this job? What is held for it comes back to you.", "Cancel the job")) && to("cancelled")(),
         "quiet bad",
@@ -89,7 +89,7 @@ function ownerActs(box, job, price, to, { app, id, again }) {
   }
   if (job.status === "open")
     box.append(
-      actButton(
+      actionButton(
         "Delete",
         async () => {
           if (!(await ask("Delete this job? It disappears from every list.", "Delete it"))) return;
@@ -101,19 +101,19 @@ function ownerActs(box, job, price, to, { app, id, again }) {
     );
 }
 
-function hiredActs(box, job, to) {
-  const says = {
+function hiredActions(box, job, to) {
+  const text = {
     assigned: "You are hired. Accept to start.",
     in_progress: "You are on it. Submit when it is done.",
     submitted: "Submitted. The client is looking at it.",
     completed: "Done and paid.",
   }[job.status];
-  if (says) box.append(h("p", { className: "notice", textContent: says }));
-  if (job.status === "assigned") box.append(actButton("Accept the job", to("in_progress"), "primary"));
-  if (job.status === "in_progress") box.append(actButton("Submit the work", to("submitted"), "primary"));
+  if (text) box.append(h("p", { className: "notice", textContent: text }));
+  if (job.status === "assigned") box.append(actionButton("Accept the job", to("in_progress"), "primary"));
+  if (job.status === "in_progress") box.append(actionButton("Submit the work", to("submitted"), "primary"));
   if (["assigned", "in_progress", "submitted"].includes(job.status)) {
     box.append(
-      actButton(
+      actionButton(
         "Give the job back",
         async () => (await ask("Give this job back? The client is refunded.", "Give it back")) && to("cancelled")(),
         "quiet bad",
@@ -122,12 +122,12 @@ function hiredActs(box, job, to) {
   }
 }
 
-function bidForm(job, { app, id, again }) {
+function bidForm(job, { app, id, refetch }) {
   return form(
     { className: "plain", "data-testid": "bid-form" },
     async ({ price, message }) => {
       await app.request("POST", `/api/jobs/${id}/bids`, { price: cents(price), message });
-      await again();
+      await refetch();
     },
     "Send bid",
     h("h2", { textContent: "Place a bid" }),
@@ -150,18 +150,18 @@ function bidForm(job, { app, id, again }) {
   );
 }
 
-function ownBid(bid, job, { app, again }) {
+function ownBid(bid, job, { app, refetch }) {
   return h(
     "div",
     { className: "own", "data-testid": "own-bid" },
     h("p", {}, chip(bid.status), ` Your bid: ${money(bid.price, job.currency)}`),
     h("p", { className: "prose soft", textContent: bid.message }),
     bid.status === "pending"
-      ? actButton(
+      ? actionButton(
           "Withdraw",
           async () => {
             await app.request("DELETE", `/api/bids/${bid.id}`);
-            await again();
+            await refetch();
           },
           "quiet",
         )

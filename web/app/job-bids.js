@@ -1,10 +1,10 @@
-/** The bids of a job, as its owner reads them and hires one. */
+/** The bids of a job for its owner, with the button to hire. */
 
-import { h, renew, set, showAll } from "../elements/base-element.js";
-import { actButton, chip, face, link, money, refill, when } from "./dom.js";
+import { h, renderIfChanged, set, renderList } from "../elements/base-element.js";
+import { actionButton, chip, avatar, link, money, refill, when } from "./dom.js";
 
-/** @param {HTMLElement} box @param {HTMLElement} list @param {any} job @param {any[]} bids @param {any} context `{app, again}` */
-export function drawOffers(box, list, job, bids, context) {
+/** @param {HTMLElement} box @param {HTMLElement} list @param {any} job @param {any[]} bids @param {any} context `{app, refetch}` */
+export function renderBids(box, list, job, bids, context) {
   const owner = context.app.user?.id === job.owner.id;
   set(box, { hidden: !owner });
   if (!owner) return;
@@ -17,32 +17,32 @@ export function drawOffers(box, list, job, bids, context) {
   set(box.lastChild, { hidden: bids.length > 0 });
   const open = job.status === "open";
   const lowest = Math.min(...bids.filter((bid) => bid.status === "pending").map((bid) => bid.price));
-  showAll(
+  renderList(
     list,
     bids.map((bid) => ({ ...bid, open, best: open && bids.length > 1 && bid.price === lowest })),
-    makeOffer,
+    createBid,
     (element, bid) => {
       const at = (selector) => element.querySelector(selector);
       set(at(".figure"), { textContent: money(bid.price, job.currency) });
       set(at(".prose"), { textContent: bid.message });
       set(at(".best"), { textContent: bid.best ? "Lowest bid" : "" });
-      // The button stays the one it was as long as there is one: somebody may have the focus on it.
-      const acts = at(".acts");
-      const free = open && bid.status === "pending";
-      renew(acts, [free, bid.status], () => refill(acts, free ? hire(bid, context) : chip(bid.status)));
+      // The button is kept while it is shown, because it may have the focus.
+      const actions = at(".actions");
+      const canHire = open && bid.status === "pending";
+      renderIfChanged(actions, [canHire, bid.status], () => refill(actions, canHire ? hire(bid, context) : chip(bid.status)));
     },
   );
 }
 
-function makeOffer({ freelancer, createdAt }) {
+function createBid({ freelancer, createdAt }) {
   const name = link(`/people/${freelancer.id}`, freelancer.name, { className: "name" });
   return h(
     "li",
     { className: "bid", "data-testid": "bid" },
-    face(freelancer.name),
+    avatar(freelancer.name),
     h(
       "div",
-      { className: "said" },
+      { className: "bid-text" },
       h(
         "p",
         { className: "between" },
@@ -50,17 +50,17 @@ function makeOffer({ freelancer, createdAt }) {
         h("b", { className: "figure" }),
       ),
       h("p", { className: "prose" }),
-      h("div", { className: "row" }, h("div", { className: "acts" }), h("small", { className: "best" })),
+      h("div", { className: "row" }, h("div", { className: "actions" }), h("small", { className: "best" })),
     ),
   );
 }
 
-const hire = ({ id, freelancer }, { app, again }) =>
-  actButton(
+const hire = ({ id, freelancer }, { app, refetch }) =>
+  actionButton(
     "Hire",
     async () => {
-      // What is true now is shown before what went wrong is said.
-      await app.request("PATCH", `/api/bids/${id}/hire`).finally(again);
+      // The current state is shown before an error.
+      await app.request("PATCH", `/api/bids/${id}/hire`).finally(refetch);
     },
     "primary small",
     { ariaLabel: `Hire ${freelancer.name}`, "data-testid": "hire" },

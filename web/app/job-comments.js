@@ -1,19 +1,19 @@
-/** What people ask about a job, and what they are answered. */
+/** The questions and answers of a job. */
 
-import { h, set, showAll } from "../elements/base-element.js";
-import { face, field, form, moreButton, when } from "./dom.js";
+import { h, set, renderList } from "../elements/base-element.js";
+import { avatar, field, form, moreButton, when } from "./dom.js";
 
 /** @param {any} app @param {string} id of the job */
-export function comments(app, id) {
+export function createComments(app, id) {
   const live = app.client.live(`/api/jobs/${id}/comments?limit=50`, [`job/${id}`]);
   const list = h("ul", { className: "comments" });
   const empty = h("p", { className: "soft", textContent: "Nobody has asked anything yet." });
   const write = app.user
     ? form(
         { className: "plain" },
-        async ({ text }, made) => {
+        async ({ text }, element) => {
           await app.request("POST", `/api/jobs/${id}/comments`, { text });
-          made.reset();
+          element.reset();
           await live.refetch();
         },
         "Post",
@@ -32,14 +32,14 @@ export function comments(app, id) {
   app.watch(live, ({ data, error }) => {
     set(box, { hidden: error?.status === 404 });
     set(empty, { hidden: !data || data.items.length > 0 });
-    showAll(
+    renderList(
       list,
       [...(data?.items ?? [])].reverse(),
       (item) =>
         h(
           "li",
           { "data-testid": "comment" },
-          face(item.author.name, "small"),
+          avatar(item.author.name, "small"),
           h(
             "div",
             {},

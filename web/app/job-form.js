@@ -1,8 +1,8 @@
-/** Post a job, and edit one. */
+/** The form to post and to edit a job. */
 
 import { h } from "../elements/base-element.js";
 import { CATEGORIES } from "./find-work.js";
-import { cents, field, form, money, words } from "./dom.js";
+import { cents, field, form, money, splitList } from "./dom.js";
 
 /** @param {any} app */
 export function postJob(app) {
@@ -12,7 +12,7 @@ export function postJob(app) {
       ? `${money(data.available, data.currency)} available. The budget is held until the job is paid, cancelled or expires.`
       : "";
   });
-  const made = jobForm(app, null, (job) => app.go(`/jobs/${job.id}`), []);
+  const element = jobForm(app, null, (job) => app.go(`/jobs/${job.id}`), []);
   return {
     title: "Post a job",
     element: h(
@@ -20,7 +20,7 @@ export function postJob(app) {
       { className: "page narrow" },
       h("h1", { textContent: "Post a job" }),
       available,
-      h("div", { className: "card" }, made),
+      h("div", { className: "card" }, element),
     ),
   };
 }
@@ -37,7 +37,7 @@ export function jobForm(app, job, done, beside) {
         description,
         budget: cents(values.budget),
         category: category || null,
-        skills: words(values.skills),
+        skills: splitList(values.skills),
         expiresAt: values.expiresAt ? new Date(values.expiresAt).toISOString() : null,
         instantAccept: values.instantAccept === "on",
       };

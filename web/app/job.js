@@ -1,9 +1,9 @@
-/** One job: what it is, where it stands, and beside it what one may do, who bids, and what people ask. */
+/** The page of a job: description, progress, actions, bids and comments. */
 
-import { drawActs } from "./job-actions.js";
-import { comments } from "./job-comments.js";
-import { h, renew, set, textButton } from "../elements/base-element.js";
-import { drawOffers } from "./job-bids.js";
+import { renderActions } from "./job-actions.js";
+import { createComments } from "./job-comments.js";
+import { h, renderIfChanged, set, textButton } from "../elements/base-element.js";
+import { renderBids } from "./job-bids.js";
 import { jobForm } from "./job-form.js";
 import { chip, link, moreButton, nothing, sentence, skeleton, skillList, when } from "./dom.js";
 
@@ -14,7 +14,7 @@ const STEPS = [
   ["submitted", "Submitted"],
   ["completed", "Paid"],
 ];
-const OVER = { cancelled: "This job was cancelled.", expired: "This job expired before anybody was hired." };
+const CLOSED = { cancelled: "This job was cancelled.", expired: "This job expired before anybody was hired." };
 
 /** @param {any} app @param {string} id */
 export function jobPage(app, id) {
@@ -24,13 +24,13 @@ export function jobPage(app, id) {
   const head = h("div", { className: "jobhead" });
   const about = h("div", { className: "card" });
   const side = h("aside", { className: "side", ariaLabel: "This job" });
-  const offers = h("section", { className: "card", ariaLabel: "Bids", hidden: true });
-  const offerList = h("ul", { className: "bids" });
+  const bidBox = h("section", { className: "card", ariaLabel: "Bids", hidden: true });
+  const bidList = h("ul", { className: "bids" });
   const moreBids = bids ? moreButton(app, bids, "More bids") : "";
-  const page = h("div", { className: "page two" }, head, h("div", { className: "stack" }, about, offers, moreBids, comments(app, id)), side);
-  const again = () => Promise.all([live.refetch(), bids?.refetch()]);
-  const context = { app, id, again, editing: false, shown: "" };
-  const draw = () => {
+  const page = h("div", { className: "page two" }, head, h("div", { className: "stack" }, about, bidBox, moreBids, createComments(app, id)), side);
+  const refetch = () => Promise.all([live.refetch(), bids?.refetch()]);
+  const context = { app, id, refetch, editing: false, shown: "" };
+  const render = () => {
     const { data: job, error } = live.getSnapshot();
     if (!job) {
       head.replaceChildren(
@@ -42,27 +42,27 @@ export function jobPage(app, id) {
             )
           : skeleton(2),
       );
-      for (const part of [about, side, offers]) set(part, { hidden: true });
+      for (const part of [about, side, bidBox]) set(part, { hidden: true });
       return;
     }
     for (const part of [about, side]) set(part, { hidden: false });
     app.rename(job.title);
-    renew(head, [job.status, job.title, job.owner, job.category, job.createdAt], () => drawHead(head, job));
-    drawAbout(about, job, context);
+    renderIfChanged(head, [job.status, job.title, job.owner, job.category, job.createdAt], () => renderHead(head, job));
+    renderAbout(about, job, context);
     const all = bids?.getSnapshot().data?.items ?? [];
-    drawActs(side, job, all, context);
-    drawOffers(offers, offerList, job, all, context);
+    renderActions(side, job, all, context);
+    renderBids(bidBox, bidList, job, all, context);
   };
-  if (bids) app.end(bids.subscribe(draw));
-  app.watch(live, draw);
+  if (bids) app.onLeave(bids.subscribe(render));
+  app.watch(live, render);
   return { title: live.getSnapshot().data?.title ?? "Job", element: page };
 }
 
-function drawHead(head, job) {
-  const at = STEPS.findIndex(([status]) => status === job.status);
+function renderHead(head, job) {
+  const current = STEPS.findIndex(([status]) => status === job.status);
   const steps =
-    at < 0
-      ? h("p", { className: "notice", textContent: OVER[job.status] ?? "" })
+    current < 0
+      ? h("p", { className: "notice", textContent: CLOSED[job.status] ?? "" })
       : h(
           "ol",
           { className: "steps", ariaLabel: "Progress" },
@@ -70,8 +70,8 @@ function drawHead(head, job) {
             h(
               "li",
               {
-                className: index < at || job.status === "completed" ? "past" : index === at ? "here" : "",
-                ariaCurrent: index === at ? "step" : null,
+                className: index < current || job.status === "completed" ? "past" : index === current ? "here" : "",
+                ariaCurrent: index === current ? "step" : null,
               },
               h("span", { textContent: label, "data-status": status }),
             ),
@@ -92,7 +92,7 @@ function drawHead(head, job) {
   );
 }
 
-function drawAbout(about, job, context) {
+function renderAbout(about, job, context) {
   const { app } = context;
   if (context.editing) return;
   if (context.shown === job.updatedAt + job.status) return;
@@ -112,7 +112,7 @@ function drawAbout(about, job, context) {
         const close = () => {
           context.editing = false;
           context.shown = "";
-          return context.again();
+          return context.refetch();
         };
         about.replaceChildren(
           h("h2", { textContent: "Edit the job" }),

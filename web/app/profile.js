@@ -1,10 +1,10 @@
-/** Somebody's public profile. */
+/** The public profile of a user. */
 
 import { h } from "../elements/base-element.js";
-import { counted, face, messageLink, nothing, sentence, skeleton, skillList } from "./dom.js";
+import { avatar, counted, messageLink, nothing, sentence, skeleton, skillList } from "./dom.js";
 
 /** @param {any} app @param {string} id */
-export function personPage(app, id) {
+export function profilePage(app, id) {
   const box = h("div", { className: "page narrow" });
   app.watch(app.client.live(`/api/users/${id}`, [`user/${id}`]), ({ data: user, error }) => {
     if (!user) return box.replaceChildren(error ? nothing("This profile is not here", sentence(error)) : skeleton(2));
@@ -13,7 +13,7 @@ export function personPage(app, id) {
       h(
         "section",
         { className: "card person" },
-        face(user.name, "big"),
+        avatar(user.name, "big"),
         h(
           "div",
           { className: "stack" },

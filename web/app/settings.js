@@ -1,8 +1,8 @@
-/** Settings: profile, what one is told, password, where one is signed in, the app itself. */
+/** Settings: profile, e-mail, notifications, password, sessions, and installing the app. */
 
-import { h, set, showAll, textButton } from "../elements/base-element.js";
+import { h, set, renderList, textButton } from "../elements/base-element.js";
 import { ago } from "../elements/texts.js";
-import { actButton, field, form, words } from "./dom.js";
+import { actionButton, field, form, splitList } from "./dom.js";
 
 let installing = null;
 addEventListener("beforeinstallprompt", (event) => {
@@ -20,7 +20,7 @@ export function settingsPage(app) {
     async (values) => {
       const changed = await app.request("PATCH", "/api/auth/me", {
         name: values.name,
-        ...(user.role === "freelancer" ? { skills: words(values.skills) } : {}),
+        ...(user.role === "freelancer" ? { skills: splitList(values.skills) } : {}),
       });
       await app.client.signedIn(changed);
       set(profileNote, { textContent: "Saved." });
@@ -40,9 +40,9 @@ export function settingsPage(app) {
   const passwordNote = h("p", { className: "soft", role: "status" });
   const password = form(
     { className: "card" },
-    async ({ currentPassword, newPassword }, made) => {
+    async ({ currentPassword, newPassword }, element) => {
       await app.request("POST", "/api/auth/password", { currentPassword, newPassword });
-      made.reset();
+      element.reset();
       set(passwordNote, { textContent: "Changed. Every other device was signed out." });
     },
     "Change password",
@@ -81,32 +81,32 @@ export function settingsPage(app) {
       h(
         "div",
         { className: "leave" },
-        actButton("Log out", () => app.client.logout()),
+        actionButton("Log out", () => app.client.logout()),
       ),
     ),
   };
 }
 
-/** Whether one's address is known to be one's own: only then anything is sent there. */
+/** The state of the e-mail address; the hub sends only to confirmed addresses. */
 function emails(app) {
   const live = app.client.live("/api/notifications/preferences", ["preferences"]);
   const state = h("p");
   const note = h("p", { className: "soft", role: "status" });
-  const ask = actButton("Send me a link", async () => {
+  const ask = actionButton("Send me a link", async () => {
     await app.request("POST", "/api/auth/email/confirmation");
     set(note, { textContent: `Sent to ${app.user.email}. Open the link in it within a day.` });
   });
   const box = h("section", { className: "card", hidden: !app.user.email }, h("h2", { textContent: "E-mail" }), state, note, ask);
   app.watch(live, ({ data }) => {
     if (!data) return;
-    const { emailConfirmed: known } = data;
+    const { emailConfirmed: confirmed } = data;
     set(state, {
-      textContent: known
+      textContent: confirmed
         ? `${app.user.email} is confirmed.`
         : `${app.user.email} is not confirmed yet. Until it is, nothing is sent there.`,
     });
-    set(ask, { hidden: known });
-    if (known) set(note, { textContent: "" });
+    set(ask, { hidden: confirmed });
+    if (confirmed) set(note, { textContent: "" });
   });
   return box;
 }
@@ -115,7 +115,7 @@ function sessions(app) {
   const live = app.client.live("/api/auth/sessions", ["sessions"]);
   const list = h("ul", { className: "rows" });
   app.watch(live, ({ data }) =>
-    showAll(
+    renderList(
       list,
       data?.items ?? [],
       (session) =>
@@ -125,7 +125,7 @@ function sessions(app) {
           h("span", {}, h("b", { textContent: device(session.userAgent) }), h("small")),
           session.current
             ? h("small", { textContent: "this one" })
-            : actButton(
+            : actionButton(
                 "Sign out",
                 async () => {
                   await app.request("DELETE", `/api/auth/sessions/${session.id}`);
@@ -148,7 +148,7 @@ function device(agent) {
   return system ? `${browser} on ${system}` : browser;
 }
 
-/** The hint to install, where the browser can. */
+/** The offer to install the app, in browsers that can. */
 function install() {
   const box = h(
     "section",
@@ -169,8 +169,8 @@ function install() {
       "primary",
     ),
   );
-  const draw = () => set(box, { hidden: !installing });
-  document.addEventListener("can-install", draw);
-  draw();
+  const render = () => set(box, { hidden: !installing });
+  document.addEventListener("can-install", render);
+  render();
   return box;
 }

@@ -1,11 +1,11 @@
-/** The page of somebody who is not signed in: what this is, demo users where there are some, and a form. */
+/** The sign-in page: an introduction, demo users if there are any, and the form. */
 
-import { h, renew, set, showAll, textButton } from "../elements/base-element.js";
-import { actButton, face, field, form, mark, money, when, words } from "./dom.js";
+import { h, renderIfChanged, set, renderList, textButton } from "../elements/base-element.js";
+import { actionButton, avatar, field, form, logo, money, when, splitList } from "./dom.js";
 
-/** @param {any} app @param {string} notice why one is here, in a sentence */
-export function door(app, notice) {
-  const entry = enterForm(app);
+/** @param {any} app @param {string} notice why the user was signed out, in a sentence */
+export function signInPage(app, notice) {
+  const entry = createForm(app);
   const people = h("ul", { className: "people" });
   const demo = h(
     "section",
@@ -17,18 +17,18 @@ export function door(app, notice) {
   showDemo(app, demo, people);
   return h(
     "main",
-    { className: "door" },
+    { className: "sign-in" },
     h(
       "section",
       { className: "pitch" },
-      h("p", { className: "brand" }, mark(36), "Gigwire"),
+      h("p", { className: "brand" }, logo(36), "Gigwire"),
       h("h1", { textContent: "Work that answers the moment it happens." }),
       h("p", {
         className: "lead",
         textContent: "Post a job, bid, hire, get paid. Everybody concerned hears of it at once, in every tab, and never twice.",
       }),
-      numbers(app),
-      newest(app),
+      statistics(app),
+      newestJobs(app),
       h("p", {}, h("a", { href: "/jobs", className: "button", textContent: "See the open jobs" })),
     ),
     h(
@@ -41,17 +41,17 @@ export function door(app, notice) {
   );
 }
 
-/** What the form is for: signing in, an account, or a new password by e-mail. */
+/** The purposes of the form: sign in, create an account, or request a new password by e-mail. */
 const MODES = {
   enter: { title: "Sign in", label: "Sign in", beside: ["join", "forget"] },
   join: { title: "Create your account", label: "Create account", beside: ["enter"] },
   forget: { title: "Choose a new password", label: "Send me a link", beside: ["enter"] },
 };
-const LEADS = { enter: "Back to sign in", join: "Create an account", forget: "Forgot password?" };
+const LINKS = { enter: "Back to sign in", join: "Create an account", forget: "Forgot password?" };
 const SENT = "If there is an account with this address, a link to choose a new password is on its way. It is good for an hour.";
 
-/** The form; what it is for changes under the same fields, so that what was typed stays. @param {any} app */
-function enterForm(app) {
+/** The form. Its purpose changes while its fields stay, so that typed text is kept. @param {any} app */
+function createForm(app) {
   let mode = "enter";
   const name = h("input", { name: "name", autocomplete: "name", maxLength: 80, required: true });
   const more = h(
@@ -72,55 +72,55 @@ function enterForm(app) {
   );
   const email = h("input", { name: "email", type: "email", autocomplete: "username", maxLength: 254, required: true });
   const password = h("input", { name: "password", type: "password", maxLength: 128, required: true });
-  const secret = field("Password", password);
+  const passwordField = field("Password", password);
   const heading = h("h2");
   const note = h("p", { className: "notice", role: "status", hidden: true });
-  const leads = Object.entries(LEADS).map(([to, label]) => textButton(label, () => turn(to), "quiet"));
-  const acts = {
+  const links = Object.entries(LINKS).map(([to, label]) => textButton(label, () => switchMode(to), "quiet"));
+  const actions = {
     enter: async ({ email, password }) =>
       app.client.signedIn((await app.request("POST", "/api/auth/login", { email, password })).user),
     join: async (values) => app.client.signedIn((await join(app, values)).user),
     forget: async ({ email }) => {
       await app.request("POST", "/api/auth/password/forgot", { email }).catch((error) => {
-        // Whether a hub sends e-mail is not seen from outside.
+        // A hub without e-mail responds with 404.
         if (error.status === 404) error.message += " Ask whoever runs it for a new password.";
         throw error;
       });
       set(note, { textContent: SENT, hidden: false });
     },
   };
-  const made = form(
-    { className: "card", beside: leads },
-    (values) => acts[mode](values),
+  const element = form(
+    { className: "card", beside: links },
+    (values) => actions[mode](values),
     "",
     heading,
     more,
     field("Email", email),
-    secret,
+    passwordField,
     note,
   );
-  const turn = (to, focus = true) => {
+  const switchMode = (to, focus = true) => {
     mode = to;
     const joining = mode === "join";
     const { title, label, beside } = MODES[mode];
     set(heading, { textContent: title });
-    set(made.querySelector(".primary"), { textContent: label });
-    Object.keys(LEADS).forEach((each, index) => set(leads[index], { hidden: !beside.includes(each) }));
+    set(element.querySelector(".primary"), { textContent: label });
+    Object.keys(LINKS).forEach((each, index) => set(links[index], { hidden: !beside.includes(each) }));
     set(more, { disabled: !joining, hidden: !joining });
-    set(secret, { hidden: mode === "forget" });
+    set(passwordField, { hidden: mode === "forget" });
     set(password, {
       disabled: mode === "forget",
       autocomplete: joining ? "new-password" : "current-password",
       minLength: joining ? 8 : 0,
     });
-    for (const part of [note, made.querySelector("[role=alert]")]) set(part, { hidden: true });
+    for (const part of [note, element.querySelector("[role=alert]")]) set(part, { hidden: true });
     if (focus) (joining ? name : email).focus();
   };
-  turn(mode, false);
-  return made;
+  switchMode(mode, false);
+  return element;
 }
 
-function numbers(app) {
+function statistics(app) {
   const list = h("dl", { className: "numbers", hidden: true });
   app.watch(app.client.live("/api/stats", ["stats"]), ({ data }) => {
     set(list, { hidden: !data });
@@ -136,18 +136,18 @@ function numbers(app) {
   return list;
 }
 
-/** What was posted last, as it is posted. */
-function newest(app) {
+/** The newest jobs. */
+function newestJobs(app) {
   const list = h("ul", { className: "newest" });
   const box = h("section", { ariaLabel: "Just posted", hidden: true }, list);
   app.watch(app.client.live("/api/jobs?status=open&limit=3", ["jobs"]), ({ data }) => {
     set(box, { hidden: !data?.items.length });
-    showAll(
+    renderList(
       list,
       data?.items ?? [],
       () => h("li"),
       (row, { id, title, budget, currency, createdAt }) =>
-        renew(row, [title, budget], () =>
+        renderIfChanged(row, [title, budget], () =>
           row.replaceChildren(
             h("a", { href: `/jobs/${id}`, textContent: title }),
             h("b", { className: "figure", textContent: money(budget, currency) }),
@@ -165,7 +165,7 @@ function join(app, { name, role, skills, email, password }) {
     role,
     email,
     password,
-    ...(role === "freelancer" ? { skills: words(skills) } : {}),
+    ...(role === "freelancer" ? { skills: splitList(skills) } : {}),
   });
 }
 
@@ -174,7 +174,7 @@ async function showDemo(app, box, list) {
   set(box, { hidden: !items.length });
   list.replaceChildren(
     ...items.map((person) => {
-      const act = actButton(
+      const act = actionButton(
         "",
         async () => {
           const { user } = await app.request("POST", "/api/auth/login", { email: person.email, password: person.password });
@@ -185,7 +185,7 @@ async function showDemo(app, box, list) {
       act
         .querySelector("button")
         .append(
-          face(person.name),
+          avatar(person.name),
           h("span", {}, h("b", { textContent: person.name }), " ", h("small", { textContent: person.role })),
         );
       return h("li", {}, act);

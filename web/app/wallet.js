@@ -1,6 +1,6 @@
-/** The wallet: what can be spent, what is held, and the statement. */
+/** The wallet: the available and held amounts, the entries, and withdrawal. */
 
-import { h, renew, set, showAll } from "../elements/base-element.js";
+import { h, renderIfChanged, set, renderList } from "../elements/base-element.js";
 import { cents, field, form, link, money, moreButton, nothing, skeleton } from "./dom.js";
 
 const KINDS = {
@@ -20,16 +20,16 @@ export function walletPage(app) {
   const list = h("ul", { className: "card flush rows", "data-testid": "entries" });
   const state = h("div");
   let currency = "USD";
-  const draw = () => {
+  const render = () => {
     const { data, loading } = entries.getSnapshot();
     const items = data?.items ?? [];
-    showAll(
+    renderList(
       list,
-      // In which currency they are may be known after them.
+      // The currency may be loaded after the entries: every row is updated.
       items.map((entry) => ({ ...entry })),
       () => h("li", {}),
       (row, entry) =>
-        renew(row, currency, () =>
+        renderIfChanged(row, currency, () =>
           row.replaceChildren(
             h(
               "span",
@@ -70,14 +70,14 @@ export function walletPage(app) {
         h("div", {}, h("dt", { textContent: label }), h("dd", { textContent: value === undefined ? "–" : money(value, currency) })),
       ),
     );
-    draw();
+    render();
   });
-  app.end(entries.subscribe(draw));
+  app.onLeave(entries.subscribe(render));
   const out = form(
     { className: "plain card" },
-    async ({ amount }, made) => {
+    async ({ amount }, element) => {
       await app.request("POST", "/api/wallet/withdrawals", { amount: cents(amount) });
-      made.reset();
+      element.reset();
       await Promise.all([wallet.refetch(), entries.refetch()]);
     },
     "Withdraw",

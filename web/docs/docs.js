@@ -1,4 +1,4 @@
-// Shows /openapi.json as a page: one line a route, its body and answer when opened.
+/** Renders /openapi.json: one line per route, with its request and responses when opened. */
 
 /** @typedef {{summary: string, description: string, parameters: object[], requestBody?: any, responses: any}} Operation */
 
@@ -8,33 +8,33 @@
  * @returns {HTMLElement}
  */
 function element(name, ...children) {
-  const made = document.createElement(name);
-  made.append(...children);
-  return made;
+  const created = document.createElement(name);
+  created.append(...children);
+  return created;
 }
 
 /**
- * A schema with its references followed, three levels deep, so that it reads like an example.
+ * Return an example of a schema, with references resolved three levels deep.
  * @param {any} schema @param {any} all @param {number} depth
  * @returns {any}
  */
-function shape(schema, all, depth = 0) {
-  if (schema.$ref) return depth > 3 ? "…" : shape(all[schema.$ref.split("/").pop()], all, depth + 1);
+function exampleOf(schema, all, depth = 0) {
+  if (schema.$ref) return depth > 3 ? "…" : exampleOf(all[schema.$ref.split("/").pop()], all, depth + 1);
   if (schema.anyOf)
-    return shape(
-      schema.anyOf.find((/** @type {any} */ one) => one.type !== "null"),
+    return exampleOf(
+      schema.anyOf.find((/** @type {any} */ each) => each.type !== "null"),
       all,
       depth,
     );
   if (schema.enum) return schema.enum.join(" | ");
-  if (schema.type === "array") return [schema.items ? shape(schema.items, all, depth + 1) : "…"];
+  if (schema.type === "array") return [schema.items ? exampleOf(schema.items, all, depth + 1) : "…"];
   if (schema.properties) {
     const optional = new Set(Object.keys(schema.properties));
     for (const name of schema.required ?? []) optional.delete(name);
     return Object.fromEntries(
       Object.entries(schema.properties).map(([name, inner]) => [
         optional.has(name) ? `${name}?` : name,
-        shape(inner, all, depth + 1),
+        exampleOf(inner, all, depth + 1),
       ]),
     );
   }
@@ -44,40 +44,40 @@ function shape(schema, all, depth = 0) {
 /** @param {any} content @param {any} all */
 function example(content, all) {
   const [type, described] = Object.entries(content)[0];
-  const text = type.includes("json") ? JSON.stringify(shape(described.schema, all), null, 2) : type;
+  const text = type.includes("json") ? JSON.stringify(exampleOf(described.schema, all), null, 2) : type;
   return element("pre", text);
 }
 
 /** @param {string} method @param {string} path @param {Operation} operation @param {any} all */
 function route(method, path, operation, all) {
   const facts = element("dl", element("dt", "Who"), element("dd", operation.description));
-  for (const one of /** @type {any[]} */ (operation.parameters)) {
+  for (const parameter of /** @type {any[]} */ (operation.parameters)) {
     facts.append(
-      element("dt", `${one.name} (${one.in}${one.required ? "" : ", optional"})`),
-      element("dd", String(shape(one.schema, all))),
+      element("dt", `${parameter.name} (${parameter.in}${parameter.required ? "" : ", optional"})`),
+      element("dd", String(exampleOf(parameter.schema, all))),
     );
   }
   const body = operation.requestBody?.content;
   if (body) facts.append(element("dt", "Body"), element("dd", example(body, all)));
-  for (const [status, answer] of Object.entries(operation.responses)) {
+  for (const [status, response] of Object.entries(operation.responses)) {
     if (status === "default") continue;
     facts.append(
       element("dt", `Answer ${status}`),
-      element("dd", answer.content ? example(answer.content, all) : answer.description),
+      element("dd", response.content ? example(response.content, all) : response.description),
     );
   }
   const title = element("summary", element("b", method.toUpperCase()), element("code", path), operation.summary);
   return element("details", title, facts);
 }
 
-const answer = await fetch("/openapi.json");
-const interfaceDocument = await answer.json();
-const all = interfaceDocument.components.schemas;
+const response = await fetch("/openapi.json");
+const apiDocument = await response.json();
+const all = apiDocument.components.schemas;
 const page = /** @type {HTMLElement} */ (document.getElementById("routes"));
 /** @type {Map<string, HTMLElement>} */
 const groups = new Map();
 page.replaceChildren();
-for (const [path, methods] of Object.entries(interfaceDocument.paths)) {
+for (const [path, methods] of Object.entries(apiDocument.paths)) {
   const noun = path.startsWith("/api/") ? path.split("/")[2] : "operations";
   if (!groups.has(noun)) {
     groups.set(noun, element("section", element("h2", noun.replaceAll("-", " "))));

@@ -1,16 +1,16 @@
-/** What every element of the hub shares: its client, its language, its style, and a way to draw without markup. */
+/** Base class of the elements: client, texts, styles, rendering helpers. */
 
 import { connect } from "../client/client.js";
-import { languageOf, wordsIn } from "./texts.js";
+import { languageOf, loadTexts } from "./texts.js";
 
 /** @param {string} css @returns {CSSStyleSheet} */
-export function sheet(css) {
-  const made = new CSSStyleSheet();
-  made.replaceSync(css);
-  return made;
+export function styleSheet(css) {
+  const created = new CSSStyleSheet();
+  created.replaceSync(css);
+  return created;
 }
 
-const BASE = sheet(`
+const BASE = styleSheet(`
 :host {
   --_accent: var(--hub-accent, light-dark(#0f766e, #5eead4));
   --_on-accent: var(--hub-on-accent, light-dark(#fff, #06302b));
@@ -38,16 +38,16 @@ button:disabled { opacity: .5; cursor: default; }
 .icon { padding: 0; width: 2.25rem; border-color: transparent; display: inline-grid; place-items: center; color: var(--_soft); }
 .icon:hover { color: var(--_ink); background: var(--_tint); }
 svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.75; stroke-linecap: round; stroke-linejoin: round; }
-.what { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
+.excerpt { color: var(--_soft); font-size: .875rem; white-space: pre-line; overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
 .emoji { font: 1.25rem/1.5rem sans-serif; }
 .actions { display: flex; gap: .5rem; flex-wrap: wrap; margin-top: .5rem; }
 .actions:empty { display: none; }
 @keyframes pulse { to { opacity: .35; } }
-@keyframes come { from { opacity: 0; transform: translateY(-.375rem); } }
+@keyframes appear { from { opacity: 0; transform: translateY(-.375rem); } }
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 small, .soft { color: var(--_soft); font-size: .8125rem; font-weight: 400; }
 .error { color: var(--_bad); font-size: .875rem; }
-.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.visually-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 input, select, textarea { border: 1px solid var(--_line); border-radius: .5rem; background: var(--_card); padding: .375rem .625rem; min-height: 2.25rem; }
 input[type=checkbox] { width: 1.125rem; height: 1.125rem; min-height: 0; accent-color: var(--_accent); flex: none; }
 .row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end; }
@@ -59,21 +59,21 @@ legend { padding: 0; font-weight: 600; }
 `);
 
 /**
- * An element with properties (`onclick`, `textContent`, …), attributes (`aria-…`, `part`, …) and children.
+ * Create an element with properties (`onclick`, `textContent`, …), attributes (`aria-…`, `part`, …) and children.
  * @param {string} name @param {Record<string, any>} [properties] @param {...(Node | string | null | undefined | false)} children @returns {any}
  */
 export function h(name, properties = {}, ...children) {
-  const made = document.createElement(name);
-  set(made, properties);
-  made.append(...children.filter((child) => child || child === 0));
-  return made;
+  const created = document.createElement(name);
+  set(created, properties);
+  created.append(...children.filter((child) => child || child === 0));
+  return created;
 }
 
-/** @param {any} element @param {Record<string, any>} properties */
+/** Set properties and attributes that differ. @param {any} element @param {Record<string, any>} properties */
 export function set(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined) continue;
-    // Properties whose default says something else than the attribute that is written.
+    // The property of these differs from the attribute when the attribute is absent.
     if (name === "tabIndex" || name === "alt") element.setAttribute(name, value);
     else if (name in element && !name.includes("-") && name !== "list") {
       if (element[name] !== value) element[name] = value;
@@ -85,7 +85,7 @@ export function set(element, properties) {
 const SVG = "http://www.w3.org/2000/svg";
 
 /** @param {string} path @returns {SVGElement} */
-export function drawing(path) {
+export function svgIcon(path) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
@@ -95,7 +95,7 @@ export function drawing(path) {
   return svg;
 }
 
-export const PATHS = {
+export const ICONS = {
   bell: "M6 10a6 6 0 0 1 12 0c0 5 2 6 2 7H4c0-1 2-2 2-7zM10 20a2.2 2.2 0 0 0 4 0",
   close: "M6 6l12 12M18 6L6 18",
   check: "M4 12.5l5 5L20 7",
@@ -108,30 +108,29 @@ export const PATHS = {
   send: "M4 12l16-8-6 16-3-7z",
 };
 
-/** @param {string} path of PATHS @param {string} label @param {() => void} onclick @param {object} [more] */
-export const iconButton = (path, label, onclick, more = {}) =>
-  h("button", { type: "button", className: "icon", ariaLabel: label, title: label, onclick, ...more }, drawing(PATHS[path]));
+/** @param {string} name of ICONS @param {string} label @param {() => void} onclick @param {object} [more] */
+export const iconButton = (name, label, onclick, more = {}) =>
+  h("button", { type: "button", className: "icon", ariaLabel: label, title: label, onclick, ...more }, svgIcon(ICONS[name]));
 
 /** @param {string} label @param {(event: Event) => void} onclick @param {string} [className] */
 export const textButton = (label, onclick, className = "") =>
   h("button", { type: "button", textContent: label, onclick, className });
 
 /**
- * Make the children of `box` show `items` in order. An element stays the same as long as its item does, so that what
- * somebody is typing into it, or has the focus on, is left alone.
- * @param {Element} box @param {any[]} items @param {(item: any) => HTMLElement} make @param {(element: any, item: any) => void} update
+ * Render `items` as the children of `box`, in order. An item keeps its element, so that focus and typed text stay.
+ * @param {Element} box @param {any[]} items @param {(item: any) => HTMLElement} create @param {(element: any, item: any) => void} update
  * @param {string} [key]
  */
-export function showAll(box, items, make, update, key = "id") {
+export function renderList(box, items, create, update, key = "id") {
   const wanted = new Set(items.map((item) => item[key]));
-  const kept = new Map();
+  const existing = new Map();
   for (const child of [...box.children]) {
-    if (wanted.has(child.key)) kept.set(child.key, child);
+    if (wanted.has(child.key)) existing.set(child.key, child);
     else child.remove();
   }
   let next = box.firstElementChild;
   for (const item of items) {
-    const element = kept.get(item[key]) ?? make(item);
+    const element = existing.get(item[key]) ?? create(item);
     if (element.item !== item) {
       element.key = item[key];
       element.item = item;
@@ -143,74 +142,78 @@ export function showAll(box, items, make, update, key = "id") {
 }
 
 /**
- * Fill an element anew unless it shows the same, so that whoever has the focus on something in it keeps it.
- * Where it is filled, the element itself has the focus then. @param {any} element @param {any} shown @param {() => void} fill
+ * Fill an element unless it shows the same values, so that focus in it is not lost. If it had the focus, the element itself
+ * is focused after it was filled.
+ * @param {any} element @param {any} values @param {() => void} fill
  */
-export function renew(element, shown, fill) {
-  const said = JSON.stringify(shown);
-  if (element.said === said) return;
-  element.said = said;
-  const held = element.contains(element.getRootNode().activeElement);
+export function renderIfChanged(element, values, fill) {
+  const rendered = JSON.stringify(values);
+  if (element.rendered === rendered) return;
+  element.rendered = rendered;
+  const hadFocus = element.contains(element.getRootNode().activeElement);
   fill();
-  if (held) element.focus({ preventScroll: true });
+  if (hadFocus) element.focus({ preventScroll: true });
 }
 
-/** The base of the elements: `build` once, `draw(state)` after each change. */
+/** The base class of the elements. */
 export class HubElement extends HTMLElement {
-  static sheet = null;
+  static styles = null;
   #client;
-  #end;
+  #unsubscribe;
   built = false;
 
   constructor() {
     super();
     this.root = this.attachShadow({ mode: "open" });
-    this.root.adoptedStyleSheets = [BASE, /** @type {any} */ (this.constructor).sheet].filter(Boolean);
+    this.root.adoptedStyleSheets = [BASE, /** @type {any} */ (this.constructor).styles].filter(Boolean);
   }
 
-  /** The client it shows; without one set, that of the hub named by the attribute `hub`, or of the one it came from. */
+  /** The client that was set, or that of the hub in the attribute `hub`, or of the hub that served this file. */
   get client() {
     return (this.#client ??= connect({ url: this.getAttribute("hub") ?? undefined }));
   }
 
   set client(client) {
     this.#client = client;
-    if (this.built && this.isConnected) this.#listen();
+    if (this.built && this.isConnected) this.#subscribe();
   }
 
   connectedCallback() {
     this.language = languageOf(this);
-    const words = wordsIn(this.language);
-    if (words.then) words.then((known) => this.isConnected && this.#begin(known));
-    else this.#begin(words);
+    const texts = loadTexts(this.language);
+    if (texts.then) texts.then((loaded) => this.isConnected && this.#start(loaded));
+    else this.#start(texts);
   }
 
-  #begin(words) {
-    this.words = words;
+  #start(texts) {
+    this.texts = texts;
     if (!this.built) this.build();
     this.built = true;
-    this.#listen();
+    this.#subscribe();
   }
 
   disconnectedCallback() {
-    this.#end?.();
-    this.#end = null;
+    this.#unsubscribe?.();
+    this.#unsubscribe = null;
   }
 
-  #listen() {
-    this.#end?.();
-    const ends = [this.client.subscribe(() => this.draw(this.client.getSnapshot())), ...this.hearing()];
-    this.#end = () => ends.forEach((end) => end());
-    this.draw(this.client.getSnapshot());
+  #subscribe() {
+    this.#unsubscribe?.();
+    const unsubscribe = [this.client.subscribe(() => this.render(this.client.getSnapshot())), ...this.subscriptions()];
+    this.#unsubscribe = () => unsubscribe.forEach((each) => each());
+    this.render(this.client.getSnapshot());
   }
 
+  /** Create the content; called once. */
   build() {}
-  hearing() {
+  /** Subscribe to more than the state. @returns {Array<() => void>} unsubscribe */
+  subscriptions() {
     return [];
   }
-  draw() {}
+  /** Show the state; called after each change. */
+  render() {}
 
-  /** Go to a notification's address: the page may do it itself (`hub-navigate`, cancelable). @param {string | null} url */
+  /** Open an address, unless the page cancels the event `hub-navigate` to do it itself. @param {string | null} url */
   navigate(url) {
     if (!url) return;
     const target = new URL(url, this.client.url || location.href);
@@ -225,13 +228,13 @@ export class HubElement extends HTMLElement {
     else open(target.href, "_blank", "noopener");
   }
 
-  /** Run an act; what goes wrong is told where the element tells it. @param {Promise<any>} act */
-  attempt(act) {
-    return act.catch((error) => this.failed(error));
+  /** Show the error if an action fails. @param {Promise<any>} action */
+  attempt(action) {
+    return action.catch((error) => this.showError(error));
   }
 
   /** @param {any} _error */
-  failed() {}
+  showError() {}
 }
 
 /** "Maya Lindqvist" → "ML". @param {string} name */
@@ -243,13 +246,13 @@ export const initials = (name) =>
     .slice(0, 2)
     .toUpperCase();
 
-/** Hear something until it is ended. @param {EventTarget} target @param {string} name @param {(event: any) => void} act @returns {() => void} */
-export function listen(target, name, act) {
-  target.addEventListener(name, act);
-  return () => target.removeEventListener(name, act);
+/** Add an event listener. @param {EventTarget} target @param {string} name @param {(event: any) => void} listener @returns {() => void} removes it */
+export function listen(target, name, listener) {
+  target.addEventListener(name, listener);
+  return () => target.removeEventListener(name, listener);
 }
 
-/** The picture of a notification. @param {any} item */
+/** The emoji of a notification. @param {any} item */
 export const iconOf = ({ icon, type }) =>
   icon ||
   { hired: "🎉", bid_received: "📝", bid_rejected: "📄", job_created: "💼", announcement: "📣", message: "✉️", comment: "💬" }[
@@ -257,7 +260,7 @@ export const iconOf = ({ icon, type }) =>
   ] ||
   "🔔";
 
-/** A notification's buttons; those that were pressed say so. @param {HubElement} element @param {any} item */
+/** The buttons of a notification; a pressed one has a check mark. @param {HubElement} element @param {any} item */
 export function actionButtons(element, item) {
   return item.actions.map((action) =>
     h("button", {

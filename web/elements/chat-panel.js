@@ -1,14 +1,14 @@
-/** `<chat-panel>`: conversations, their messages, who is typing and who has read; what is written offline waits. */
+/** `<chat-panel>`: the user's conversations, one of them open, with composer and group settings. */
 
+import { HubElement, ICONS, h, iconButton, listen, set, styleSheet, svgIcon, textButton } from "./base-element.js";
 import { Composer } from "./composer.js";
-import { HubElement, PATHS, drawing, h, iconButton, initials, listen, set, sheet, showAll, textButton } from "./base-element.js";
-import { Group } from "./group-settings.js";
-import { ago } from "./texts.js";
-import { Thread } from "./message-list.js";
+import { ConversationList } from "./conversation-list.js";
+import { GroupSettings } from "./group-settings.js";
+import { MessageList } from "./message-list.js";
 
 export class ChatPanel extends HubElement {
   static observedAttributes = ["conversation", "recipient"];
-  static sheet = sheet(`
+  static styles = styleSheet(`
   :host { display: block; height: 32rem; }
   .chat { display: grid; grid-template-columns: minmax(13rem, 19rem) 1fr; height: 100%; background: var(--_card); border: 1px solid var(--_line); border-radius: calc(var(--_radius) * 1.25); overflow: hidden; }
   nav { border-inline-end: 1px solid var(--_line); overflow-y: auto; padding: .5rem; }
@@ -19,10 +19,10 @@ export class ChatPanel extends HubElement {
   nav li > button[aria-current=true] { background: var(--_tint); }
   nav b, header b { font-weight: 650; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
   nav small { grid-column: 2; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-  .face { grid-row: span 2; width: 2.25rem; height: 2.25rem; border-radius: 50%; background: var(--_tint); color: var(--_accent); display: grid; place-items: center; font-size: .8125rem; font-weight: 650; position: relative; }
-  nav [aria-current=true] .face { background: var(--_card); }
-  .face.online::after, .face.idle::after { content: ""; position: absolute; bottom: 0; inset-inline-end: 0; width: .625rem; height: .625rem; border-radius: 50%; background: var(--_accent); box-shadow: 0 0 0 2px var(--_card); }
-  .face.idle::after { background: var(--_spark); }
+  .avatar { grid-row: span 2; width: 2.25rem; height: 2.25rem; border-radius: 50%; background: var(--_tint); color: var(--_accent); display: grid; place-items: center; font-size: .8125rem; font-weight: 650; position: relative; }
+  nav [aria-current=true] .avatar { background: var(--_card); }
+  .avatar.online::after, .avatar.idle::after { content: ""; position: absolute; bottom: 0; inset-inline-end: 0; width: .625rem; height: .625rem; border-radius: 50%; background: var(--_accent); box-shadow: 0 0 0 2px var(--_card); }
+  .avatar.idle::after { background: var(--_spark); }
   .count { background: var(--_accent); color: var(--_on-accent); font-size: .75rem; font-weight: 700; border-radius: 1rem; padding: 0 .4375rem; }
   .count:empty { display: none; }
   section { display: grid; grid-template-rows: auto 1fr auto auto; min-width: 0; min-height: 0; }
@@ -36,7 +36,7 @@ export class ChatPanel extends HubElement {
   .bubble { display: inline-block; text-align: start; padding: .5rem .875rem; border-radius: 1.125rem; background: var(--_tint); white-space: pre-wrap; overflow-wrap: anywhere; }
   .mine .bubble { background: var(--hub-bubble, var(--_accent)); color: var(--hub-on-bubble, var(--_on-accent)); }
   .pending .bubble { opacity: .65; }
-  .gone .bubble { background: none; border: 1px dashed var(--_line); color: var(--_soft); }
+  .deleted .bubble { background: none; border: 1px dashed var(--_line); color: var(--_soft); }
   .bubble a { color: inherit; display: block; }
   .bubble img { display: block; max-width: 16rem; max-height: 12rem; border-radius: .625rem; margin-top: .25rem; }
   .log button, .typing button { min-height: 1.5rem; padding: 0 .375rem; border: 0; color: var(--_accent); font-size: .8125rem; }
@@ -54,63 +54,42 @@ export class ChatPanel extends HubElement {
   section:has(.state:not([hidden])) { grid-template-rows: 1fr; }
   @media (max-width: 44rem) { .chat { grid-template-columns: 1fr; } .chat.open nav, .chat:not(.open) section { display: none; } }
   @media (min-width: 44.01rem) { .back { display: none; } }`);
-  #list = null;
-  #ends = [];
-  #presence = new Map();
-  problem = "";
-  /** The conversation that is shown. */
-  talk = null;
+  #unsubscribeConversation = [];
+  errorText = "";
+  /** The open conversation. @type {any} */
+  openConversation = null;
 
   build() {
-    const { words } = this;
-    this.people = h("ul", { part: "conversations" });
-    this.more = textButton(words.older, () => this.attempt(this.#list.more()), "quiet");
-    this.none = h(
-      "p",
-      { className: "state soft", hidden: true },
-      h("b", { textContent: words.noConversations }),
-      h("span", { textContent: words.noConversationsHint }),
-    );
+    const { texts } = this;
     this.heading = h("b");
-    this.about = h("small");
-    this.muting = textButton("", () => this.#mute(), "quiet");
-    this.thread = new Thread(this);
+    this.subheading = h("small");
+    this.muteButton = textButton("", () => this.#toggleMute(), "quiet");
+    this.conversations = new ConversationList(this);
+    this.messages = new MessageList(this);
     this.composer = new Composer(this);
-    this.group = new Group(this);
-    this.who = iconButton("people", words.members, () => this.group.show(this.talk.getSnapshot().conversation));
-    this.head = h(
+    this.group = new GroupSettings(this);
+    this.membersButton = iconButton("people", texts.members, () => this.group.show(this.openConversation.getSnapshot().conversation));
+    this.header = h(
       "header",
       {},
-      iconButton("back", words.back, () => (this.group.open ? this.group.close() : this.pick("")), { className: "icon back" }),
-      h("span", {}, this.heading, this.about),
-      this.who,
-      this.muting,
+      iconButton("back", texts.back, () => (this.group.open ? this.group.close() : this.pick("")), { className: "icon back" }),
+      h("span", {}, this.heading, this.subheading),
+      this.membersButton,
+      this.muteButton,
     );
-    this.empty = h("p", { className: "state soft" }, drawing(PATHS.send), h("span", { textContent: words.pick }));
+    this.empty = h("p", { className: "state soft" }, svgIcon(ICONS.send), h("span", { textContent: texts.pick }));
     this.typing = h("p", { className: "typing soft", role: "status" });
     this.error = h("p", { className: "error typing", role: "alert", hidden: true });
     this.box = h(
       "div",
       { className: "chat", part: "panel" },
-      h(
-        "nav",
-        { ariaLabel: words.conversations },
-        h(
-          "header",
-          {},
-          h("h2", { textContent: words.conversations }),
-          iconButton("plus", words.newGroup, () => this.group.show()),
-        ),
-        this.none,
-        this.people,
-        this.more,
-      ),
+      this.conversations.box,
       h(
         "section",
         { part: "thread" },
-        this.head,
+        this.header,
         this.empty,
-        this.thread.log,
+        this.messages.log,
         this.group.box,
         h("div", {}, this.error, this.composer.bar, this.typing),
         this.composer.form,
@@ -119,46 +98,42 @@ export class ChatPanel extends HubElement {
     this.root.append(this.box);
   }
 
-  hearing() {
-    this.#list = this.client.live("/api/conversations?limit=50", ["conversations"]);
-    queueMicrotask(() => this.#enter());
+  subscriptions() {
+    queueMicrotask(() => this.#open());
     return [
-      this.#list.subscribe(() => (this.#drawList(), this.group.open && this.drawTalk())),
-      this.client.on("presence", ({ data }) => {
-        this.#presence.set(data.userId, data.status);
-        this.#drawList();
-      }),
+      ...this.conversations.subscriptions(),
       this.client.on(
         "message",
-        ({ data }) => data.clientMessageId && data.clientMessageId === this.first && this.pick(data.conversationId),
+        ({ data }) =>
+          data.clientMessageId && data.clientMessageId === this.firstMessageId && this.pick(data.conversationId),
       ),
-      // Who was taken out of a group has nothing there to look at any more.
+      // A removed member cannot read the group any more.
       this.client.on(
         "message_state",
-        ({ data }) => data.removed?.includes(this.me) && data.conversationId === this.talk?.id && this.pick(""),
+        ({ data }) => data.removed?.includes(this.userId) && data.conversationId === this.openConversation?.id && this.pick(""),
       ),
-      () => this.#leave(),
+      () => this.#close(),
     ];
   }
 
-  draw() {
-    if (this.addressee) this.drawTalk();
+  render() {
+    if (this.recipientId) this.renderConversation();
   }
 
   attributeChangedCallback() {
-    if (this.isConnected && this.built) this.#enter();
+    if (this.isConnected && this.built) this.#open();
   }
 
-  get me() {
+  get userId() {
     return this.client.getSnapshot().user?.id;
   }
 
-  /** With whom a conversation begins that is not there yet. */
-  get addressee() {
+  /** The user to whom the first message of a new conversation is sent. */
+  get recipientId() {
     return this.getAttribute("recipient");
   }
 
-  /** Show another conversation. @param {string} id "" for none */
+  /** Open another conversation. @param {string} id "" for none */
   pick = (id) => {
     this.removeAttribute("recipient");
     set(this, { conversation: id || null });
@@ -166,160 +141,94 @@ export class ChatPanel extends HubElement {
     if (id) this.composer.field.focus();
   };
 
-  #leave() {
-    for (const end of this.#ends) end();
-    this.#ends = [];
-    this.talk = null;
+  #close() {
+    for (const unsubscribe of this.#unsubscribeConversation) unsubscribe();
+    this.#unsubscribeConversation = [];
+    this.openConversation = null;
   }
 
-  #enter() {
-    this.#leave();
+  #open() {
+    this.#close();
     const id = this.getAttribute("conversation");
-    this.problem = "";
-    this.thread.log.replaceChildren();
-    this.thread.near = true;
-    this.composer.enter(id ?? "");
+    this.errorText = "";
+    this.messages.log.replaceChildren();
+    this.messages.atEnd = true;
+    this.composer.switchTo(id ?? "");
     this.group.close();
     if (id) {
-      this.talk = this.client.conversation(id);
-      const seen = () => this.drawTalk();
-      this.#ends = [this.talk.subscribe(seen), listen(document, "visibilitychange", seen)];
+      this.openConversation = this.client.conversation(id);
+      const render = () => this.renderConversation();
+      this.#unsubscribeConversation = [this.openConversation.subscribe(render), listen(document, "visibilitychange", render)];
     }
-    this.#drawList();
-    this.drawTalk();
+    this.conversations.render();
+    this.renderConversation();
   }
 
-  /** The conversations one has, the last active first. */
-  get #all() {
-    return this.#list?.getSnapshot().data?.items ?? [];
-  }
-
-  #others({ members }) {
-    return members.filter(({ id }) => id !== this.me);
-  }
-
-  #drawList() {
-    const { data, error } = this.#list?.getSnapshot() ?? {};
-    const { words } = this;
-    set(this.none, { hidden: this.#all.length > 0 || (!data && !error) });
-    set(this.more, { hidden: !data?.next });
-    const here = this.getAttribute("conversation");
-    showAll(
-      this.people,
-      this.#all.map((item) => ({ ...item })),
-      (item) =>
-        h(
-          "li",
-          {},
-          h(
-            "button",
-            { type: "button", onclick: () => this.pick(item.id) },
-            h("span", { className: "face", "aria-hidden": "true" }),
-            h("b"),
-            h("span", { className: "count" }),
-            h("small"),
-          ),
-        ),
-      (element, item) => {
-        const [button] = element.children;
-        const [face, name, count, last] = button.children;
-        const others = this.#others(item);
-        set(button, { ariaCurrent: item.id === here ? "true" : null });
-        set(name, { textContent: this.#nameOf(item) });
-        set(face, {
-          textContent: initials(this.#nameOf(item)),
-          className: `face ${others.length === 1 ? (this.#presence.get(others[0].id) ?? "") : ""}`,
-        });
-        set(count, { textContent: item.unread ? String(item.unread) : "" });
-        const said = item.lastMessage;
-        set(last, {
-          textContent: said
-            ? `${said.sender.id === this.me ? `${words.you}: ` : ""}${said.deletedAt ? words.deleted : said.content || `📎 ${said.attachments[0]?.name}`} · ${ago(said.createdAt, this.language)}`
-            : "",
-        });
-      },
-    );
-    this.#askPresence();
-  }
-
-  async #askPresence() {
-    const unknown = this.#all.flatMap((item) => this.#others(item)).filter(({ id }) => !this.#presence.has(id));
-    if (!unknown.length) return;
-    const ids = [...new Set(unknown.map(({ id }) => id))].slice(0, 100);
-    for (const id of ids) this.#presence.set(id, "");
-    const answer = await this.client.request("GET", `/api/presence?userIds=${ids.join(",")}`).catch(() => null);
-    for (const { userId, status } of answer?.items ?? []) this.#presence.set(userId, status);
-    if (answer) this.#drawList();
-  }
-
-  #nameOf(item) {
-    const names = this.#others(item).map(({ name }) => name);
-    return item.title || names.join(", ") || this.words.you;
-  }
-
-  /** Draw what is shown of the conversation that was picked, or of the group that is made. */
-  drawTalk() {
-    const { words, talk, addressee } = this;
-    const group = this.group.open;
+  /** Render the open conversation, or the settings of a group. */
+  renderConversation() {
+    const { texts, recipientId, conversations } = this;
+    const inGroup = this.group.open;
     const { outbox } = this.client.getSnapshot();
-    const state = talk?.getSnapshot() ?? {
+    const state = this.openConversation?.getSnapshot() ?? {
       messages: [],
-      pending: outbox.filter((message) => message.recipientId === addressee),
+      pending: outbox.filter((message) => message.recipientId === recipientId),
       typing: [],
     };
     const { conversation, typing, error } = state;
-    const open = Boolean(talk || addressee) || group;
-    const others = conversation ? this.#others(conversation) : [];
+    const open = Boolean(this.openConversation || recipientId) || inGroup;
+    const others = conversation ? conversations.othersIn(conversation) : [];
     const status =
-      conversation?.kind === "group" ? others.map(({ name }) => name).join(", ") : words[this.#presence.get(others[0]?.id)];
+      conversation?.kind === "group" ? others.map(({ name }) => name).join(", ") : texts[conversations.presenceOf(others[0]?.id)];
     const names = typing.map((id) => others.find((member) => member.id === id)?.name ?? "…");
-    const problem = this.problem || error?.message;
+    const errorText = this.errorText || error?.message;
     set(this.box, { className: open ? "chat open" : "chat" });
-    for (const part of [this.thread.log, this.composer.form]) set(part, { hidden: !open || group });
-    set(this.head, { hidden: !open });
+    for (const part of [this.messages.log, this.composer.form]) set(part, { hidden: !open || inGroup });
+    set(this.header, { hidden: !open });
     set(this.empty, { hidden: open });
-    set(this.who, { hidden: conversation?.kind !== "group" || group });
-    set(this.muting, { hidden: !conversation || group, textContent: conversation?.muted ? words.unmute : words.mute });
+    set(this.membersButton, { hidden: conversation?.kind !== "group" || inGroup });
+    set(this.muteButton, { hidden: !conversation || inGroup, textContent: conversation?.muted ? texts.unmute : texts.mute });
     set(this.heading, {
       textContent:
-        group && this.group.fresh ? words.newGroup : conversation ? this.#nameOf(conversation) : this.getAttribute("name"),
+        inGroup && this.group.isNew
+          ? texts.newGroup
+          : conversation
+            ? conversations.nameOf(conversation)
+            : this.getAttribute("name"),
     });
-    set(this.about, { textContent: [status, conversation?.muted && words.muted].filter(Boolean).join(" · ") });
-    set(this.error, { textContent: problem, hidden: !problem });
-    set(this.typing, { textContent: names.length ? words.typing(names) : "" });
-    if (group) return this.group.draw(conversation, this.#known());
-    this.thread.draw(state, this.me, others);
-    if (!document.hidden && this.thread.near) talk?.read();
+    set(this.subheading, { textContent: [status, conversation?.muted && texts.muted].filter(Boolean).join(" · ") });
+    set(this.error, { textContent: errorText, hidden: !errorText });
+    set(this.typing, { textContent: names.length ? texts.typing(names) : "" });
+    if (inGroup) return this.group.render(conversation, conversations.knownUsers);
+    this.messages.render(state, this.userId, others);
+    if (!document.hidden && this.messages.atEnd) this.openConversation?.read();
   }
 
-  /** Those one has talked to. */
-  #known() {
-    const people = new Map(this.#all.flatMap((item) => this.#others(item)).map((person) => [person.id, person]));
-    return [...people.values()].sort((a, b) => a.name.localeCompare(b.name));
+  #toggleMute() {
+    const { id, muted } = this.openConversation.getSnapshot().conversation;
+    const request = this.client.request("PATCH", `/api/conversations/${id}`, { muted: !muted });
+    this.attempt(request.then(this.openConversation.load));
   }
 
-  #mute() {
-    const { id, muted } = this.talk.getSnapshot().conversation;
-    this.attempt(this.client.request("PATCH", `/api/conversations/${id}`, { muted: !muted }).then(this.talk.load));
-  }
-
-  /** A button to be pressed twice: what it does is not taken back. @param {string} label @param {() => Promise<any>} act @param {object} [more] */
-  twice(label, act, more) {
-    const ask = (sure) =>
-      set(button, { textContent: sure ? this.words.sure(label) : label, ...(sure ? { ariaLabel: null } : more) });
-    const button = textButton("", () => (button.textContent === label ? ask(true) : this.attempt(act())), "quiet");
-    button.onblur = () => ask(false);
-    ask(false);
+  /**
+   * A button that must be pressed twice, for an action that cannot be undone.
+   * @param {string} label @param {() => Promise<any>} act @param {object} [more] properties before the first press
+   */
+  confirmButton(label, act, more) {
+    const show = (confirming) =>
+      set(button, { textContent: confirming ? this.texts.sure(label) : label, ...(confirming ? { ariaLabel: null } : more) });
+    const button = textButton("", () => (button.textContent === label ? show(true) : this.attempt(act())), "quiet");
+    button.onblur = () => show(false);
+    show(false);
     return button;
   }
 
-  attempt(act) {
-    this.problem = "";
-    return super.attempt(act);
+  attempt(action) {
+    this.errorText = "";
+    return super.attempt(action);
   }
 
-  failed(error) {
-    this.problem = error.message;
-    this.drawTalk();
+  showError(error) {
+    this.errorText = error.message;
+    this.renderConversation();
   }
 }

@@ -1,33 +1,33 @@
-/** Where one writes: a message, files with it, or other words for one that was sent. */
+/** Composes a message, attaches files, and edits a sent message. */
 
 import { h, iconButton, set, textButton } from "./base-element.js";
 
 export class Composer {
   #edited = null;
-  /** What was begun elsewhere, and is there when one comes back. */
+  /** Unsent texts by conversation; "" is the text before an edit. */
   #drafts = new Map();
-  #place = "";
+  #conversationId = "";
 
   /** @param {import("./chat-panel.js").ChatPanel} panel */
   constructor(panel) {
-    const { words } = panel;
+    const { texts } = panel;
     this.panel = panel;
     this.field = h("textarea", {
       rows: 1,
       maxLength: 5000,
-      placeholder: words.write,
-      ariaLabel: words.write,
+      placeholder: texts.write,
+      ariaLabel: texts.write,
       "aria-describedby": "chatkeys",
-      oninput: () => panel.talk?.type(),
+      oninput: () => panel.openConversation?.type(),
       onkeydown: (event) => this.#key(event),
     });
     this.file = h("input", { type: "file", hidden: true, multiple: true, onchange: () => this.#attach() });
-    this.clip = iconButton("clip", words.attach, () => this.file.click());
+    this.clip = iconButton("clip", texts.attach, () => this.file.click());
     this.bar = h(
       "p",
       { className: "typing soft", role: "status", hidden: true },
-      `${words.editing} `,
-      textButton(words.cancel, () => this.#stop(), "quiet"),
+      `${texts.editing} `,
+      textButton(texts.cancel, () => this.#stopEditing(), "quiet"),
     );
     this.form = h(
       "form",
@@ -40,29 +40,29 @@ export class Composer {
       this.file,
       this.clip,
       this.field,
-      iconButton("send", words.send, () => this.form.requestSubmit(), { className: "icon primary" }),
-      h("p", { className: "unseen", id: "chatkeys", textContent: words.chatKeys }),
+      iconButton("send", texts.send, () => this.form.requestSubmit(), { className: "icon primary" }),
+      h("p", { className: "visually-hidden", id: "chatkeys", textContent: texts.chatKeys }),
     );
   }
 
-  /** Another conversation is shown. @param {string} place its id; "" before it has one */
-  enter(place) {
-    this.#stop();
-    if (this.#place) {
-      this.#drafts.set(this.#place, this.field.value);
-      set(this.field, { value: this.#drafts.get(place) ?? "" });
+  /** Show the draft of another conversation. @param {string} id "" before the conversation exists */
+  switchTo(id) {
+    this.#stopEditing();
+    if (this.#conversationId) {
+      this.#drafts.set(this.#conversationId, this.field.value);
+      set(this.field, { value: this.#drafts.get(id) ?? "" });
     }
-    this.#place = place;
+    this.#conversationId = id;
   }
 
-  /** Give a message other words. @param {{id: string, content: string}} message */
+  /** Edit a sent message. @param {{id: string, content: string}} message */
   edit(message) {
     if (!this.#edited) this.#drafts.set("", this.field.value);
     this.#edited = message;
     this.#show(message.content);
   }
 
-  #stop() {
+  #stopEditing() {
     if (!this.#edited) return;
     this.#edited = null;
     this.#show(this.#drafts.get("") ?? "");
@@ -76,29 +76,29 @@ export class Composer {
   }
 
   #key(event) {
-    const { newest } = this.panel.thread;
+    const { newest } = this.panel.messages;
     if (event.isComposing) return;
     if (event.key === "Enter" && !event.shiftKey) this.form.requestSubmit();
     else if (event.key === "ArrowUp" && newest && !this.field.value && !this.#edited) this.edit(newest);
-    else if (event.key === "Escape" && this.#edited) this.#stop();
+    else if (event.key === "Escape" && this.#edited) this.#stopEditing();
     else return;
     event.preventDefault();
   }
 
-  /** @param {any[]} [files] attachments that go with it */
+  /** @param {any[]} [files] uploaded attachments */
   async #send(files = []) {
-    const { talk, thread, client, addressee } = this.panel;
+    const { openConversation, messages, client, recipientId } = this.panel;
     const content = this.field.value.trim();
     const edited = this.#edited;
-    if (edited && content !== edited.content) await talk.edit(edited.id, content);
-    if (edited) return this.#stop();
+    if (edited && content !== edited.content) await openConversation.edit(edited.id, content);
+    if (edited) return this.#stopEditing();
     if (!content && !files.length) return;
     set(this.field, { value: "" });
-    thread.near = true;
+    messages.atEnd = true;
     const type = files.every((file) => file.type.startsWith("image/")) ? "image" : "file";
     const more = files.length ? { attachmentIds: files.map(({ id }) => id), type } : {};
-    if (talk) await talk.send(content, more);
-    else if (addressee) this.panel.first = await client.sendMessage({ recipientId: addressee, content, ...more });
+    if (openConversation) await openConversation.send(content, more);
+    else if (recipientId) this.panel.firstMessageId = await client.sendMessage({ recipientId, content, ...more });
   }
 
   async #attach() {
@@ -108,8 +108,8 @@ export class Composer {
     for (const file of this.file.files) {
       const body = new FormData();
       body.append("file", file);
-      const made = await panel.attempt(panel.client.request("POST", "/api/attachments", body));
-      if (made) files.push(made);
+      const uploaded = await panel.attempt(panel.client.request("POST", "/api/attachments", body));
+      if (uploaded) files.push(uploaded);
     }
     set(this.file, { value: "" });
     set(this.clip, { disabled: false });

@@ -1,9 +1,9 @@
-/** `<connection-status>`: whether what is shown is live, in words. */
+/** `<connection-status>`: shows whether updates are live. */
 
-import { HubElement, h, set, sheet } from "./base-element.js";
+import { HubElement, h, set, styleSheet } from "./base-element.js";
 
 export class ConnectionStatus extends HubElement {
-  static sheet = sheet(`
+  static styles = styleSheet(`
   :host { display: inline-flex; align-items: center; gap: .5rem; font-size: .8125rem; color: var(--_soft); white-space: nowrap; }
   i { width: .5rem; height: .5rem; border-radius: 50%; background: var(--_soft); flex: none; }
   .live i { background: var(--_accent); box-shadow: 0 0 0 3px color-mix(in srgb, var(--_accent) 20%, transparent); }
@@ -17,8 +17,8 @@ export class ConnectionStatus extends HubElement {
     this.root.append(this.box);
   }
 
-  draw({ status }) {
+  render({ status }) {
     set(this.box, { className: status });
-    set(this.label, { textContent: status === "signed-out" ? this.words.signedOut : this.words[status] });
+    set(this.label, { textContent: status === "signed-out" ? this.texts.signedOut : this.texts[status] });
   }
 }

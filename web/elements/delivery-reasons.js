@@ -1,18 +1,18 @@
-/** Why one was told of something, and why not by another way: what the hub noted of each, in words. */
+/** Describes how a notification was delivered by each method, and why not. */
 
-import { clock } from "./texts.js";
+import { timeOfDay } from "./texts.js";
 
 /**
- * A line for each way, "E-mail: not sent, you were looking".
- * @param {any} delivery the hub's answer @param {any} words @param {string} language @returns {string}
+ * Return a line for each method: "E-mail: not sent, you were looking".
+ * @param {any} delivery the response of the hub @param {any} texts @param {string} language @returns {string}
  */
-export function reasons(delivery, words, language) {
-  const { waitsUntil, fates, because } = words;
-  const line = (way) => {
-    const { state, reason, attempts = [] } = delivery[way];
+export function deliveryReasons(delivery, texts, language) {
+  const { waitsUntil, outcomes, outcomeReasons } = texts;
+  const line = (method) => {
+    const { state, reason, attempts = [] } = delivery[method];
     const [next] = attempts.flatMap(({ nextAt }) => nextAt ?? []).sort();
-    const fate = state === "waiting" && next ? waitsUntil(clock(next, language)) : fates[state];
-    return `${words[way]}: ${[fate, because[reason]].filter(Boolean).join(", ")}`;
+    const outcome = state === "waiting" && next ? waitsUntil(timeOfDay(next, language)) : outcomes[state];
+    return `${texts[method]}: ${[outcome, outcomeReasons[reason]].filter(Boolean).join(", ")}`;
   };
   return ["inApp", "push", "email"].map(line).join("\n");
 }

@@ -1,28 +1,28 @@
-/** A group: what it is called, who is in it, who joins, and the way out; or a new one. */
+/** Creates a group, and edits its title and its members. */
 
-import { h, set, showAll, textButton } from "./base-element.js";
+import { h, set, renderList, textButton } from "./base-element.js";
 
 const PATH = "/api/conversations";
 
-export class Group {
-  /** The group that is shown; null for a new one. */
+export class GroupSettings {
+  /** The group; null for a new one. */
   #group = null;
-  /** Whose making it is cannot be seen from outside: known once the hub refuses. */
-  #foreign = new Set();
+  /** Groups that the user may not change. The hub does not say who created a group; it rejects the first change. */
+  #readOnly = new Set();
 
-  /** @param {import("./chat-panel.js").ChatPanel} panel shows it in the place of the messages */
+  /** @param {import("./chat-panel.js").ChatPanel} panel shows it instead of the messages */
   constructor(panel) {
     this.panel = panel;
-    const { words } = panel;
+    const { texts } = panel;
     this.title = h("input", { maxLength: 80 });
-    this.members = h("ul", { ariaLabel: words.members });
+    this.members = h("ul", { ariaLabel: texts.members });
     this.known = h("ul");
     this.history = h("input", { type: "checkbox" });
-    this.past = h("label", { className: "line" }, this.history, words.history);
-    this.hint = h("p", { className: "soft", textContent: words.groupHint });
-    this.join = h("fieldset", {}, h("legend", { textContent: words.add }), this.hint, this.known, this.past);
-    this.make = h("button", { className: "primary" });
-    this.leave = panel.twice(words.leave, () => this.#remove(panel.me));
+    this.past = h("label", { className: "line" }, this.history, texts.history);
+    this.hint = h("p", { className: "soft", textContent: texts.groupHint });
+    this.join = h("fieldset", {}, h("legend", { textContent: texts.add }), this.hint, this.known, this.past);
+    this.submit = h("button", { className: "primary" });
+    this.leave = panel.confirmButton(texts.leave, () => this.#remove(panel.userId));
     this.box = h(
       "form",
       {
@@ -33,14 +33,14 @@ export class Group {
           panel.attempt(this.#save());
         },
       },
-      h("label", {}, words.groupName, this.title),
+      h("label", {}, texts.groupName, this.title),
       this.members,
       this.join,
       h(
         "div",
         { className: "row" },
-        this.make,
-        textButton(words.close, () => this.close()),
+        this.submit,
+        textButton(texts.close, () => this.close()),
         this.leave,
       ),
     );
@@ -50,57 +50,57 @@ export class Group {
     return !this.box.hidden;
   }
 
-  /** It is being made. */
-  get fresh() {
+  /** Whether the group is not created yet. */
+  get isNew() {
     return !this.#group;
   }
 
-  /** @param {any} [group] a new one when absent */
+  /** @param {any} [group] a new one by default */
   show(group = null) {
-    const { words } = this.panel;
+    const { texts } = this.panel;
     this.#group = group;
     set(this.title, { value: group?.title ?? "" });
-    set(this.make, { textContent: group ? words.save : words.create });
+    set(this.submit, { textContent: group ? texts.save : texts.create });
     set(this.box, { hidden: false });
     this.known.replaceChildren();
-    this.panel.drawTalk();
+    this.panel.renderConversation();
     this.title.focus();
   }
 
   close() {
     if (!this.open) return;
     set(this.box, { hidden: true });
-    this.panel.drawTalk();
+    this.panel.renderConversation();
   }
 
-  /** @param {any} group as it is now @param {any[]} people those one has talked to */
-  draw(group, people) {
-    const { words, me } = this.panel;
+  /** @param {any} group its current state @param {any[]} people users in the user's conversations */
+  render(group, people) {
+    const { texts, userId: me } = this.panel;
     if (this.#group) this.#group = group ?? this.#group;
     const members = this.#group?.members ?? [];
-    const foreign = this.#foreign.has(this.#group?.id);
+    const readOnly = this.#readOnly.has(this.#group?.id);
     const more = people.filter(({ id }) => members.every((member) => member.id !== id));
-    set(this.title, { readOnly: foreign });
+    set(this.title, { readOnly });
     for (const part of [this.leave, this.members, this.past]) set(part, { hidden: !this.#group });
-    for (const part of [this.join, this.make]) set(part, { hidden: foreign });
+    for (const part of [this.join, this.submit]) set(part, { hidden: readOnly });
     set(this.hint, { hidden: more.length > 0 });
-    // A row is another only when it shows something else: a question asked in it waits for its answer.
-    showAll(
+    // A row is replaced only if its text changes, so that a confirmation in it is not lost.
+    renderList(
       this.members,
-      members.map(({ id, name }) => ({ id, name, said: id + name + foreign })),
+      members.map(({ id, name }) => ({ id, name, key: id + name + readOnly })),
       ({ id, name }) =>
         h(
           "li",
           { "data-testid": "member" },
-          id === me ? `${name} (${words.you})` : name,
+          id === me ? `${name} (${texts.you})` : name,
           id !== me &&
-            !foreign &&
-            this.panel.twice(words.remove, () => this.#remove(id), { ariaLabel: `${words.remove}: ${name}` }),
+            !readOnly &&
+            this.panel.confirmButton(texts.remove, () => this.#remove(id), { ariaLabel: `${texts.remove}: ${name}` }),
         ),
       () => {},
-      "said",
+      "key",
     );
-    showAll(
+    renderList(
       this.known,
       more,
       ({ id, name }) => h("li", {}, h("label", { className: "line" }, h("input", { type: "checkbox", value: id }), name)),
@@ -114,20 +114,20 @@ export class Group {
     const title = this.title.value.trim() || null;
     if (!this.#group) return pick((await client.request("POST", PATH, { title, memberIds: ids })).id);
     const path = `${PATH}/${this.#group.id}`;
-    if (title !== this.#group.title) await this.#ask("PATCH", path, { title });
-    if (ids.length) await this.#ask("POST", `${path}/members`, { userIds: ids, history: this.history.checked });
+    if (title !== this.#group.title) await this.#request("PATCH", path, { title });
+    if (ids.length) await this.#request("POST", `${path}/members`, { userIds: ids, history: this.history.checked });
     return this.close();
   }
 
   async #remove(userId) {
-    await this.#ask("DELETE", `${PATH}/${this.#group.id}/members/${userId}`);
-    if (userId === this.panel.me) this.panel.pick("");
+    await this.#request("DELETE", `${PATH}/${this.#group.id}/members/${userId}`);
+    if (userId === this.panel.userId) this.panel.pick("");
   }
 
-  /** What it changes comes back as an event. */
-  #ask(method, path, body) {
+  /** The hub publishes the change as an event, which updates the panel. */
+  #request(method, path, body) {
     return this.panel.client.request(method, path, body).catch((error) => {
-      if (error.status === 403) this.#foreign.add(this.#group.id);
+      if (error.status === 403) this.#readOnly.add(this.#group.id);
       throw error;
     });
   }

@@ -1,11 +1,11 @@
-/** The messages of a conversation: who said what and when, how far it has come, and what one may still do with one's own. */
+/** The messages of a conversation with receipts, and the buttons of your own messages. */
 
-import { h, renew, set, showAll, textButton } from "./base-element.js";
-import { clock } from "./texts.js";
+import { h, renderIfChanged, set, renderList, textButton } from "./base-element.js";
+import { timeOfDay } from "./texts.js";
 
-export class Thread {
-  /** Whether the newest message is in view, and stays there when another comes. */
-  near = true;
+export class MessageList {
+  /** Whether the newest message is in view; then it stays in view when another arrives. */
+  atEnd = true;
 
   /** @param {import("./chat-panel.js").ChatPanel} panel */
   constructor(panel) {
@@ -14,67 +14,67 @@ export class Thread {
       className: "log",
       role: "log",
       tabIndex: 0,
-      ariaLabel: panel.words.messages,
+      ariaLabel: panel.texts.messages,
       part: "log",
       onscroll: () => this.#scrolled(),
       onkeydown: (event) => this.#key(event),
     });
   }
 
-  /** @param {any} state of the conversation @param {string} me @param {any[]} others */
-  draw({ messages, pending, older }, me, others) {
+  /** @param {any} state of the conversation @param {string} userId @param {any[]} others */
+  render({ messages, pending, older }, userId, others) {
     const sent = new Set(messages.map((message) => message.clientMessageId));
     const waiting = pending
       .filter((message) => !sent.has(message.clientMessageId))
-      .map((message) => ({ ...message, id: message.clientMessageId, pending: true, sender: { id: me } }));
+      .map((message) => ({ ...message, id: message.clientMessageId, pending: true, sender: { id: userId } }));
     const shown = [...(older ? [{ id: "older", older: true }] : []), ...messages, ...waiting];
-    const mine = messages.filter(({ sender }) => sender.id === me);
-    const reach = this.#reach(mine, others);
-    showAll(
+    const mine = messages.filter(({ sender }) => sender.id === userId);
+    const receipts = this.#receipts(mine, others);
+    renderList(
       this.log,
       shown.map((message, index) => ({
         ...message,
-        mine: message.sender?.id === me,
+        mine: message.sender?.id === userId,
         first: shown[index - 1]?.sender?.id !== message.sender?.id,
-        receipt: reach.get(message.id),
+        receipt: receipts.get(message.id),
       })),
       () => h("div", { role: "article", tabIndex: -1, "data-testid": "message" }),
       (element, message) => this.#fill(element, message),
     );
-    if (this.near) this.log.scrollTop = this.log.scrollHeight;
-    /** What may be edited without looking for it. */
+    if (this.atEnd) this.log.scrollTop = this.log.scrollHeight;
+    /** The message that the arrow up edits. */
     this.newest = mine.findLast(({ deletedAt }) => !deletedAt);
   }
 
-  /** How far the others have come: said once, at the last message of ours that they read, and at the last that arrived. */
-  #reach(mine, others) {
-    const { delivered, read, sent } = this.panel.words;
-    const reach = new Map();
-    for (const [field, word] of Object.entries({ deliveredUpTo: delivered, readUpTo: read })) {
+  /** Receipts stand at the last own message that all others have read, and at the last that was delivered to all. */
+  #receipts(mine, others) {
+    const { delivered, read, sent } = this.panel.texts;
+    const receipts = new Map();
+    for (const [field, text] of Object.entries({ deliveredUpTo: delivered, readUpTo: read })) {
       const last = mine.findLast(({ id }) => others.length && others.every((member) => member[field] >= id));
-      if (last) reach.set(last.id, word);
+      if (last) receipts.set(last.id, text);
     }
     const newest = mine.at(-1);
-    if (newest && !reach.has(newest.id)) reach.set(newest.id, sent);
-    return reach;
+    if (newest && !receipts.has(newest.id)) receipts.set(newest.id, sent);
+    return receipts;
   }
 
   #fill(element, message) {
     const { panel } = this;
-    const { words } = panel;
-    // How far it has come stands by itself.
-    renew(element, { ...message, receipt: 0 }, () => {
-      if (message.older) return element.replaceChildren(textButton(words.older, () => panel.attempt(panel.talk.more())));
+    const { texts } = panel;
+    // The receipt changes without the rest.
+    renderIfChanged(element, { ...message, receipt: 0 }, () => {
+      if (message.older) return element.replaceChildren(textButton(texts.older, () => panel.attempt(panel.openConversation.more())));
       const { mine, first, pending, deletedAt } = message;
       set(element, {
-        className: [mine && "mine", first && "first", pending && "pending", deletedAt && "gone"].filter(Boolean).join(" "),
+        className: [mine && "mine", first && "first", pending && "pending", deletedAt && "deleted"].filter(Boolean).join(" "),
       });
       element.facts = h("small");
       return element.replaceChildren(
         h(
           "span",
           { className: "bubble" },
-          deletedAt ? words.deleted : message.content,
+          deletedAt ? texts.deleted : message.content,
           ...(message.attachments ?? []).map((file) => this.#file(file)),
         ),
         h("div", {}, element.facts, ...this.#tools(message)),
@@ -84,29 +84,29 @@ export class Thread {
   }
 
   #facts({ mine, first, pending, error, receipt, sender, createdAt, editedAt, deletedAt }) {
-    const { words, language } = this.panel;
-    const at = clock(createdAt, language);
-    const state = pending ? (error ? `${words.failed}: ${error}` : words.waiting) : receipt;
-    return [first && !mine && sender.name, (first || receipt) && at, editedAt && !deletedAt && words.edited, mine && state]
+    const { texts, language } = this.panel;
+    const at = timeOfDay(createdAt, language);
+    const state = pending ? (error ? `${texts.failed}: ${error}` : texts.waiting) : receipt;
+    return [first && !mine && sender.name, (first || receipt) && at, editedAt && !deletedAt && texts.edited, mine && state]
       .filter(Boolean)
       .join(" · ");
   }
 
   #tools({ id, mine, pending, error, deletedAt, content, clientMessageId }) {
     const { panel } = this;
-    const { words, client } = panel;
+    const { texts, client } = panel;
     if (error)
       return [
-        textButton(words.retry, () => client.resend(clientMessageId)),
-        textButton(words.discard, () => client.discard(clientMessageId)),
+        textButton(texts.retry, () => client.resend(clientMessageId)),
+        textButton(texts.discard, () => client.discard(clientMessageId)),
       ];
     if (!mine || pending || deletedAt) return [];
     return [
       h(
         "span",
         { className: "tools" },
-        textButton(words.edit, () => panel.composer.edit({ id, content })),
-        panel.twice(words.delete, () => panel.talk.remove(id)),
+        textButton(texts.edit, () => panel.composer.edit({ id, content })),
+        panel.confirmButton(texts.delete, () => panel.openConversation.remove(id)),
       ),
     ];
   }
@@ -123,16 +123,16 @@ export class Thread {
   }
 
   #scrolled() {
-    this.near = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 48;
-    if (this.near) this.panel.talk?.read();
+    this.atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 48;
+    if (this.atEnd) this.panel.openConversation?.read();
   }
 
-  /** One stop for all messages; the arrows move in them. */
+  /** The arrow keys move the focus between messages; the tab key reaches the list once. */
   #key(event) {
-    const here = [...this.log.children].find((element) => element.contains(event.target));
+    const focused = [...this.log.children].find((element) => element.contains(event.target));
     const next = {
-      ArrowUp: here ? here.previousElementSibling : this.log.lastElementChild,
-      ArrowDown: here?.nextElementSibling,
+      ArrowUp: focused ? focused.previousElementSibling : this.log.lastElementChild,
+      ArrowDown: focused?.nextElementSibling,
     }[event.key];
     if (!next) return;
     next.focus();

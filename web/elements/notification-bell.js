@@ -1,9 +1,9 @@
-/** `<notification-bell>`: how much is unread, and whether any of it is new; opens the center. */
+/** `<notification-bell>`: counts unread notifications and opens the center. */
 
-import { HubElement, PATHS, drawing, h, set, sheet } from "./base-element.js";
+import { HubElement, ICONS, svgIcon, h, set, styleSheet } from "./base-element.js";
 
 export class NotificationBell extends HubElement {
-  static sheet = sheet(`
+  static styles = styleSheet(`
   :host { display: inline-block; }
   button { position: relative; padding: 0; width: 2.5rem; height: 2.5rem; border-color: transparent; display: grid; place-items: center; border-radius: 50%; }
   button:hover, [aria-expanded=true] { background: var(--_tint); }
@@ -18,13 +18,13 @@ export class NotificationBell extends HubElement {
     this.button = h(
       "button",
       { type: "button", part: "bell", "data-testid": "bell", onclick: () => this.center?.toggle(this) },
-      drawing(PATHS.bell),
+      svgIcon(ICONS.bell),
       this.badge,
     );
     this.root.append(this.button);
   }
 
-  /** The center it opens: the one named by `for`, or the page's first. @returns {any} */
+  /** The center that it opens: the one named by `for`, or the first of the page. @returns {any} */
   get center() {
     const id = this.getAttribute("for");
     return id ? document.getElementById(id) : document.querySelector("notification-center");
@@ -34,10 +34,10 @@ export class NotificationBell extends HubElement {
     this.button.focus();
   }
 
-  draw({ inbox: { unread, unseen }, status }) {
+  render({ inbox: { unread, unseen }, status }) {
     set(this.badge, { textContent: unread > 99 ? "99+" : String(unread), hidden: !unread, className: unseen ? "new" : "" });
-    set(this.button, { ariaLabel: this.words.bell(unread, unseen), ariaExpanded: String(Boolean(this.center?.open)) });
-    // What may be old is not shown as if it were live.
+    set(this.button, { ariaLabel: this.texts.bell(unread, unseen), ariaExpanded: String(Boolean(this.center?.open)) });
+    // The count may be outdated without a stream.
     set(this, { stale: status !== "live" });
     if ("setAppBadge" in navigator) (unread ? navigator.setAppBadge(unread) : navigator.clearAppBadge()).catch(() => {});
   }

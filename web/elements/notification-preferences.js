@@ -1,15 +1,15 @@
-/** `<notification-preferences>`: category by way, quiet hours, push to this device. */
+/** `<notification-preferences>`: delivery methods per category, quiet hours, push to this device. */
 
-import { HubElement, h, set, sheet, textButton } from "./base-element.js";
+import { HubElement, h, set, styleSheet, textButton } from "./base-element.js";
 import { pushState, turnOffPush, turnOnPush } from "./push-subscription.js";
 
-const WAYS = ["inApp", "push", "email"];
-/** What is about one's work and money cannot be turned off in the app. */
+const METHODS = ["inApp", "push", "email"];
+/** Categories that cannot be turned off in the app. */
 const LOCKED = ["hire", "payment"];
 const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 export class NotificationPreferences extends HubElement {
-  static sheet = sheet(`
+  static styles = styleSheet(`
   :host { display: block; }
   form { display: grid; gap: 1.5rem; }
   h3 { font-size: 1rem; font-weight: 650; }
@@ -19,10 +19,10 @@ export class NotificationPreferences extends HubElement {
   td, thead th:not(:first-child) { text-align: center; width: 5.5rem; }
   tr + tr > *, tbody > tr:first-child > * { border-top: 1px solid var(--_line); }
   tbody tr > * { height: 2.75rem; }`);
-  #asked = false;
+  #requested = false;
 
   build() {
-    const { words } = this;
+    const { texts } = this;
     this.rows = h("tbody");
     this.note = h("p", { role: "status", className: "soft" });
     this.zone = h("input", { name: "zone", readOnly: true, value: Intl.DateTimeFormat().resolvedOptions().timeZone });
@@ -44,21 +44,21 @@ export class NotificationPreferences extends HubElement {
           h(
             "tr",
             {},
-            h("th", { scope: "col" }, h("span", { className: "unseen", textContent: words.preferences })),
-            ...WAYS.map((way) => h("th", { scope: "col", textContent: words[way] })),
+            h("th", { scope: "col" }, h("span", { className: "visually-hidden", textContent: texts.preferences })),
+            ...METHODS.map((method) => h("th", { scope: "col", textContent: texts[method] })),
           ),
         ),
         this.rows,
       ),
-      h("p", { className: "soft", textContent: words.locked }),
-      h("h3", { textContent: words.quiet }),
-      h("label", { className: "line" }, this.on, words.quietHint),
+      h("p", { className: "soft", textContent: texts.locked }),
+      h("h3", { textContent: texts.quiet }),
+      h("label", { className: "line" }, this.on, texts.quietHint),
       h(
         "div",
         { className: "row" },
-        h("label", {}, words.from, this.from),
-        h("label", {}, words.to, this.to),
-        h("label", {}, words.timeZone, this.zone),
+        h("label", {}, texts.from, this.from),
+        h("label", {}, texts.to, this.to),
+        h("label", {}, texts.timeZone, this.zone),
       ),
       h(
         "div",
@@ -79,47 +79,47 @@ export class NotificationPreferences extends HubElement {
         { part: "form", onsubmit: (event) => event.preventDefault(), onchange: () => this.#save() },
         this.fields,
         this.note,
-        h("h3", { textContent: words.push }),
+        h("h3", { textContent: texts.push }),
         this.device,
         this.deviceNote,
       ),
     );
   }
 
-  draw({ user, status }) {
-    if (!user || this.#asked || status === "offline") return;
-    this.#asked = true;
+  render({ user, status }) {
+    if (!user || this.#requested || status === "offline") return;
+    this.#requested = true;
     this.#load();
-    this.#drawDevice();
+    this.#renderDevice();
   }
 
   async #load() {
-    const { words } = this;
+    const { texts } = this;
     try {
-      this.kept = await this.client.request("GET", "/api/notifications/preferences");
+      this.loaded = await this.client.request("GET", "/api/notifications/preferences");
     } catch (error) {
-      this.#asked = error.status === 404;
+      this.#requested = error.status === 404;
       set(this.fields, { hidden: error.status === 404 });
       return set(this.note, { textContent: error.message });
     }
     set(this.fields, { disabled: false });
-    const { categories = {}, quietHours } = this.kept;
+    const { categories = {}, quietHours } = this.loaded;
     this.rows.replaceChildren(
-      ...Object.entries(words.categories).map(([category, name]) =>
+      ...Object.entries(texts.categories).map(([category, name]) =>
         h(
           "tr",
           {},
           h("th", { scope: "row", textContent: name }),
-          ...WAYS.map((way) =>
+          ...METHODS.map((method) =>
             h(
               "td",
               {},
               h("input", {
                 type: "checkbox",
-                ariaLabel: `${name}: ${words[way]}`,
-                checked: categories[category]?.[way] ?? way === "inApp",
-                disabled: way === "inApp" && LOCKED.includes(category),
-                name: `${category}.${way}`,
+                ariaLabel: `${name}: ${texts[method]}`,
+                checked: categories[category]?.[method] ?? method === "inApp",
+                disabled: method === "inApp" && LOCKED.includes(category),
+                name: `${category}.${method}`,
               }),
             ),
           ),
@@ -137,43 +137,43 @@ export class NotificationPreferences extends HubElement {
   #save() {
     const categories = {};
     for (const box of this.rows.querySelectorAll("input")) {
-      const [category, way] = box.name.split(".");
-      (categories[category] ??= {})[way] = box.checked;
+      const [category, method] = box.name.split(".");
+      (categories[category] ??= {})[method] = box.checked;
     }
     const days = this.days.filter((box) => box.checked).map((box) => box.name);
     const quietHours = this.on.checked ? { from: this.from.value, to: this.to.value, timeZone: this.zone.value, days } : null;
-    // One after the other: what was chosen last is what is kept.
+    // Requests are sent one after the other, so that the last choice is stored.
     this.saving = this.attempt(
       Promise.resolve(this.saving)
         .then(() => this.client.request("PUT", "/api/notifications/preferences", { categories, quietHours }))
-        .then(() => set(this.note, { textContent: this.words.saved })),
+        .then(() => set(this.note, { textContent: this.texts.saved })),
     );
   }
 
-  async #drawDevice(note = "") {
-    const { client, words } = this;
+  async #renderDevice(note = "") {
+    const { client, texts } = this;
     const state = await pushState().catch(() => "none");
-    const act = (label, run, className = "") =>
+    const action = (label, run, className = "") =>
       textButton(
         label,
-        () => this.attempt(run().then((now) => this.#drawDevice(now === "tested" ? words.pushTested : ""))),
+        () => this.attempt(run().then((now) => this.#renderDevice(now === "tested" ? texts.pushTested : ""))),
         className,
       );
     this.device.replaceChildren(
       ...({
-        off: () => [act(words.pushOn, () => turnOnPush(client), "primary")],
+        off: () => [action(texts.pushOn, () => turnOnPush(client), "primary")],
         on: () => [
-          act(words.pushTest, () => client.request("POST", "/api/push/test").then(() => "tested")),
-          act(words.pushOff, () => turnOffPush(client), "quiet"),
+          action(texts.pushTest, () => client.request("POST", "/api/push/test").then(() => "tested")),
+          action(texts.pushOff, () => turnOffPush(client), "quiet"),
         ],
       }[state]?.() ?? []),
     );
     set(this.deviceNote, {
-      textContent: note || { none: words.pushNone, ios: words.pushIos, denied: words.pushDenied }[state] || "",
+      textContent: note || { none: texts.pushNone, ios: texts.pushIos, denied: texts.pushDenied }[state] || "",
     });
   }
 
-  failed(error) {
+  showError(error) {
     set(this.note, { textContent: error.message });
     set(this.deviceNote, { textContent: error.message });
   }

@@ -1,16 +1,17 @@
-/** Push to this device: asked for on a click only, offered after the first thing that mattered, renewed on each load. */
+/** Subscribes this browser to push. */
+// Browsers allow the question only after a click. It is offered after the first important notification.
 
 import { h, set, textButton } from "./base-element.js";
 
-/** Who said "not now" is not asked again for so long, ms. */
-const LATER = 30 * 86_400_000;
-const ASKED = "gigwire-push-later";
-const MATTERS = ["hire", "message", "payment", "bid"];
+/** After "not now" the offer is hidden for this long, ms. */
+const OFFER_PAUSE_MS = 30 * 86_400_000;
+const DECLINED_KEY = "gigwire-push-later";
+const IMPORTANT = ["hire", "message", "payment", "bid"];
 
 const hasPush = () => "serviceWorker" in navigator && "PushManager" in globalThis && "Notification" in globalThis;
 const isIos = () => /iP(hone|ad)/.test(navigator.userAgent) && !matchMedia("(display-mode: standalone)").matches;
 
-/** "none", "ios", "denied", "off" or "on". @returns {Promise<string>} */
+/** Return "none", "ios", "denied", "off" or "on". @returns {Promise<string>} */
 export async function pushState() {
   if (!hasPush()) return isIos() ? "ios" : "none";
   if (Notification.permission === "denied") return "denied";
@@ -18,7 +19,7 @@ export async function pushState() {
   return (await registration?.pushManager.getSubscription()) ? "on" : registration ? "off" : "none";
 }
 
-/** Ask the reader, then the browser, then tell the hub. Call it on a click. @param {any} client @returns {Promise<string>} */
+/** Ask for permission, subscribe and register the subscription. Call it on a click. @param {any} client @returns {Promise<string>} */
 export async function turnOnPush(client) {
   if ((await Notification.requestPermission()) !== "granted") return "denied";
   const registration = await navigator.serviceWorker.ready;
@@ -38,7 +39,7 @@ export async function turnOffPush(client) {
   return "off";
 }
 
-/** Subscriptions die silently: what the browser has is told to the hub anew. @param {any} client */
+/** Register the subscription again on each load, because the hub may have lost it. @param {any} client */
 export async function renewPush(client) {
   if ((await pushState()) !== "on") return;
   const registration = await navigator.serviceWorker.ready;
@@ -46,22 +47,22 @@ export async function renewPush(client) {
   await client.request("POST", "/api/push/subscriptions", subscription.toJSON()).catch(() => {});
 }
 
-/** The row in the center that offers it. @param {any} center @param {any} state */
+/** Offer push in a row of the center. @param {any} center @param {any} state */
 export async function offerPush(center, { inbox }) {
-  const { pushBar: bar, client, words } = center;
+  const { pushBar: bar, client, texts } = center;
   if (center.offered || !hasPush()) return;
-  if (!inbox.items.some((item) => MATTERS.includes(item.category)) || Date.now() - Number(localStorage.getItem(ASKED) ?? 0) < LATER)
+  if (!inbox.items.some((item) => IMPORTANT.includes(item.category)) || Date.now() - Number(localStorage.getItem(DECLINED_KEY) ?? 0) < OFFER_PAUSE_MS)
     return;
   center.offered = true;
   if ((await pushState()) !== "off" || !(await client.request("GET", "/api/push/key").catch(() => null))) return;
   const close = () => set(bar, { hidden: true });
   bar.replaceChildren(
-    h("span", { textContent: words.alerts }),
-    textButton(words.turnOn, () => center.attempt(turnOnPush(client)).then(close), "primary"),
+    h("span", { textContent: texts.alerts }),
+    textButton(texts.turnOn, () => center.attempt(turnOnPush(client)).then(close), "primary"),
     textButton(
-      words.notNow,
+      texts.notNow,
       () => {
-        localStorage.setItem(ASKED, String(Date.now()));
+        localStorage.setItem(DECLINED_KEY, String(Date.now()));
         close();
       },
       "quiet",

@@ -1,4 +1,4 @@
-/** German. */
+/** Texts of the elements, German. */
 
 export const DE = {
   notifications: "Mitteilungen",
@@ -105,7 +105,7 @@ export const DE = {
   alerts: "Bei Zusagen und Nachrichten benachrichtigen?",
   turnOn: "Einschalten",
   notNow: "Jetzt nicht",
-  fates: {
+  outcomes: {
     shown: "gezeigt",
     hidden: "in Ihren Einstellungen aus",
     sent: "gesendet",
@@ -117,7 +117,7 @@ export const DE = {
     unknown: "nicht bekannt",
   },
   waitsUntil: (time) => `wartet bis ${time}`,
-  because: {
+  outcomeReasons: {
     looking: "Sie haben gerade hingesehen",
     seen: "Sie hatten es schon gesehen",
     "quiet hours": "wegen Ihrer Ruhezeit",
@@ -132,7 +132,7 @@ export const DE = {
   leave: "Gruppe verlassen",
   create: "Gruppe anlegen",
   save: "Speichern",
-  said: {
+  notificationTexts: {
     hired: (d) => [`Sie haben den Auftrag „${d.title}“!`, d.client && `${d.client.name} hat Sie beauftragt.`],
     bid_received: (d) => [`Neues Angebot: ${d.title}`, d.freelancer && `Von ${d.freelancer.name}.`],
     bid_rejected: (d) => [`Nicht ausgewählt: ${d.title}`, "Der Auftrag ging an jemand anderen."],

@@ -1,4 +1,4 @@
-/** Every word the elements say, one table per language (the others are fetched when a page needs them). */
+/** Texts of the elements, English; other languages are loaded when a page needs them. */
 
 const EN = {
   notifications: "Notifications",
@@ -105,7 +105,7 @@ const EN = {
   alerts: "Turn on alerts for hires and messages?",
   turnOn: "Turn on",
   notNow: "Not now",
-  fates: {
+  outcomes: {
     shown: "shown",
     hidden: "off in your settings",
     sent: "sent",
@@ -117,7 +117,7 @@ const EN = {
     unknown: "not known",
   },
   waitsUntil: (time) => `waits until ${time}`,
-  because: {
+  outcomeReasons: {
     looking: "you were looking",
     seen: "you had seen it",
     "quiet hours": "for your quiet hours",
@@ -132,30 +132,30 @@ const EN = {
   leave: "Leave the group",
   create: "Create the group",
   save: "Save",
-  said: {},
+  notificationTexts: {},
 };
 
 export const LANGUAGES = { en: EN };
-const OTHERS = { de: () => import("./texts.de.js").then(({ DE }) => (LANGUAGES.de = DE)) };
+const LOADERS = { de: () => import("./texts.de.js").then(({ DE }) => (LANGUAGES.de = DE)) };
 
-/** The language an element stands in: `lang` around it, else the browser's. @param {Element} element @returns {string} */
+/** The language of an element: the `lang` around it, or the browser's. @param {Element} element @returns {string} */
 export function languageOf(element) {
-  const asked = element.closest("[lang]")?.getAttribute("lang") || navigator.language || "en";
-  const [language] = asked.toLowerCase().split("-");
-  return language in OTHERS ? language : "en";
+  const tag = element.closest("[lang]")?.getAttribute("lang") || navigator.language || "en";
+  const [language] = tag.toLowerCase().split("-");
+  return language in LOADERS ? language : "en";
 }
 
-/** The words of a language; a promise of them where they are still on their way. @param {string} language @returns {any} */
-export const wordsIn = (language) => LANGUAGES[language] ?? OTHERS[language]().catch(() => EN);
+/** The texts of a language, or a promise of them while they are being loaded. @param {string} language @returns {any} */
+export const loadTexts = (language) => LANGUAGES[language] ?? LOADERS[language]().catch(() => EN);
 
-/** Title and body of a notification in a language; what the hub wrote is the fallback. @param {any} item @param {string} language */
-export function wordsOf(item, language) {
-  const said = item.data?.title !== undefined && LANGUAGES[language].said[item.type]?.(item.data);
-  return { title: said?.[0] ?? item.title, body: said ? (said[1] ?? "") : item.body };
+/** Title and body of a notification in a language; the default is the hub's text. @param {any} item @param {string} language */
+export function notificationText(item, language) {
+  const translated = item.data?.title !== undefined && LANGUAGES[language].notificationTexts[item.type]?.(item.data);
+  return { title: translated?.[0] ?? item.title, body: translated ? (translated[1] ?? "") : item.body };
 }
 
 /** "14:05", in the language. @param {string | number} time @param {string} language */
-export const clock = (time, language) =>
+export const timeOfDay = (time, language) =>
   new Date(time).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
 
 /** "5 min ago", in the language. @param {string} time RFC 3339 @param {string} language @param {number} [now] */

@@ -1,50 +1,50 @@
-/** `<toast-region>`: what has just happened, for five seconds; never the only copy. */
+/** `<toast-region>`: shows new notifications for five seconds. */
 
-import { HubElement, actionButtons, h, iconButton, iconOf, listen, sheet } from "./base-element.js";
-import { wordsOf } from "./texts.js";
+import { HubElement, actionButtons, h, iconButton, iconOf, listen, styleSheet } from "./base-element.js";
+import { notificationText } from "./texts.js";
 
-const STAYS = 5_000;
-const MOST = 4;
+const TOAST_MS = 5_000;
+const MAX_TOASTS = 4;
 const ASSERTIVE = ["hire", "payment"];
 
 export class ToastRegion extends HubElement {
-  static sheet = sheet(`
+  static styles = styleSheet(`
   :host { position: fixed; top: var(--hub-toast-top, 1rem); inset-inline-end: 1rem; width: min(23rem, calc(100vw - 2rem)); z-index: var(--hub-toast-layer, 60); pointer-events: none; }
   ol { display: grid; gap: .625rem; }
   li { pointer-events: auto; display: grid; grid-template-columns: auto 1fr auto; gap: .125rem .75rem; padding: .875rem .625rem .875rem 1rem; background: var(--_card); border: 1px solid var(--_line);
-    border-radius: var(--_radius); box-shadow: var(--_shadow); animation: come .24s cubic-bezier(.2, .8, .2, 1); cursor: pointer; }
+    border-radius: var(--_radius); box-shadow: var(--_shadow); animation: appear .24s cubic-bezier(.2, .8, .2, 1); cursor: pointer; }
   li.urgent { border-inline-start: 3px solid var(--_spark); }
   strong { font-weight: 650; font-size: .9375rem; overflow-wrap: anywhere; }
   .icon { width: 1.75rem; min-height: 1.75rem; align-self: start; }`);
-  /** Said already, by id: however an event comes, it is toasted once. */
-  #said = new Set();
+  /** Ids of events that were shown. An event is shown once, however often it arrives. */
+  #shown = new Set();
   #timers = new Map();
 
   build() {
     this.list = h("ol", { part: "list" });
-    this.polite = h("div", { className: "unseen", "aria-live": "polite" });
-    this.assertive = h("div", { className: "unseen", "aria-live": "assertive" });
-    this.root.append(h("section", { ariaLabel: this.words.notifications, tabIndex: -1 }, this.list), this.polite, this.assertive);
+    this.polite = h("div", { className: "visually-hidden", "aria-live": "polite" });
+    this.assertive = h("div", { className: "visually-hidden", "aria-live": "assertive" });
+    this.root.append(h("section", { ariaLabel: this.texts.notifications, tabIndex: -1 }, this.list), this.polite, this.assertive);
     this.list.onpointerenter = () => this.#pause();
     this.list.onpointerleave = () => this.#resume();
     this.list.addEventListener("focusin", () => this.#pause());
     this.list.addEventListener("focusout", () => this.#resume());
   }
 
-  hearing() {
+  subscriptions() {
     const { client } = this;
-    const once = (act) => (event) => event.show && !event.late && !this.#known(event.data.id) && act(event.data);
+    const once = (show) => (event) => event.show && !event.late && !this.#wasShown(event.data.id) && show(event.data);
     return [
       listen(document, "visibilitychange", () => (document.hidden ? this.#pause() : this.#resume())),
       listen(document, "keydown", (event) => {
         if (event.altKey && event.code === "KeyT") this.list.querySelector("button")?.focus();
-        if (event.key === "Escape" && this.list.matches(":focus-within")) this.#drop(this.root.activeElement.closest("li"));
+        if (event.key === "Escape" && this.list.matches(":focus-within")) this.#remove(this.root.activeElement.closest("li"));
       }),
       client.on(
         "notification",
         once((item) =>
           this.show({
-            ...wordsOf(item, this.language),
+            ...notificationText(item, this.language),
             icon: iconOf(item),
             item,
             url: item.url,
@@ -59,25 +59,25 @@ export class ToastRegion extends HubElement {
       ),
       client.on(
         "job_created",
-        once((job) => this.#job(job)),
+        once((job) => this.#showJob(job)),
       ),
       client.on(
         "absence",
-        ({ show, data }) => show && this.show({ title: this.words.away, body: this.words.missed(data.count), icon: "🌙" }),
+        ({ show, data }) => show && this.show({ title: this.texts.away, body: this.texts.missed(data.count), icon: "🌙" }),
       ),
       client.on("signed-out", () => this.#clear()),
     ];
   }
 
-  #known(id) {
-    if (this.#said.has(id)) return true;
-    this.#said.add(id);
-    if (this.#said.size > 500) this.#said.delete(this.#said.values().next().value);
+  #wasShown(id) {
+    if (this.#shown.has(id)) return true;
+    this.#shown.add(id);
+    if (this.#shown.size > 500) this.#shown.delete(this.#shown.values().next().value);
     return false;
   }
 
-  /** A freelancer hears of jobs that ask for a skill of theirs; where either side names none, of all. */
-  #job(job) {
+  /** Show a new job to freelancers with a matching skill; without skills on either side, to all freelancers. */
+  #showJob(job) {
     const { user } = this.client.getSnapshot();
     const skills = new Set((user?.skills ?? []).map((skill) => skill.toLowerCase()));
     const fits = !skills.size || !job.skills.length || job.skills.some((skill) => skills.has(skill.toLowerCase()));
@@ -85,14 +85,14 @@ export class ToastRegion extends HubElement {
     const format = new Intl.NumberFormat(this.language, {
       style: "currency",
       currency: job.currency,
-      // A hub's currency has cents, also where a browser shows none.
+      // Amounts are in hundredths in every currency of a hub, even where browsers show no decimals.
       minimumFractionDigits: 2,
       maximumFractionDigits: 2,
       trailingZeroDisplay: "stripIfInteger",
     });
     const budget = format.format(job.budget / 100);
     this.show({
-      title: this.words.newJob,
+      title: this.texts.newJob,
       body: [job.title, [budget, job.category].filter(Boolean).join(" · ")].join("\n"),
       icon: "💼",
       url: job.url,
@@ -100,7 +100,7 @@ export class ToastRegion extends HubElement {
   }
 
   /**
-   * Show something of the page's own, too.
+   * Show a toast; pages may call it.
    * @param {{title: string, body?: string, icon?: string, url?: string, item?: any, priority?: string, assertive?: boolean}} toast
    */
   show({ title, body = "", icon = "🔔", url, item, priority, assertive }) {
@@ -113,54 +113,54 @@ export class ToastRegion extends HubElement {
         "div",
         {},
         h("strong", { textContent: title }),
-        h("p", { className: "what", textContent: body }),
+        h("p", { className: "excerpt", textContent: body }),
         h("div", { className: "actions" }, ...buttons),
       ),
-      iconButton("close", this.words.dismiss, (event) => {
+      iconButton("close", this.texts.dismiss, (event) => {
         event.stopPropagation();
-        this.#drop(element);
+        this.#remove(element);
       }),
     );
     element.onclick = () => {
-      this.#drop(element);
+      this.#remove(element);
       if (item) this.client.read(item.id).catch(() => {});
       this.navigate(url);
     };
     this.list.prepend(element);
-    const passing = [...this.list.children].filter((one) => this.#timers.has(one));
-    if (this.list.children.length > MOST && passing.length) this.#drop(passing.at(-1));
+    const temporary = [...this.list.children].filter((one) => this.#timers.has(one));
+    if (this.list.children.length > MAX_TOASTS && temporary.length) this.#remove(temporary.at(-1));
     const live = assertive ? this.assertive : this.polite;
     live.append(h("p", { textContent: `${title} ${body}` }));
     if (live.children.length > 5) live.firstChild.remove();
-    if (!buttons.length) this.#timers.set(element, { left: STAYS, since: 0, timer: 0 });
+    if (!buttons.length) this.#timers.set(element, { left: TOAST_MS, since: 0, id: 0 });
     if (!document.hidden && !this.list.matches(":hover, :focus-within")) this.#resume();
   }
 
   #pause() {
-    for (const clock of this.#timers.values()) {
-      if (!clock.timer) continue;
-      clearTimeout(clock.timer);
-      clock.left -= Date.now() - clock.since;
-      clock.timer = 0;
+    for (const timer of this.#timers.values()) {
+      if (!timer.id) continue;
+      clearTimeout(timer.id);
+      timer.left -= Date.now() - timer.since;
+      timer.id = 0;
     }
   }
 
   #resume() {
-    for (const [element, clock] of this.#timers) {
-      if (clock.timer) continue;
-      clock.since = Date.now();
-      clock.timer = setTimeout(() => this.#drop(element), Math.max(500, clock.left));
+    for (const [element, timer] of this.#timers) {
+      if (timer.id) continue;
+      timer.since = Date.now();
+      timer.id = setTimeout(() => this.#remove(element), Math.max(500, timer.left));
     }
   }
 
-  #drop(element) {
+  #remove(element) {
     if (!element) return;
-    clearTimeout(this.#timers.get(element)?.timer);
+    clearTimeout(this.#timers.get(element)?.id);
     this.#timers.delete(element);
     element.remove();
   }
 
   #clear() {
-    for (const element of [...this.list.children]) this.#drop(element);
+    for (const element of [...this.list.children]) this.#remove(element);
   }
 }
