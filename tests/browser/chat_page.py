@@ -1,4 +1,4 @@
-"""What a test does with the conversations of a page."""
+"""Page object of the chat element."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from playwright.async_api import Locator, Page, expect
 from tests.hub import Hub, Person
 
 
-def said(page: Page) -> Locator:
-    """The messages that are shown."""
+def messages(page: Page) -> Locator:
+    """Return the messages that are shown."""
     return page.get_by_test_id("message")
 
 
 async def write(page: Page, text: str) -> None:
-    """Type something and send it."""
+    """Write and send a message."""
     field = page.get_by_label("Write a message")
     await field.fill(text)
     await field.press("Enter")
 
 
-async def tell(hub: Hub, sender: Person, recipient: Person, content: str) -> dict[str, Any]:
-    """A message, sent through the API."""
+async def send_message(hub: Hub, sender: Person, recipient: Person, content: str) -> dict[str, Any]:
+    """Send a message through the API and return it."""
     body = {"recipientId": recipient.id, "content": content, "type": "text", "clientMessageId": content[:40]}
     answer = await hub.client(sender).post("/api/realtime/messages/send", json=body)
     assert answer.status_code == 201, answer.text
@@ -28,16 +28,16 @@ async def tell(hub: Hub, sender: Person, recipient: Person, content: str) -> dic
     return made
 
 
-async def group_of(hub: Hub, maker: Person, *others: Person, title: str) -> str:
-    """A group, made through the API; its id."""
+async def create_group(hub: Hub, creator: Person, *others: Person, title: str) -> str:
+    """Create a group through the API and return its id."""
     body = {"title": title, "memberIds": [each.id for each in others]}
-    answer = await hub.client(maker).post("/api/conversations", json=body)
+    answer = await hub.client(creator).post("/api/conversations", json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
-async def press_twice(page: Page, button: str) -> None:
-    """Press a button that asks before it does what cannot be taken back."""
+async def press_and_confirm(page: Page, button: str) -> None:
+    """Press a button and its confirmation."""
     await page.get_by_role("button", name=button, exact=True).click()
     sure = page.get_by_role("button", name=f"{button}: sure?")
     await expect(sure).to_be_visible()

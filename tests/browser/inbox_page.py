@@ -1,4 +1,4 @@
-"""What a test does with the bell, the center and the toasts of a page."""
+"""Page object of the bell, the notification center and the toasts."""
 
 import re
 
@@ -6,18 +6,18 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.hub import Hub, Person
 
-KEPT = """async (told) => {
-    const place = (cursor) => Number(cursor.split(".").pop());
-    const answer = (request) => new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
-    const disk = await answer(indexedDB.open("gigwire"));
-    const meta = () => answer(disk.transaction("meta").objectStore("meta").get("meta"));
-    while (place((await meta()).cursor) < place(told)) await new Promise((next) => setTimeout(next, 20));
+WAIT_UNTIL_STORED = """async (cursor) => {
+    const position = (text) => Number(text.split(".").pop());
+    const result = (request) => new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
+    const disk = await result(indexedDB.open("gigwire"));
+    const meta = () => result(disk.transaction("meta").objectStore("meta").get("meta"));
+    while (position((await meta()).cursor) < position(cursor)) await new Promise((next) => setTimeout(next, 20));
     disk.close();
 }"""
 
 
-async def shows(page: Page, unread: int) -> None:
-    """Wait until badge, title and bell say so."""
+async def expect_unread(page: Page, unread: int) -> None:
+    """Wait until badge, title and bell show this count."""
     badge = page.get_by_test_id("badge")
     await expect(badge).to_have_text(str(unread)) if unread else await expect(badge).to_be_hidden()
     await expect(page.get_by_test_id("bell")).to_have_accessible_name(re.compile(rf"^Notifications, {unread} unread"))
@@ -25,7 +25,7 @@ async def shows(page: Page, unread: int) -> None:
 
 
 async def open_center(page: Page) -> Locator:
-    """The open center."""
+    """Open the center if it is closed, and return it."""
     center = page.get_by_role("complementary", name="Notifications")
     if not await center.is_visible():
         await page.get_by_test_id("bell").click()
@@ -34,34 +34,34 @@ async def open_center(page: Page) -> Locator:
 
 
 def item(page: Page, title: str) -> Locator:
-    """The row with this title."""
+    """Return the items whose text contains this title."""
     return page.get_by_test_id("notification").filter(has_text=title)
 
 
 def toasts(page: Page) -> Locator:
-    """What is toasted now."""
+    """Return the toasts that are shown."""
     return page.get_by_test_id("toast")
 
 
-async def toasted(page: Page, *titles: str) -> None:
-    """Wait until these were toasted since the page was loaded, and nothing else; no titles: nothing was, so far."""
-    told = page.locator("html")
+async def expect_toasts(page: Page, *titles: str) -> None:
+    """Wait until exactly these toasts were shown since the page was loaded; without titles, assert that none was."""
+    root = page.locator("html")
     if titles:
         lines = "\n".join(f".*{re.escape(title)}.*" for title in titles)
-        await expect(told).to_have_attribute("data-toasted", re.compile(f"^{lines}$"))
+        await expect(root).to_have_attribute("data-toasted", re.compile(f"^{lines}$"))
     else:
-        assert await told.get_attribute("data-toasted") is None
+        assert await root.get_attribute("data-toasted") is None
 
 
-async def kept(hub: Hub, who: Person, page: Page) -> None:
-    """Wait until the page has on its disk that it was told of everything so far: then it may be left."""
+async def wait_until_stored(hub: Hub, who: Person, page: Page) -> None:
+    """Wait until the page has stored the current cursor of the hub; then it may be closed."""
     async with hub.client(who) as client:
-        place = (await client.get("/api/notifications")).json()["cursor"]
-    await page.evaluate(KEPT, place)
+        cursor = (await client.get("/api/notifications")).json()["cursor"]
+    await page.evaluate(WAIT_UNTIL_STORED, cursor)
 
 
 async def press(page: Page, title: str, button: str) -> None:
-    """Press one of a row's buttons; they appear when the pointer is there."""
+    """Press a button of an item; the buttons appear under the pointer."""
     row = item(page, title)
     await row.hover()
     await row.get_by_role("button", name=button).click()

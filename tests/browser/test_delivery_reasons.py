@@ -1,4 +1,4 @@
-"""Why somebody was told of something, in their words: the hub's own notes, read in the center."""
+"""Delivery reasons of a notification in the notification center."""
 
 import pytest
 from playwright.async_api import expect
@@ -18,14 +18,14 @@ async def hub(start_hub: StartHub, push: LocalPushService) -> Hub:
     return await start_hub(HUB_PUSH_TEST_ORIGIN=push.origin)
 
 
-async def test_each_way_says_what_came_of_it_and_follows_what_one_chose(
+async def test_each_method_shows_its_outcome_and_follows_preferences(
     hub: Hub, open_page: OpenPage, push: LocalPushService
 ) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     client = hub.client(ann)
     browser = push.browser()
     assert (await client.post("/api/push/subscriptions", json=browser.subscription)).status_code == 201
-    pushed = await notify(hub, key, ann, "While nobody looked", category="hire")
+    pushed = await notify(hub, key, ann, "While inactive", category="hire")
     await push.wait(1)
     chosen = {"categories": {"comment": {"push": False}}}
     assert (await client.put("/api/notifications/preferences", json=chosen)).status_code == 200
@@ -34,20 +34,20 @@ async def test_each_way_says_what_came_of_it_and_follows_what_one_chose(
         pass
     page = await open_page(ann)
     await open_center(page)
-    for title, said in (
-        ("While nobody looked", "In the app: shown\nPush: sent\nE-mail: not set up"),
+    for title, text in (
+        ("While inactive", "In the app: shown\nPush: sent\nE-mail: not set up"),
         ("Turned off", "In the app: shown\nPush: off in your settings\nE-mail: off in your settings"),
     ):
         row = item(page, title)
         await press(page, title, WHY)
-        assert await row.get_by_role("status").inner_text() == said
-        # It is no click on the notification, and a second one puts it away.
+        assert await row.get_by_role("status").inner_text() == text
+        # The button does not open the notification, and a second click hides the reasons.
         await expect(page.get_by_role("complementary", name="Notifications")).to_be_visible()
         await press(page, title, WHY)
         await expect(row.get_by_role("status")).to_be_hidden()
 
 
-async def test_whoever_looks_is_told_that_this_is_why_there_was_no_push(
+async def test_active_user_sees_that_activity_prevented_the_push(
     hub: Hub, open_page: OpenPage, push: LocalPushService
 ) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
@@ -65,7 +65,7 @@ async def test_whoever_looks_is_told_that_this_is_why_there_was_no_push(
     for _ in range(3):
         await page.keyboard.press("Tab")
     await expect(item(page, "Here").get_by_role("button", name=WHY)).to_be_focused()
-    # That it becomes seen meanwhile does not take the focus away.
+    # The item becomes seen without losing the focus.
     await expect(page.get_by_test_id("bell")).to_have_accessible_name("Notifications, 1 unread")
     await expect(item(page, "Here").get_by_role("button", name=WHY)).to_be_focused()
     await page.keyboard.press("Enter")
@@ -74,7 +74,7 @@ async def test_whoever_looks_is_told_that_this_is_why_there_was_no_push(
     assert push.got == []
 
 
-async def test_it_is_said_in_the_language_of_the_page(hub: Hub, open_page: OpenPage) -> None:
+async def test_reasons_are_shown_in_the_language_of_the_page(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await page.add_init_script("addEventListener('readystatechange', () => document.documentElement.lang = 'de', true)")

@@ -1,4 +1,4 @@
-"""E-mail from the page: a password that was forgotten, an address that is one's own; a real mail server takes them."""
+"""E-mail from the page: password reset and confirmation of the address, with a real mail server."""
 
 import pytest
 from playwright.async_api import expect
@@ -21,7 +21,7 @@ async def hub(posting_hub: Hub) -> Hub:
     return posting_hub
 
 
-async def test_a_forgotten_password_is_chosen_anew_by_the_link_in_an_e_mail(
+async def test_forgotten_password_is_replaced_by_the_link_in_an_email(
     hub: Hub, open_page: OpenPage, mail: LocalMailServer
 ) -> None:
     ann = await hub.signup("freelancer", name="Ann Okafor")
@@ -47,7 +47,7 @@ async def test_a_forgotten_password_is_chosen_anew_by_the_link_in_an_e_mail(
     await expect(page.get_by_role("banner")).to_contain_text("Ann Okafor")
 
 
-async def test_nobody_learns_from_the_page_who_has_an_account(
+async def test_password_reset_does_not_reveal_who_has_an_account(
     hub: Hub, open_page: OpenPage, mail: LocalMailServer
 ) -> None:
     page = await open_page()
@@ -61,7 +61,7 @@ async def test_nobody_learns_from_the_page_who_has_an_account(
     assert mail.got == []
 
 
-async def test_an_address_is_confirmed_from_the_settings(hub: Hub, open_page: OpenPage, mail: LocalMailServer) -> None:
+async def test_address_is_confirmed_from_the_settings(hub: Hub, open_page: OpenPage, mail: LocalMailServer) -> None:
     ann = await hub.signup("freelancer")
     await mail.wait(1)
     page = await open_page(ann)

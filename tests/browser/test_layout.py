@@ -1,4 +1,4 @@
-"""The page itself: it fits, it can be used without a mouse and by a screen reader, and text stays text."""
+"""The layout of the app: widths, keyboard, screen readers, and text that is never markup."""
 
 import json
 import re
@@ -16,7 +16,7 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 AXE: Final = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS: Final = (320, 390, 1280)
 PLACES: Final = ("/jobs", "/work", "/messages", "/wallet", "/settings")
-# What has become a script elsewhere: in text, in attributes, in addresses, in templates, in comments, backwards.
+# Known script injections: in text, attributes, addresses, templates and comments, and reversed text.
 CORPUS: Final = (
     "<img src=x onerror=\"document.title='owned'\"><b>bold</b>",
     "<script>document.title='owned'</script>",
@@ -27,18 +27,18 @@ CORPUS: Final = (
     "</title></textarea></style><a href=javascript:alert(1)>link</a>",
     "\u202ereversed &lt;not bold&gt; &amp; 👩‍👩‍👧‍👦",
 )
-# Two violations of the policy, an error and a word.
+# Two violations of the policy, an error and a message.
 PLANTED: Final = """() => {
     const script = document.createElement("script");
     script.textContent = "document.title = 'inline'";
     document.head.append(script);
     document.body.setAttribute("style", "color: red");
     setTimeout(() => { throw new Error("planted"); });
-    console.log("said");
+    console.log("logged");
 }"""
 
 
-async def test_it_fits(hub: Hub, open_page: OpenPage) -> None:
+async def test_pages_fit_every_width(hub: Hub, open_page: OpenPage) -> None:
     carla, felix, key = await hub.signup("client"), await hub.signup("freelancer"), await hub.api_key("notify")
     long = "Unbreakable" * 10
     job = await post_job(hub, carla, long)
@@ -62,7 +62,7 @@ async def test_it_fits(hub: Hub, open_page: OpenPage) -> None:
             await expect(page.get_by_test_id("bell")).to_be_focused()
 
 
-async def test_axe_finds_nothing(hub: Hub, open_page: OpenPage) -> None:
+async def test_axe_finds_no_violations(hub: Hub, open_page: OpenPage) -> None:
     carla, felix, key = await hub.signup("client"), await hub.signup("freelancer"), await hub.api_key("notify")
     job = await post_job(hub, carla, "A logo", skills=("design",))
     await place_bid(hub, felix, job)
@@ -88,7 +88,7 @@ async def test_axe_finds_nothing(hub: Hub, open_page: OpenPage) -> None:
     assert {place: each for place, each in found.items() if each} == {}
 
 
-async def test_a_client_signs_in_and_hires_with_the_keyboard_alone(hub: Hub, open_page: OpenPage) -> None:
+async def test_client_signs_in_and_hires_with_the_keyboard_alone(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer", name="Felix")
     await place_bid(hub, felix, await post_job(hub, carla, "A logo"))
     page = await open_page()
@@ -106,7 +106,7 @@ async def test_a_client_signs_in_and_hires_with_the_keyboard_alone(hub: Hub, ope
     await expect(page.get_by_text("Waiting for the freelancer to accept.")).to_be_visible()
 
 
-async def test_the_focus_stays_where_it_is_whatever_is_told_around_it(hub: Hub, open_page: OpenPage) -> None:
+async def test_focus_stays_during_live_updates(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer", name="Felix")
     job = await post_job(hub, carla, "A logo")
     await place_bid(hub, felix, job)
@@ -131,9 +131,7 @@ async def test_the_focus_stays_where_it_is_whatever_is_told_around_it(hub: Hub, 
     await expect(hire).to_be_focused()
 
 
-async def test_text_that_looks_like_markup_is_shown_as_text_wherever_it_comes_from(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_markup_in_user_content_is_shown_as_text_everywhere(hub: Hub, open_page: OpenPage) -> None:
     key, page = await hub.api_key("notify"), await open_page()
     for n, evil in enumerate(CORPUS):
         carla = await hub.signup("client", name=evil[:80].replace("\u202e", ""))
@@ -148,7 +146,7 @@ async def test_text_that_looks_like_markup_is_shown_as_text_wherever_it_comes_fr
             }
             answer = await client.post("/api/jobs", json=body)
             if answer.status_code != 201:
-                # A one-line text may refuse what a long one takes.
+                # One-line fields reject some characters that longer texts may contain.
                 body |= {"title": f"Job {n}", "category": "Design", "skills": []}
                 answer = await client.post("/api/jobs", json=body)
             job = answer.json()
@@ -178,7 +176,7 @@ async def test_text_that_looks_like_markup_is_shown_as_text_wherever_it_comes_fr
         await expect(page.get_by_label("Email")).to_be_visible()
 
 
-async def test_a_link_that_is_no_web_address_leads_nowhere(hub: Hub, open_page: OpenPage) -> None:
+async def test_links_other_than_web_addresses_are_not_followed(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await page.evaluate("""() => {
@@ -194,7 +192,7 @@ async def test_a_link_that_is_no_web_address_leads_nowhere(hub: Hub, open_page: 
     assert await item(page, "Nowhere").locator("a").get_attribute("href") is None
 
 
-async def test_it_reads_from_right_to_left_where_the_page_does(hub: Hub, open_page: OpenPage) -> None:
+async def test_elements_follow_right_to_left_direction(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await page.evaluate("document.documentElement.dir = 'rtl'")
@@ -209,7 +207,7 @@ async def test_it_reads_from_right_to_left_where_the_page_does(hub: Hub, open_pa
     assert await page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-async def test_the_elements_speak_the_language_of_the_page(hub: Hub, open_page: OpenPage) -> None:
+async def test_elements_use_the_language_of_the_page(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
     page = await open_page(ann)
     await page.add_init_script("addEventListener('readystatechange', () => document.documentElement.lang = 'de', true)")
@@ -222,20 +220,20 @@ async def test_the_elements_speak_the_language_of_the_page(hub: Hub, open_page: 
     await expect(toasts(page).first).to_contain_text("Sie haben den Auftrag „Ein Zeichen“!")
 
 
-async def test_a_violation_of_the_policy_or_an_error_would_fail_these_tests(open_page: OpenPage, noise: Noise) -> None:
+async def test_policy_violations_and_errors_fail_these_tests(open_page: OpenPage, noise: Noise) -> None:
     page = await open_page()
-    async with page.context.expect_event("weberror"), page.expect_console_message(lambda line: line.text == "said"):
+    async with page.context.expect_event("weberror"), page.expect_console_message(lambda line: line.text == "logged"):
         await page.evaluate(PLANTED)
     unexpected = noise.unexpected()
     assert len([line for line in unexpected if "Content Security Policy" in line]) == 2
     assert any("planted" in line for line in unexpected)
-    assert any("said" in line for line in unexpected)
-    noise.heard.clear()
+    assert any("logged" in line for line in unexpected)
+    noise.messages.clear()
     assert "inline" not in await page.title()
 
 
 async def go(page: Page, path: str) -> None:
-    """Go to another page of the app as its links do, and wait until what it shows is there."""
+    """Navigate within the app as its links do, and wait until the page is loaded."""
     await page.evaluate(
         """(path) => document.dispatchEvent(new CustomEvent("hub-navigate",
             { cancelable: true, detail: { url: new URL(path, location.href).href } }))""",
@@ -247,27 +245,27 @@ async def go(page: Page, path: str) -> None:
 
 
 async def width_at(page: Page, width: int) -> int:
-    """How wide the page is in a window of this width."""
+    """Return the width of the page in a window of this width."""
     await page.set_viewport_size({"width": width, "height": 800})
     return int(await page.evaluate("document.documentElement.scrollWidth"))
 
 
 async def violations(page: Page) -> list[str]:
-    """What axe finds by day and by night, in every shadow root, as `rule: where`."""
-    # Past the policy of the page, which lets no foreign script in.
+    """Return the violations that axe finds in both color schemes, as `rule: where`."""
+    # Evaluated by the debugger, because the policy of the page blocks other scripts.
     if not await page.evaluate("'axe' in globalThis"):
         await page.evaluate(f"{AXE.read_text()}; undefined")
-    said = list[str]()
+    found_lines = list[str]()
     for scheme in SCHEMES:
-        # What moves is half transparent for a while.
+        # Animations are transparent for a moment, which axe would report.
         await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
-        said += [
+        found_lines += [
             f"{each['id']} ({each['impact']}, {scheme}): {json.dumps(node['target'])}"
             for each in found["violations"]
             for node in each["nodes"][:3]
         ]
-    return said
+    return found_lines
 
 
 async def tab_to(page: Page, target: Any) -> None:
@@ -291,7 +289,7 @@ async def conversations(hub: Hub, who: Any) -> list[dict[str, Any]]:
     return items
 
 
-async def test_who_goes_to_another_page_stands_at_its_beginning(hub: Hub, open_page: OpenPage) -> None:
+async def test_navigation_moves_focus_and_scroll_to_the_start(hub: Hub, open_page: OpenPage) -> None:
     page = await open_page(await hub.signup("freelancer"))
     link = page.get_by_role("link", name="Wallet")
     await link.focus()

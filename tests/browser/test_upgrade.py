@@ -1,4 +1,4 @@
-"""The hub becomes another release while pages of the old one are open."""
+"""An upgrade of the hub while pages of the old release are open."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ def another_release(folder: Path) -> Path:
     return folder
 
 
-async def test_an_open_page_goes_on_after_an_upgrade_and_its_next_step_shows_the_new_release(
+async def test_open_page_works_after_an_upgrade_and_then_loads_the_new_one(
     hub: Hub, open_page: OpenPage, noise: Noise, tmp_path: Path
 ) -> None:
     noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
@@ -42,7 +42,7 @@ async def test_an_open_page_goes_on_after_an_upgrade_and_its_next_step_shows_the
     await hub.restart()
     await page.mouse.move(300, 300)
     await expect(page.locator("body")).to_have_attribute("data-news", "here", timeout=40_000)
-    # Nothing was taken away from whoever was at work in it.
+    # The page that was open is unchanged.
     await expect(page.get_by_role("heading", name="Wallet", level=1)).to_be_visible()
     await page.get_by_role("link", name="Find work").click()
     await expect(page.get_by_role("heading", name="New here", level=1)).to_be_visible()

@@ -1,4 +1,4 @@
-/** The store and its connection, without a browser: what is shown follows from what the hub said, whatever happens between. */
+/** Tests of the Core without a browser: the state follows from what the hub sent, whatever the order. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ const statuses = (core) => {
   return seen;
 };
 
-test("the stream is opened from the list's cursor, so nothing falls between", async () => {
+test("stream is opened at the cursor of the inbox, so that no event is missed", async () => {
   const hub = new FakeHub();
   hub.notify("n1");
   const core = await hub.live();
@@ -23,7 +23,7 @@ test("the stream is opened from the list's cursor, so nothing falls between", as
   assert.equal(core.getSnapshot().status, "live");
 });
 
-test("an event is applied once, however often it is told", async () => {
+test("event is applied once, however often it arrives", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   const received = [];
@@ -35,7 +35,7 @@ test("an event is applied once, however often it is told", async () => {
   assert.deepEqual(counts(core), [1, 1]);
 });
 
-test("the snapshot keeps its identity as long as nothing changed", async () => {
+test("snapshot keeps its identity as long as nothing changed", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
@@ -48,12 +48,12 @@ test("the snapshot keeps its identity as long as nothing changed", async () => {
   assert.equal(after.inbox.items[0], before.inbox.items[0]);
 });
 
-test("reading shows at once and is taken back when the hub refuses", async () => {
+test("read is shown at once and rolled back when the hub rejects it", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
-  const { answer, release } = deferred();
-  hub.answers["POST /api/realtime/notifications/read"] = answer;
+  const { response, release } = deferred();
+  hub.responses["POST /api/realtime/notifications/read"] = response;
   const reading = core.read(["n1"]);
   assert.deepEqual(counts(core), [0, 0]);
   assert.ok(core.getSnapshot().inbox.items[0].readAt);
@@ -63,37 +63,37 @@ test("reading shows at once and is taken back when the hub refuses", async () =>
   assert.equal(core.getSnapshot().inbox.items[0].readAt, null);
 });
 
-test("the hub's event and its answer count a change once, in either order", async () => {
+test("event and response of a change are counted once, in either order", async () => {
   for (const eventFirst of [true, false]) {
     const hub = new FakeHub();
     const core = await hub.live();
     hub.arrive("n1");
     hub.arrive("n2");
-    const { answer, release } = deferred();
-    hub.answers["POST /api/realtime/notifications/read"] = answer;
+    const { response, release } = deferred();
+    hub.responses["POST /api/realtime/notifications/read"] = response;
     const reading = core.read(["n1"]);
     await settle();
     hub.rows.find((row) => row.id === "n1").readAt = "now";
     hub.rows.find((row) => row.id === "n1").seenAt = "now";
     hub.position += 1;
-    const tell = () => hub.send("notification_state", { ids: ["n1"], state: "read", ...hub.counts() }, hub.cursor());
-    if (eventFirst) tell();
+    const sendEvent = () => hub.send("notification_state", { ids: ["n1"], state: "read", ...hub.counts() }, hub.cursor());
+    if (eventFirst) sendEvent();
     assert.deepEqual(counts(core), [1, 1]);
     release([200, { ...hub.counts(), undo: "u1" }]);
     await reading;
     assert.deepEqual(counts(core), [1, 1]);
-    if (!eventFirst) tell();
+    if (!eventFirst) sendEvent();
     assert.deepEqual(counts(core), [1, 1]);
   }
 });
 
-test("mark all read leaves what came while it was under way", async () => {
+test("mark all read leaves items that arrive during the request", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
   hub.arrive("n2");
-  const { answer, release } = deferred();
-  hub.answers["POST /api/realtime/notifications/read"] = answer;
+  const { response, release } = deferred();
+  hub.responses["POST /api/realtime/notifications/read"] = response;
   const reading = core.readAll();
   hub.arrive("n3");
   assert.deepEqual(counts(core), [1, 1]);
@@ -103,23 +103,23 @@ test("mark all read leaves what came while it was under way", async () => {
   assert.equal(hub.requests.at(-1).body.before, "n2");
 });
 
-test("mark all read counts what lies further down than is listed, too", async () => {
+test("mark all read counts items below the fetched pages, too", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
   hub.send("notification", { ...hub.row("n2"), unread: 40, unseen: 40, invalidates: [] }, "e1.12");
-  hub.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+  hub.responses["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
   await core.readAll();
   assert.deepEqual(counts(core), [0, 0]);
 });
 
-test("undo puts back exactly what the last change did", async () => {
+test("undo reverses exactly the last change", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1", { readAt: "before", seenAt: "before" });
   hub.arrive("n2");
-  hub.answers["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
-  hub.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
+  hub.responses["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+  hub.responses["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   const archiving = core.archive(["n2"]);
   assert.deepEqual(
     listed(core.getSnapshot().inbox, "all", hub.clock.time).items.map((item) => item.id),
@@ -135,13 +135,13 @@ test("undo puts back exactly what the last change did", async () => {
   assert.deepEqual(hub.requests.at(-1).body, { undo: "u1" });
 });
 
-test("undo asked for before the answer waits for it", async () => {
+test("undo before the response waits for the response", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
-  const { answer, release } = deferred();
-  hub.answers["POST /api/realtime/notifications/read"] = answer;
-  hub.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
+  const { response, release } = deferred();
+  hub.responses["POST /api/realtime/notifications/read"] = response;
+  hub.responses["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   core.read(["n1"]);
   const undoing = core.undo();
   release([200, { unread: 0, unseen: 0, undo: "u9" }]);
@@ -150,22 +150,22 @@ test("undo asked for before the answer waits for it", async () => {
   assert.deepEqual(counts(core), [1, 1]);
 });
 
-test("a pressed button stays pressed, and is released when that failed", async () => {
+test("pressed button stays pressed, and is released when the request fails", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1", { actions: [{ id: "yes", label: "Yes", style: "primary" }] });
   const done = () => Boolean(core.getSnapshot().inbox.items[0].actions[0].done);
-  hub.answers["POST /api/notifications/n1/actions/yes"] = "down";
+  hub.responses["POST /api/notifications/n1/actions/yes"] = "down";
   const failing = core.act("n1", "yes");
   assert.equal(done(), true);
   await assert.rejects(failing);
   assert.equal(done(), false);
-  hub.answers["POST /api/notifications/n1/actions/yes"] = [200, {}];
+  hub.responses["POST /api/notifications/n1/actions/yes"] = [200, {}];
   await core.act("n1", "yes");
   assert.equal(done(), true);
 });
 
-test("what another device did shows here, a retracted row goes", async () => {
+test("changes of another device are applied, a retracted item is removed", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   for (const id of ["n1", "n2", "n3"]) hub.arrive(id);
@@ -176,7 +176,7 @@ test("what another device did shows here, a retracted row goes", async () => {
   assert.deepEqual(counts(core), [1, 1]);
 });
 
-test("a page that is loaded again goes on from the disk, without fetching the list", async () => {
+test("reloaded page continues from the stored state without fetching the list", async () => {
   const hub = new FakeHub();
   const first = await hub.live();
   hub.arrive("n1");
@@ -194,23 +194,23 @@ test("a page that is loaded again goes on from the disk, without fetching the li
   );
 });
 
-test("items and cursor are kept together: a browser that dies between events misses none", async () => {
+test("items and cursor are stored together: a crash between events loses none", async () => {
   const hub = new FakeHub();
   const first = await hub.live();
   hub.arrive("n1");
   await settle();
-  // Told, but the browser dies before anything reaches the disk.
+  // The event arrives, but the browser crashes before it is stored.
   hub.arrive("n2");
   first.close();
-  const kept = hub.position;
+  const stored = hub.position;
   const second = hub.core();
   await second.start();
   await settle();
   const from = Number(hub.source.cursor.split(".")[1]);
-  assert.deepEqual([from, ids(second)], from === kept ? [kept, ["n2", "n1"]] : [kept - 1, ["n1"]]);
+  assert.deepEqual([from, ids(second)], from === stored ? [stored, ["n2", "n1"]] : [stored - 1, ["n1"]]);
 });
 
-test("reset: everything is fetched anew, and the stream goes on", async () => {
+test("reset: the inbox is fetched again, and the stream continues", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
@@ -224,18 +224,18 @@ test("reset: everything is fetched anew, and the stream goes on", async () => {
   assert.deepEqual(ids(core), ["n3", "n2"]);
 });
 
-test("a browser that dies between reset and the list has nothing to go on from, and fetches the list", async () => {
+test("crash between reset and the list: the next start fetches the list", async () => {
   const hub = new FakeHub();
   const first = await hub.live();
   hub.arrive("n1");
   await settle();
-  hub.answers["GET /api/notifications"] = deferred().answer;
+  hub.responses["GET /api/notifications"] = deferred().response;
   hub.position = 500;
   hub.send("reset", { reason: "trimmed", cursor: hub.cursor() }, hub.cursor());
   hub.send("heartbeat", {}, hub.cursor());
   await settle();
   first.close();
-  delete hub.answers["GET /api/notifications"];
+  delete hub.responses["GET /api/notifications"];
   hub.notify("n2");
   const second = hub.core();
   await second.start();
@@ -244,11 +244,11 @@ test("a browser that dies between reset and the list has nothing to go on from, 
   assert.equal(hub.source.cursor, hub.cursor());
 });
 
-test("what the stream tells while a list is on its way is kept, once", async () => {
+test("events that arrive while the list is fetched are applied once", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
-  const { answer, release } = deferred();
-  hub.answers["GET /api/notifications"] = answer;
+  const { response, release } = deferred();
+  hub.responses["GET /api/notifications"] = response;
   const refreshing = core.refresh();
   await settle();
   hub.arrive("n1");
@@ -263,7 +263,7 @@ test("what the stream tells while a list is on its way is kept, once", async () 
   assert.equal(hub.requests.filter(({ path }) => path === "/api/notifications").length, 2);
 });
 
-test("an event that the list already has, told later by the stream, changes nothing and is received", async () => {
+test("event that the list already contains changes nothing and is emitted", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   const [data, cursor] = hub.notify("n1");
@@ -277,7 +277,7 @@ test("an event that the list already has, told later by the stream, changes noth
   assert.deepEqual(received, ["notification"]);
 });
 
-test("faults: the browser comes back first, then waits double from 1 s to 30 s with full jitter", async () => {
+test("faults: the browser reconnects first, then waits double from 1 s to 30 s", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   const shown = statuses(core);
@@ -299,7 +299,7 @@ test("faults: the browser comes back first, then waits double from 1 s to 30 s w
   assert.deepEqual(shown, ["connecting", "offline"]);
 });
 
-test("brief opens do not shorten the wait; 30 s of peace do", async () => {
+test("short connections do not reset the backoff; 30 s without a fault do", async () => {
   const hub = new FakeHub();
   await hub.live();
   const wait = async () => {
@@ -322,7 +322,7 @@ test("brief opens do not shorten the wait; 30 s of peace do", async () => {
   assert.equal(await wait(), 1_000);
 });
 
-test("a stream that is silent for two and a half beats is opened anew, from where it was", async () => {
+test("stream silent for 2.5 heartbeats is reopened at its cursor", async () => {
   const hub = new FakeHub();
   await hub.live();
   hub.arrive("n1");
@@ -334,7 +334,7 @@ test("a stream that is silent for two and a half beats is opened anew, from wher
   assert.equal(hub.sources[0].closed, true);
 });
 
-test("an answer that closes the stream for ever: 401 signs out, others are asked again", async () => {
+test("response that closes the stream: 401 signs out, others are retried", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.source.readyState = 2;
@@ -352,22 +352,22 @@ test("an answer that closes the stream for ever: 401 signs out, others are asked
   assert.equal(hub.sources.length, 2);
 });
 
-test("a program whose token is refused again and again asks every ten minutes", async () => {
+test("client with a rejected token retries every ten minutes", async () => {
   const hub = new FakeHub();
-  hub.answers["POST /api/realtime/tickets"] = () => [200, { ticket: `t${hub.requests.length}`, expiresIn: 30 }];
+  hub.responses["POST /api/realtime/tickets"] = () => [200, { ticket: `t${hub.requests.length}`, expiresIn: 30 }];
   await hub.live(hub.core({ token: async () => "token" }));
   assert.match(hub.source.url, /ticket=t/);
-  hub.answers["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
-  const asked = () => hub.requests.filter(({ path }) => path.endsWith("/tickets")).length;
+  hub.responses["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
+  const ticketRequests = () => hub.requests.filter(({ path }) => path.endsWith("/tickets")).length;
   hub.source.onerror();
   await hub.clock.pass(10_000);
-  const before = asked();
+  const before = ticketRequests();
   await hub.clock.pass(3_600_000);
-  assert.ok(asked() - before <= 7, `${asked() - before} in an hour`);
-  assert.ok(asked() > before);
+  assert.ok(ticketRequests() - before <= 7, `${ticketRequests() - before} in an hour`);
+  assert.ok(ticketRequests() > before);
 });
 
-test("bye of a log-out elsewhere signs this browser out and forgets what it kept", async () => {
+test("bye after a log-out elsewhere signs out and deletes the stored state", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
@@ -383,13 +383,13 @@ test("bye of a log-out elsewhere signs this browser out and forgets what it kept
   assert.equal(next.getSnapshot().user, null);
 });
 
-test("without a network the page shows what was kept, as of when, and says offline", async () => {
+test("offline page shows the stored state with its time and the status", async () => {
   const hub = new FakeHub();
   const first = await hub.live();
   hub.arrive("n1");
   await settle();
   first.close();
-  for (const route of Object.keys(hub.usual)) hub.answers[route] = "down";
+  for (const route of Object.keys(hub.defaults)) hub.responses[route] = "down";
   const core = hub.core();
   await core.start();
   hub.source.onerror();
@@ -401,16 +401,16 @@ test("without a network the page shows what was kept, as of when, and says offli
   assert.ok(inbox.asOf);
 });
 
-test("a message written offline waits on the disk and goes out once, with its own id", async () => {
+test("message written offline is stored and sent once, with its own id", async () => {
   const hub = new FakeHub();
   const first = await hub.live();
-  hub.answers["POST /api/realtime/messages/send"] = "down";
+  hub.responses["POST /api/realtime/messages/send"] = "down";
   const id = await first.send({ conversationId: "c1", content: "Hello" });
   await settle();
   first.close();
   const second = await hub.live();
   assert.equal(second.getSnapshot().outbox[0].clientMessageId, id);
-  hub.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+  hub.responses["POST /api/realtime/messages/send"] = ({ body }) => [
     201,
     { id: "m1", ...body, sender: { id: "ann", name: "Ann" } },
   ];
@@ -421,10 +421,10 @@ test("a message written offline waits on the disk and goes out once, with its ow
   assert.deepEqual(new Set(sent.map(({ headers }) => headers["idempotency-key"])), new Set([id]));
 });
 
-test("a message that the hub refuses stays, with the reason, until it is sent again or given up", async () => {
+test("rejected message stays with the reason until it is resent or discarded", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
-  hub.answers["POST /api/realtime/messages/send"] = [422, { code: "INVALID_FIELD", message: "Too long." }];
+  hub.responses["POST /api/realtime/messages/send"] = [422, { code: "INVALID_FIELD", message: "Too long." }];
   const id = await core.send({ conversationId: "c1", content: "Hello" });
   await settle();
   assert.equal(core.getSnapshot().outbox[0].error, "Too long.");
@@ -432,7 +432,7 @@ test("a message that the hub refuses stays, with the reason, until it is sent ag
   assert.deepEqual(core.getSnapshot().outbox, []);
 });
 
-test("what was missed for long is summed up in one event", async () => {
+test("late events are summed up in one event", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   const received = [];
@@ -449,7 +449,7 @@ test("what was missed for long is summed up in one event", async () => {
   ]);
 });
 
-test("counts that differ at the place where we stand make the list be fetched again", async () => {
+test("counts that differ at the same cursor make the list be fetched again", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.rows.unshift(hub.row("n1"));
@@ -459,7 +459,7 @@ test("counts that differ at the place where we stand make the list be fetched ag
   assert.deepEqual(ids(core), ["n1"]);
 });
 
-test("somebody else's cookie: what was kept for another user is gone", async () => {
+test("cookie of another user: the stored state of the former user is deleted", async () => {
   const hub = new FakeHub();
   const first = await hub.live();
   hub.arrive("n1");
@@ -475,39 +475,39 @@ test("somebody else's cookie: what was kept for another user is gone", async () 
   assert.equal(hub.source.cursor, hub.cursor());
 });
 
-test("presence is told each minute and soon after news, with the place that is on the disk", async () => {
+test("presence is reported each minute and soon after events, with the cursor", async () => {
   const hub = new FakeHub();
-  hub.answers["POST /api/presence"] = [204, null];
+  hub.responses["POST /api/presence"] = [204, null];
   hub.random = 0;
   const core = await hub.live();
-  const told = () => hub.requests.filter(({ path }) => path === "/api/presence").map(({ body }) => body);
+  const reports = () => hub.requests.filter(({ path }) => path === "/api/presence").map(({ body }) => body);
   core.recordActivity();
   hub.arrive("n1");
   await settle();
   await hub.clock.pass(2_000);
-  assert.deepEqual(told(), [{ active: true, cursor: hub.cursor() }]);
+  assert.deepEqual(reports(), [{ active: true, cursor: hub.cursor() }]);
   for (let beat = 0; beat < 4; beat += 1) {
     hub.send("heartbeat", {}, hub.cursor());
     await hub.clock.pass(15_000);
   }
-  assert.deepEqual(told()[1], { active: false, cursor: hub.cursor() });
+  assert.deepEqual(reports()[1], { active: false, cursor: hub.cursor() });
 });
 
-test("older pages come by filter, and a filter never shows a list with holes", async () => {
+test("older pages are fetched by filter, and no filter shows a list with gaps", async () => {
   const hub = new FakeHub();
   const rows = (names) => names.map((id) => hub.row(id, { category: id.startsWith("5") ? "job" : "system" }));
-  hub.answers["GET /api/notifications"] = ({ url }) => {
+  hub.responses["GET /api/notifications"] = ({ url }) => {
     const page = { unread: 0, unseen: 0, cursor: hub.cursor() };
     if (url.includes("category")) return [200, { ...page, items: rows(["50", "9"].slice(0, 1)), next: null }];
     if (url.includes("after")) return [200, { ...page, items: rows(["4"]), next: null }];
-    return [200, { ...page, items: rows(["9", "8"]), next: "mark" }];
+    return [200, { ...page, items: rows(["9", "8"]), next: "token" }];
   };
   const core = await hub.live();
   const shown = (filter) => listed(core.getSnapshot().inbox, filter, hub.clock.time);
   assert.deepEqual([shown("all").items.length, shown("all").more, shown("jobs").more], [2, true, true]);
   await core.more("jobs");
   assert.deepEqual([shown("jobs").items.map(({ id }) => id), shown("jobs").more], [["50"], false]);
-  assert.equal(shown("all").items.length, 2, "what lies below the end of the list is not shown in it");
+  assert.equal(shown("all").items.length, 2, "items below the end of the list are not shown in it");
   await core.more("all");
   assert.deepEqual(
     shown("all").items.map(({ id }) => id),
@@ -515,7 +515,7 @@ test("older pages come by filter, and a filter never shows a list with holes", a
   );
 });
 
-test("a page that stays open for weeks does not hold all that ever came", async () => {
+test("page that stays open for weeks does not keep every item", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   for (let n = 1; n <= 1_001; n += 1) hub.arrive(`n${String(n).padStart(5, "0")}`);

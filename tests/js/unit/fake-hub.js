@@ -1,10 +1,10 @@
-/** A hub for one test: a clock that only moves when told, a network that answers what the test says, an EventSource. */
+/** A fake hub: a clock that the test advances, a network with the responses of the test, and an EventSource. */
 
 import { IDBFactory } from "fake-indexeddb";
 import { Core } from "../../../web/client/core.js";
 import { Storage } from "../../../web/client/indexed-db.js";
 
-/** Lets everything that is ready to run, run. */
+/** Wait until all pending microtasks and immediates have run. */
 export const settle = async () => {
   for (let turn = 0; turn < 30; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -20,7 +20,7 @@ export class Clock {
   };
   clearTimeout = (timer) => this.timers.delete(timer);
 
-  /** Moves on by `ms`, running what is due on the way. */
+  /** Advance by `ms` and run the timers that are due. */
   async pass(ms) {
     const end = this.time + ms;
     for (;;) {
@@ -45,7 +45,7 @@ export class FakeHub {
   random = 1;
   rows = [];
   user = { id: "ann", name: "Ann", role: "freelancer", skills: [] };
-  answers = {};
+  responses = {};
 
   constructor() {
     const hub = this;
@@ -75,14 +75,14 @@ export class FakeHub {
     return `e1.${position}`;
   }
 
-  /** A browser with a page that hears everything, or the same one again after its pages were closed. */
+  /** A Core with a page that shows every event; a second one continues from what the first stored. */
   core(options) {
     const core = this.pageless(options);
     core.onEvent(({ id }) => core.markShown(id));
     return core;
   }
 
-  /** A browser whose pages are elsewhere. */
+  /** A Core without a page. */
   pageless(options = {}) {
     const { clock } = this;
     return new Core({
@@ -152,7 +152,7 @@ export class FakeHub {
     };
   }
 
-  /** A notification is made on the hub; what it tells. */
+  /** Create a notification without sending its event. @returns the data and the cursor of the event */
   notify(id, more) {
     const row = this.row(id, more);
     this.rows.unshift(row);
@@ -160,7 +160,7 @@ export class FakeHub {
     return [{ ...row, ...this.counts(), invalidates: [] }, this.cursor()];
   }
 
-  /** And it is told. */
+  /** Create a notification and send its event. */
   arrive(id, more) {
     const [data, cursor] = this.notify(id, more);
     this.send("notification", data, cursor);
@@ -170,14 +170,14 @@ export class FakeHub {
     const path = url.split("?")[0];
     const request = { method, path, url, headers, body: body && JSON.parse(body) };
     this.requests.push(request);
-    const answer = this.answers[`${method} ${path}`] ?? this.usual[`${method} ${path}`];
-    if (answer === "down") throw new TypeError("no network");
+    const response = this.responses[`${method} ${path}`] ?? this.defaults[`${method} ${path}`];
+    if (response === "down") throw new TypeError("no network");
     const [status, json] =
-      typeof answer === "function" ? await answer(request) : (answer ?? [404, { code: "NOT_FOUND", message: "No." }]);
+      typeof response === "function" ? await response(request) : (response ?? [404, { code: "NOT_FOUND", message: "No." }]);
     return { ok: status < 400, status, text: async () => (json === undefined ? "" : JSON.stringify(json)) };
   };
 
-  usual = {
+  defaults = {
     "GET /api/auth/me": () => (this.user ? [200, this.user] : [401, { code: "UNAUTHENTICATED", message: "Sign in." }]),
     "GET /api/notifications": () => [
       200,
@@ -188,9 +188,9 @@ export class FakeHub {
   };
 }
 
-/** An answer that comes when the test says so. */
+/** A response that the test releases. */
 export function deferred() {
   let release;
   const promise = new Promise((resolve) => (release = resolve));
-  return { answer: () => promise, release };
+  return { response: () => promise, release };
 }

@@ -1,39 +1,37 @@
-/** Answers that stay fresh: a list's further pages are part of it. */
+/** Tests of live queries: further pages are part of the list. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LiveQuery } from "../../../web/client/live-query.js";
 
-/** A hub with one list of so many things, two to a page; `ask` says that it is old. */
+/** A client of a hub with one list, two items per page. */
 function fakeClient(count) {
-  const things = Array.from({ length: count }, (_, at) => ({ id: `t${at}` }));
+  const things = Array.from({ length: count }, (_, index) => ({ id: `t${index}` }));
   const listeners = new Set();
-  const asked = [];
   const client = {
     random: () => 0,
     on: () => () => {},
     onInvalidate: (listener) => (listeners.add(listener), () => listeners.delete(listener)),
     async request(_method, path) {
-      asked.push(path);
       if (client.broken) throw new Error("away");
       const from = Number(new URL(path, "http://hub").searchParams.get("after") ?? 0);
       const next = from + 2 < things.length ? String(from + 2) : null;
       return { items: things.slice(from, from + 2), next, unread: 7 };
     },
   };
-  return { client, things, asked };
+  return { client, things };
 }
 
 async function listed(count) {
   const fake = fakeClient(count);
   const live = new LiveQuery(fake.client, "/api/things?limit=2", ["things"]);
-  const end = live.subscribe(() => {});
+  const unsubscribe = live.subscribe(() => {});
   await live.refetch();
   await new Promise((done) => setImmediate(done));
-  return { ...fake, live, end, ids: () => live.getSnapshot().data.items.map(({ id }) => id) };
+  return { ...fake, live, unsubscribe, ids: () => live.getSnapshot().data.items.map(({ id }) => id) };
 }
 
-test("the next page is shown below those before it, and what else the list says stays", async () => {
+test("next page is appended, and other members of the response stay", async () => {
   const { live, ids } = await listed(5);
   assert.deepEqual(ids(), ["t0", "t1"]);
   await live.more();
@@ -43,7 +41,7 @@ test("the next page is shown below those before it, and what else the list says 
   assert.deepEqual([ids().length, live.getSnapshot().data.next], [5, null]);
 });
 
-test("what was opened of a list stays open when it is fetched again, and knows what is new", async () => {
+test("fetched pages are kept and updated when the list is fetched again", async () => {
   const { live, things, ids } = await listed(5);
   await live.more();
   things.unshift({ id: "new" });
@@ -51,7 +49,7 @@ test("what was opened of a list stays open when it is fetched again, and knows w
   assert.deepEqual(ids(), ["new", "t0", "t1", "t2"]);
 });
 
-test("a page that cannot be had is said so, and what is there stays", async () => {
+test("page that cannot be fetched rejects, and the list stays", async () => {
   const { client, live, ids } = await listed(5);
   client.broken = true;
   await assert.rejects(live.more(), /away/);
@@ -61,10 +59,10 @@ test("a page that cannot be had is said so, and what is there stays", async () =
   assert.deepEqual(ids(), ["t0", "t1"]);
 });
 
-test("a list that nobody looks at any more begins with its first page again", async () => {
-  const { live, end, ids } = await listed(5);
+test("list without subscribers starts at its first page again", async () => {
+  const { live, unsubscribe, ids } = await listed(5);
   await live.more();
-  end();
+  unsubscribe();
   await live.refetch();
   assert.deepEqual(ids(), ["t0", "t1"]);
 });

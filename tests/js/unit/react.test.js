@@ -1,4 +1,4 @@
-/** The hooks in the real React: StrictMode, a server, unmounting, TanStack Query. */
+/** Tests of the hooks in the real React: StrictMode, a server, unmounting, TanStack Query. */
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
@@ -12,11 +12,11 @@ import { Storage } from "../../../web/client/indexed-db.js";
 import { FakeHub, settle } from "./fake-hub.js";
 
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;
-const said = [];
-console.error = (...words) => said.push(words.join(" "));
+const errors = [];
+console.error = (...parts) => errors.push(parts.join(" "));
 afterEach(() =>
   assert.deepEqual(
-    said.filter((line) => !line.includes("react-test-renderer is deprecated")),
+    errors.filter((line) => !line.includes("react-test-renderer is deprecated")),
     [],
   ),
 );
@@ -37,11 +37,11 @@ async function open(hub = new FakeHub()) {
   return { hub, client, hooks: bind(React, client) };
 }
 
-/** Mounts a component that only calls `hook`; `last()` is what it gave, `renders()` how often. */
+/** Mount a component that only calls `hook`; `last()` is its last result, `renders()` the number of calls. */
 async function mount(hook) {
-  const given = [];
+  const results = [];
   const Probe = () => {
-    given.push(hook());
+    results.push(hook());
     return null;
   };
   let root;
@@ -49,10 +49,10 @@ async function mount(hook) {
     root = create(React.createElement(React.StrictMode, null, React.createElement(Probe)));
     await settle();
   });
-  return { last: () => given.at(-1), renders: () => given.length, unmount: () => act(async () => root.unmount()) };
+  return { last: () => results.at(-1), renders: () => results.length, unmount: () => act(async () => root.unmount()) };
 }
 
-test("useRealtime follows the store and its acts change it at once", async () => {
+test("useRealtime follows the store and its actions change it at once", async () => {
   const { hub, hooks } = await open();
   const shown = await mount(hooks.useRealtime);
   assert.deepEqual([shown.last().connected, shown.last().user.name, shown.last().unreadNotifications], [true, "Ann", 0]);
@@ -61,7 +61,7 @@ test("useRealtime follows the store and its acts change it at once", async () =>
     await settle();
   });
   assert.deepEqual([shown.last().unreadNotifications, shown.last().notifications.map(({ id }) => id)], [1, ["n1"]]);
-  hub.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
+  hub.responses["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
   await act(async () => {
     await shown.last().markNotificationAsRead("n1");
     await settle();
@@ -70,7 +70,7 @@ test("useRealtime follows the store and its acts change it at once", async () =>
   await shown.unmount();
 });
 
-test("a component is drawn again only when something changed, and not at all after it left", async () => {
+test("component renders again only after changes, and never after unmounting", async () => {
   const { hub, hooks, client } = await open();
   const shown = await mount(() => hooks.useNotifications("jobs"));
   const before = shown.renders();
@@ -85,7 +85,7 @@ test("a component is drawn again only when something changed, and not at all aft
   assert.equal(shown.renders(), before);
 });
 
-test("useNotifications gives one filter's list, with counts of the whole inbox", async () => {
+test("useNotifications returns one filter's list, with counts of the whole inbox", async () => {
   const { hub, hooks } = await open();
   const shown = await mount(() => hooks.useNotifications("jobs"));
   await act(async () => {
@@ -97,16 +97,16 @@ test("useNotifications gives one filter's list, with counts of the whole inbox",
   await shown.unmount();
 });
 
-test("useJobs is live: an event changes a job in place, and the list is fetched again", async () => {
+test("useJobs is live: an event changes a job in place, and the list is refetched", async () => {
   const hub = new FakeHub();
   const job = { id: "j1", title: "A logo", budget: 100, status: "open", skills: [] };
-  hub.answers["GET /api/jobs"] = () => [200, { items: [job], next: null }];
+  hub.responses["GET /api/jobs"] = () => [200, { items: [job], next: null }];
   const { hooks } = await open(hub);
   const shown = await mount(() => hooks.useJobs({ status: "open" }));
-  // StrictMode subscribes twice, which asks twice.
+  // StrictMode subscribes twice, which sends two requests.
   await act(async () => new Promise((resolve) => setTimeout(resolve, 150)));
-  const asked = () => hub.requests.filter(({ url }) => url.startsWith("/api/jobs?status=open")).length;
-  const before = asked();
+  const requests = () => hub.requests.filter(({ url }) => url.startsWith("/api/jobs?status=open")).length;
+  const before = requests();
   assert.deepEqual([shown.last().jobs.length, shown.last().loading, shown.last().connectionStatus], [1, false, "live"]);
   await act(async () => {
     hub.position += 1;
@@ -115,28 +115,28 @@ test("useJobs is live: an event changes a job in place, and the list is fetched 
   });
   assert.equal(shown.last().jobs[0].budget, 200);
   await act(async () => new Promise((resolve) => setTimeout(resolve, 100)));
-  assert.equal(asked(), before + 1);
+  assert.equal(requests(), before + 1);
   await shown.unmount();
 });
 
-test("useJobs says what went wrong", async () => {
+test("useJobs returns the error of a failed request", async () => {
   const hub = new FakeHub();
-  hub.answers["GET /api/jobs"] = [503, { code: "OVERLOADED", message: "Later." }];
+  hub.responses["GET /api/jobs"] = [503, { code: "OVERLOADED", message: "Later." }];
   const { hooks } = await open(hub);
   const shown = await mount(() => hooks.useJobs());
   assert.deepEqual([shown.last().jobs, shown.last().error.message], [[], "Later."]);
   await shown.unmount();
 });
 
-test("useConversation shows a message once: when it is written, when it is sent, when it is told", async () => {
+test("useConversation shows a message once: pending, sent and received", async () => {
   const hub = new FakeHub();
   const people = [
     { id: "ann", name: "Ann" },
     { id: "bob", name: "Bob" },
   ];
-  hub.answers["GET /api/conversations/c1"] = [200, { id: "c1", kind: "direct", members: people, unread: 0, muted: false }];
-  hub.answers["GET /api/conversations/c1/messages"] = [200, { items: [], next: null }];
-  hub.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+  hub.responses["GET /api/conversations/c1"] = [200, { id: "c1", kind: "direct", members: people, unread: 0, muted: false }];
+  hub.responses["GET /api/conversations/c1/messages"] = [200, { items: [], next: null }];
+  hub.responses["POST /api/realtime/messages/send"] = ({ body }) => [
     201,
     { id: "m1", ...body, sender: people[0], createdAt: "now", attachments: [] },
   ];
@@ -160,7 +160,7 @@ test("useConversation shows a message once: when it is written, when it is sent,
   await shown.unmount();
 });
 
-test("on a server every hook gives what is known of nobody", () => {
+test("every hook returns the empty state on a server", () => {
   const hooks = bind(React);
   const Page = () => {
     const { connected, notifications } = hooks.useRealtime();
@@ -170,7 +170,7 @@ test("on a server every hook gives what is known of nobody", () => {
   assert.match(renderToString(React.createElement(Page)), /\[false,\[\],\[\],true\]/);
 });
 
-test("TanStack Query fetches again what an event made old, and everything after a reset", async () => {
+test("TanStack Query refetches what an event invalidates, all after a reset", async () => {
   const { hub, client } = await open();
   const queries = new QueryClient();
   let fetched = 0;
@@ -179,7 +179,7 @@ test("TanStack Query fetches again what an event made old, and everything after 
     queryFn: async () => (fetched += 1),
     staleTime: Infinity,
   });
-  const leave = observer.subscribe(() => {});
+  const unsubscribe = observer.subscribe(() => {});
   await settle();
   const stop = followInvalidations(client, queries);
   hub.position += 1;
@@ -194,6 +194,6 @@ test("TanStack Query fetches again what an event made old, and everything after 
   await settle();
   assert.equal(fetched, 3);
   stop();
-  leave();
+  unsubscribe();
   queries.clear();
 });

@@ -1,11 +1,11 @@
-/** Between the one Core and the tabs: copies, calls, what comes between two pages, and who shows a toast. */
+/** Tests of the connection between tabs and the Core: state, calls, undelivered events, and the tab that shows toasts. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CoreHost, CoreProxy } from "../../../web/client/tab-link.js";
 import { FakeHub, settle } from "./fake-hub.js";
 
-/** A host and as many tabs as asked for, joined by what structured cloning would do. */
+/** A host and tabs with these names; messages are copied as structured cloning does. */
 async function join(hub, names) {
   const core = await hub.live(hub.pageless());
   const tabs = new Map();
@@ -16,13 +16,13 @@ async function join(hub, names) {
   const add = (name) => {
     const received = [];
     const tab = { received, posted: [] };
-    const answer = (message) => tab.proxy && tab.proxy.receive(copy(message));
+    const respond = (message) => tab.proxy && tab.proxy.receive(copy(message));
     const queue = [];
-    const post = (message) => (tab.proxy ? host.receive(message, answer) : queue.push(message));
+    const post = (message) => (tab.proxy ? host.receive(message, respond) : queue.push(message));
     tab.proxy = null;
     const proxy = new CoreProxy(name, (message) => post(message), { onChange: () => {}, onEvent: (event) => received.push(event) });
     tab.proxy = proxy;
-    for (const message of queue) host.receive(message, answer);
+    for (const message of queue) host.receive(message, respond);
     tabs.set(name, tab);
     return tab;
   };
@@ -45,34 +45,34 @@ test("every tab has the same state, and an unchanged item stays the same object"
   assert.notEqual(after.inbox.items[0], first.inbox.items[0]);
 });
 
-test("a call is answered after the change it made is told, and its error keeps code and status", async () => {
+test("call resolves after its change was sent, and its error keeps code and status", async () => {
   const hub = new FakeHub();
   const {
     tabs: [tab],
   } = await join(hub, ["a"]);
   hub.arrive("n1");
   await settle();
-  hub.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
+  hub.responses["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
   await tab.proxy.call("read", [["n1"]]);
   assert.equal(tab.proxy.getSnapshot().inbox.unread, 0);
-  hub.answers["POST /api/realtime/notifications/archive"] = [409, { code: "CONFLICT", message: "No." }];
+  hub.responses["POST /api/realtime/notifications/archive"] = [409, { code: "CONFLICT", message: "No." }];
   await assert.rejects(tab.proxy.call("archive", [["n1"]]), { code: "CONFLICT", status: 409, message: "No." });
 });
 
-test("the change stands before the answer, for who looks at once", async () => {
+test("change is visible before the response resolves", async () => {
   const hub = new FakeHub();
   const core = await hub.live();
   hub.arrive("n1");
   await settle();
   const order = [];
   const host = new CoreHost(core, ({ patch }) => patch && order.push(`patch, ${patch.inbox?.unread} unread`));
-  hub.answers["POST /api/realtime/notifications/read"] = async () => [200, { unread: 0, unseen: 0, undo: null }];
+  hub.responses["POST /api/realtime/notifications/read"] = async () => [200, { unread: 0, unseen: 0, undo: null }];
   await host.receive({ call: "read", args: [["n1"]], number: 1 }, () => order.push("answer"));
   await settle();
   assert.deepEqual([order[0], order.at(-1)], ["patch, 0 unread", "answer"]);
 });
 
-test("what comes between two pages is told to the next one, once", async () => {
+test("event between two pages is delivered to the next page, once", async () => {
   const hub = new FakeHub();
   const {
     host,
@@ -92,15 +92,15 @@ test("what comes between two pages is told to the next one, once", async () => {
   assert.ok(first);
 });
 
-test("what no page received is told again after the worker has ended, and what one received is not", async () => {
+test("only events that no page showed are repeated after the worker ended", async () => {
   const hub = new FakeHub();
   const { core, all } = await join(hub, ["a"]);
   hub.arrive("n1");
   await settle();
-  // The page is leaving: what is told to it now is received by nobody, and it has not said goodbye yet.
+  // The page is being unloaded: it does not process this event, and it has not left yet.
   all.clear();
   hub.arrive("n2");
-  hub.answers["POST /api/realtime/notifications/seen"] = [200, { unread: 2, unseen: 1 }];
+  hub.responses["POST /api/realtime/notifications/seen"] = [200, { unread: 2, unseen: 1 }];
   await core.seen(["n1"]);
   await settle();
   const next = hub.core();
@@ -113,7 +113,7 @@ test("what no page received is told again after the worker has ended, and what o
   assert.deepEqual([next.getSnapshot().inbox.unread, next.getSnapshot().inbox.items.length], [2, 2]);
 });
 
-test("while no tab is visible the one seen last shows what is toasted", async () => {
+test("tab that was visible last shows toasts while no tab is visible", async () => {
   const hub = new FakeHub();
   const { host, tabs } = await join(hub, ["a", "b"]);
   const fronts = () => tabs[0].received.map(({ frontTab }) => frontTab);
@@ -130,7 +130,7 @@ test("while no tab is visible the one seen last shows what is toasted", async ()
   assert.deepEqual(fronts(), [null, "a", null]);
 });
 
-test("what was asked and not answered is left over for who leads next", async () => {
+test("calls without a response are left to the next leader", async () => {
   const proxy = new CoreProxy("a", () => {}, { onChange: () => {}, onEvent: () => {} });
   proxy.call("read", [["n1"]]);
   const left = proxy.takePendingCalls();
