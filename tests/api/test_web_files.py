@@ -10,7 +10,7 @@ from api.web_static import load_static_files
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder as the build leaves it."""
+    """A folder with files as the build creates them."""
     (tmp_path / "icons").mkdir()
     (tmp_path / "icons" / "180.png").write_bytes(b"\x89PNG" * 100)
     (tmp_path / "index.html").write_text('<script src="/static/app.js"></script>')

@@ -12,7 +12,7 @@ from tests.browser.cutter import Wire
 from tests.browser.market_page import post_job
 from tests.hub import Hub
 
-PNG = Path(__file__).parents[2] / "web" / "icons" / "192.png"
+PNG = Path(__file__).parents[2] / "web" / "static" / "icons" / "192.png"
 
 
 async def test_two_users_exchange_messages_with_typing_and_receipts(hub: Hub, open_page: OpenPage) -> None:

@@ -142,8 +142,8 @@ async def test_list_is_exact_and_toasts_single_after_twenty_random_cuts(
     await sending
     await is_live(page)
     await expect_unread(page, sent)
-    shown = await page.locator("html").get_attribute("data-toasted") or ""
-    assert sorted(shown.split("\n")) == sorted(f"Note {n} Words." for n in range(sent)), f"seed {seed}"
+    toasts = await page.locator("html").get_attribute("data-toasted") or ""
+    assert sorted(toasts.split("\n")) == sorted(f"Note {n} Words." for n in range(sent)), f"seed {seed}"
     async with hub.client(ann) as client:
         newest = (await client.get("/api/notifications?limit=30")).json()["items"]
     await open_center(page)

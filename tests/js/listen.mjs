@@ -1,4 +1,4 @@
-// Listens with npm's eventsource, a browser's EventSource for Node, which comes back by itself.
+// Prints the events of a stream with npm's eventsource, the EventSource of browsers for Node, which reconnects.
 import { EventSource } from 'eventsource';
 
 const [url, token] = process.argv.slice(2);

@@ -14,7 +14,7 @@ export const EMPTY_CONVERSATION = Object.freeze({
 });
 /** Typing is reported at most this often. */
 const TYPING_INTERVAL_MS = 3_000;
-/** Read receipts of this long are sent as one. */
+/** Messages read within this time are reported by one receipt. */
 const READ_DELAY_MS = 250;
 
 export class Conversation extends Observable {

@@ -35,7 +35,7 @@ export class InboxPages {
     this.#onError = onError;
   }
 
-  /** Forget requests that are under way. */
+  /** Ignore requests that are under way. */
   clear() {
     this.#newest = this.#buffered = null;
     this.#further = {};

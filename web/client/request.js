@@ -1,6 +1,6 @@
 /** JSON requests; every failure becomes a Problem. */
 
-/** A failed request, with a message that tells the user what to do; `status` is 0 without a response. */
+/** A failed request, with a message that explains to the user what to do; `status` is 0 without a response. */
 export class Problem extends Error {
   /** @param {{status: number, code?: string, message: string, pointer?: string}} problem */
   constructor({ status, code = "", message, pointer = "", ...more }) {

@@ -144,7 +144,7 @@ export class Stream {
     this.options.onEnded(reason);
   }
 
-  /** After a first fault, and after `bye`, the browser reconnects as `retry:` says; after further faults we wait longer. */
+  /** After a first fault, and after `bye`, the browser reconnects after the time in `retry:`; after further faults we wait longer. */
   #disconnected() {
     this.#resetBackoff();
     this.#attemptedAt = 0;

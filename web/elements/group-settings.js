@@ -7,7 +7,7 @@ const PATH = "/api/conversations";
 export class GroupSettings {
   /** The group; null for a new one. */
   #group = null;
-  /** Groups that the user may not change. The hub does not say who created a group; it rejects the first change. */
+  /** Groups that the user may not change. The hub does not report who created a group; it rejects the first change. */
   #readOnly = new Set();
 
   /** @param {import("./chat-panel.js").ChatPanel} panel shows it instead of the messages */
