@@ -1,6 +1,6 @@
 # One verb a line; `make` alone lists them. The longer work is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run web test test-quick check bench lock install clean
+.PHONY: help run web test test-quick check bench reference lock install clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -24,7 +24,7 @@ test: install ## Run every test, on real servers and a real browser; installs wh
 	@scripts/test $(ARGS)
 
 test-quick: install ## Run the tests that need no server and no browser, in a minute
-	$(PY) -m pytest --ignore tests/live --ignore tests/browser $(ARGS)
+	$(PY) -m pytest --ignore tests/system --ignore tests/browser $(ARGS)
 
 check: install ## Check style and types: ruff and mypy --strict
 	$(PY) -m ruff check
@@ -34,16 +34,19 @@ check: install ## Check style and types: ruff and mypy --strict
 bench: install ## Measure, beside the usual way of doing it, and print ratios
 	$(PY) -m bench $(ARGS)
 	$(PY) -m bench.streams
-	$(PY) -m bench.crowd
+	$(PY) -m bench.many_users
 	$(PY) -m bench.growth
-	$(PY) -m bench.talk
+	$(PY) -m bench.messages
 	$(PY) -m bench.soak
+
+reference: install ## Generate docs/reference from the code
+	$(PY) -m scripts.reference
 
 lock: install ## Resolve both locks of Python anew: hashes, every platform, no registry address
 	$(PY) -m uv pip compile --quiet --universal --all-extras --generate-hashes --no-header --no-annotate \
 	    pyproject.toml -o requirements.lock
 	$(PY) -m uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	    -c requirements.lock bench/foreign/fastapi.in -o bench/foreign/fastapi.lock
+	    -c requirements.lock bench/peers_src/fastapi.in -o bench/peers_src/fastapi.lock
 
 install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names, and nothing else
 

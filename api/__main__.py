@@ -1,4 +1,4 @@
-"""The `hub` command; what each of its commands does is in `api/commands/`."""
+"""The `hub` command."""
 
 import os
 import sys
@@ -12,48 +12,50 @@ import click
 import api
 import realtime
 import services
-from api.commands.refusal import refusals
+from api.cli.console.errors import exit_on_refusal
 
-# In the order of `hub --help`: each is `command` in the module of its name.
+# In the order of `hub --help`. Each name is a module in `api.cli` that defines `command`.
 COMMANDS: Final = ("serve", "demo", "migrate", "keys", "users", "send", "tail", "verify", "backup", "restore")
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is called or shown."""
+    """A group that imports a command when it is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Their names."""
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command of that name."""
+        """Return the command of that name, or None."""
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"api.commands.{name}").command
+        command: click.Command = import_module(f"api.cli.{name}").command
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run it; what it was refused for becomes one line, and exit code 1."""
-        with refusals():
+        """Run the command; an expected error becomes one line and exit code 1."""
+        with exit_on_refusal():
             return super().invoke(context)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gigwire", prog_name="hub")
 def hub() -> None:
-    """Gigwire: facts that services POST, on disk before the answer, live in every open tab.
+    """Gigwire, a self-hosted notification hub.
 
-    Settings are read from HUB_… variables; the README lists them.
+    Settings are read from HUB_… variables; the reference in docs lists them.
     """
-    # What the hub makes is its owner's alone: store, socket, keys, backups.
+    # Store, socket, keys and backups are readable by their owner only.
     os.umask(0o077)
 
 
 def main() -> None:
-    """Run `hub`; exit codes: 0 done, 1 refused or failed with one line saying why, 2 wrong usage."""
-    homes = {Path(str(ring.__file__)).parents[1] for ring in (api, services, realtime)}
-    if len(homes) > 1:
-        sys.exit("Error: another package stands in for one of ours (api, services, realtime): install gigwire alone.")
+    """Run `hub`. Exit codes: 0 success, 1 failure with one line that names the reason, 2 wrong usage."""
+    locations = {Path(str(ring.__file__)).parents[1] for ring in (api, services, realtime)}
+    if len(locations) > 1:
+        sys.exit(
+            "Error: another installed package hides api, services or realtime. Install gigwire in its own environment."
+        )
     run: Callable[..., None] = hub
     run(prog_name="hub")
 

@@ -1,4 +1,4 @@
-"""Where the parts meet: `build` makes the whole hub from its settings; the lifespan starts and stops it."""
+"""Composition root: builds the hub from its settings; start and stop order."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from starlette.applications import Starlette
@@ -16,153 +16,150 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import job_log
-from api.addresses import Addresses
-from api.attempts import Attempts
-from api.commits import Commits
-from api.crossorigin import CrossOrigin
-from api.deliveries import Deliveries
-from api.dispatch import Dispatch
-from api.edge import Edge
-from api.endpoints import Endpoints
-from api.errors import Internal, MethodNotAllowed, problem
-from api.file_collector import FileCollector
+from api.commit_publisher import CommitPublisher
+from api.config.settings import Settings, SettingsError
+from api.config.signing_keys import load_signing_keys
+from api.http.authentication import Authenticator
+from api.http.client_address import ClientAddressResolver
+from api.http.cross_origin import CrossOriginMiddleware
+from api.http.problems import Internal, MethodNotAllowed, problem_response
+from api.http.rate_limits import RequestRateLimits
+from api.http.request_context import RequestContextMiddleware
+from api.http.upload_slots import UploadSlots
 from api.hub import Hub
-from api.identity import Identities
-from api.mail_post import MailPost
-from api.mailer import Mailer, MailServer
 from api.metrics import Metrics
-from api.onlookers import Onlookers
-from api.paces import Paces
-from api.pages import page_routes
-from api.presence_teller import PresenceTeller
-from api.push_sender import PushSender
-from api.push_service import PushService
-from api.recipients import Recipients
-from api.routes import OPERATIONS
-from api.secret_keys import signing_keys
-from api.settings import Settings, SettingsError
-from api.stream import BODY
-from api.takeover import Takeover
-from api.upload_places import UploadPlaces
+from api.operations.dispatcher import Dispatcher
+from api.routes.table import OPERATIONS
+from api.streams.responses import BODY_KEY
+from api.streams.takeover import Takeover
+from api.web.pages import page_routes
 from realtime.manager import RealtimeManager
 from realtime.options import RealtimeOptions
-from services import audit, notifications
-from services.attachment_files import AttachmentFiles
-from services.chores import Keep, all_chores
-from services.database import Database
-from services.epoch import stored_epoch
+from services.accounts.password_hashing import PasswordHasher
+from services.accounts.tokens import Tickets, Tokens
+from services.attachments.file_store import FileStore
+from services.attachments.thumbnails import Thumbnails
+from services.database.batch_loader import BatchLoader
+from services.database.database import Database
+from services.database.units import Batch
+from services.delivery.email_sender import EmailSender
+from services.delivery.email_templates import EmailIdentity
+from services.delivery.push_client import PushClient
+from services.delivery.push_endpoints import PushEndpoints
+from services.delivery.smtp_client import SmtpClient, SmtpSettings
+from services.delivery.worker import DeliveryWorker
 from services.errors import DomainError, NotFound
-from services.history import History
+from services.event_log.history import History
 from services.ids import new_id
-from services.job_moves import Moved
-from services.lookup import Lookup
-from services.mails import Letterhead
-from services.passwords import Passwords
-from services.retention import Retention
-from services.thumbnails import Thumbnails
-from services.times import DAY
-from services.tokens import Tickets, Tokens
-from services.writer import Batch
+from services.jobs import log_lines
+from services.jobs.transitions import TransitionResult
+from services.maintenance import ledger_check
+from services.maintenance.file_cleanup import FileCleanup
+from services.maintenance.tasks import RetentionPolicy, all_tasks
+from services.notifications import inbox
+from services.presence.acknowledgements import Acknowledgements
+from services.presence.attention import UserAttention
+from services.presence.broadcaster import PresenceBroadcaster
+from services.scheduling.scheduler import Scheduler
+from services.store.epoch import stored_epoch
+from services.times import DAY_MS
 
-# The ring is filled with this many of the newest events at start.
-SEED_EVENTS = 20_000
-# For requests that run and for streams that are slow to take their farewell; stalled ones are cut after 10 s.
-GRACE_SECONDS = 12
+# The number of newest events that the backlog holds in memory. They are loaded at start.
+MAX_BACKLOG_EVENTS: Final = 20_000
+# For running requests, and for clients that read their bye frame slowly. Stalled streams are closed after 10 s.
+SHUTDOWN_GRACE_SECONDS: Final = 12
 
 
 @dataclass(frozen=True)
 class App:
-    """The ASGI application. `hub` are its parts; `doubt` is set when the disk has failed and the process should end."""
+    """The ASGI application with its components in `hub`; `storage_failed` is set when the process must end."""
 
     hub: Hub
-    doubt: asyncio.Event
+    storage_failed: asyncio.Event
     _asgi: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle one ASGI request or the lifespan."""
         await self._asgi(scope, receive, send)
-        body = scope.pop(BODY, None)
+        body = scope.pop(BODY_KEY, None)
         if body is not None:
-            # Out here, since the coroutines of all layers would be 8 KB for as long as a stream lives.
+            # Outside all layers: their coroutines would take 8 KB for as long as the stream is open.
             await body(receive, send)
 
 
 def build(settings: Settings, *, clock: Callable[[], int] | None = None, random: Random | None = None) -> App:
-    """Make a hub on a migrated store; nothing runs before its lifespan starts. `clock` gives wall time in ms."""
-    clock, random, doubt = clock or _wall_clock, random or Random(), asyncio.Event()  # noqa: S311  # jitter, not a secret
+    """Return a hub on a migrated store; its lifespan starts it. `clock` returns wall time in milliseconds."""
+    clock, random = clock or _wall_clock, random or Random()  # noqa: S311  # jitter, not a secret
+    storage_failed = asyncio.Event()
     database = Database(
         settings.database_file,
-        wal_bytes=settings.wal_mb * 1024 * 1024,
-        on_commit=lambda batch: commits(batch),
-        on_doubt=doubt.set,
+        wal_bytes=settings.sqlite_wal_mb * 1024 * 1024,
+        on_commit=lambda batch: publish_commits(batch),
+        on_storage_failure=storage_failed.set,
     )
     history = History(database)
     manager = RealtimeManager(
-        _options(settings, stored_epoch(settings.database_file)),
+        _realtime_options(settings, stored_epoch(settings.database_file)),
         history=history,
         clock=time.monotonic,
-        wall=clock,
+        wall_clock=clock,
         random=random,
-        process=new_id(),
-        on_gone=lambda user_ids: gone(user_ids),
+        process_id=new_id(),
+        on_users_idle=lambda user_ids: release_users(user_ids),
     )
-    tokens = Tokens(signing_keys(settings.secret_keys, settings.data_dir))
-    tickets = Tickets(tokens, _steady_clock)
-    identities = Identities(settings, database, tokens, tickets, clock)
-    commits: Callable[[Batch], None] = Commits(manager, identities)
-    deliveries = Deliveries(database, manager.options.epoch, clock)
-    gone = partial(_forget, identities, deliveries)
-    endpoints = Endpoints(settings.push_test_origin)
-    push_service = PushService(endpoints, settings.data_dir, settings.contact)
-    mailer = Mailer(MailServer.of(settings.smtp_url) if settings.smtp_url else None)
-    mail_post = MailPost(mailer, tokens, Letterhead(settings.sender, settings.origin))
-    onlookers = Onlookers(manager, deliveries, time.monotonic)
+    tokens = Tokens(load_signing_keys(settings.secret_keys, settings.data_dir))
+    tickets = Tickets(tokens, _monotonic_ms)
+    authenticator = Authenticator(settings, database, tokens, tickets, clock)
+    publish_commits: Callable[[Batch], None] = CommitPublisher(manager, authenticator)
+    acknowledgements = Acknowledgements(database, manager.options.epoch, clock)
+    release_users = partial(_release_users, authenticator, acknowledgements)
+    push_endpoints = PushEndpoints(settings.push_test_origin)
+    push = PushClient(push_endpoints, settings.data_dir, settings.contact)
+    email = _email_sender(settings, tokens)
+    attention = UserAttention(manager, acknowledgements, time.monotonic)
     hub = Hub(
         settings=settings,
         database=database,
         manager=manager,
         takeover=_takeover(settings, manager),
-        identities=identities,
+        authenticator=authenticator,
         tokens=tokens,
         tickets=tickets,
-        passwords=Passwords(settings.password_cost),
-        attempts=Attempts(settings, time.monotonic),
-        recipients=Recipients(settings.service_rate_limit, time.monotonic),
-        paces=Paces(settings, time.monotonic),
-        deliveries=deliveries,
-        presence_teller=PresenceTeller(manager, database, clock=clock, monotonic=time.monotonic),
-        endpoints=endpoints,
-        mail_post=mail_post,
-        push_service=push_service,
-        push_sender=PushSender(
-            database, push_service, mail_post, onlookers, origin=settings.origin, clock=clock, random=random
+        passwords=PasswordHasher(settings.password_memory_mb),
+        rate_limits=RequestRateLimits(settings, time.monotonic),
+        acknowledgements=acknowledgements,
+        presence=PresenceBroadcaster(manager, database, clock=clock, monotonic=time.monotonic),
+        push_endpoints=push_endpoints,
+        email=email,
+        push=push,
+        delivery_worker=DeliveryWorker(
+            database, push, email, attention, origin=settings.origin, clock=clock, random=random
         ),
-        files=AttachmentFiles(settings.files_dir),
+        files=FileStore(settings.files_dir),
         thumbnails=Thumbnails(),
-        upload_places=UploadPlaces(),
-        counts=Lookup(database, notifications.counts_of),
+        upload_slots=UploadSlots(),
+        inbox_counts=BatchLoader(database, inbox.load_counts),
         metrics=Metrics(manager, database),
         clock=clock,
         monotonic=time.monotonic,
     )
-    return App(hub, doubt, _asgi(hub, history))
+    return App(hub, storage_failed, _asgi(hub, history))
 
 
 def _asgi(hub: Hub, history: History) -> ASGIApp:
-    """From the outside in: the edge, other origins, the operations, the pages."""
+    """Return the layers, outermost first: request context, cross-origin rules, operations, pages."""
     settings = hub.settings
     pages = Starlette(
         routes=page_routes(),
-        exception_handlers={DomainError: _domain, HTTPException: _http, Exception: _internal},
+        exception_handlers={DomainError: _domain_error, HTTPException: _http_error, Exception: _internal_error},
         lifespan=partial(_lifespan, hub, history),
     )
-    # A path with a slash too many is unknown, like any other; a redirect would be an answer without a code.
+    # A path with a trailing slash is unknown, as any other unknown path. A redirect would have no error code.
     pages.router.redirect_slashes = False
-    inner = CrossOrigin(Dispatch(hub, OPERATIONS, pages), settings)
-    return Edge(
+    inner = CrossOriginMiddleware(Dispatcher(hub, OPERATIONS, pages), settings)
+    return RequestContextMiddleware(
         inner,
-        addresses=Addresses(settings.trusted_proxies),
+        addresses=ClientAddressResolver(settings.trusted_proxies),
         observe=hub.metrics.observe,
         hsts=settings.secure_cookies,
     )
@@ -170,27 +167,27 @@ def _asgi(hub: Hub, history: History) -> ASGIApp:
 
 @asynccontextmanager
 async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncIterator[None]:
-    """Start each part after those it needs; stop them in the opposite order."""
+    """Start each component after those it needs; stop them in reverse order."""
     async with AsyncExitStack() as stack:
         await hub.database.start()
         stack.push_async_callback(hub.database.stop)
-        hub.manager.seed(*await history.seed(SEED_EVENTS))
+        hub.manager.seed(*await history.load_recent(MAX_BACKLOG_EVENTS))
         await hub.manager.start()
         stack.push_async_callback(hub.manager.stop)
-        # The manager's clock hand cuts off those who do not take their farewell.
-        stack.push_async_callback(hub.takeover.nobody, GRACE_SECONDS)
-        retention = Retention(
+        # The manager must still run: its housekeeping task closes streams whose client does not read the bye frame.
+        stack.push_async_callback(hub.takeover.wait_closed, SHUTDOWN_GRACE_SECONDS)
+        scheduler = Scheduler(
             hub.database,
-            [*all_chores(_keep(hub.settings)), audit.chore(_on_this_loop(_books_wrong))],
+            [*all_tasks(_retention_policy(hub.settings)), ledger_check.task(_call_on_loop(_log_payments_frozen))],
             clock=hub.clock,
-            on_error=_chore_failed,
-            on_done=_chore_done,
+            on_error=_log_task_failed,
+            on_done=_log_task_results,
         )
-        await retention.start()
-        stack.push_async_callback(retention.stop)
-        stack.push_async_callback(hub.mail_post.stop)
-        collector = FileCollector(hub.files, hub.database)
-        for part in (hub.identities, hub.deliveries, hub.presence_teller, hub.push_sender, collector):
+        await scheduler.start()
+        stack.push_async_callback(scheduler.stop)
+        stack.push_async_callback(hub.email.stop)
+        file_cleanup = FileCleanup(hub.files, hub.database)
+        for part in (hub.authenticator, hub.acknowledgements, hub.presence, hub.delivery_worker, file_cleanup):
             await part.start()
             stack.push_async_callback(part.stop)
         yield
@@ -198,16 +195,21 @@ async def _lifespan(hub: Hub, history: History, _starlette: Starlette) -> AsyncI
 
 def _takeover(settings: Settings, manager: RealtimeManager) -> Takeover:
     try:
-        return Takeover(settings.stream_path, manager.close)
+        return Takeover(settings.stream_transport, manager.stream_closed)
     except LookupError as error:
-        raise SettingsError([f"HUB_STREAM_PATH cannot be takeover: {error.args[0]}."]) from error
+        raise SettingsError([f"HUB_STREAM_TRANSPORT cannot be direct: {error.args[0]}."]) from error
 
 
-def _options(settings: Settings, epoch: str) -> RealtimeOptions:
+def _email_sender(settings: Settings, tokens: Tokens) -> EmailSender:
+    smtp = SmtpClient(SmtpSettings.from_url(settings.smtp_url) if settings.smtp_url else None)
+    return EmailSender(smtp, tokens, EmailIdentity(settings.sender, settings.origin))
+
+
+def _realtime_options(settings: Settings, epoch: str) -> RealtimeOptions:
     return RealtimeOptions(
         epoch=epoch,
-        backlog=settings.backlog,
-        shared_backlog=settings.shared_backlog,
+        max_replay=settings.backlog,
+        max_shared_replay=settings.shared_backlog,
         queue_events=settings.queue_events,
         max_streams=settings.max_streams,
         max_streams_per_user=settings.max_streams_per_user,
@@ -216,68 +218,72 @@ def _options(settings: Settings, epoch: str) -> RealtimeOptions:
         send_limit=settings.rate_limit,
         idle_seconds=settings.idle_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
-        rotate_seconds=settings.rotate_seconds,
-        ring_events=SEED_EVENTS,
+        rotate_seconds=settings.stream_max_seconds,
+        backlog_events=MAX_BACKLOG_EVENTS,
     )
 
 
-def _forget(identities: Identities, deliveries: Deliveries, user_ids: Sequence[str]) -> None:
-    """Users without a stream for `HUB_IDLE_SECONDS` leave memory."""
-    identities.forget(user_ids)
-    deliveries.forget(user_ids)
-
-
-def _keep(settings: Settings) -> Keep:
-    return Keep(
-        log_events=settings.log_events, log_ms=int(settings.log_days * DAY), inbox_ms=int(settings.inbox_days * DAY)
+def _retention_policy(settings: Settings) -> RetentionPolicy:
+    return RetentionPolicy(
+        log_events=settings.log_events,
+        log_ms=int(settings.log_days * DAY_MS),
+        inbox_ms=int(settings.inbox_days * DAY_MS),
     )
 
 
-def _chore_failed(name: str, error: BaseException) -> None:
-    structlog.get_logger("retention").warning("chore_failed", chore=name, error=repr(error))
+def _release_users(authenticator: Authenticator, acknowledgements: Acknowledgements, user_ids: Sequence[str]) -> None:
+    """Drop the in-memory state of users who had no stream for HUB_IDLE_SECONDS."""
+    authenticator.forget(user_ids)
+    acknowledgements.forget(user_ids)
 
 
-def _on_this_loop(tell: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
-    """`tell` for other threads: it is called on the event loop."""
+def _call_on_loop(callback: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+    """Return a function for other threads that calls `callback` on the running event loop."""
     loop = asyncio.get_running_loop()
 
-    def call(told: Sequence[str]) -> None:
-        loop.call_soon_threadsafe(tell, told)
+    def call(faults: Sequence[str]) -> None:
+        loop.call_soon_threadsafe(callback, faults)
 
     return call
 
 
-def _books_wrong(faults: Sequence[str]) -> None:
-    """Somebody has to look into this at once; until they have, no money moves."""
-    structlog.get_logger("books").critical("money frozen", why="the books do not add up", faults=list(faults))
+def _log_payments_frozen(faults: Sequence[str]) -> None:
+    """Log that payments are frozen until an operator resolves the faults."""
+    structlog.get_logger("ledger").critical(
+        "payments_frozen", reason="the ledger does not balance", faults=list(faults)
+    )
 
 
-def _chore_done(name: str, done: object) -> None:
-    """What the hub does to jobs by itself is worth a line."""
-    for moved in done if isinstance(done, list) else ():
-        if isinstance(moved, Moved):
-            job_log.say(structlog.get_logger("retention"), moved, by="hub")
+def _log_task_failed(name: str, error: BaseException) -> None:
+    structlog.get_logger("scheduler").warning("task_failed", task=name, error=repr(error))
 
 
-async def _domain(request: Request, error: Any) -> Response:
-    return problem(error, request.scope["hub.request_id"])
+def _log_task_results(name: str, results: object) -> None:
+    """Log each job transition that a periodic task made."""
+    for result in results if isinstance(results, list) else ():
+        if isinstance(result, TransitionResult):
+            log_lines.log_transition(structlog.get_logger("scheduler"), result, by="hub")
 
 
-async def _http(request: Request, error: Any) -> Response:
-    """Starlette's own 404 and 405."""
+async def _domain_error(request: Request, error: Any) -> Response:
+    return problem_response(error, request.scope["hub.request_id"])
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    """Return the problem for Starlette's own 404 and 405."""
     if error.status_code == 405:
-        return await _domain(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
-    return await _domain(request, NotFound() if error.status_code == 404 else Internal())
+        return await _domain_error(request, MethodNotAllowed((error.headers or {}).get("Allow", "")))
+    return await _domain_error(request, NotFound() if error.status_code == 404 else Internal())
 
 
-async def _internal(request: Request, error: Exception) -> Response:
-    return await _domain(request, Internal())
+async def _internal_error(request: Request, error: Exception) -> Response:
+    return await _domain_error(request, Internal())
 
 
 def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _steady_clock() -> int:
-    """Milliseconds that never go back, for what expires within this process."""
+def _monotonic_ms() -> int:
+    """Return milliseconds of a clock that never goes back, for expiry within this process."""
     return time.monotonic_ns() // 1_000_000

@@ -1,57 +1,53 @@
-"""What every handler may use: the parts of the running hub, made once by `api.app.build`."""
+"""Hub: the components every request handler may use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.attempts import Attempts
-from api.deliveries import Deliveries
-from api.endpoints import Endpoints
-from api.identity import Identities
-from api.mail_post import MailPost
+from api.config.settings import Settings
+from api.http.authentication import Authenticator
+from api.http.rate_limits import RequestRateLimits
+from api.http.upload_slots import UploadSlots
 from api.metrics import Metrics
-from api.paces import Paces
-from api.presence_teller import PresenceTeller
-from api.push_sender import PushSender
-from api.push_service import PushService
-from api.recipients import Recipients
-from api.settings import Settings
-from api.takeover import Takeover
-from api.upload_places import UploadPlaces
+from api.streams.takeover import Takeover
 from realtime.manager import RealtimeManager
-from services.attachment_files import AttachmentFiles
-from services.database import Database
-from services.inbox_events import Counts
-from services.lookup import Lookup
-from services.passwords import Passwords
-from services.thumbnails import Thumbnails
-from services.tokens import Tickets, Tokens
+from services.accounts.password_hashing import PasswordHasher
+from services.accounts.tokens import Tickets, Tokens
+from services.attachments.file_store import FileStore
+from services.attachments.thumbnails import Thumbnails
+from services.database.batch_loader import BatchLoader
+from services.database.database import Database
+from services.delivery.email_sender import EmailSender
+from services.delivery.push_client import PushClient
+from services.delivery.push_endpoints import PushEndpoints
+from services.delivery.worker import DeliveryWorker
+from services.notifications.events import Counts
+from services.presence.acknowledgements import Acknowledgements
+from services.presence.broadcaster import PresenceBroadcaster
 
 
 @dataclass(frozen=True)
 class Hub:
-    """The parts of a running hub. `clock` gives wall time in ms, `monotonic` seconds for limits."""
+    """The components of a hub. `clock` returns wall time in milliseconds, `monotonic` returns seconds."""
 
     settings: Settings
     database: Database
     manager: RealtimeManager
     takeover: Takeover
-    identities: Identities
+    authenticator: Authenticator
     tokens: Tokens
     tickets: Tickets
-    passwords: Passwords
-    attempts: Attempts
-    recipients: Recipients
-    paces: Paces
-    deliveries: Deliveries
-    presence_teller: PresenceTeller
-    endpoints: Endpoints
-    mail_post: MailPost
-    push_service: PushService
-    push_sender: PushSender
-    files: AttachmentFiles
+    passwords: PasswordHasher
+    rate_limits: RequestRateLimits
+    acknowledgements: Acknowledgements
+    presence: PresenceBroadcaster
+    push_endpoints: PushEndpoints
+    email: EmailSender
+    push: PushClient
+    delivery_worker: DeliveryWorker
+    files: FileStore
     thumbnails: Thumbnails
-    upload_places: UploadPlaces
-    counts: Lookup[Counts]
+    upload_slots: UploadSlots
+    inbox_counts: BatchLoader[Counts]
     metrics: Metrics
     clock: Callable[[], int]
     monotonic: Callable[[], float]

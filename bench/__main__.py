@@ -15,7 +15,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import market, search, servers, wire
+from bench import idle, market, raw_client, search, servers
+from bench.market import sign_up
+from bench.raw_client import Ear, open_streams
 from bench.servers import Server, decode
 
 SECONDS = 4.0
@@ -23,7 +25,7 @@ ROUNDS = 3
 STREAMS = 1_000
 BROADCASTS = 10
 PACED = 300  # paced publishes, 100 a second
-BIDDERS = 32
+HIRES = 1_500
 # taken by the mark's counting only
 MARK = b"~bench~"
 
@@ -44,10 +46,10 @@ def publish(server: Server, path: str, token: str | None, users: Sequence[str], 
     notes = [
         {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120} for user in users
     ]
-    asks = [wire.request("POST", server.url, path, token=token, body=json.dumps(note).encode()) for note in notes]
+    asks = [raw_client.request("POST", server.url, path, token=token, body=json.dumps(note).encode()) for note in notes]
     before = server.cpu_seconds()
-    rate, times = wire.hammer(server.url, asks, count, SECONDS)
-    return Load(rate, (server.cpu_seconds() - before) / len(times) * 1_000, wire.percentile(times, 0.5))
+    rate, times = raw_client.hammer(server.url, asks, count, SECONDS)
+    return Load(rate, (server.cpu_seconds() - before) / len(times) * 1_000, raw_client.percentile(times, 0.5))
 
 
 def fsync_ms(folder: Path) -> float:
@@ -59,91 +61,13 @@ def fsync_ms(folder: Path) -> float:
             began = time.perf_counter()
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - began)
-    return wire.percentile(times, 0.5)
-
-
-async def sign_up(url: str, role: str, count: int) -> list[tuple[str, str]]:
-    """So many new users of a role: (id, token)."""
-    made = []
-    (caller,) = await wire.callers(url, 1)
-    for number in range(count):
-        who = {"email": f"{role}{number}-{time.time_ns()}@example.org", "password": "correct horse", "name": role}
-        body = json.dumps(who | {"role": role}).encode()
-        answer = decode(await caller.ask(wire.request("POST", url, "/api/auth/signup", body=body)), 201)
-        user = answer["user"]
-        assert isinstance(user, dict)
-        made.append((str(user["id"]), str(answer["token"])))
-    return made
-
-
-async def hires(server: Server) -> tuple[float, list[float]]:
-    """Hires a second by 32 callers, each job with two bids; seconds of each."""
-    ((_, owner),) = await sign_up(server.url, "client", 1)
-    bidders = await sign_up(server.url, "freelancer", 2)
-    connections = await wire.callers(server.url, BIDDERS)
-    job = json.dumps({"title": "Bench", "description": "x", "budget": 1000}).encode()
-    bid = json.dumps({"message": "me", "price": 900}).encode()
-    ready: list[str] = []
-
-    async def prepare(caller: wire.Caller) -> bool:
-        made = decode(await caller.ask(wire.request("POST", server.url, "/api/jobs", token=owner, body=job)), 201)
-        path = f"/api/jobs/{made['id']}/bids"
-        for _, token in bidders:
-            placed = decode(await caller.ask(wire.request("POST", server.url, path, token=token, body=bid)), 201)
-        ready.append(str(placed["id"]))
-        return len(ready) < 1_500
-
-    await wire.flat_out(connections, 60, prepare)
-
-    async def hire(caller: wire.Caller) -> bool:
-        if not ready:
-            return False
-        ask = wire.request("PATCH", server.url, f"/api/bids/{ready.pop()}/hire", token=owner)
-        decode(await caller.ask(ask), 200)
-        return True
-
-    return await wire.flat_out(connections, 60, hire)
-
-
-class Ear:
-    """All listeners of one server: how many marks arrived, and when the last did."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.count = 0
-
-    def heard(self, at: float, count: int) -> None:
-        self.count += count
-        self.times.append(at)
-
-    async def wait(self, count: int) -> float:
-        """The time of the last of `count` marks."""
-        async with asyncio.timeout(wire.PATIENCE_SECONDS):
-            while self.count < count:  # noqa: ASYNC110  # the event loop itself is what is watched
-                await asyncio.sleep(0)
-        self.count = 0
-        return self.times[-1]
-
-
-async def open_streams(url: str, asks: Sequence[bytes], ear: Ear) -> list[wire.Listener]:
-    """Open the streams, 32 at a time."""
-    (host, port), loop = wire.where(url), asyncio.get_running_loop()
-    listeners: list[wire.Listener] = []
-    for start in range(0, len(asks), 32):
-        part = []
-        for ask in asks[start : start + 32]:
-            listener = wire.Listener(ask, MARK, ear.heard)
-            await loop.create_connection(lambda made=listener: made, host, port)  # type: ignore[misc]  # bound now
-            part.append(listener)
-        await asyncio.gather(*(listener.opened for listener in part))
-        listeners += part
-    return listeners
+    return raw_client.percentile(times, 0.5)
 
 
 async def memory(server: Server, streams: Sequence[bytes]) -> float:
     """KiB of memory per stream, of a server that has done nothing else: what others have freed it would take again."""
     before = server.rss_kb()
-    listeners = await open_streams(server.url, streams, Ear())
+    listeners = await open_streams(server.url, streams, MARK, Ear())
     await asyncio.sleep(1)
     taken = (server.rss_kb() - before) / len(streams)
     for listener in listeners:
@@ -155,18 +79,28 @@ async def memories(users: int) -> Row:
     """What a stream takes, here and there, on servers started for that alone."""
     with servers.hub() as ours:
         tokens = [token for _, token in await sign_up(ours.url, "freelancer", users)]
-        asks = [wire.request("GET", ours.url, "/api/realtime/connect", token=tokens[n % users]) for n in range(STREAMS)]
+        asks = [
+            raw_client.request("GET", ours.url, "/api/realtime/connect", token=tokens[n % users])
+            for n in range(STREAMS)
+        ]
         mine = await memory(ours, asks)
     with servers.naive() as naive:
-        theirs = await memory(naive, [wire.request("GET", naive.url, "/stream")] * STREAMS)
+        theirs = await memory(naive, [raw_client.request("GET", naive.url, "/stream")] * STREAMS)
     return ("KiB a stream, 1,000 streams", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.2f} ×")
+
+
+def idle_row() -> Row:
+    """Return the memory of the idle hub as a table row, in MiB."""
+    memory = idle.measure()
+    parts = f"PSS {memory.pss_kb / 1_024:.1f}, private {memory.private_kb / 1_024:.1f}"
+    return ("MiB of the idle hub, RSS", f"{memory.rss_kb / 1_024:.1f}", "–", parts)
 
 
 async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, status: int) -> float:
     """The median milliseconds from a broadcast to the last of all streams."""
-    (caller,) = await wire.callers(server.url, 1)
+    (caller,) = await raw_client.callers(server.url, 1)
     ear = Ear()
-    listeners = await open_streams(server.url, streams, ear)
+    listeners = await open_streams(server.url, streams, MARK, ear)
     times = []
     for _ in range(BROADCASTS):
         began = time.perf_counter()
@@ -179,7 +113,7 @@ async def broadcasts(server: Server, streams: Sequence[bytes], ask: bytes, statu
     return statistics.median(times)
 
 
-async def paced(caller: wire.Caller, ear: Ear, ask: bytes) -> list[float]:
+async def paced(caller: raw_client.Caller, ear: Ear, ask: bytes) -> list[float]:
     """Seconds from each ask to its mark at the ear, at 100 a second; each ask must make one."""
     seconds, start = [], time.perf_counter()
     for number in range(PACED):
@@ -193,11 +127,11 @@ async def paced(caller: wire.Caller, ear: Ear, ask: bytes) -> list[float]:
 
 async def notified(server: Server, key: str, user: tuple[str, str]) -> list[float]:
     """Seconds from the POST of a notification to its user's stream."""
-    ear, (caller,) = Ear(), await wire.callers(server.url, 1)
-    connect = wire.request("GET", server.url, "/api/realtime/connect", token=user[1])
-    (listener,) = await open_streams(server.url, [connect], ear)
+    ear, (caller,) = Ear(), await raw_client.callers(server.url, 1)
+    connect = raw_client.request("GET", server.url, "/api/realtime/connect", token=user[1])
+    (listener,) = await open_streams(server.url, [connect], MARK, ear)
     note = {"userId": user[0], "type": "bench", "category": "system", "title": MARK.decode(), "body": "x"}
-    ask = wire.request(
+    ask = raw_client.request(
         "POST", server.url, "/api/realtime/notifications/send", token=key, body=json.dumps(note).encode()
     )
     seconds = await paced(caller, ear, ask)
@@ -236,21 +170,23 @@ async def measure(ours: Server, naive: Server) -> list[Row]:
     ids = [user for user, _ in users]
     for count in (1, 32, 256):
         rows += durable(ours, naive, key, ids, count)
-    rate, times = await hires(ours)
-    p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
-    rows.append(("hires/s, 32 callers", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
-    rows.append(await market.lives(ours, sign_up))
+    hires = await market.measure_hires(ours, HIRES)
+    p50, p99 = raw_client.percentile(hires.seconds, 0.5), raw_client.percentile(hires.seconds, 0.99)
+    rows.append(("hires/s, 32 callers", f"{hires.rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
+    rows.append(("  server CPU µs each", f"{hires.cpu_us:,.0f}", "–", ""))
+    rows.append(await market.lives(ours))
     seconds = await notified(ours, key, users[0])
-    p50, p99 = wire.percentile(seconds, 0.5), wire.percentile(seconds, 0.99)
+    p50, p99 = raw_client.percentile(seconds, 0.5), raw_client.percentile(seconds, 0.99)
     rows.append(("publish → stream, 100/s", f"p50 {p50:.1f} ms", "–", f"p99 {p99:.1f} ms"))
     streams = [
-        wire.request("GET", ours.url, "/api/realtime/connect", token=users[n % len(users)][1]) for n in range(STREAMS)
+        raw_client.request("GET", ours.url, "/api/realtime/connect", token=users[n % len(users)][1])
+        for n in range(STREAMS)
     ]
     say = json.dumps({"type": "bench", "data": {"text": MARK.decode() + "x" * 180}}).encode()
-    ask = wire.request("POST", ours.url, "/api/realtime/broadcast", token=key, body=say)
+    ask = raw_client.request("POST", ours.url, "/api/realtime/broadcast", token=key, body=say)
     last = await broadcasts(ours, streams, ask, 202)
-    streams = [wire.request("GET", naive.url, "/stream")] * STREAMS
-    ask = wire.request("POST", naive.url, "/broadcast", body=say)
+    streams = [raw_client.request("GET", naive.url, "/stream")] * STREAMS
+    ask = raw_client.request("POST", naive.url, "/broadcast", body=say)
     naive_last = await broadcasts(naive, streams, ask, 202)
     rows.append(
         (
@@ -270,6 +206,7 @@ def main() -> None:
     with servers.hub() as ours, servers.naive() as naive:
         rows = uvloop.run(measure(ours, naive))
     rows.append(uvloop.run(memories(50)))
+    rows.append(idle_row())
     rows += search.measure()
     table = Table(
         "what",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-FOREIGN: Final = Path(__file__).with_name("foreign")
+FOREIGN: Final = Path(__file__).with_name("peers_src")
 CACHE: Final = Path(__file__).parents[1] / ".bench"
 BUILD_SECONDS: Final = 1_200.0
 
@@ -42,7 +42,7 @@ def told(*command: str, **env: str) -> str:
 
 
 def python() -> tuple[str, str]:
-    """The Python of a virtual environment with FastAPI in it, as bench/foreign/fastapi.lock has it; its version."""
+    """The Python of a virtual environment with FastAPI in it, as bench/peers_src/fastapi.lock has it; its version."""
     lock = FOREIGN / "fastapi.lock"
     pins = dict(line.split(" ")[0].split("==") for line in lock.read_text().splitlines() if line[0] != " ")
 
@@ -56,7 +56,7 @@ def python() -> tuple[str, str]:
 
 
 def node(package: str) -> tuple[Path, str]:
-    """The folder of the servers in Node, with what bench/foreign/package-lock.json names; a package's version."""
+    """The folder of the servers in Node, with what bench/peers_src/package-lock.json names; a package's version."""
     program = tool("node")
     npm = tool("npm")
     files = sorted([*FOREIGN.glob("*.mjs"), *FOREIGN.glob("package*.json")])

@@ -19,8 +19,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import servers, wire
-from bench.crowd import sign_up
+from bench import raw_client, servers
+from bench.many_users import sign_up
 from bench.peers import Peer
 from bench.streams import LOAD, Hubs, load
 from realtime.options import RealtimeOptions
@@ -37,14 +37,14 @@ RECIPIENTS: Final = 50
 IDLE: Final = 0.03
 SETTLE_SECONDS: Final = 120.0
 # What the hub keeps in memory of its log (realtime.options).
-IN_MEMORY: Final = RealtimeOptions(epoch="").ring_events
+IN_MEMORY: Final = RealtimeOptions(epoch="").backlog_events
 
 Figures = dict[str, float]
 
 
 def with_streams(program: Path, hubs: Hubs, streams: int) -> Figures:
     """What one event and one stream cost at this size."""
-    with hubs.start("takeover", streams) as peer:
+    with hubs.start("direct", streams) as peer:
         got = load(program, peer, streams, "--rounds", "20", "--burst", "20")
     return {
         "one broadcast: µs an event and stream": got["bcast_cpu_us_per_ev"],
@@ -67,16 +67,16 @@ class Store:
         self.users = [user for user, _ in users]
         self.hubs.tokens = [token for _, token in users]
         with self._open() as store, store:
-            ((first,),) = store.execute("SELECT position FROM counter")
+            ((first,),) = store.execute("SELECT position FROM event_counter")
             store.executemany(
                 "INSERT INTO events(position, channel, type, data, created_at) VALUES (?,?,?,?,?)", self._rows(first)
             )
-            store.execute("UPDATE counter SET position = position + ?", (events,))
+            store.execute("UPDATE event_counter SET position = position + ?", (events,))
 
     def behind(self, own: int) -> list[str]:
         """How the load client comes back: each user so many of their own events behind."""
         with self._open() as store:
-            ((epoch, position),) = store.execute("SELECT epoch, position FROM counter")
+            ((epoch, position),) = store.execute("SELECT epoch, position FROM event_counter")
         more = f"Last-Event-ID: {epoch}.{position - own * LISTENERS}^"
         heads = self.hubs.folder / "behind"
         heads.write_text("".join(f"Authorization: Bearer {token}^{more}\n" for token in self.hubs.tokens))
@@ -110,7 +110,7 @@ def with_events(program: Path, store: Store) -> Figures:
                 settle(hub)
                 got = load(program, Peer(hub, store.behind(own)), LISTENERS, "--rounds", "0", "--burst", "0")
                 figures[f"connect, {own} behind, from {source}: µs a stream"] = got["connect_cpu_us"]
-    with store.hubs.start("takeover", LISTENERS) as peer:
+    with store.hubs.start("direct", LISTENERS) as peer:
         settle(peer.server)
         got = load(program, peer, LISTENERS, "--rounds", "20", "--burst", "20")
         figures["one broadcast: µs an event and stream"] = got["bcast_cpu_us_per_ev"]
@@ -125,9 +125,9 @@ def sends(server: servers.Server, store: Store) -> float:
     path, asks = "/api/realtime/notifications/send", []
     for user in store.users[:RECIPIENTS]:
         note = {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
-        asks.append(wire.request("POST", server.url, path, token=store.hubs.key, body=json.dumps(note).encode()))
+        asks.append(raw_client.request("POST", server.url, path, token=store.hubs.key, body=json.dumps(note).encode()))
     before = server.cpu_seconds()
-    _, times = wire.hammer(server.url, asks, SENDERS, SEND_SECONDS)
+    _, times = raw_client.hammer(server.url, asks, SENDERS, SEND_SECONDS)
     return (server.cpu_seconds() - before) / len(times) * 1_000_000
 
 

@@ -1,16 +1,79 @@
-"""Full lives of jobs a second, over HTTP: post, bid, hire, accept, submit, complete, with all that is held and paid."""
+"""Measures hires and complete job lifecycles over HTTP, including all escrow transfers."""
 
 import json
-from collections.abc import Awaitable, Callable
+import time
+from dataclasses import dataclass
 
-from bench import wire
+from bench import raw_client
 from bench.servers import Server, decode
 
 SECONDS = 6.0
 PAIRS = 32
+HIRE_CALLERS = 32
+MAX_PHASE_SECONDS = 60.0
 
-SignUp = Callable[[str, str, int], Awaitable[list[tuple[str, str]]]]
 Row = tuple[str, str, str, str]
+
+
+async def sign_up(url: str, role: str, count: int) -> list[tuple[str, str]]:
+    """Create `count` users with the given role and return the id and token of each."""
+    users = []
+    (caller,) = await raw_client.callers(url, 1)
+    for number in range(count):
+        account = {"email": f"{role}{number}-{time.time_ns()}@example.org", "password": "correct horse", "name": role}
+        body = json.dumps(account | {"role": role}).encode()
+        answer = decode(await caller.ask(raw_client.request("POST", url, "/api/auth/signup", body=body)), 201)
+        user = answer["user"]
+        assert isinstance(user, dict)
+        users.append((str(user["id"]), str(answer["token"])))
+    return users
+
+
+@dataclass(frozen=True)
+class Hires:
+    """Hires per second, the duration of each in seconds, and the CPU time of the hub per hire in microseconds."""
+
+    rate: float
+    seconds: list[float]
+    cpu_us: float
+
+
+async def measure_hires(server: Server, jobs: int) -> Hires:
+    """Create at least `jobs` jobs with two bids each, then measure the hires of all of them by 32 callers.
+
+    The CPU time covers the hires only, not the preparation.
+    """
+    ((_, owner),) = await sign_up(server.url, "client", 1)
+    bidders = await sign_up(server.url, "freelancer", 2)
+    connections = await raw_client.callers(server.url, HIRE_CALLERS)
+    job = json.dumps({"title": "Bench", "description": "x", "budget": 1000}).encode()
+    bid = json.dumps({"message": "me", "price": 900}).encode()
+    bids: list[str] = []
+
+    async def prepare(caller: raw_client.Caller) -> bool:
+        created = decode(
+            await caller.ask(raw_client.request("POST", server.url, "/api/jobs", token=owner, body=job)), 201
+        )
+        path = f"/api/jobs/{created['id']}/bids"
+        for _, token in bidders:
+            placed = decode(await caller.ask(raw_client.request("POST", server.url, path, token=token, body=bid)), 201)
+        bids.append(str(placed["id"]))
+        return len(bids) < jobs
+
+    async def hire(caller: raw_client.Caller) -> bool:
+        if not bids:
+            return False
+        ask = raw_client.request("PATCH", server.url, f"/api/bids/{bids.pop()}/hire", token=owner)
+        decode(await caller.ask(ask), 200)
+        return True
+
+    await raw_client.flat_out(connections, MAX_PHASE_SECONDS, prepare)
+    before = server.cpu_seconds()
+    rate, seconds = await raw_client.flat_out(connections, MAX_PHASE_SECONDS, hire)
+    cpu_us = (server.cpu_seconds() - before) / len(seconds) * 1_000_000
+    for connection in connections:
+        connection.transport.close()
+    return Hires(rate, seconds, cpu_us)
 
 
 class Pair:
@@ -19,7 +82,7 @@ class Pair:
     def __init__(self, url: str, owner: str, worker: str) -> None:
         self._url, self._owner, self._worker = url, owner, worker
 
-    async def life(self, caller: wire.Caller) -> bool:
+    async def life(self, caller: raw_client.Caller) -> bool:
         """One job, from its post to its payment: six requests."""
         job = {"title": "Bench", "description": "x", "budget": 1_000}
         path = f"/api/jobs/{await self._do(caller, 'POST', '/api/jobs', self._owner, job, 201)}"
@@ -31,22 +94,22 @@ class Pair:
         return True
 
     async def _do(
-        self, caller: wire.Caller, method: str, path: str, token: str, body: dict[str, object] | None, status: int
+        self, caller: raw_client.Caller, method: str, path: str, token: str, body: dict[str, object] | None, status: int
     ) -> object:
         encoded = b"" if body is None else json.dumps(body).encode()
-        asked = wire.request(method, self._url, path, token=token, body=encoded)
+        asked = raw_client.request(method, self._url, path, token=token, body=encoded)
         return decode(await caller.ask(asked), status).get("id")
 
 
-async def lives(server: Server, sign_up: SignUp) -> Row:
+async def lives(server: Server) -> Row:
     """Whole lives a second by 32 pairs at once, and how long one takes."""
     owners = await sign_up(server.url, "client", PAIRS)
     workers = await sign_up(server.url, "freelancer", PAIRS)
-    callers = await wire.callers(server.url, PAIRS)
+    callers = await raw_client.callers(server.url, PAIRS)
     pairs = {
         caller: Pair(server.url, owner, worker)
         for caller, (_, owner), (_, worker) in zip(callers, owners, workers, strict=True)
     }
-    rate, times = await wire.flat_out(callers, SECONDS, lambda caller: pairs[caller].life(caller))
-    p50, p99 = wire.percentile(times, 0.5), wire.percentile(times, 0.99)
+    rate, times = await raw_client.flat_out(callers, SECONDS, lambda caller: pairs[caller].life(caller))
+    p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
     return f"lives of jobs/s (6 requests), {PAIRS} pairs", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"

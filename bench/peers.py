@@ -64,7 +64,7 @@ class Foreign:
 def naive() -> Foreign:
     """A queue and a response of sse-starlette for each stream: memory only, no users, no log, no replay."""
     env = {"NAIVE_FILE": "{folder}/naive.db", "NAIVE_PORT": "{port}"}
-    return Foreign(f"sse-starlette {version('sse-starlette')}", [sys.executable, "-m", "bench.naive"], env=env)
+    return Foreign(f"sse-starlette {version('sse-starlette')}", [sys.executable, "-m", "bench.naive_server"], env=env)
 
 
 def nchan() -> Foreign:

@@ -74,7 +74,7 @@ def about(foreign: Mapping[str, Foreign]) -> dict[str, Any]:
         "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "versions": {"takeover, portable": ours} | {name: other.version for name, other in foreign.items()},
+        "versions": {"direct, asgi": ours} | {name: other.version for name, other in foreign.items()},
     }
 
 

@@ -18,12 +18,14 @@ import msgspec
 import uvloop
 from sqlalchemy import insert
 
-from bench.wire import percentile
-from services import job_lists, pages, sqlite
-from services.database import Database
+from bench.raw_client import percentile
+from services import pagination
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite_engine
 from services.ids import new_id
-from services.job_search import Wanted
-from services.migrate import upgrade
+from services.jobs import listing
+from services.jobs.search_query import JobFilter
+from services.store.migrate import upgrade
 from services.tables import jobs, users
 
 JOBS = 100_000
@@ -97,7 +99,7 @@ def rows(dice: random.Random, owners: list[str]) -> Iterator[dict[str, Any]]:
             "held": budget if status == "open" else 0,
             "created_at": number,
             "updated_at": number,
-            "untold": 0,
+            "has_unpublished_changes": 0,
         }
 
 
@@ -112,7 +114,7 @@ async def store() -> AsyncIterator[tuple[Database, str]]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "hub.db"
         upgrade(path)
-        engine = sqlite.writer_engine(path)
+        engine = sqlite_engine.writer_engine(path)
         owners = [new_id() for _ in range(OWNERS)]
         with engine.begin() as tx:
             people = [{"id": owner, "name": "Ann", "role": "client", "created_at": 0} for owner in owners]
@@ -128,49 +130,49 @@ async def store() -> AsyncIterator[tuple[Database, str]]:
         await database.stop()
 
 
-def queries(owner: str) -> dict[str, Wanted]:
+def queries(owner: str) -> dict[str, JobFilter]:
     """Usual and unusual lists; the unusual ones find few jobs far apart, or none."""
     return {
-        "all jobs": Wanted(),
-        "open": Wanted(status="open"),
-        "open, a category": Wanted(status="open", category="Design"),
-        "one owner's": Wanted(owner_id=owner),
-        "a skill 3 of 100,000 have": Wanted(skills=["rare SKILL"]),
-        "a word in all": Wanted(text=COMMON),
-        "a word 4 of 100,000 have": Wanted(text=RARE),
-        "a word in all, a rare category": Wanted(text=COMMON, category="Rare"),
-        "three words, open": Wanted(text="design logo please", status="open"),
-        "three letters": Wanted(text="des"),
-        "four letters of many words": Wanted(text="stak"),
-        "a budget from, to": Wanted(min_budget=50_000, max_budget=90_001),
-        "a budget at least": Wanted(min_budget=12_345),
-        "a budget nobody has": Wanted(min_budget=50_001, max_budget=50_499),
-        "a budget nobody has, a word in all": Wanted(min_budget=50_001, max_budget=50_499, text=COMMON),
-        "everything, common": Wanted(
+        "all jobs": JobFilter(),
+        "open": JobFilter(status="open"),
+        "open, a category": JobFilter(status="open", category="Design"),
+        "one owner's": JobFilter(owner_id=owner),
+        "a skill 3 of 100,000 have": JobFilter(skills=["rare SKILL"]),
+        "a word in all": JobFilter(text=COMMON),
+        "a word 4 of 100,000 have": JobFilter(text=RARE),
+        "a word in all, a rare category": JobFilter(text=COMMON, category="Rare"),
+        "three words, open": JobFilter(text="design logo please", status="open"),
+        "three letters": JobFilter(text="des"),
+        "four letters of many words": JobFilter(text="stak"),
+        "a budget from, to": JobFilter(min_budget=50_000, max_budget=90_001),
+        "a budget at least": JobFilter(min_budget=12_345),
+        "a budget nobody has": JobFilter(min_budget=50_001, max_budget=50_499),
+        "a budget nobody has, a word in all": JobFilter(min_budget=50_001, max_budget=50_499, text=COMMON),
+        "everything, common": JobFilter(
             status="open", category="Data", min_budget=20_000, max_budget=900_000, text=f"{COMMON} des"
         ),
-        "everything, of one owner": Wanted(
+        "everything, of one owner": JobFilter(
             status="open", category="Data", owner_id=owner, min_budget=20_000, text=COMMON
         ),
-        "nothing: a rare skill, another category": Wanted(skills=["Rare skill"], category="Data", text=COMMON),
+        "nothing: a rare skill, another category": JobFilter(skills=["Rare skill"], category="Data", text=COMMON),
     }
 
 
-async def milliseconds(database: Database, wanted: Wanted, after: str | None = None) -> tuple[float, float, int]:
+async def milliseconds(database: Database, wanted: JobFilter, after: str | None = None) -> tuple[float, float, int]:
     """p50 and p99 of a page, and how many jobs are on it."""
     times = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        page = await database.read(job_lists.page, wanted=wanted, after=after)
+        page = await database.read(listing.list_jobs, job_filter=wanted, after=after)
         times.append(time.perf_counter() - began)
     return percentile(times, 0.5), percentile(times, 0.99), len(page.items)
 
 
-async def page_1000(database: Database, wanted: Wanted) -> str | None:
+async def page_1000(database: Database, wanted: JobFilter) -> str | None:
     """What `after` is for the thousandth page."""
     after = None
-    for _ in range(DEEP * pages.USUAL // pages.MOST):
-        page = await database.read(job_lists.page, wanted=wanted, limit=pages.MOST, after=after)
+    for _ in range(DEEP * pagination.DEFAULT_LIMIT // pagination.MAX_LIMIT):
+        page = await database.read(listing.list_jobs, job_filter=wanted, limit=pagination.MAX_LIMIT, after=after)
         after = page.next
         if after is None:
             return None

@@ -8,34 +8,45 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-# No limits and no empty wallets that would stop the load itself, no log lines, as the naive server writes none.
-_OPEN = {
+# No limit or empty wallet stops the load, and the hub writes no log lines, because the naive server writes none.
+# `bench.compare` gives these settings to other checkouts. Their names must not change.
+SHARED_LOAD_SETTINGS = {
     "HUB_RATE_LIMIT": "0",
-    "HUB_PAIR_RATE_LIMIT": "0",
     "HUB_CONNECT_RATE_LIMIT": "0",
     "HUB_MAX_STREAMS_PER_USER": "0",
     "HUB_MAX_STREAMS_PER_ADDRESS": "0",
     "HUB_SIGNUP_RATE_LIMIT": "0",
-    "HUB_PASSWORD_COST": "1",
     "HUB_LOG_LEVEL": "warning",
     "HUB_OPENING_BALANCE": "1000000000",
 }
+LOAD_SETTINGS = SHARED_LOAD_SETTINGS | {"HUB_DIRECT_MESSAGE_RATE_LIMIT": "0", "HUB_PASSWORD_MEMORY_MB": "1"}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a process in KiB: resident, proportional, and private to the process."""
+
+    rss_kb: int
+    pss_kb: int
+    private_kb: int
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where it listens, its process and its folder."""
+    """A running server: its URL, process, data folder, and for a hub its checkout and settings."""
 
     url: str
     pid: int
     folder: Path
+    checkout: Path = ROOT
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def rss_kb(self) -> int:
         """Resident memory in KiB."""
@@ -43,6 +54,12 @@ class Server:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise RuntimeError("no VmRSS")
+
+    def memory(self) -> Memory:
+        """Return the memory of the process from `/proc/<pid>/smaps_rollup`."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
+        sizes = {name: int(size) for name, size, *_ in map(str.split, lines)}
+        return Memory(sizes["Rss:"], sizes["Pss:"], sizes["Private_Clean:"] + sizes["Private_Dirty:"])
 
     def cpu_seconds(self) -> float:
         """What all its threads have used until now, user and system."""
@@ -53,8 +70,8 @@ class Server:
         """Run a `hub` command on this server's folder; what it printed."""
         made = subprocess.run(
             [sys.executable, "-m", "api", *arguments],
-            cwd=ROOT,
-            env=os.environ | _OPEN | {"HUB_DATA_DIR": str(self.folder)},
+            cwd=self.checkout,
+            env=os.environ | self.settings,
             check=True,
             capture_output=True,
             text=True,
@@ -63,34 +80,43 @@ class Server:
 
 
 @contextmanager
-def hub(folder: Path | None = None, **settings: str) -> Iterator[Server]:
-    """This hub, as `hub serve` starts it, on a fresh folder or this one, with these settings beside those of a load."""
+def hub(
+    folder: Path | None = None,
+    *,
+    checkout: Path = ROOT,
+    load_settings: Mapping[str, str] = LOAD_SETTINGS,
+    **settings: str,
+) -> Iterator[Server]:
+    """Run the hub of a checkout with `python -m api serve`, on this folder or a fresh one.
+
+    `settings` override `load_settings`. The modules of the hub come from the working directory of the process.
+    """
     with TemporaryDirectory() as fresh:
         port, data = free_port(), folder or Path(fresh)
-        env = _OPEN | {"HUB_DATA_DIR": str(data), "HUB_PORT": str(port)} | settings
-        with running([sys.executable, "-m", "api", "serve"], port, data, env) as process:
-            yield Server(f"http://127.0.0.1:{port}", process.pid, data)
+        env = {**load_settings, "HUB_DATA_DIR": str(data), "HUB_PORT": str(port), **settings}
+        with running([sys.executable, "-m", "api", "serve"], port, data, env, checkout) as process:
+            yield Server(f"http://127.0.0.1:{port}", process.pid, data, checkout, env)
 
 
 @contextmanager
 def naive() -> Iterator[Server]:
-    """The naive server of `bench.naive`."""
+    """The naive server of `bench.naive_server`."""
     with TemporaryDirectory() as folder:
         port = free_port()
         env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(port)}
-        with running([sys.executable, "-m", "bench.naive"], port, Path(folder), env) as process:
+        with running([sys.executable, "-m", "bench.naive_server"], port, Path(folder), env) as process:
             yield Server(f"http://127.0.0.1:{port}", process.pid, Path(folder))
 
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, folder: Path, env: Mapping[str, str]
+    command: Sequence[str], port: int, folder: Path, env: Mapping[str, str], cwd: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server on processor 0 that answers on the port; stopped in the end, killed if it does not stop."""
     pinned = ["taskset", "-c", "0"] if (os.cpu_count() or 1) > 1 else []
     log = folder / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen([*pinned, *command], cwd=ROOT, env=os.environ | env, stdout=output, stderr=output)
+        process = subprocess.Popen([*pinned, *command], cwd=cwd, env=os.environ | env, stdout=output, stderr=output)
         try:
             wait_for(process, port, log)
             yield process

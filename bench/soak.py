@@ -22,8 +22,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import servers, wire
-from bench.crowd import sign_up
+from bench import raw_client, servers
+from bench.many_users import sign_up
 from bench.servers import Server, decode
 from realtime.options import RealtimeOptions
 
@@ -78,27 +78,27 @@ class Soak:
 
     def __init__(self, server: Server, key: str, tokens: Sequence[str]) -> None:
         self._server = server
-        connect = [wire.request("GET", server.url, "/api/realtime/connect", token=token) for token in tokens]
+        connect = [raw_client.request("GET", server.url, "/api/realtime/connect", token=token) for token in tokens]
         self._streams = [connect[number % len(connect)] for number in range(STREAMS)]
         said = json.dumps({"type": "bench", "data": {"text": PAD}}).encode()
-        self._tell = wire.request("POST", server.url, "/api/realtime/broadcast", token=key, body=said)
-        self._numbers = wire.request("GET", server.url, "/metrics")
+        self._tell = raw_client.request("POST", server.url, "/api/realtime/broadcast", token=key, body=said)
+        self._numbers = raw_client.request("GET", server.url, "/metrics")
 
     async def fill(self) -> None:
         """As many events as memory keeps of the log: it is bounded, and must not look like a leak while it fills."""
-        numbers = iter(range(RealtimeOptions(epoch="").ring_bytes // len(PAD)))
+        numbers = iter(range(RealtimeOptions(epoch="").backlog_bytes // len(PAD)))
 
-        async def one(caller: wire.Caller) -> bool:
+        async def one(caller: raw_client.Caller) -> bool:
             if next(numbers, None) is None:
                 return False
             decode(await caller.ask(self._tell), 202)
             return True
 
-        await wire.flat_out(await wire.callers(self._server.url, 32), FILL_SECONDS, one)
+        await raw_client.flat_out(await raw_client.callers(self._server.url, 32), FILL_SECONDS, one)
 
     async def cycle(self) -> Left:
         """All come, a fourth stall, all are told much, half of them are cut and half leave."""
-        (caller,) = await wire.callers(self._server.url, 1)
+        (caller,) = await raw_client.callers(self._server.url, 1)
         readers = await self._open()
         for _ in range(BROADCASTS):
             decode(await caller.ask(self._tell), 202)
@@ -110,7 +110,7 @@ class Soak:
         return left
 
     async def _open(self) -> list[Reader]:
-        (host, port), loop = wire.where(self._server.url), asyncio.get_running_loop()
+        (host, port), loop = raw_client.where(self._server.url), asyncio.get_running_loop()
         readers: list[Reader] = []
         for start in range(0, STREAMS, 50):
             part = [
@@ -119,12 +119,12 @@ class Soak:
             ]
             for reader in part:
                 await loop.create_connection(lambda made=reader: made, host, port)  # type: ignore[misc]  # bound now
-            async with asyncio.timeout(wire.PATIENCE_SECONDS):
+            async with asyncio.timeout(raw_client.PATIENCE_SECONDS):
                 await asyncio.gather(*(reader.opened for reader in part))
             readers += part
         return readers
 
-    async def _tasks(self, caller: wire.Caller) -> int:
+    async def _tasks(self, caller: raw_client.Caller) -> int:
         """How many there are once no stream is left."""
         async with asyncio.timeout(GONE_SECONDS):
             while True:
@@ -179,12 +179,12 @@ def main() -> None:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     table = Table("way", "cycles", "streams", "tasks", "open files", "MiB", "", title=f"a soak of {minutes:g} minutes")
     grown = False
-    for path in ("takeover", "portable"):
-        with servers.hub(HUB_STREAM_PATH=path) as server:
+    for transport in ("direct", "asgi"):
+        with servers.hub(HUB_STREAM_TRANSPORT=transport) as server:
             seen = uvloop.run(soak(server, minutes / 2))
         first, last, flat = verdict(seen)
         pairs = (f"{first.tasks} → {last.tasks}", f"{first.files} → {last.files}", f"{first.mb:.1f} → {last.mb:.1f}")
-        table.add_row(path, f"{len(seen):,}", f"{len(seen) * STREAMS:,}", *pairs, "flat" if flat else "GROWN")
+        table.add_row(transport, f"{len(seen):,}", f"{len(seen) * STREAMS:,}", *pairs, "flat" if flat else "GROWN")
         grown = grown or not flat
     Console().print(table)
     sys.exit(grown)

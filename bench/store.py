@@ -19,13 +19,15 @@ from pathlib import Path
 import uvloop
 from sqlalchemy import Connection, insert
 
-from services import notifications, outbox
-from services import sqlite as sqlite_store
-from services.batch import Runner, Work
-from services.database import Database
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite_engine
+from services.database.sqlite.batch import BatchRunner
+from services.database.units import QueuedUnit
 from services.errors import Conflict
-from services.letters import Letter
-from services.migrate import upgrade
+from services.notifications import inbox
+from services.notifications.draft import NotificationDraft
+from services.store.migrate import upgrade
 from services.tables import announcements
 
 SECONDS = 1.5
@@ -33,7 +35,7 @@ ROUNDS = 3
 LETTERS = 1_000
 LETTER_ROUNDS = 15
 _ADD = insert(announcements)
-_LETTER = Letter(type="bench", category="system", title="A note", body="x" * 120)
+_LETTER = NotificationDraft(type="bench", category="system", title="A note", body="x" * 120)
 _DATA = {"id": "x" * 36, "title": "A note", "unread": 1}
 _numbers, _turns = itertools.count(), itertools.count(1)
 
@@ -83,7 +85,7 @@ def bare(path: Path, batch: int) -> float:
                 "INSERT INTO announcements (id, title, body, priority, created_at) VALUES (?, 'A note', 'b', 'low', 0)",
                 [(id,) for id in ids],
             )
-            sql = "UPDATE counter SET position = position + ? RETURNING position"
+            sql = "UPDATE event_counter SET position = position + ? RETURNING position"
             (last,) = connection.execute(sql, (batch,)).fetchone()
             connection.executemany(
                 "INSERT INTO events VALUES (?, ?, 'notification', ?, ?, 0)",
@@ -98,9 +100,9 @@ def letters(path: Path, other: Path) -> tuple[float, float]:
     """A letter to each of 1,000 users in one transaction, and then its rows as bare SQLite takes them: ms of CPU."""
     upgrade(path)
     upgrade(other)
-    engine = sqlite_store.writer_engine(path)
+    engine = sqlite_engine.writer_engine(path)
     with engine.connect() as tx, closing(sqlite3.connect(other, isolation_level=None)) as bare_store:
-        runner, raw = Runner(tx), sqlite_store.raw(tx)
+        runner, raw = BatchRunner(tx), sqlite_engine.raw_connection(tx)
         bare_store.execute("PRAGMA synchronous=FULL")
         people = [(f"{next(_numbers):036d}", "Ann", "client", 0) for _ in range(LETTERS)]
         for store in (raw, bare_store):
@@ -109,7 +111,7 @@ def letters(path: Path, other: Path) -> tuple[float, float]:
         ours, theirs = [], []
         for now in range(1, LETTER_ROUNDS + 1):
             began = time.thread_time()
-            runner.run([Work(partial(notifications.deliver, mail=mail, now=now), asyncio.Future())])
+            runner.run([QueuedUnit(partial(inbox.deliver, items=mail, now=now), asyncio.Future())])
             ours.append(time.thread_time() - began)
             rows = {
                 name: raw.execute(f"SELECT * FROM {name} WHERE created_at = ?", (now,)).fetchall()

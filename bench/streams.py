@@ -1,6 +1,6 @@
 """Streams side by side: this hub both ways, and what others would take instead; ratios of one run.
 
-`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--peers takeover,nchan] [--out file.json]`. It needs gcc;
+`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--peers direct,nchan] [--out file.json]`. It needs gcc;
 a peer that cannot be built here is left out with a line (`bench.peers`).
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from bench import peers, report, servers, wire
+from bench import peers, raw_client, report, servers
 from bench.peers import Foreign, Peer
 from bench.servers import Server, decode
 
@@ -31,7 +31,7 @@ MISSED: Final = 20
 HOLD_SECONDS: Final = 16
 OPEN_SECONDS: Final = 60
 MANY: Final = 1_000
-OURS: Final = ("takeover", "portable")
+OURS: Final = ("direct", "asgi")
 # These take so long that they have fewer broadcasts.
 SLOW: Final = frozenset({"naive", "fastapi"})
 
@@ -54,9 +54,9 @@ class Hubs:
             self.tokens = asyncio.run(_sign_up(hub.url, self._streams))
 
     @contextmanager
-    def start(self, path: str, streams: int) -> Iterator[Peer]:
+    def start(self, transport: str, streams: int) -> Iterator[Peer]:
         """The hub, writing to its streams this way."""
-        with servers.hub(self.folder, HUB_STREAM_PATH=path) as hub:
+        with servers.hub(self.folder, HUB_STREAM_TRANSPORT=transport) as hub:
             heads = self._heads(streams, "")
             yield Peer(hub, ["--heads", heads, *self.publishing()])
 
@@ -82,25 +82,25 @@ async def _sign_up(url: str, count: int) -> list[str]:
     tokens: list[str] = []
     numbers = iter(range(count))
 
-    async def one(caller: wire.Caller) -> bool:
+    async def one(caller: raw_client.Caller) -> bool:
         number = next(numbers, None)
         if number is None:
             return False
         who = {"email": f"u{number}@example.org", "password": "correct horse", "name": "U", "role": "client"}
-        ask = wire.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())
+        ask = raw_client.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())
         tokens.append(str(decode(await caller.ask(ask), 201)["token"]))
         return True
 
-    await wire.flat_out(await wire.callers(url, 32), SETTLE_SECONDS, one)
+    await raw_client.flat_out(await raw_client.callers(url, 32), SETTLE_SECONDS, one)
     return tokens
 
 
 async def _miss(url: str, key: str) -> str:
-    (caller,) = await wire.callers(url, 1)
+    (caller,) = await raw_client.callers(url, 1)
     cursors = []
     for _ in range(MISSED + 1):
         said = {"type": "bench", "data": {"ts": f"~T{time.monotonic_ns():019d}~", "pad": "x" * 150}}
-        ask = wire.request("POST", url, "/api/realtime/broadcast", token=key, body=json.dumps(said).encode())
+        ask = raw_client.request("POST", url, "/api/realtime/broadcast", token=key, body=json.dumps(said).encode())
         cursors.append(str(decode(await caller.ask(ask), 202)["cursor"]))
     return cursors[0]
 
@@ -108,7 +108,7 @@ async def _miss(url: str, key: str) -> str:
 def load(program: Path, peer: Peer, streams: int, *options: str) -> Figures:
     """One run of the load client on the other processors."""
     pinned = ["taskset", "-c", f"1-{(os.cpu_count() or 2) - 1}"] if (os.cpu_count() or 1) > 1 else []
-    port, pid = str(wire.where(peer.server.url)[1]), str(peer.server.pid)
+    port, pid = str(raw_client.where(peer.server.url)[1]), str(peer.server.pid)
     command = [*pinned, str(program), "--port", port, "--pids", pid, "-n", str(streams), *peer.arguments, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
     sys.stderr.write(done.stderr)
@@ -127,11 +127,11 @@ def sizes(streams: int, *, slow: bool = False) -> list[str]:
     return [*opening, "--rounds", rounds, "--burst", burst, "--par", "4", "--hold", str(HOLD_SECONDS)]
 
 
-def measure_ours(program: Path, hubs: Hubs, path: str, streams: int) -> Figures:
+def measure_ours(program: Path, hubs: Hubs, transport: str, streams: int) -> Figures:
     """The hub, its end by SIGTERM, and on a server of its own the storm of those who come back."""
-    with hubs.start(path, streams) as peer:
+    with hubs.start(transport, streams) as peer:
         got = load(program, peer, streams, *sizes(streams), "--term", str(peer.server.pid))
-    with hubs.start(path, streams) as peer:
+    with hubs.start(transport, streams) as peer:
         arguments = hubs.storm(peer.server, streams)
         storm = load(program, Peer(peer.server, arguments), streams, "--rounds", "0", "--burst", "0")
     return got | {f"storm_{key}": value for key, value in storm.items()}
@@ -141,8 +141,8 @@ def measure(
     program: Path, hubs: Hubs, foreign: Mapping[str, Foreign], streams: int, asked: list[str]
 ) -> Iterator[tuple[str, Figures]]:
     """One round at one size: every peer in turn; what cannot hold so many streams is left out with a line."""
-    for path in [path for path in OURS if path in asked]:
-        yield path, measure_ours(program, hubs, path, streams)
+    for transport in [transport for transport in OURS if transport in asked]:
+        yield transport, measure_ours(program, hubs, transport, streams)
     for name, other in foreign.items():
         try:
             with other.start() as peer:

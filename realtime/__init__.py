@@ -1,1 +1,1 @@
-"""Who is listening, and how the bytes of an event reach every one of them."""
+"""In-memory delivery of events to open streams; standard library only."""

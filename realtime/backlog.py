@@ -1,4 +1,4 @@
-"""The backlog ring: the newest events of all channels in memory, so that those who come back ask no database."""
+"""Backlog: ring buffer of the newest events, used for replay without the database."""
 
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -7,14 +7,14 @@ from typing import Final
 
 from realtime.event import Event
 
-# An Event's own objects, beside its bytes; so that many tiny events are not free.
+# The objects of an Event next to its bytes. Without it, many tiny events would exceed the memory bound.
 _OVERHEAD_BYTES: Final = 300
-# The gap at the front of a channel's list is closed once it is this long and half of it: cheap, seen over time.
-_GAP: Final = 256
+# A channel's list drops its unused front when that is this long and half of the list: amortized constant cost.
+_COMPACT_AFTER: Final = 256
 
 
-class _Strip:
-    """The positions of one channel in order; those before `start` have left."""
+class _ChannelPositions:
+    """The positions of one channel in ascending order; those before index `start` were evicted."""
 
     __slots__ = ("positions", "start")
 
@@ -23,26 +23,27 @@ class _Strip:
         self.start = 0
 
     def after(self, position: int) -> int:
+        """Return the index of the first position after `position`."""
         return bisect_right(self.positions, position, lo=self.start)
 
     def drop_first(self) -> bool:
-        """Let the oldest go; True when nothing is left."""
+        """Remove the oldest position. Return True when none is left."""
         self.start += 1
-        if self.start >= _GAP and self.start * 2 >= len(self.positions):
+        if self.start >= _COMPACT_AFTER and self.start * 2 >= len(self.positions):
             del self.positions[: self.start]
             self.start = 0
         return self.start >= len(self.positions)
 
     def drop(self, position: int) -> bool:
-        """Let this one go; True when nothing is left."""
+        """Remove one position. Return True when none is left."""
         del self.positions[bisect_left(self.positions, position, lo=self.start)]
         return self.start >= len(self.positions)
 
 
 class Backlog:
-    """Every event past `floor`, of any channel; bounded by their number and their bytes."""
+    """Holds every event of any channel after position `floor`; bounded by number of events and by bytes."""
 
-    __slots__ = ("_bytes", "_events", "_max_bytes", "_max_events", "_order", "_strips", "floor")
+    __slots__ = ("_bytes", "_channels", "_events", "_max_bytes", "_max_events", "_order", "floor")
 
     def __init__(self, max_events: int = 20_000, max_bytes: int = 32 * 1024 * 1024) -> None:
         self.floor = 0
@@ -50,76 +51,76 @@ class Backlog:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._events: dict[int, Event] = {}
-        # Positions as they came; those taken back stay here until it is their turn to leave.
+        # Positions in order of arrival. A forgotten position stays here until it is evicted.
         self._order: deque[int] = deque()
-        self._strips: dict[str, _Strip] = {}
+        self._channels: dict[str, _ChannelPositions] = {}
 
     def __len__(self) -> int:
         return len(self._events)
 
     def covers(self, position: int) -> bool:
-        """Whether a reader at `position` finds here everything it has missed."""
+        """Return whether the backlog holds everything that a reader at `position` has missed."""
         return position >= self.floor
 
     def seed(self, events: Iterable[Event], floor: int) -> None:
-        """Start from the newest events of the log, in order; `floor` is the position before which some are missing."""
+        """Start from the newest events of the log, in order. Events at or before position `floor` may be missing."""
         self.floor = floor
         for event in events:
             self.append(event)
 
     def append(self, event: Event) -> None:
-        """Add a durable event, later than all before it; the oldest leave to make room.
+        """Add a durable event with a position after all others; evict the oldest events beyond the bounds.
 
-        Raises ValueError for an ephemeral one, or one that is not later.
+        Raises ValueError for an ephemeral event and for a position that is not after all others.
         """
         position = event.position
         if position is None or position <= (self._order[-1] if self._order else self.floor):
             raise ValueError("the backlog takes durable events in order of position")
         self._events[position] = event
         self._order.append(position)
-        self._strips.setdefault(event.channel, _Strip()).positions.append(position)
-        self._bytes += _size(event)
+        self._channels.setdefault(event.channel, _ChannelPositions()).positions.append(position)
+        self._bytes += _size_bytes(event)
         while len(self._order) > self._max_events or self._bytes > self._max_bytes:
             self._evict()
 
     def after(self, channels: Sequence[str], position: int, limit: int | None = None) -> list[Event]:
-        """The events of these channels past `position`, in order, at most `limit`."""
-        found: list[int] = []
-        for strip in self._of(channels):
-            first = strip.after(position)
-            found += strip.positions[first : None if limit is None else first + limit]
-        found.sort()
-        return [self._events[at] for at in found[:limit]]
+        """Return at most `limit` events of these channels after `position`, in order."""
+        positions: list[int] = []
+        for entry in self._entries(channels):
+            first = entry.after(position)
+            positions += entry.positions[first : None if limit is None else first + limit]
+        positions.sort()
+        return [self._events[each] for each in positions[:limit]]
 
     def count(self, channels: Sequence[str], position: int) -> int:
-        """How many events of these channels lie past `position`."""
-        return sum(len(strip.positions) - strip.after(position) for strip in self._of(channels))
+        """Return the number of events of these channels after `position`."""
+        return sum(len(entry.positions) - entry.after(position) for entry in self._entries(channels))
 
-    def newest(self, channel: str) -> int:
-        """The last position of a channel, 0 if nothing of it is here."""
-        strip = self._strips.get(channel)
-        return 0 if strip is None else strip.positions[-1]
+    def last_position(self, channel: str) -> int:
+        """Return the last position of a channel, or 0 if the backlog holds no event of it."""
+        entry = self._channels.get(channel)
+        return 0 if entry is None else entry.positions[-1]
 
     def forget(self, positions: Iterable[int]) -> None:
-        """Take events back; positions that are not here are ignored. The floor stays: nothing was lost."""
+        """Delete events; unknown positions are ignored. The floor does not move, because no event is missing."""
         for position in positions:
             event = self._events.pop(position, None)
             if event is not None:
-                self._bytes -= _size(event)
-                if self._strips[event.channel].drop(position):
-                    del self._strips[event.channel]
+                self._bytes -= _size_bytes(event)
+                if self._channels[event.channel].drop(position):
+                    del self._channels[event.channel]
 
-    def _of(self, channels: Sequence[str]) -> list[_Strip]:
-        return [strip for channel in channels if (strip := self._strips.get(channel)) is not None]
+    def _entries(self, channels: Sequence[str]) -> list[_ChannelPositions]:
+        return [entry for channel in channels if (entry := self._channels.get(channel)) is not None]
 
     def _evict(self) -> None:
         self.floor = self._order.popleft()
         event = self._events.pop(self.floor, None)
         if event is not None:
-            self._bytes -= _size(event)
-            if self._strips[event.channel].drop_first():
-                del self._strips[event.channel]
+            self._bytes -= _size_bytes(event)
+            if self._channels[event.channel].drop_first():
+                del self._channels[event.channel]
 
 
-def _size(event: Event) -> int:
+def _size_bytes(event: Event) -> int:
     return len(event.frame) + len(event.data) + _OVERHEAD_BYTES

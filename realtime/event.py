@@ -1,4 +1,4 @@
-"""Events, and the bytes they are on the wire: encoded once, written to every listener."""
+"""Event, and the SSE frames it is encoded to once."""
 
 import json
 import re
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal, Self
 
-Bye = Literal["shutdown", "rotate", "logout", "revoked", "too_many_streams", "overloaded"]
+ByeReason = Literal["shutdown", "rotate", "logout", "revoked", "too_many_streams", "overloaded"]
 ResetReason = Literal["trimmed", "epoch_changed", "ahead", "malformed"]
 
-# How long a client waits before it comes back, in milliseconds (lowest, highest): spread out, so that those who were
-# sent away together do not return together.
-RETRY_MS: Final[Mapping[Bye, tuple[int, int]]] = {
+# How long a client waits before it reconnects after a bye frame, in milliseconds (minimum, maximum). The range
+# prevents clients that were disconnected together from reconnecting together.
+RETRY_MS: Final[Mapping[ByeReason, tuple[int, int]]] = {
     "rotate": (200, 1_000),
     "shutdown": (1_000, 5_000),
     "logout": (1_000, 5_000),
@@ -20,23 +20,23 @@ RETRY_MS: Final[Mapping[Bye, tuple[int, int]]] = {
     "overloaded": (5_000, 30_000),
     "too_many_streams": (60_000, 60_000),
 }
-# The same for a stream that breaks without a word.
-BROKEN_RETRY_MS: Final = (1_000, 3_000)
+# The same for a connection that breaks without a bye frame.
+RECONNECT_MS: Final = (1_000, 3_000)
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-# They would end the line, or make a client ignore the id: HTML standard, 9.2.6; CWE-93.
+# CR and LF would end the line; NUL makes a client ignore the id (HTML standard, 9.2.6; CWE-93).
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
 def encode(*, event: str | None, data: bytes, id: str | None = None, retry: int | None = None) -> bytes:
-    """One block of the WHATWG event stream format; `data` is UTF-8, `retry` is in milliseconds.
+    """Return one block of the event stream format (WHATWG HTML, 9.2). `data` is UTF-8, `retry` is in milliseconds.
 
-    There is always data, so `retry` never stands in a block of its own (some clients hand out an empty event for such).
+    A block always has data, because some clients dispatch an empty event for a block that has only `retry`.
     Raises ValueError for CR, LF or NUL in `event` or `id`, and for a negative `retry`.
     """
-    head = "" if event is None else f"event: {_checked(event)}\n"
+    head = "" if event is None else f"event: {_require_one_line(event)}\n"
     if id is not None:
-        head += f"id: {_checked(id)}\n"
+        head += f"id: {_require_one_line(id)}\n"
     if retry is not None:
         if retry < 0:
             raise ValueError("retry must not be negative")
@@ -48,7 +48,7 @@ def encode(*, event: str | None, data: bytes, id: str | None = None, retry: int 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a channel. Durable ones have a position and can be replayed, ephemeral ones have None."""
+    """One entry of a channel. A durable event has a position and can be replayed; an ephemeral event has none."""
 
     channel: str
     type: str
@@ -58,45 +58,45 @@ class Event:
 
     @classmethod
     def durable(cls, channel: str, type: str, data: bytes, position: int, epoch: str) -> Self:
-        """An event of the log; its `id:` is the cursor of one who has read it."""
+        """Return an event of the log. The `id:` of its frame is the cursor after this event."""
         return cls(channel, type, data, position, encode(event=type, data=data, id=f"{epoch}.{position}"))
 
     @classmethod
     def ephemeral(cls, channel: str, type: str, data: bytes) -> Self:
-        """An event for those who listen now; it has no `id:` and moves no cursor."""
+        """Return an event for streams that are open now. Its frame has no `id:` and moves no cursor."""
         return cls(channel, type, data, None, encode(event=type, data=data))
 
 
-def confirmed(data: Mapping[str, object] | bytes, retry_ms: int, id: str | None) -> bytes:
-    """The first frame of a stream; `id` is None when a reset follows. `data` may be ready JSON."""
-    return encode(event="connection_confirmed", data=_json(data), id=id, retry=retry_ms)
+def confirmation_frame(data: Mapping[str, object] | bytes, retry_ms: int, id: str | None) -> bytes:
+    """Return the first frame of a stream. `id` is None when a reset follows. `data` may be encoded JSON."""
+    return encode(event="connection_confirmed", data=_to_json(data), id=id, retry=retry_ms)
 
 
-def reset(data: Mapping[str, object] | bytes, id: str) -> bytes:
-    """What a stream gets instead of a replay: fetch everything and go on from `id`."""
-    return encode(event="reset", data=_json(data), id=id)
+def reset_frame(data: Mapping[str, object] | bytes, id: str) -> bytes:
+    """Return the frame that replaces a replay: the client fetches its data again and continues after `id`."""
+    return encode(event="reset", data=_to_json(data), id=id)
 
 
-def bye(reason: Bye, retry_ms: int) -> bytes:
-    """The last frame of a stream that the hub ends."""
-    return encode(event="bye", data=_json({"reason": reason}), retry=retry_ms)
+def bye_frame(reason: ByeReason, retry_ms: int) -> bytes:
+    """Return the last frame of a stream that the hub ends."""
+    return encode(event="bye", data=_to_json({"reason": reason}), retry=retry_ms)
 
 
-def heartbeat(data: Mapping[str, object] | bytes, id: str) -> bytes:
-    """A sign of life; `id` is where the stream stands, so that a quiet one does not grow old."""
-    return encode(event="heartbeat", data=_json(data), id=id)
+def heartbeat_frame(data: Mapping[str, object] | bytes, id: str) -> bytes:
+    """Return a heartbeat. `id` is the stream's position, so that the cursor of a quiet stream stays recent."""
+    return encode(event="heartbeat", data=_to_json(data), id=id)
 
 
-def retry_ms(bounds: tuple[int, int], random: Random) -> int:
-    """A random wait within `bounds`, both included, in milliseconds."""
+def random_delay_ms(bounds: tuple[int, int], random: Random) -> int:
+    """Return a random delay in milliseconds within `bounds`, both included."""
     return random.randint(*bounds)
 
 
-def _checked(text: str) -> str:
+def _require_one_line(text: str) -> str:
     if _FORBIDDEN.search(text):
         raise ValueError("an event's type and id must not contain CR, LF or NUL")
     return text
 
 
-def _json(data: Mapping[str, object] | bytes) -> bytes:
+def _to_json(data: Mapping[str, object] | bytes) -> bytes:
     return data if isinstance(data, bytes) else json.dumps(data, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""RealtimeManager: who is listening, from the first frame of a stream to the last; all parts of this ring meet here."""
+"""RealtimeManager: the public face of the in-memory delivery layer."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -6,29 +6,29 @@ from functools import partial
 from itertools import count, islice
 from random import Random
 
-from realtime.absent import Absent
-from realtime.admission import Admission
+from realtime.admission import AdmissionControl
 from realtime.backlog import Backlog
-from realtime.catchup import CatchUp
+from realtime.catch_up import CatchUp
 from realtime.cursor import Cursor
-from realtime.event import BROKEN_RETRY_MS, RETRY_MS, Bye, Event, bye, retry_ms
-from realtime.flow import Flow
-from realtime.limiter import Verdict as LimiterVerdict
+from realtime.event import RECONNECT_MS, RETRY_MS, ByeReason, Event, bye_frame, random_delay_ms
+from realtime.fan_out import FanOut
+from realtime.housekeeping import Housekeeping
+from realtime.idle_users import IdleUsers
 from realtime.options import RealtimeOptions
 from realtime.ports import History, Sink
-from realtime.presence import Presence
-from realtime.registry import Registry, Snapshot
-from realtime.session import Session
-from realtime.stalls import Stalls
-from realtime.upkeep import Upkeep
-from realtime.verdict import Judge, Verdict
-from realtime.wheel import Wheel
+from realtime.presence import PresenceTracker
+from realtime.rate_limiter import RateLimitResult
+from realtime.resume import ResumeDecision, ResumePolicy
+from realtime.stalled_streams import StallDetector
+from realtime.stream import Stream
+from realtime.stream_registry import RegistrySnapshot, StreamRegistry
+from realtime.stream_timers import TimerWheel
 
-Confirm = Callable[[Session, Cursor | None], bytes]
+Confirm = Callable[[Stream, Cursor | None], bytes]
 
 
 class RealtimeManager:
-    """Everything runs on one event loop and, unless it says `async`, in one step."""
+    """Opens, feeds and ends streams. All methods run on one event loop; those without `async` are atomic."""
 
     def __init__(
         self,
@@ -36,261 +36,265 @@ class RealtimeManager:
         *,
         history: History,
         clock: Callable[[], float],
-        wall: Callable[[], int],
+        wall_clock: Callable[[], int],
         random: Random,
-        process: str,
-        on_gone: Callable[[Sequence[str]], None] = lambda user_ids: None,
+        process_id: str,
+        on_users_idle: Callable[[Sequence[str]], None] = lambda user_ids: None,
     ) -> None:
-        """`clock` gives monotonic seconds, `wall` milliseconds since the epoch, `process` is a
-        name that no other process has or had; `on_gone` is called with users who have had no stream
-        for `idle_seconds`, once each time they leave."""
+        """`clock` returns monotonic seconds, `wall_clock` milliseconds since 1970. `process_id` is unique forever.
+
+        `on_users_idle` is called with users who had no stream for `idle_seconds`.
+        """
         self.options = options
-        self._clock, self._wall, self._random = clock, wall, random
-        self._process, self._numbers = process, count(1)
-        backlog = Backlog(options.ring_events, options.ring_bytes)
-        self._flow = Flow(options, backlog, lambda session: self._catch_up.wait(session))
-        self._catch_up = CatchUp(self._flow, history, options, self.end)
-        self._judge = Judge(options, backlog, history)
-        self._wheel = Wheel(self._flow, options, random, wall, partial(self.end, reason="rotate"))
-        self._stalls = Stalls(options.stall_seconds)
-        self._registry = Registry()
-        self.presence = Presence()
-        self._admission = Admission(options, self._registry)
-        self._absent = Absent(options.idle_seconds)
-        self._upkeep = Upkeep(
+        self._clock, self._wall_clock, self._random = clock, wall_clock, random
+        self._process_id, self._stream_numbers = process_id, count(1)
+        backlog = Backlog(options.backlog_events, options.backlog_bytes)
+        self._fan_out = FanOut(options, backlog, lambda stream: self._catch_up.resume_on_drain(stream))
+        self._catch_up = CatchUp(self._fan_out, history, options, self.end_stream)
+        self._resume_policy = ResumePolicy(options, backlog, history)
+        self._timers = TimerWheel(self._fan_out, options, random, wall_clock, partial(self.end_stream, reason="rotate"))
+        self._stall_detector = StallDetector(options.stall_seconds)
+        self._registry = StreamRegistry()
+        self.presence = PresenceTracker()
+        self._admission = AdmissionControl(options, self._registry)
+        self._idle_users = IdleUsers(options.idle_seconds)
+        self._housekeeping = Housekeeping(
             options,
-            self._wheel,
-            self._stalls,
+            self._timers,
+            self._stall_detector,
             self._registry,
             self._admission,
-            self._absent,
-            close=self.close,
-            forget=on_gone,
+            self._idle_users,
+            on_stalled=self.stream_closed,
+            on_users_idle=on_users_idle,
         )
         self._started_at = clock()
-        self._hand: asyncio.Task[None] | None = None
+        self._housekeeping_task: asyncio.Task[None] | None = None
 
-    # Life
+    # Lifecycle
 
     async def start(self) -> None:
-        """Bind to the running loop and set the wheel in motion. `seed` before or after, but before streams open."""
+        """Bind to the running loop and start housekeeping. Call `seed` before the first stream opens."""
         loop = asyncio.get_running_loop()
-        self._flow.run_on(loop)
-        self._catch_up.run_on(loop)
+        self._fan_out.bind_loop(loop)
+        self._catch_up.bind_loop(loop)
         self._started_at = self._clock()
-        self._hand = loop.create_task(self._upkeep.run(self._clock), name="realtime-upkeep")
+        self._housekeeping_task = loop.create_task(self._housekeeping.run(self._clock), name="realtime-housekeeping")
 
     async def stop(self) -> None:
-        """End every stream and all that runs; no harm if it was never started."""
+        """End every stream and all tasks; harmless if `start` was never called."""
         self.shutdown()
         await self._catch_up.stop()
-        if self._hand is not None:
-            self._hand.cancel()
-            await asyncio.gather(self._hand, return_exceptions=True)
-            self._hand = None
+        if self._housekeeping_task is not None:
+            self._housekeeping_task.cancel()
+            await asyncio.gather(self._housekeeping_task, return_exceptions=True)
+            self._housekeeping_task = None
 
     def seed(self, events: Sequence[Event], floor: int, head: int) -> None:
-        """Fill the ring from the log: all its events past `floor`, in order, up to `head`, its last position."""
-        self._flow.seed(events, floor, head)
+        """Fill the backlog from the log: all events after position `floor`, in order; `head` is the last position."""
+        self._fan_out.seed(events, floor, head)
 
     def tick(self, now: float) -> None:
-        """What time brings at `now` (seconds of the clock): heartbeats, rotation, stalls, forgetting."""
-        self._upkeep.tick(now)
+        """Run housekeeping for `now` (monotonic seconds): heartbeats, rotation, stalled streams, idle users."""
+        self._housekeeping.tick(now)
 
     # Events
 
     @property
     def head(self) -> int:
-        """The last position published."""
-        return self._flow.head
+        """The last published position."""
+        return self._fan_out.head
 
-    def newest(self, channel: str) -> int:
-        """The last position of this channel that memory holds, 0 if it holds none."""
-        return self._flow.backlog.newest(channel)
+    def last_position(self, channel: str) -> int:
+        """Return the last position of a channel in the backlog, or 0 if the backlog holds none."""
+        return self._fan_out.backlog.last_position(channel)
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Give events to their listeners, in order of position; durable ones must be on disk.
+        """Publish events to their subscribers in order of position. Durable events must be on disk.
 
-        Raises ValueError, and does nothing, when a position is not later than all before it.
+        Raises ValueError and does nothing when a position is not after all previous ones.
         """
-        self._flow.publish(events)
+        self._fan_out.publish(events)
 
     def forget(self, positions: Iterable[int]) -> None:
-        """Take events back that are no longer in the log: nobody who comes or is behind gets them."""
-        taken_back = tuple(positions)
-        self._flow.forget(taken_back)
-        self._catch_up.forget(taken_back)
+        """Remove events that are no longer in the log, so that no stream receives them any more."""
+        forgotten = tuple(positions)
+        self._fan_out.forget(forgotten)
+        self._catch_up.forget(forgotten)
 
     # Streams
 
-    def admit(self, user_id: str, address: str, now: float | None = None) -> Bye | None:
-        """Why this user may not open a stream from there now, or None; a yes counts as one connect.
+    def admit(self, user_id: str, address: str, now: float | None = None) -> ByeReason | None:
+        """Return why this user may not open a stream from this address, or None. None counts as one connect.
 
-        `now` in seconds of the manager's clock (None: now). Call it with no await between it and `open`.
+        `now` is in monotonic seconds (None: the current time). Do not await between this call and `open_stream`.
         """
-        return self._admission.stream(user_id, address, self._clock() if now is None else now)
+        return self._admission.stream_rejection(user_id, address, self._clock() if now is None else now)
 
-    def judge_now(
+    def decide_resume_from_memory(
         self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str
-    ) -> Verdict | None:
-        """How a stream with this cursor begins, if memory can tell; None: ask `judge_log`."""
-        return self._judge.now(cursor, malformed, channels, own_channel, self._flow.head)
+    ) -> ResumeDecision | None:
+        """Return how a stream with this cursor starts. None: only `decide_resume_from_log` can decide."""
+        return self._resume_policy.from_memory(cursor, malformed, channels, own_channel, self._fan_out.head)
 
-    async def judge_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> Verdict:
-        """How a stream with this cursor of our epoch begins, by the log; raises what the log raises."""
-        return await self._judge.log(cursor, channels, own_channel)
+    async def decide_resume_from_log(self, cursor: Cursor, channels: Sequence[str], own_channel: str) -> ResumeDecision:
+        """Return how a stream with this cursor of the current epoch starts. Raises what the history raises."""
+        return await self._resume_policy.from_log(cursor, channels, own_channel)
 
-    async def judge(self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str) -> Verdict:
-        """`judge_now`, and `judge_log` if it must be."""
-        verdict = self.judge_now(cursor, malformed, channels, own_channel)
-        if verdict is not None or cursor is None:
-            return verdict or Verdict.fresh()
-        return await self.judge_log(cursor, channels, own_channel)
+    async def decide_resume(
+        self, cursor: Cursor | None, malformed: bool, channels: Sequence[str], own_channel: str
+    ) -> ResumeDecision:
+        """Decide from memory, and from the log if memory cannot decide."""
+        decision = self.decide_resume_from_memory(cursor, malformed, channels, own_channel)
+        if decision is not None or cursor is None:
+            return decision or ResumeDecision.fresh()
+        return await self.decide_resume_from_log(cursor, channels, own_channel)
 
-    def open(
+    def open_stream(
         self,
         sink: Sink,
         *,
         user_id: str,
         channels: tuple[str, ...],
         own_channel: str,
-        verdict: Verdict,
-        login: str | None,
+        decision: ResumeDecision,
+        session_id: str | None,
         address: str,
         confirm: Confirm,
-    ) -> Session:
-        """Open a stream: confirmation, then `reset` or what was missed, then live; no gap and no repeat at the seams.
+    ) -> Stream:
+        """Open a stream: it receives the confirmation, then a reset or the missed events, then live events.
 
-        `confirm` builds the first frame from the session and the cursor it reads on from, None when a reset follows.
+        No event is missing or repeated between these parts. `confirm` returns the first frame; its arguments are the
+        stream and its cursor, or None when a reset follows.
         """
         now = self._clock()
-        position = self._flow.head if verdict.position is None else verdict.position
-        session = Session(
-            number=next(self._numbers),
+        position = self._fan_out.head if decision.position is None else decision.position
+        stream = Stream(
+            number=next(self._stream_numbers),
             user_id=user_id,
             channels=channels,
             own_channel=own_channel,
-            login=login,
+            session_id=session_id,
             address=address,
             sink=sink,
             position=position,
             opened_at=now,
         )
-        cursor = None if verdict.reason else Cursor(self.options.epoch, position)
-        first = confirm(session, cursor)
-        self._registry.add(session)
-        self._absent.came(user_id)
-        self._wheel.add(session, now)
-        self.presence.came(user_id, now)
-        if verdict.reason:
-            self._catch_up.start_over(session, verdict.reason, first)
+        cursor = None if decision.reason else Cursor(self.options.epoch, position)
+        first = confirm(stream, cursor)
+        self._registry.add(stream)
+        self._idle_users.connected(user_id)
+        self._timers.add(stream, now)
+        self.presence.connected(user_id, now)
+        if decision.reason:
+            self._catch_up.send_reset(stream, decision.reason, first)
         else:
-            # A fresh stream too: one that has missed nothing since the cursor it was just told.
-            self._catch_up.feed(session, first)
-        return session
+            # A fresh stream too: it has missed nothing since the cursor in its confirmation.
+            self._catch_up.feed(stream, first)
+        return stream
 
-    def end(self, session: Session, reason: Bye) -> None:
-        """Say goodbye to a stream, and why; no harm if it is closed."""
-        if session.state != "closed":
-            self.turn_away(session.sink, reason)
-            self.close(session)
+    def end_stream(self, stream: Stream, reason: ByeReason) -> None:
+        """Send a bye frame and close the stream; harmless if it is closed."""
+        if stream.state != "closed":
+            self.reject(stream.sink, reason)
+            self.stream_closed(stream)
 
-    def turn_away(self, sink: Sink, reason: Bye) -> None:
-        """Say goodbye on a sink, and why; it may take as long to finish as a stream may stall."""
-        sink.end(self.farewell(reason))
-        self._stalls.leave(sink, self._clock())
+    def reject(self, sink: Sink, reason: ByeReason) -> None:
+        """Send a bye frame and end the sink; it is aborted if it does not drain within the stall time."""
+        sink.end(self.bye_frame(reason))
+        self._stall_detector.watch_closing(sink, self._clock())
 
-    def end_login(self, login: str, reason: Bye, *, user_id: str | None) -> None:
-        """End the streams of one signed-in login of a user, or of one API key (no user)."""
-        for session in self._registry.of_login(login, user_id):
-            self.end(session, reason)
+    def end_session_streams(self, session_id: str, reason: ByeReason, *, user_id: str | None) -> None:
+        """End the streams of one session of a user, or of one API key (`user_id` is None)."""
+        for stream in self._registry.for_session(session_id, user_id):
+            self.end_stream(stream, reason)
 
-    def end_user(self, user_id: str, reason: Bye) -> None:
-        """End the streams of one user."""
-        for session in self._registry.of_user(user_id):
-            self.end(session, reason)
+    def end_user_streams(self, user_id: str, reason: ByeReason) -> None:
+        """End all streams of a user."""
+        for stream in self._registry.for_user(user_id):
+            self.end_stream(stream, reason)
 
-    def shutdown(self, most: int | None = None) -> None:
-        """Write what waits, then end every stream, or so many of them."""
-        self._flow.flush()
-        for session in islice(self._registry, most):
-            self.end(session, "shutdown")
+    def shutdown(self, max_streams: int | None = None) -> None:
+        """Write all queued events, then end all streams, or at most `max_streams` of them."""
+        self._fan_out.flush()
+        for stream in islice(self._registry, max_streams):
+            self.end_stream(stream, "shutdown")
 
-    def close(self, session: Session) -> None:
-        """The transport is gone: undo all that `open` did. The one place for it; no harm if it is called again."""
-        if session.state == "closed":
+    def stream_closed(self, stream: Stream) -> None:
+        """Undo everything that `open_stream` did, because the transport is closed. Further calls do nothing."""
+        if stream.state == "closed":
             return
-        if session.state == "live":
-            self._flow.leave(session)
-        session.state = "closed"
-        self._wheel.remove(session)
-        self._registry.remove(session)
-        if not self._registry.of_user(session.user_id):
+        if stream.state == "live":
+            self._fan_out.suspend(stream)
+        stream.state = "closed"
+        self._timers.remove(stream)
+        self._registry.remove(stream)
+        if not self._registry.for_user(stream.user_id):
             now = self._clock()
-            self._absent.left(session.user_id, now)
-            self.presence.left(session.user_id, now)
+            self._idle_users.disconnected(stream.user_id, now)
+            self.presence.disconnected(stream.user_id, now)
 
-    def id_of(self, session: Session) -> str:
-        """What a stream is called outside: no other ever had that name."""
-        return f"{self._process}-{session.number}"
+    def stream_id(self, stream: Stream) -> str:
+        """Return the public id of a stream. It is unique over all processes."""
+        return f"{self._process_id}-{stream.number}"
 
-    def opened_at(self, session: Session) -> int:
-        """When it was opened, in milliseconds since the epoch."""
-        return self._wall() - round((self._clock() - session.opened_at) * 1_000)
+    def opened_at(self, stream: Stream) -> int:
+        """Return when the stream was opened, in milliseconds since 1970."""
+        return self._wall_clock() - round((self._clock() - stream.opened_at) * 1_000)
 
-    def stands_at(self, session: Session) -> Cursor:
-        """How far a stream has been given everything."""
-        self._flow.flush()
-        return Cursor(self.options.epoch, self._flow.stands_at(session))
+    def stream_cursor(self, stream: Stream) -> Cursor:
+        """Write all queued events, and return the cursor up to which the stream has received every event."""
+        self._fan_out.flush()
+        return Cursor(self.options.epoch, self._fan_out.delivered_position(stream))
 
-    def farewell(self, reason: Bye) -> bytes:
-        """A `bye` frame with its own wait; for those who were not admitted, too."""
-        return bye(reason, retry_ms(RETRY_MS[reason], self._random))
+    def bye_frame(self, reason: ByeReason) -> bytes:
+        """Return a bye frame with a random reconnect delay for its reason."""
+        return bye_frame(reason, random_delay_ms(RETRY_MS[reason], self._random))
 
-    def broken_retry(self) -> int:
-        """How long a client waits after its stream broke, in milliseconds: the `retry:` of the confirmation."""
-        return retry_ms(BROKEN_RETRY_MS, self._random)
+    def reconnect_delay_ms(self) -> int:
+        """Return the `retry:` of a confirmation: how long a client waits after its connection broke."""
+        return random_delay_ms(RECONNECT_MS, self._random)
 
-    def allow_send(self, user_id: str) -> LimiterVerdict:
-        """Count one send of a user, if the limit allows it."""
-        return self._admission.send(user_id, self._clock())
+    def allow_send(self, user_id: str) -> RateLimitResult:
+        """Count one send of a user if the rate limit allows it, and return the result."""
+        return self._admission.send_rejection(user_id, self._clock())
 
-    # Numbers
+    # Statistics
 
     @property
     def connections(self) -> int:
-        """Open streams."""
+        """The number of open streams."""
         return len(self._registry)
 
     @property
     def users_online(self) -> int:
-        """Users with at least one open stream."""
+        """The number of users with at least one open stream."""
         return self._registry.users_online
 
     @property
     def queued(self) -> int:
-        """Events that wait for the end of this turn of the loop."""
-        return self._flow.queues.waiting()
+        """The number of events that wait for the next round of writes."""
+        return self._fan_out.queues.total_queued()
 
     @property
     def delivered(self) -> int:
-        """Events written to streams, each counted once per stream."""
-        return self._flow.delivered
+        """The number of events written to streams, counted once per stream."""
+        return self._fan_out.delivered
 
     @property
     def dropped(self) -> int:
-        """Events not written live because a stream was too slow; it reads the durable ones from the log."""
-        return self._flow.dropped
+        """The number of events not written live to slow streams, which read the durable ones later."""
+        return self._fan_out.dropped
 
     @property
     def uptime_seconds(self) -> int:
-        """Since the start."""
+        """Whole seconds since the start."""
         return int(self._clock() - self._started_at)
 
     def is_online(self, user_id: str) -> bool:
-        """Whether a user has an open stream."""
-        return bool(self._registry.of_user(user_id))
+        """Return whether a user has an open stream."""
+        return bool(self._registry.for_user(user_id))
 
-    def snapshot(self) -> Snapshot:
-        """Listeners per channel and all sessions, for admins."""
+    def snapshot(self) -> RegistrySnapshot:
+        """Return the number of streams per channel and all streams, for administrators."""
         return self._registry.snapshot()

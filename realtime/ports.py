@@ -1,4 +1,4 @@
-"""What others implement for this ring: where bytes go (Sink) and where the past is kept (History)."""
+"""Protocols that other layers implement: Sink and History."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,52 +8,52 @@ from realtime.event import Event
 
 
 class Sink(Protocol):
-    """The way to one client. All methods are called on the loop; none blocks, awaits or raises."""
+    """The output of one stream. All methods are called on the loop; none blocks, awaits or raises."""
 
     @property
-    def clear(self) -> bool:
-        """Whether `pressure` is 0: asked for each event and stream, so it is better kept than found out."""
+    def is_drained(self) -> bool:
+        """Whether `buffered_bytes` is 0. Read for each event and stream, so implementations should store it."""
 
     def write(self, chunk: bytes) -> None:
-        """Hand over bytes; ignored once the transport is gone or the sink was ended.
+        """Write bytes; ignored when the transport is closed or the sink was ended.
 
-        Must not call back into the manager before it returns.
+        Must not call the manager before it returns.
         """
 
-    def pressure(self) -> int:
-        """How many bytes were handed over but not yet taken by the transport."""
+    def buffered_bytes(self) -> int:
+        """Return the number of bytes that were written but not yet accepted by the transport."""
 
     def end(self, last: bytes = b"") -> None:
-        """Close after what was written, and `last`."""
+        """Write `last`, then close after all written bytes."""
 
     def abort(self) -> None:
-        """Close now, without what was written."""
+        """Close immediately and discard buffered bytes."""
 
     def on_drain(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once, from the loop, when `pressure` has come back to 0; the last one asked for counts.
+        """Call `callback` once from the loop when `buffered_bytes` is 0. A new callback replaces the previous one.
 
-        Never calls it before `on_drain` or `write` has returned. Calling it more often does no harm.
+        Never calls it before `on_drain` or `write` has returned. Extra calls of the callback are harmless.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EventPage:
     """The next events for a reader, in order of position.
 
-    `upto` is where the reader now stands: the last event's position when the page is full, else the log's head as of
-    this read (never less than where it stood).
+    `next_position` is the reader's position after this page: the position of the last event when the page is full,
+    otherwise the head of the log at the time of the read. It is never less than the position before.
     """
 
     events: list[Event]
-    upto: int
+    next_position: int
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """How much lies behind a position, counted up to one past the limits.
+class MissedCounts:
+    """The number of events after a position; each count stops at one more than its limit.
 
-    `trimmed`: some of it is no longer kept (what was taken back on purpose does not count); `head`: the log's last
-    position.
+    `trimmed`: some of the events were deleted by retention (retracted events do not count). `head`: the last position
+    of the log.
     """
 
     own: int
@@ -63,14 +63,14 @@ class Missed:
 
 
 class History(Protocol):
-    """The log of durable events, read without holding anything between two calls."""
+    """The log of durable events. Implementations hold no snapshot between two calls."""
 
-    async def after(self, channels: Sequence[str], position: int, limit: int) -> Page:
-        """The next events of `channels` past `position`, at most `limit`."""
+    async def read_after(self, channels: Sequence[str], position: int, limit: int) -> EventPage:
+        """Return at most `limit` events of `channels` after `position`."""
         ...
 
-    async def missed(
+    async def count_missed(
         self, channels: Sequence[str], own_channel: str, position: int, *, own_limit: int, shared_limit: int
-    ) -> Missed:
-        """Count what lies past `position`, in `own_channel` and in the other `channels` together."""
+    ) -> MissedCounts:
+        """Count the events after `position`: in `own_channel`, and in the other `channels` together."""
         ...

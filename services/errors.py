@@ -1,4 +1,4 @@
-"""What can go wrong, said without HTTP: each class is one case, its docstring the default message."""
+"""Domain errors; the class docstring is the default message."""
 
 from typing import Any, ClassVar
 
@@ -60,7 +60,7 @@ class Unauthenticated(DomainError):
     code = "UNAUTHENTICATED"
 
 
-class PasswordReplaced(Unauthenticated):
+class PasswordChanged(Unauthenticated):
     """The password is wrong."""
 
 
@@ -96,7 +96,7 @@ class InvalidField(DomainError):
 
 
 class UnknownField(DomainError):
-    """There is a field that this call does not know."""
+    """The request has an unknown field."""
 
     code = "UNKNOWN_FIELD"
 
@@ -111,7 +111,7 @@ class IdempotencyKeyReused(DomainError):
 
 
 class Conflict(DomainError):
-    """The present state forbids this."""
+    """The current state does not allow this."""
 
     code = "CONFLICT"
 
@@ -120,7 +120,7 @@ class Conflict(DomainError):
 
 
 class InsufficientFunds(DomainError):
-    """There is not enough money in the wallet."""
+    """The wallet does not contain enough money."""
 
     code = "INSUFFICIENT_FUNDS"
 
@@ -129,7 +129,7 @@ class InsufficientFunds(DomainError):
 
 
 class RateLimited(DomainError):
-    """Too many in too short a time."""
+    """Too many requests in a short time."""
 
     code = "RATE_LIMITED"
 
@@ -142,29 +142,29 @@ class RateLimited(DomainError):
 
 
 class Overloaded(DomainError):
-    """Too much work is waiting: nothing was written; repeat the same request with the same key."""
+    """The hub is overloaded. Nothing was written. Repeat the same request with the same key."""
 
     code = "OVERLOADED"
 
 
 class StorageUnavailable(DomainError):
-    """The store did not answer: it is unknown whether this was written; repeat it with the same key."""
+    """The store did not respond. It is unknown whether this was written. Repeat it with the same key."""
 
     code = "STORAGE_UNAVAILABLE"
 
 
-class BooksFrozen(StorageUnavailable):
-    """The books do not add up, so no money moves until an operator has seen to it; nothing was written."""
+class PaymentsFrozen(StorageUnavailable):
+    """Payments are frozen because the ledger does not balance; an operator must resolve this. Nothing was written."""
 
 
 class StorageFull(DomainError):
-    """The disk is full: nothing was written. Reads and live streams go on."""
+    """The disk is full. Nothing was written. Reads and live streams continue."""
 
     code = "STORAGE_FULL"
 
 
 class QuotaExceeded(DomainError):
-    """Your attachments take all the room they may; delete messages with files you do not need."""
+    """Your attachment quota is full. Delete messages with attachments to free space."""
 
     code = "BODY_TOO_LARGE"
 
@@ -173,6 +173,6 @@ class QuotaExceeded(DomainError):
 
 
 class FileNotAllowed(DomainError):
-    """Files of this kind cannot be sent, or it is not what it seems."""
+    """Files of this type cannot be sent, or the content does not match the type."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"

@@ -1,12 +1,12 @@
-"""Public ids: uuid7 texts, so that ids made later sort later."""
+"""Public ids (UUIDv7)."""
 
 import re
 
 import uuid_utils
 
-FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ID_PATTERN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def new_id() -> str:
-    """A fresh uuid7 as 36 characters of text."""
+    """Return a new UUIDv7 (RFC 9562) as 36 characters of text; later ids sort later."""
     return str(uuid_utils.uuid7())

@@ -1,13 +1,13 @@
-"""How much of a job there may be: the contract's numbers, each said once, for the rows, the bodies and the queries."""
+"""Size limits of a job, shared by rows, request bodies and queries."""
 
 from typing import Final
 
 # Characters.
-TITLE: Final = 120
-DESCRIPTION: Final = 10_000
-CATEGORY: Final = 40
-SKILL: Final = 40
-# Skills that a job names, and that a list can be narrowed by.
-SKILLS: Final = 20
-# Minor units of money: what still adds up a million times within 63 bits.
-AMOUNT: Final = 10**12
+MAX_TITLE: Final = 120
+MAX_DESCRIPTION: Final = 10_000
+MAX_CATEGORY: Final = 40
+MAX_SKILL: Final = 40
+# Skills of a job, and skills of a list filter.
+MAX_SKILLS: Final = 20
+# Minor units of a currency: a million such amounts still fit into 63 bits.
+MAX_AMOUNT: Final = 10**12

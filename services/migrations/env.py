@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `services.migrate` hands over."""
+"""Runs the revisions on the connection that `services.store.migrate` provides."""
 
 from alembic import context
 

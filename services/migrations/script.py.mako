@@ -8,5 +8,5 @@ down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    """Apply this step."""
+    """Apply this revision."""
     ${upgrades if upgrades else "pass"}

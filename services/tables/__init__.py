@@ -1,48 +1,55 @@
-"""Every table, with its constraints and indexes: the database refuses what the rules forbid."""
+"""Every table, index, constraint and trigger."""
 
 from services.tables.columns import metadata
-from services.tables.counts import totals
-from services.tables.inbox import announcements, inboxes, notifications, undos
-from services.tables.log import answers, counter, events, trims
-from services.tables.market import bids, comments, jobs
-from services.tables.messages import attachments, blocks, conversations, members, messages, presences
-from services.tables.money import accounts, freezes, ledger, transfers
-from services.tables.people import api_keys, logins, users
-from services.tables.push import addresses, preferences, pushes, subscriptions
-from services.tables.search import job_index, job_terms, skills
+from services.tables.delivery import deliveries, preferences, push_subscriptions, verified_emails
+from services.tables.events import event_counter, events, idempotent_responses, trim_marks
+from services.tables.job_search import job_index, job_terms, skills
+from services.tables.jobs import bids, comments, jobs
+from services.tables.messages import (
+    attachments,
+    blocks,
+    conversation_members,
+    conversations,
+    messages,
+    presence_settings,
+)
+from services.tables.notifications import announcements, inbox_undos, inboxes, notifications
+from services.tables.payments import accounts, freezes, ledger_settings, transfers
+from services.tables.statistics import statistics
+from services.tables.users import api_keys, sessions, users
 
 __all__ = [
     "accounts",
-    "addresses",
     "announcements",
-    "answers",
     "api_keys",
     "attachments",
     "bids",
     "blocks",
     "comments",
+    "conversation_members",
     "conversations",
-    "counter",
+    "deliveries",
+    "event_counter",
     "events",
     "freezes",
+    "idempotent_responses",
+    "inbox_undos",
     "inboxes",
     "job_index",
     "job_terms",
     "jobs",
-    "ledger",
-    "logins",
-    "members",
+    "ledger_settings",
     "messages",
     "metadata",
     "notifications",
     "preferences",
-    "presences",
-    "pushes",
+    "presence_settings",
+    "push_subscriptions",
+    "sessions",
     "skills",
-    "subscriptions",
-    "totals",
+    "statistics",
     "transfers",
-    "trims",
-    "undos",
+    "trim_marks",
     "users",
+    "verified_emails",
 ]

@@ -1,4 +1,4 @@
-"""What the columns of all tables share: names of constraints, ids, times, flags."""
+"""Column types, naming conventions and constraints shared by all tables."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, MetaData, String
 
@@ -12,39 +12,39 @@ metadata = MetaData(
     }
 )
 
-# Ids are uuid7 text; times are milliseconds since 1970, UTC; structured values are JSON text.
+# Ids are UUIDv7 text. Times are milliseconds since 1970 in UTC. Structured values are JSON text.
 ID = String(36)
 TIME = BigInteger
 
 
 def one_of(column: str, *values: str) -> str:
-    """A condition: the column has one of these values.
+    """Return the condition that a column has one of these values.
 
-    Not IN: of three values and more SQLite makes a table, anew for every row that it checks, 5 µs each time.
+    The condition does not use IN: SQLite builds a temporary table for three or more values at every check of a row.
     """
     return " OR ".join(f"{column} = '{value}'" for value in values)
 
 
 def none_of(column: str, *values: str) -> str:
-    """A condition: the column has none of these values."""
+    """Return the condition that a column has none of these values."""
     return " AND ".join(f"{column} <> '{value}'" for value in values)
 
 
 def id_column(name: str = "id") -> Column[str]:
-    """The key of a row."""
+    """Return a primary key that holds an id."""
     return Column(name, ID, primary_key=True)
 
 
 def seq_column() -> Column[int]:
-    """Which of all rows came first; the key, because SQLite hands out a key of whole numbers by itself, in order."""
+    """Return an integer primary key in insertion order; SQLite assigns its values."""
     return Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
 def user_column(name: str = "user_id", *, primary_key: bool = False) -> Column[str]:
-    """The user a row belongs to."""
+    """Return a column that refers to a user."""
     return Column(name, ID, ForeignKey("users.id"), nullable=False, primary_key=primary_key)
 
 
 def flag_column(name: str) -> Column[int]:
-    """0 or 1."""
+    """Return a column that is 0 or 1."""
     return Column(name, BigInteger, CheckConstraint(f"{name} IN (0, 1)", name=name), nullable=False)

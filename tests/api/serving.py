@@ -1,4 +1,4 @@
-"""A hub served on the test's own loop, for what can only be counted, or broken, in its process."""
+"""A hub that runs on the event loop of the test, for tests that count calls or inject faults in its process."""
 
 import asyncio
 import logging
@@ -13,42 +13,42 @@ import uvicorn
 from sqlalchemy import Connection
 
 from api.app import App, build
-from api.protocol import BoundedProtocol
-from api.settings import Settings
-from services import logins, users
-from services.migrate import upgrade
+from api.config.settings import Settings
+from api.http.protocol import BoundedProtocol
+from services.accounts import sessions, users
+from services.store.migrate import upgrade
 
-# So many may wait to be accepted.
-BACKLOG = 100
+# Connections that the kernel queues.
+LISTEN_BACKLOG = 100
 
 
 @pytest.fixture
-def quiet() -> Iterator[None]:
-    """No lines below a warning, as `HUB_LOG_LEVEL` says it."""
+def quiet_log() -> Iterator[None]:
+    """Log warnings and errors only."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     yield
     structlog.reset_defaults()
 
 
-def made(data_dir: Path, path: str) -> App:
-    """A hub with an empty store."""
+def build_app(data_dir: Path, transport: str) -> App:
+    """Return a hub with an empty store; `transport` is HUB_STREAM_TRANSPORT."""
     data_dir.mkdir()
-    environ = {"HUB_DATA_DIR": str(data_dir), "HUB_STREAM_PATH": path, "HUB_MAX_STREAMS_PER_ADDRESS": "0"}
+    environ = {"HUB_DATA_DIR": str(data_dir), "HUB_STREAM_TRANSPORT": transport, "HUB_MAX_STREAMS_PER_ADDRESS": "0"}
     settings = Settings.read(environ)
     upgrade(settings.database_file)
     return build(settings)
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
-    """The hub on this very loop, and its port."""
-    app = made(data_dir, path)
+async def serve_app(data_dir: Path, transport: str) -> AsyncIterator[tuple[App, int]]:
+    """Serve a hub on the running loop; yield it and its port."""
+    app = build_app(data_dir, transport)
     server = uvicorn.Server(
         uvicorn.Config(app, http=BoundedProtocol, ws="none", lifespan="on", log_config=None, access_log=False)
     )
-    # The signals are the tests' own.
-    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]  # as a context, it is none
-    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
+    # Signals are handled by the test process.
+    server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]  # a context manager that does nothing
+    with socket.create_server(("127.0.0.1", 0), backlog=LISTEN_BACKLOG) as listener:
         running = asyncio.create_task(server.serve([listener]))
         while not server.started:
             assert not running.done()
@@ -61,7 +61,10 @@ async def serving(data_dir: Path, path: str) -> AsyncIterator[tuple[App, int]]:
             await running
 
 
-def sign_up(tx: Connection, *, count: int, now: int) -> list[str]:
-    """So many users, each with a login, whose ids these are."""
-    made = [users.create(tx, email=None, password_hash="x", name="U", role="client", now=now) for _ in range(count)]
-    return [logins.start(tx, user_id=user.id, seen_hash="x", user_agent=None, address=None, now=now) for user in made]
+def create_sessions(tx: Connection, *, count: int, now: int) -> list[str]:
+    """Create users with one session each; return the ids of the sessions."""
+    created = [users.create(tx, email=None, password_hash="x", name="U", role="client", now=now) for _ in range(count)]
+    return [
+        sessions.create(tx, user_id=user.id, expected_hash="x", user_agent=None, address=None, now=now)
+        for user in created
+    ]

@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.hub import Hub, Person
+from tests.support.hub import Hub, Person
 
 
 def messages(page: Page) -> Locator:

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from tests.hub import Hub, Person
-from tests.live.conftest import hub, mail, push, start_hub, store, stream_path
+from tests.support.hub import Hub, Person
+from tests.system.conftest import hub, mail, push, start_hub, store, stream_transport
 
-__all__ = ["hub", "mail", "push", "start_hub", "store", "stream_path"]
+__all__ = ["hub", "mail", "push", "start_hub", "store", "stream_transport"]
 
 CHROMIUM: Final = "/usr/bin/chromium"
 # No sandbox: tests run as root in containers. The other flags prevent requests to hosts other than the hub.

@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.hub import Hub, Person
+from tests.support.hub import Hub, Person
 
 WAIT_UNTIL_STORED = """async (cursor) => {
     const position = (text) => Number(text.split(".").pop());

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.hub import PASSWORD, Hub, Person
+from tests.support.hub import PASSWORD, Hub, Person
 
 
 async def post_job(hub: Hub, owner: Person, title: str, *, skills: tuple[str, ...] = ()) -> dict[str, Any]:

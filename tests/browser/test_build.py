@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 ROOT: Final = Path(__file__).parents[2]
 WEB: Final = ROOT / "web"

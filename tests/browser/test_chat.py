@@ -10,7 +10,7 @@ from tests.browser.chat_page import messages, press_and_confirm, send_message, w
 from tests.browser.conftest import Noise, OpenPage, is_live
 from tests.browser.cutter import Wire
 from tests.browser.market_page import post_job
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 PNG = Path(__file__).parents[2] / "web" / "static" / "icons" / "192.png"
 

@@ -6,9 +6,9 @@ from playwright.async_api import expect
 from tests.browser.conftest import OpenPage
 from tests.browser.inbox_page import item, open_center, press, toasts
 from tests.browser.market_page import notify
-from tests.hub import Hub
-from tests.live.conftest import StartHub
-from tests.push_service import LocalPushService
+from tests.support.hub import Hub
+from tests.support.push_service import LocalPushService
+from tests.system.conftest import StartHub
 
 WHY = "Why did I get this?"
 
@@ -26,7 +26,7 @@ async def test_each_method_shows_its_outcome_and_follows_preferences(
     browser = push.browser()
     assert (await client.post("/api/push/subscriptions", json=browser.subscription)).status_code == 201
     pushed = await notify(hub, key, ann, "While inactive", category="hire")
-    await push.wait(1)
+    await push.wait_for(1)
     chosen = {"categories": {"comment": {"push": False}}}
     assert (await client.put("/api/notifications/preferences", json=chosen)).status_code == 200
     await notify(hub, key, ann, "Turned off", category="comment")
@@ -71,7 +71,7 @@ async def test_active_user_sees_that_activity_prevented_the_push(
     await page.keyboard.press("Enter")
     await expect(item(page, "Here").get_by_role("status")).to_contain_text("Push: waits until")
     await expect(item(page, "Here").get_by_role("status")).to_contain_text("you were looking")
-    assert push.got == []
+    assert push.requests == []
 
 
 async def test_reasons_are_shown_in_the_language_of_the_page(hub: Hub, open_page: OpenPage) -> None:

@@ -14,8 +14,8 @@ from playwright.async_api import Browser, Page, expect
 from tests.browser.conftest import Noise
 from tests.browser.inbox_page import item, toasts
 from tests.browser.market_page import notify, post_job
-from tests.hub import Hub
-from tests.live.conftest import StartHub
+from tests.support.hub import Hub
+from tests.system.conftest import StartHub
 
 ROOT: Final = Path(__file__).parents[2]
 JS: Final = ROOT / "tests" / "js"

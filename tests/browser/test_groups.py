@@ -4,7 +4,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.chat_page import create_group, messages, press_and_confirm, send_message, write
 from tests.browser.conftest import Noise, OpenPage
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 
 async def test_group_is_created_from_users_in_conversations(hub: Hub, open_page: OpenPage) -> None:
@@ -92,7 +92,9 @@ async def test_member_leaves_and_sees_what_only_the_creator_may_do(hub: Hub, ope
     await page.get_by_role("button", name="Members").click()
     await page.get_by_label("Name of the group").fill("Mine")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text("Only who made this group can do that.")
+    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text(
+        "Only the creator of this group can do that."
+    )
     await expect(page.get_by_role("button", name="Save")).to_be_hidden()
     await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
     await press_and_confirm(page, "Leave the group")

@@ -10,7 +10,7 @@ from playwright.async_api import Route, expect
 from tests.browser.conftest import Noise, OpenPage, OpenTab, is_live, stop_the_clock
 from tests.browser.inbox_page import expect_toasts, expect_unread, item, open_center, press, toasts, wait_until_stored
 from tests.browser.market_page import admin, notify
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 TOAST_MS = 5_000
 # A little more than 2.5 heartbeats of 15 s.

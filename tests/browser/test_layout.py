@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.browser.conftest import Noise, OpenPage, is_live, sign_in
 from tests.browser.inbox_page import item, open_center, toasts
 from tests.browser.market_page import notify, place_bid, post_job
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 AXE: Final = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"

@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, Route, expect
 from tests.browser.conftest import Noise, OpenPage
 from tests.browser.inbox_page import expect_toasts, toasts
 from tests.browser.market_page import hire, place_bid, post_job
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 
 async def test_hire_is_toasted_to_the_hired_and_the_rejected_bidder(hub: Hub, open_page: OpenPage) -> None:

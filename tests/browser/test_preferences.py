@@ -6,7 +6,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, Response, Route, expect
 
 from tests.browser.conftest import OpenPage
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 
 async def test_choices_are_stored_and_locked_methods_give_a_reason(hub: Hub, open_page: OpenPage) -> None:

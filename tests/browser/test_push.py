@@ -9,9 +9,9 @@ from playwright.async_api import CDPSession, Page, Route, Worker, expect
 from tests.browser.conftest import OpenPage, is_live
 from tests.browser.inbox_page import expect_unread, item, open_center
 from tests.browser.market_page import notify
-from tests.hub import Hub
-from tests.live.conftest import StartHub
-from tests.push_service import Browser, LocalPushService
+from tests.support.hub import Hub
+from tests.support.push_service import Browser, LocalPushService
+from tests.system.conftest import StartHub
 
 # Without a push service: fake permission and subscription, and a record of the requests.
 STUBS = """
@@ -141,7 +141,7 @@ async def test_push_is_readable_by_the_device_only_and_a_click_opens_it(
     page = await subscriber(hub, open_page, ann, browser)
     deliver = await pusher(page, hub.url)
     await page.get_by_role("button", name="Send a test").click()
-    (got,) = await push.wait(1)
+    (got,) = await push.wait_for(1)
     # aes128gcm (RFC 8291): the push service cannot read the content.
     assert b"Notifications work here" not in got.body
     await deliver(browser.read(got.body))
@@ -150,7 +150,7 @@ async def test_push_is_readable_by_the_device_only_and_a_click_opens_it(
     await page.goto("about:blank")
     await hub.restart()
     made = await notify(hub, key, ann, "You are hired", category="hire", priority="urgent", url="/wallet")
-    (_, got) = await push.wait(2)
+    (_, got) = await push.wait_for(2)
     assert got.headers["urgency"] == "high"
     await page.goto(f"{hub.url}/settings")
     await is_live(page)

@@ -5,7 +5,7 @@ import re
 from playwright.async_api import expect
 
 from tests.browser.conftest import Noise, OpenPage, OpenTab, is_live, sign_in
-from tests.hub import PASSWORD, Hub
+from tests.support.hub import PASSWORD, Hub
 
 
 async def test_user_signs_in_with_the_form_and_stays_after_a_reload(hub: Hub, open_page: OpenPage) -> None:

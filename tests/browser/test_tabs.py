@@ -12,7 +12,7 @@ from tests.browser.conftest import Noise, OpenPage, is_live, stop_the_clock
 from tests.browser.cutter import Wire
 from tests.browser.inbox_page import expect_toasts, expect_unread, item, open_center, wait_until_stored
 from tests.browser.market_page import notify
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 TABS = 12
 CUTS = 20

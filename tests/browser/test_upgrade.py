@@ -7,8 +7,8 @@ from pathlib import Path
 from playwright.async_api import expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live
-from tests.hub import Hub
-from tests.server import ROOT
+from tests.support.hub import Hub
+from tests.support.server import ROOT
 
 
 def another_release(folder: Path) -> Path:

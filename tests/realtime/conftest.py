@@ -1,38 +1,38 @@
-"""A started hub for every test, in memory."""
+"""Fixtures of the realtime tests: started managers in memory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.realtime.hub import Hub
+from tests.realtime.driver import Driver
 
-MakeHub = Callable[..., Awaitable[Hub]]
+MakeDriver = Callable[..., Awaitable[Driver]]
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The hub runs on asyncio only."""
+    """The manager runs on asyncio only."""
     return "asyncio"
 
 
 @pytest.fixture
-async def make_hub() -> AsyncIterator[MakeHub]:
-    """Make a hub with options of the test's own; it is stopped after the test."""
-    made: list[Hub] = []
+async def make_driver() -> AsyncIterator[MakeDriver]:
+    """Return a function that starts a manager with the given options. Managers are stopped after the test."""
+    drivers: list[Driver] = []
 
-    async def make(**options: Any) -> Hub:
-        hub = Hub(**options)
-        made.append(hub)
-        await hub.manager.start()
-        return hub
+    async def make(**options: Any) -> Driver:
+        driver = Driver(**options)
+        drivers.append(driver)
+        await driver.manager.start()
+        return driver
 
     yield make
-    for hub in made:
-        await hub.manager.stop()
+    for driver in drivers:
+        await driver.manager.stop()
 
 
 @pytest.fixture
-async def hub(make_hub: MakeHub) -> Hub:
-    """A hub with the default options."""
-    return await make_hub()
+async def driver(make_driver: MakeDriver) -> Driver:
+    """A started manager with the default options."""
+    return await make_driver()

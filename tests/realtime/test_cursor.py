@@ -1,17 +1,17 @@
-"""Cursors have one spelling each, and everything else is refused."""
+"""Cursors: exactly one spelling each, every other text is rejected."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.cursor import LAST_POSITION, Cursor
+from realtime.cursor import MAX_POSITION, Cursor
 
 EPOCHS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=16)
 
 
 @settings(deadline=None)
-@given(EPOCHS, st.integers(0, LAST_POSITION))
-def test_a_cursor_survives_the_wire(epoch: str, position: int) -> None:
+@given(EPOCHS, st.integers(0, MAX_POSITION))
+def test_cursor_is_unchanged_after_formatting_and_parsing(epoch: str, position: int) -> None:
     cursor = Cursor(epoch, position)
     assert Cursor.parse(str(cursor)) == cursor
     assert len(str(cursor)) <= 40
@@ -19,7 +19,7 @@ def test_a_cursor_survives_the_wire(epoch: str, position: int) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=45) | st.from_regex(r"[a-z0-9]{0,18}\.?[+-]?[0-9_]{0,21}\n?"))
-def test_what_is_accepted_is_exactly_what_is_written(text: str) -> None:
+def test_cursor_accepts_exactly_the_text_that_it_formats(text: str) -> None:
     try:
         cursor = Cursor.parse(text)
     except ValueError:
@@ -52,6 +52,6 @@ def test_what_is_accepted_is_exactly_what_is_written(text: str) -> None:
         "0",
     ],
 )
-def test_malformed_cursors_are_refused(text: str) -> None:
+def test_cursor_rejects_malformed_text(text: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         Cursor.parse(text)

@@ -1,4 +1,4 @@
-"""Frames say to a parser of the standard exactly what was meant, and nothing else."""
+"""SSE frames: what a standard parser reads equals what was encoded."""
 
 import json
 from random import Random
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime import event as frames
-from realtime.event import RETRY_MS, Bye, Event, encode, retry_ms
-from tests.realtime.sse_parser import Message, parse
+from realtime import event as realtime_event
+from realtime.event import RETRY_MS, ByeReason, Event, encode, random_delay_ms
+from tests.support.sse_parser import ServerEvent, parse
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1)
@@ -17,71 +17,69 @@ LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n
 
 @settings(deadline=None)
 @given(event=st.none() | LINE, data=TEXT, id=st.none() | LINE, retry=st.none() | st.integers(0, 10**9))
-def test_a_parser_reads_back_what_was_encoded(event: str | None, data: str, id: str | None, retry: int | None) -> None:
+def test_frame_is_read_back_as_it_was_encoded(event: str | None, data: str, id: str | None, retry: int | None) -> None:
     parsed = parse(encode(event=event, data=data.encode(), id=id, retry=retry))
-    # All three line ends are one to a reader of event streams.
+    # A reader of event streams treats all three line ends alike.
     lines = data.replace("\r\n", "\n").replace("\r", "\n")
-    assert parsed.messages == [Message(event or "message", lines, id or "")]
+    assert parsed.events == [ServerEvent(event or "message", lines, id, id or "", retry)]
     assert parsed.retry == retry
 
 
 @settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=5))
-def test_no_text_ends_its_block_early(texts: list[str]) -> None:
+def test_frame_never_ends_early_for_any_text(texts: list[str]) -> None:
     stream = b"".join(encode(event="x", data=json.dumps(text).encode()) for text in texts)
-    assert [json.loads(message.data) for message in parse(stream).messages] == texts
+    assert [event.data for event in parse(stream).events] == texts
 
 
-@pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b", "\n", "x\n\nevent: admin"])
-def test_line_ends_in_type_and_id_are_refused(bad: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["a\nb", "a\rb", "a\0b", "\n", "x\n\nevent: admin"],
+    ids=["LF", "CR", "NUL", "only LF", "injected field"],
+)
+def test_frame_rejects_line_ends_in_type_and_id(text: str) -> None:
     with pytest.raises(ValueError, match="CR, LF or NUL"):
-        encode(event=bad, data=b"{}")
+        encode(event=text, data=b"{}")
     with pytest.raises(ValueError, match="CR, LF or NUL"):
-        encode(event="x", data=b"{}", id=bad)
+        encode(event="x", data=b"{}", id=text)
 
 
-def test_a_negative_retry_is_refused() -> None:
+def test_frame_rejects_a_negative_retry() -> None:
     with pytest.raises(ValueError, match="negative"):
         encode(event="x", data=b"{}", retry=-1)
 
 
-def test_the_parser_knows_the_examples_of_the_standard() -> None:
-    assert parse(b"data: YHOO\ndata: +2\ndata: 10\n\n").messages == [Message("message", "YHOO\n+2\n10", "")]
-    stream = b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
-    assert parse(stream).messages == [
-        Message("message", "first event", "1"),
-        Message("message", "second event", ""),
-        Message("message", " third event", ""),
-    ]
-    assert [message.data for message in parse(b"data\n\ndata\ndata\n\ndata:").messages] == ["", "\n"]
-
-
-def test_a_durable_event_carries_its_cursor_and_an_ephemeral_one_none() -> None:
+def test_durable_event_has_its_cursor_as_id_and_an_ephemeral_has_none() -> None:
     durable = Event.durable("jobs", "job_created", b'{"id":"1"}', 7, "e1")
-    assert parse(durable.frame).messages == [Message("job_created", '{"id":"1"}', "e1.7")]
+    assert parse(durable.frame).events == [ServerEvent("job_created", '{"id":"1"}', "e1.7", "e1.7", None)]
     ephemeral = Event.ephemeral("user:u", "typing", b"{}")
     assert ephemeral.position is None
     assert b"id:" not in ephemeral.frame
 
 
-def test_a_reset_follows_a_confirmation_without_id() -> None:
-    stream = frames.confirmed({"a": 1}, 1_500, None) + frames.reset({"reason": "trimmed"}, "e.9")
+def test_reset_frame_has_the_id_that_its_confirmation_lacks() -> None:
+    stream = realtime_event.confirmation_frame({"a": 1}, 1_500, None) + realtime_event.reset_frame(
+        {"reason": "trimmed"}, "e.9"
+    )
     parsed = parse(stream)
-    assert [(message.type, message.last_event_id) for message in parsed.messages] == [
+    assert [(event.type, event.last_event_id) for event in parsed.events] == [
         ("connection_confirmed", ""),
         ("reset", "e.9"),
     ]
     assert parsed.retry == 1_500
 
 
-def test_ready_json_goes_into_frames_as_it_is() -> None:
-    assert frames.confirmed(b'{"a":1}', 1, "e.1") == frames.confirmed({"a": 1}, 1, "e.1")
+def test_confirmation_frame_accepts_encoded_json() -> None:
+    assert realtime_event.confirmation_frame(b'{"a":1}', 1, "e.1") == realtime_event.confirmation_frame(
+        {"a": 1}, 1, "e.1"
+    )
 
 
 @pytest.mark.parametrize("reason", RETRY_MS)
-def test_goodbyes_say_why_and_when_to_return(reason: Bye) -> None:
-    lowest, highest = RETRY_MS[reason]
-    parsed = parse(frames.bye(reason, retry_ms(RETRY_MS[reason], Random(1))))
-    assert parsed.messages == [Message("bye", json.dumps({"reason": reason}, separators=(",", ":")), "")]
+def test_bye_frame_has_the_reason_and_a_delay_within_its_bounds(reason: ByeReason) -> None:
+    minimum, maximum = RETRY_MS[reason]
+    parsed = parse(realtime_event.bye_frame(reason, random_delay_ms(RETRY_MS[reason], Random(1))))
+    data = json.dumps({"reason": reason}, separators=(",", ":"))
+    assert parsed.events == [ServerEvent("bye", data, None, "", parsed.retry)]
     assert parsed.retry is not None
-    assert lowest <= parsed.retry <= highest
+    assert minimum <= parsed.retry <= maximum

@@ -1,116 +1,120 @@
-"""Presence as a function of streams, input and time; and what is told of it, however much happens."""
+"""Presence: status from streams, input and time, and the changes that are published."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.presence import AWAY_SECONDS, IDLE_SECONDS, Presence
+from realtime.presence import IDLE_SECONDS, OFFLINE_SECONDS, PresenceTracker
 
 ANN = "ann"
 
 
-def told(presence: Presence, now: float, limit: int = 1_000) -> list[tuple[str, str]]:
-    return [(user_id, status) for user_id, status, _ in presence.changes(now, limit)]
+def take(presence: PresenceTracker, now: float, limit: int = 1_000) -> list[tuple[str, str]]:
+    return [(user_id, status) for user_id, status, _ in presence.take_changes(now, limit)]
 
 
-def test_online_then_idle_without_input_then_offline_without_a_stream() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
-    assert told(presence, 1) == [(ANN, "online")]
-    assert told(presence, IDLE_SECONDS - 1) == []
-    assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
-    presence.active(ANN, 400)
-    assert told(presence, 400) == [(ANN, "online")]
-    presence.left(ANN, 500)
-    assert told(presence, 500 + AWAY_SECONDS - 1) == []
-    assert told(presence, 500 + AWAY_SECONDS) == [(ANN, "offline")]
+def test_status_is_online_then_idle_without_input_then_offline() -> None:
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
+    assert take(presence, 1) == [(ANN, "online")]
+    assert take(presence, IDLE_SECONDS - 1) == []
+    assert take(presence, IDLE_SECONDS) == [(ANN, "idle")]
+    presence.input_received(ANN, 400)
+    assert take(presence, 400) == [(ANN, "online")]
+    presence.disconnected(ANN, 500)
+    assert take(presence, 500 + OFFLINE_SECONDS - 1) == []
+    assert take(presence, 500 + OFFLINE_SECONDS) == [(ANN, "offline")]
     assert (presence.status(ANN, 600), len(presence)) == ("offline", 0)
 
 
-def test_a_reload_is_not_an_absence_and_not_input() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
-    told(presence, 0)
-    for at in range(10, 290, 20):
-        presence.left(ANN, at)
-        presence.came(ANN, at + 5)
-    assert told(presence, 299) == []
-    assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
-    presence.left(ANN, 301)
-    presence.came(ANN, 302)
-    assert told(presence, 400) == []
+def test_reload_changes_no_status_and_is_no_input() -> None:
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
+    take(presence, 0)
+    for now in range(10, 290, 20):
+        presence.disconnected(ANN, now)
+        presence.connected(ANN, now + 5)
+    assert take(presence, 299) == []
+    assert take(presence, IDLE_SECONDS) == [(ANN, "idle")]
+    presence.disconnected(ANN, 301)
+    presence.connected(ANN, 302)
+    assert take(presence, 400) == []
     assert presence.status(ANN, 400) == "idle"
 
 
-def test_idle_is_noticed_between_leaving_and_being_gone() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
-    told(presence, 0)
-    presence.left(ANN, IDLE_SECONDS - 10)
-    assert told(presence, IDLE_SECONDS) == [(ANN, "idle")]
-    assert told(presence, IDLE_SECONDS - 10 + AWAY_SECONDS) == [(ANN, "offline")]
+def test_status_becomes_idle_between_disconnect_and_offline() -> None:
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
+    take(presence, 0)
+    presence.disconnected(ANN, IDLE_SECONDS - 10)
+    assert take(presence, IDLE_SECONDS) == [(ANN, "idle")]
+    assert take(presence, IDLE_SECONDS - 10 + OFFLINE_SECONDS) == [(ANN, "offline")]
 
 
-def test_who_came_and_went_before_anybody_was_told_is_not_told() -> None:
-    presence = Presence()
-    presence.came(ANN, 0)
-    presence.left(ANN, 1)
-    assert told(presence, 1 + AWAY_SECONDS) == []
+def test_connection_that_ended_before_publication_is_not_published() -> None:
+    presence = PresenceTracker()
+    presence.connected(ANN, 0)
+    presence.disconnected(ANN, 1)
+    assert take(presence, 1 + OFFLINE_SECONDS) == []
     assert len(presence) == 0
 
 
-def test_a_storm_is_told_in_lots_each_user_once() -> None:
-    presence = Presence()
-    for turn in range(3):
+def test_reconnect_storm_is_published_in_batches_once_per_user() -> None:
+    presence = PresenceTracker()
+    for second in range(3):
         for n in range(1_000):
-            presence.came(str(n), turn)
-            presence.left(str(n), turn)
-            presence.came(str(n), turn)
-    lots = []
-    while lot := told(presence, 5, limit=50):
-        lots.append(lot)
-    assert [len(lot) for lot in lots] == [50] * 20
-    assert sorted(user_id for lot in lots for user_id, _ in lot) == sorted(str(n) for n in range(1_000))
+            presence.connected(str(n), second)
+            presence.disconnected(str(n), second)
+            presence.connected(str(n), second)
+    batches = []
+    while batch := take(presence, 5, limit=50):
+        batches.append(batch)
+    assert [len(batch) for batch in batches] == [50] * 20
+    assert sorted(user_id for batch in batches for user_id, _ in batch) == sorted(str(n) for n in range(1_000))
 
 
-def test_input_of_who_has_no_stream_is_not_kept() -> None:
-    presence = Presence()
-    presence.active(ANN, 0)
-    assert (len(presence), presence.seen_at(ANN)) == (0, None)
+def test_input_of_a_user_without_stream_is_ignored() -> None:
+    presence = PresenceTracker()
+    presence.input_received(ANN, 0)
+    assert (len(presence), presence.last_input_at(ANN)) == (0, None)
 
 
-class Slow:
-    """The same by definition: what happened to one user, and how they are at any time."""
+class Model:
+    """The reference model: the history of one user, and their status at any time."""
 
     def __init__(self) -> None:
-        self.input: float | None = None
-        self.left: float | None = None
+        self.input_at: float | None = None
+        self.disconnected_at: float | None = None
 
     def status(self, now: float) -> str:
-        if self.input is None or (self.left is not None and now >= self.left + AWAY_SECONDS):
+        if self.input_at is None or (
+            self.disconnected_at is not None and now >= self.disconnected_at + OFFLINE_SECONDS
+        ):
             return "offline"
-        return "online" if now < self.input + IDLE_SECONDS else "idle"
+        return "online" if now < self.input_at + IDLE_SECONDS else "idle"
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["came", "left", "active", "look"]), st.sampled_from([0, 1, 30, 59, 60, 61, 299, 300])),
+    st.tuples(
+        st.sampled_from(["connect", "disconnect", "input", "wait"]), st.sampled_from([0, 1, 30, 59, 60, 61, 299, 300])
+    ),
     max_size=40,
 )
 
 
 @given(STEPS)
-def test_who_listens_always_knows_how_somebody_is(steps: list[tuple[str, int]]) -> None:
-    presence, slow, now, heard = Presence(), Slow(), 0.0, "offline"
-    for step, later in steps:
-        now += later
-        heard = next((status for _, status in told(presence, now)), heard)
-        assert heard == presence.status(ANN, now) == slow.status(now)
-        if step == "came":
-            slow.input = now if slow.status(now) == "offline" else slow.input
-            slow.left = None
-            presence.came(ANN, now)
-        elif step == "left" and slow.input is not None and slow.left is None:
-            slow.left = now
-            presence.left(ANN, now)
-        elif step == "active" and slow.status(now) != "offline":
-            slow.input = now
-            presence.active(ANN, now)
+def test_published_status_agrees_with_the_model(steps: list[tuple[str, int]]) -> None:
+    presence, model, now, published = PresenceTracker(), Model(), 0.0, "offline"
+    for step, seconds in steps:
+        now += seconds
+        published = next((status for _, status in take(presence, now)), published)
+        assert published == presence.status(ANN, now) == model.status(now)
+        if step == "connect":
+            model.input_at = now if model.status(now) == "offline" else model.input_at
+            model.disconnected_at = None
+            presence.connected(ANN, now)
+        elif step == "disconnect" and model.input_at is not None and model.disconnected_at is None:
+            model.disconnected_at = now
+            presence.disconnected(ANN, now)
+        elif step == "input" and model.status(now) != "offline":
+            model.input_at = now
+            presence.input_received(ANN, now)

@@ -1,4 +1,4 @@
-"""A migrated store for every test, copied from a template that is made once per session."""
+"""A migrated store for every test, copied from a template of the session."""
 
 import asyncio
 import math
@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from services import outbox, sqlite
-from services.database import Database
-from services.migrate import upgrade
-from services.writer import Batch, Joint
+from services.database import outbox
+from services.database.database import Database
+from services.database.sqlite import engine as sqlite_engine
+from services.database.units import Batch, CoalescedUnit
+from services.store.migrate import upgrade
 
 Together = Callable[..., Awaitable[list[Any]]]
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty store; copied, never opened."""
+    """A migrated, empty store that is copied and never opened."""
     path = tmp_path_factory.mktemp("template") / "hub.db"
     upgrade(path)
     return path
@@ -29,30 +30,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(template: Path, tmp_path: Path) -> Path:
-    """The path of a migrated store of this test's own."""
+    """The path of a migrated store for one test."""
     return Path(shutil.copy(template, tmp_path / "hub.db"))
 
 
 @pytest.fixture
-def old(old_store: Path) -> Iterator[Connection]:
-    """An open transaction on the `old_store` of the test's file, migrated."""
-    upgrade(old_store)
-    engine = sqlite.writer_engine(old_store)
-    with engine.connect() as connection, connection.begin():
-        outbox.begin(connection)
-        yield connection
-    engine.dispose()
-
-
-@pytest.fixture
 def batches() -> list[Batch]:
-    """What `database` has committed and told, batch by batch."""
+    """The committed batches of `database`."""
     return []
 
 
 @pytest.fixture
 async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]:
-    """A running Database over `store`; it is stopped after the test."""
+    """A running Database on `store`; it is stopped after the test."""
     database = Database(store, on_commit=batches.append)
     await database.start()
     yield database
@@ -61,13 +51,13 @@ async def database(store: Path, batches: list[Batch]) -> AsyncIterator[Database]
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch has all the time it wants: on a busy machine it would end early, and there would be two."""
-    monkeypatch.setattr("services.batch.BATCH_SECONDS", math.inf)
+    """Remove the time limit of a batch: on a busy machine a batch would end early."""
+    monkeypatch.setattr("services.database.sqlite.batch.MAX_BATCH_SECONDS", math.inf)
 
 
 @pytest.fixture
 def together(database: Database) -> Together:
-    """Runs units of work so that they wait for the writer all at once; their results, or exceptions, in order."""
+    """Run units of work that all wait for the writer at once. Return their results or exceptions in order."""
 
     async def run(*units: Callable[[Connection], Any]) -> list[Any]:
         entered, leave = threading.Event(), threading.Event()
@@ -80,14 +70,16 @@ def together(database: Database) -> Together:
         await asyncio.to_thread(entered.wait, 20)
         answers = [
             asyncio.create_task(
-                database.write_joint(unit.each, unit.item) if isinstance(unit, Joint) else database.write(unit)
+                database.write_coalesced(unit.each, unit.item)
+                if isinstance(unit, CoalescedUnit)
+                else database.write(unit)
             )
             for unit in units
         ]
-        while database.waiting < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
+        while database.queued_writes < len(units):  # noqa: ASYNC110 (the queue has no event to wait on)
             await asyncio.sleep(0)
         leave.set()
-        # A unit that is never answered is what some tests are about: they shall fail, not hang.
+        # A unit without a result must fail the test, not hang it.
         async with asyncio.timeout(30):
             await occupied
             return await asyncio.gather(*answers, return_exceptions=True)
@@ -97,8 +89,8 @@ def together(database: Database) -> Together:
 
 @pytest.fixture
 def tx(store: Path) -> Iterator[Connection]:
-    """An open transaction for calling units of work directly; it is rolled back after the test."""
-    engine = sqlite.writer_engine(store)
+    """An open transaction to call units of work directly; it is rolled back after the test."""
+    engine = sqlite_engine.writer_engine(store)
     with engine.connect() as connection:
         transaction = connection.begin()
         outbox.begin(connection)
@@ -108,7 +100,13 @@ def tx(store: Path) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def told(tx: Connection) -> list[outbox.Draft]:
-    """What the units called with `tx` are going to tell, in order: channel, type, data (JSON bytes), subject."""
-    collected: outbox.Outbox = tx.info["outbox"]
-    return collected.drafts
+def pending_events(tx: Connection) -> list[outbox.PendingEvent]:
+    """The events that units have appended with `tx`, in order: channel, type, data (JSON bytes), subject."""
+    pending: outbox.PendingEvents = tx.info["outbox"]
+    return pending.events
+
+
+@pytest.fixture
+def told(pending_events: list[outbox.PendingEvent]) -> list[outbox.PendingEvent]:
+    """The old name of `pending_events`."""
+    return pending_events

@@ -1,4 +1,4 @@
-"""What waits or takes its time is bounded: one more than fits is refused or left out, and what is too slow is ended."""
+"""Bounds: full queues reject or drop the next item, and slow transfers end."""
 
 import asyncio
 import threading
@@ -11,48 +11,50 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from api import deliveries, mailer, upload_places, uploads
-from api.deliveries import Deliveries
-from api.mailer import Mailer, MailServer
-from api.upload_places import UploadPlaces
+from api.http import multipart, upload_slots
+from api.http.upload_slots import UploadSlots
 from realtime.cursor import Cursor
-from services import thumbnails
-from services.attachment_files import AttachmentFiles, Draft
-from services.database import Database
+from services.attachments import thumbnails
+from services.attachments.file_store import FileStore, TemporaryFile
+from services.attachments.thumbnails import ImageInfo, Thumbnails
+from services.database.database import Database
+from services.delivery import smtp_client
+from services.delivery.smtp_client import SmtpClient, SmtpSettings
 from services.errors import InvalidField, Overloaded
-from services.thumbnails import Looked, Thumbnails
-from tests.mail_server import LocalMailServer
+from services.presence import acknowledgements
+from services.presence.acknowledgements import Acknowledgements
+from tests.support.mail_server import LocalMailServer
 
 
-async def test_a_user_has_a_few_places_for_uploads_and_all_together_have_not_many_more(
+async def test_upload_slots_are_bounded_per_user_and_in_total(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(upload_places, "OF_ALL", upload_places.OF_ONE_USER + 1)
-    places = UploadPlaces()
+    monkeypatch.setattr(upload_slots, "MAX_TOTAL", upload_slots.MAX_PER_USER + 1)
+    places = UploadSlots()
     async with AsyncExitStack() as inside:
-        for _ in range(upload_places.OF_ONE_USER):
-            await inside.enter_async_context(places.one("ann"))
+        for _ in range(upload_slots.MAX_PER_USER):
+            await inside.enter_async_context(places.acquire("ann"))
         with pytest.raises(Overloaded):
-            await inside.enter_async_context(places.one("ann"))
-        await inside.enter_async_context(places.one("bob"))
+            await inside.enter_async_context(places.acquire("ann"))
+        await inside.enter_async_context(places.acquire("bob"))
         with pytest.raises(Overloaded):
-            await inside.enter_async_context(places.one("eve"))
-    async with places.one("ann"), places.one("eve"):
+            await inside.enter_async_context(places.acquire("eve"))
+    async with places.acquire("ann"), places.acquire("eve"):
         pass
 
 
 @pytest.fixture
-def draft(tmp_path: Path) -> Iterator[Draft]:
-    files = AttachmentFiles(tmp_path / "hub.files")
+def draft(tmp_path: Path) -> Iterator[TemporaryFile]:
+    files = FileStore(tmp_path / "hub.files")
     files.prepare()
-    made = files.draft()
+    made = files.create_temporary()
     yield made
     made.finish()
     made.discard()
 
 
 def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
-    """An upload whose body comes like this."""
+    """An upload whose body arrives in these parts."""
     body = pieces()
 
     async def receive() -> dict[str, Any]:
@@ -62,8 +64,8 @@ def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
     return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
-async def test_a_file_of_which_nothing_comes_is_not_waited_for(draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PIECE_SECONDS", 0.05)
+async def test_upload_without_data_times_out(draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "CHUNK_TIMEOUT_SECONDS", 0.05)
 
     async def silent() -> AsyncIterator[bytes]:
         yield b"--x\r\n"
@@ -71,13 +73,11 @@ async def test_a_file_of_which_nothing_comes_is_not_waited_for(draft: Draft, mon
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await uploads.receive(request(silent), draft, 10_000_000)
+            await multipart.receive_file(request(silent), draft, 10_000_000)
 
 
-async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
-    draft: Draft, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(uploads, "WHOLE_SECONDS", 0.2)
+async def test_slow_upload_times_out(draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "UPLOAD_TIMEOUT_SECONDS", 0.2)
 
     async def dripping() -> AsyncIterator[bytes]:
         yield b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -87,63 +87,63 @@ async def test_a_file_that_comes_drop_by_drop_is_ended_all_the_same(
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await uploads.receive(request(dripping), draft, 10_000_000)
+            await multipart.receive_file(request(dripping), draft, 10_000_000)
 
 
-async def test_reports_of_what_is_stored_wait_and_are_kept_up_to_a_number(
+async def test_acknowledgements_are_bounded(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deliveries, "WAITING_USERS", 2)
-    reports = Deliveries(database, "e", lambda: 0)
+    monkeypatch.setattr(acknowledgements, "MAX_WAITING_USERS", 2)
+    reports = Acknowledgements(database, "e", lambda: 0)
     for user_id in ("ann", "bob", "eve"):
-        reports.report(user_id, Cursor("e", 7), head=9)
-    assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [7, 7, 0]
-    await reports.turn()
-    reports.report("ann", Cursor("e", 8), head=9)
-    reports.report("eve", Cursor("e", 8), head=9)
-    assert [reports.stored(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
+        reports.acknowledge(user_id, Cursor("e", 7), head=9)
+    assert [reports.acknowledged_position(each) for each in ("ann", "bob", "eve")] == [7, 7, 0]
+    await reports.run_once()
+    reports.acknowledge("ann", Cursor("e", 8), head=9)
+    reports.acknowledge("eve", Cursor("e", 8), head=9)
+    assert [reports.acknowledged_position(each) for each in ("ann", "bob", "eve")] == [8, 0, 8]
     reports.forget(["ann", "bob"])
-    assert [reports.stored(each) for each in ("ann", "eve")] == [0, 8]
+    assert [reports.acknowledged_position(each) for each in ("ann", "eve")] == [0, 8]
 
 
-async def test_images_are_looked_at_one_by_one_and_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "WAITING", 2)
+async def test_image_inspection_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "MAX_WAITING", 2)
     begun, go_on, running, most = threading.Event(), threading.Event(), 0, 0
 
-    def look(path: Path, type: str) -> Looked:
+    def look(path: Path, type: str) -> ImageInfo:
         nonlocal running, most
         running += 1
         most = max(most, running)
         begun.set()
         go_on.wait(20)
         running -= 1
-        return Looked(1, 1, b"", None)
+        return ImageInfo(1, 1, b"", None)
 
-    monkeypatch.setattr(thumbnails, "look", look)
+    monkeypatch.setattr(thumbnails, "inspect", look)
     looking = Thumbnails()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(looking.look(Path("a"), "image/png"))
+            group.create_task(looking.inspect(Path("a"), "image/png"))
         await asyncio.to_thread(begun.wait, 20)
         with pytest.raises(Overloaded):
-            await looking.look(Path("a"), "image/png")
+            await looking.inspect(Path("a"), "image/png")
         go_on.set()
     assert most == 1
-    assert (await looking.look(Path("a"), "image/png")).width == 1
+    assert (await looking.inspect(Path("a"), "image/png")).width == 1
 
 
-async def test_e_mails_that_nobody_waits_for_wait_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailer, "WAITING", 2)
+async def test_background_email_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_client, "MAX_QUEUED", 2)
     async with LocalMailServer() as server:
-        sending = Mailer(MailServer.of(server.url))
+        sending = SmtpClient(SmtpSettings.from_url(server.url))
         for number in range(3):
-            sending.post(mail(number))
-        await server.wait(2)
-        while sending._posted:  # noqa: ASYNC110 (it has no event to wait on) until what was handed over is noted as such
+            sending.send_in_background(mail(number))
+        await server.wait_for(2)
+        while sending._tasks:  # noqa: ASYNC110 (there is no event to wait on)
             await asyncio.sleep(0)
-        sending.post(mail(3))
-        got = await server.wait(3)
+        sending.send_in_background(mail(3))
+        got = await server.wait_for(3)
         await sending.stop()
     assert sorted(message["subject"] for _, message in got) == ["0", "1", "3"]
 

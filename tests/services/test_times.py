@@ -16,14 +16,14 @@ from services.errors import InvalidField
         ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_a_time_is_read_to_the_millisecond_and_shown_in_utc(text: str, shown: str) -> None:
-    assert times.render(times.parse(text, "/at")) == shown
-    assert times.parse(shown, "/at") == times.parse(text, "/at")
+def test_time_is_parsed_to_milliseconds_and_rendered_in_utc(text: str, shown: str) -> None:
+    assert times.to_rfc3339(times.parse_rfc3339(text, "/at")) == shown
+    assert times.parse_rfc3339(shown, "/at") == times.parse_rfc3339(text, "/at")
 
 
-def test_no_millisecond_is_lost_on_the_way() -> None:
+def test_rendering_and_parsing_lose_no_millisecond() -> None:
     for milliseconds in range(1_700_000_000_000, 1_700_000_001_000):
-        assert times.parse(times.render(milliseconds), "/at") == milliseconds
+        assert times.parse_rfc3339(times.to_rfc3339(milliseconds), "/at") == milliseconds
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_no_millisecond_is_lost_on_the_way() -> None:
         ("9999-12-31T23:59:59-23:59", "range"),
     ],
 )
-def test_what_is_no_time_is_refused(text: str, reason: str) -> None:
+def test_invalid_times_are_rejected(text: str, reason: str) -> None:
     with pytest.raises(InvalidField) as refused:
-        times.parse(text, "/at")
+        times.parse_rfc3339(text, "/at")
     assert refused.value.details == {"pointer": "/at", "reason": reason}

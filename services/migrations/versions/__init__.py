@@ -1,1 +1,1 @@
-"""The steps, in order of their numbers."""
+"""Schema revisions, in the order of their numbers."""

@@ -1,0 +1,1 @@
+"""Administrative actions of the running hub."""

@@ -1,0 +1,1 @@
+"""HTTP building blocks: requests in, problems out."""

@@ -1,0 +1,1 @@
+"""Operations: what the API offers and how a request becomes a call."""

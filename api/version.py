@@ -1,0 +1,5 @@
+"""The package version."""
+
+from importlib.metadata import version
+
+VERSION = version("gigwire")

@@ -1,0 +1,1 @@
+"""Storage: Database, transactional outbox and statements, independent of the domain."""

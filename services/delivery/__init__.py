@@ -1,0 +1,1 @@
+"""Delivery outside the app: push and e-mail."""

@@ -1,0 +1,1 @@
+"""Demo data, created by the same units of work that serve users."""

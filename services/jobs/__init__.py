@@ -1,0 +1,1 @@
+"""The marketplace: jobs, bids, comments and hiring."""

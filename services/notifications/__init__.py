@@ -1,0 +1,1 @@
+"""Notifications: inboxes, sending, preferences and routing."""

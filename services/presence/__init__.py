@@ -1,0 +1,1 @@
+"""Presence of users and what their browsers have acknowledged."""

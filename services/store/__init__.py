@@ -1,0 +1,1 @@
+"""The store as a whole: lock, schema upgrade, epoch, backup and restore."""

@@ -1,0 +1,44 @@
+"""A process that hires with its own Database, for the test of concurrent hires.
+
+`python -m tests.support.processes.hires FILE OWNER HIRES` prints `ready` when the file is open. Each input line is
+a list of bid ids. For each line it starts HIRES concurrent hires, cycling through the bids, and prints one line of JSON: the
+result of each hire, `hired` or the error's name with its details. It exits when its input ends.
+"""
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from services.database.database import Database
+from services.errors import DomainError
+from services.jobs import hiring
+
+
+async def hire(database: Database, bid_id: str, owner_id: str) -> dict[str, Any]:
+    """Hire once and return the result. Unexpected errors are returned too, so that the test can show them."""
+    try:
+        result = await database.write(hiring.hire, bid_id=bid_id, owner_id=owner_id, now=time.time_ns() // 1_000_000)
+    except DomainError as error:
+        return {"error": type(error).__name__} | error.details
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"hired": result.response.bid_id}
+
+
+async def main(path: Path, owner_id: str, hires: int) -> None:
+    """Process every input line."""
+    database = Database(path)
+    await database.start()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        bids = itertools.islice(itertools.cycle(line.split()), hires)
+        print(json.dumps(await asyncio.gather(*(hire(database, bid, owner_id) for bid in bids))), flush=True)
+    await database.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
