@@ -1,4 +1,4 @@
-"""uvicorn’s HTTP/1.1 protocol with limits on head size and idle time."""
+"""The HTTP/1.1 protocol of uvicorn with limits on head size and idle time."""
 
 import asyncio
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Listens with httpx-sse, and comes back as its manual says to: with the last id, after the time the server named."""
+"""Prints the events of a stream, received with httpx-sse; reconnects as its manual describes."""
 
 import json
 import sys

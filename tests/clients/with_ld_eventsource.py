@@ -1,9 +1,9 @@
-"""Listens with launchdarkly-eventsource, which comes back by itself."""
+"""Prints the events of a stream, received with launchdarkly-eventsource, which reconnects by itself."""
 
 import json
 import sys
 
-from ld_eventsource import SSEClient  # type: ignore[import-untyped]  # it comes without types
+from ld_eventsource import SSEClient  # type: ignore[import-untyped]  # the package has no types
 from ld_eventsource.config import (  # type: ignore[import-untyped]
     ConnectStrategy,
     ErrorStrategy,

@@ -1,4 +1,4 @@
-// Prints the events of a stream with npm's eventsource, the EventSource of browsers for Node, which reconnects.
+// Prints the events of a stream, received with the npm package eventsource, which reconnects by itself.
 import { EventSource } from 'eventsource';
 
 const [url, token] = process.argv.slice(2);

@@ -104,9 +104,3 @@ def pending_events(tx: Connection) -> list[outbox.PendingEvent]:
     """The events that units have appended with `tx`, in order: channel, type, data (JSON bytes), subject."""
     pending: outbox.PendingEvents = tx.info["outbox"]
     return pending.events
-
-
-@pytest.fixture
-def told(pending_events: list[outbox.PendingEvent]) -> list[outbox.PendingEvent]:
-    """The old name of `pending_events`."""
-    return pending_events

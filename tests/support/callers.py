@@ -1,4 +1,4 @@
-"""One of each kind of caller, for tests that ask the same of everybody."""
+"""Callers: one caller of each kind, for tests that send the same request as every kind."""
 
 import secrets
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from services.accounts.api_keys import SCOPES
 from tests.support.hub import PASSWORD, Hub, Person
 from tests.support.server import Server
 
-KINDS: Final = ("anonymous", "client", "freelancer", "admin", "service")
+CALLER_KINDS: Final = ("anonymous", "client", "freelancer", "admin", "service")
 
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Nobody, a user of each role, and a service that may do everything."""
+    """A user of each role, and the API key of a service with all scopes."""
 
     client: Person
     freelancer: Person
@@ -22,46 +22,46 @@ class Callers:
     service: str
 
     def credentials(self, kind: str) -> Person | str | None:
-        """What `Hub.client` wants to know."""
-        known: dict[str, Person | str] = {
+        """Return what `Hub.client` takes as the caller: a Person, an API key, or None for `anonymous`."""
+        by_kind: dict[str, Person | str] = {
             "client": self.client,
             "freelancer": self.freelancer,
             "admin": self.admin,
             "service": self.service,
         }
-        return known.get(kind)
+        return by_kind.get(kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """Who can only be made by command: an admin's e-mail address and a service's key."""
+    """The callers that only commands can create: the e-mail address of an admin and the API key of a service."""
 
-    admin: str
-    service: str
+    admin_email: str
+    api_key: str
 
 
-def make_staff(server: Server) -> Staff:
-    """New ones."""
+def create_staff(server: Server) -> Staff:
+    """Create an admin and a service with all scopes."""
     email = f"admin-{secrets.token_hex(4)}@example.org"
-    made = server.cli("users", "create", email, "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n")
-    assert made.returncode == 0, made.stderr
+    result = server.cli("users", "create", email, "--role", "admin", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert result.returncode == 0, result.stderr
     return Staff(email, server.api_key(email, SCOPES))
 
 
-async def make_callers(hub: Hub, staff: Staff) -> Callers:
-    """New users and a new session of the admin's, so that whoever ends one ends nobody else's."""
+async def create_callers(hub: Hub, staff: Staff) -> Callers:
+    """Create new users and a new admin session, so that a test can revoke them without effect on other tests."""
     return Callers(
         client=await hub.signup("client"),
         freelancer=await hub.signup("freelancer"),
-        admin=await hub.login(staff.admin),
-        service=staff.service,
+        admin=await hub.login(staff.admin_email),
+        service=staff.api_key,
     )
 
 
-def allowed(who: Policy) -> str:
-    """A kind of caller that this policy lets through."""
-    if who.anybody:
+def allowed_kind(policy: Policy) -> str:
+    """Return one kind of caller that the policy admits."""
+    if policy.public:
         return "anonymous"
-    if who.scopes:
+    if policy.scopes:
         return "service"
-    return next(role for role in ("client", "freelancer", "admin") if role in who.roles)
+    return next(role for role in ("client", "freelancer", "admin") if role in policy.roles)

@@ -1,4 +1,4 @@
-"""What a test does with a running hub: people sign up, programs get keys, clients call, streams listen."""
+"""Hub: a running hub as one test sees it, with its users, API keys, HTTP clients and streams."""
 
 import secrets
 import ssl
@@ -16,7 +16,7 @@ from tests.support.server import Server, json_lines
 from tests.support.stream_client import TIMEOUT_SECONDS, StreamClient
 
 PASSWORD: Final = "a long enough passphrase"
-# Whoever it is, is right; made once, for it takes longer than all else about a client.
+# Accepts every certificate. Creating a context takes longer than creating a client, so all clients share one.
 _TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _TLS.check_hostname = False
 _TLS.verify_mode = ssl.CERT_NONE
@@ -24,7 +24,7 @@ _TLS.verify_mode = ssl.CERT_NONE
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user who has signed in, and the token for it."""
+    """A signed-in user and the session token."""
 
     id: str
     email: str
@@ -35,9 +35,10 @@ class Person:
 
 
 class Hub:
-    """A running hub as one test sees it; clients and streams made here are closed when the test ends.
+    """A running hub as one test sees it. Clients and streams created here are closed when the test ends.
 
-    `who` is a Person, a token or API key, or nobody. Set `expects_errors` where stack traces in the log are the point.
+    `caller` is a Person, a session token, an API key, or None for an anonymous caller. Set `expects_errors` in a test
+    that expects stack traces in the log.
     """
 
     def __init__(self, server: Server) -> None:
@@ -49,46 +50,46 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """Where it serves, without a slash at the end."""
+        """The base URL, without a trailing slash."""
         return self.server.url
 
     @property
     def data_dir(self) -> Path:
-        """Its data folder."""
+        """The data directory of the hub."""
         return self.server.data_dir
 
     @property
     def log(self) -> str:
-        """What it has said since this test began."""
+        """The log output since this test began."""
         return self.server.said_after(self._lines_before)
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The JSON lines of that, all or those of one event."""
+        """Return the JSON lines of `log`: all of them, or those of one event."""
         return json_lines(self.log, event)
 
     async def restart(self) -> None:
-        """SIGTERM if it runs, then start again on the same port and data."""
+        """Stop the hub with SIGTERM if it runs, then start it on the same port and data directory."""
         await anyio.to_thread.run_sync(self.server.restart)
 
     async def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL and wait for the end of the process."""
         await anyio.to_thread.run_sync(self.server.kill)
 
     async def stop(self, seconds: float = 20.0) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM and return the exit code."""
         return await anyio.to_thread.run_sync(self.server.stop, seconds)
 
     async def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `hub …` on its data folder: `returncode`, `stdout`, `stderr`."""
+        """Run `hub …` with the settings of this hub."""
         return await anyio.to_thread.run_sync(partial(self.server.cli, *arguments, stdin=stdin))
 
     async def cli_in_fresh_process(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `python -m api …` in a new interpreter; otherwise as `cli`."""
+        """Run `python -m api …` in a new interpreter, with the settings of this hub."""
         return await anyio.to_thread.run_sync(partial(self.server.cli_in_fresh_process, *arguments, stdin=stdin))
 
-    def client(self, who: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
-        """A client with its own cookies and connections; `options` go to httpx2.AsyncClient."""
-        headers = _bearer(who) | dict(options.pop("headers", {}))
+    def client(self, caller: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
+        """Return a client with its own cookies and connections. `options` are passed to httpx2.AsyncClient."""
+        headers = _authorization(caller) | dict(options.pop("headers", {}))
         client = httpx2.AsyncClient(
             base_url=self.url,
             headers=headers,
@@ -104,67 +105,67 @@ class Hub:
     async def signup(
         self, role: str = "client", *, name: str | None = None, skills: Sequence[str] = (), email: str | None = None
     ) -> Person:
-        """A new user, signed in."""
-        mark = secrets.token_hex(4)
+        """Create a user and sign in."""
+        suffix = secrets.token_hex(4)
         body = {
-            "email": email or f"{role}-{mark}@example.org",
+            "email": email or f"{role}-{suffix}@example.org",
             "password": PASSWORD,
-            "name": name or f"{role.capitalize()} {mark}",
+            "name": name or f"{role.capitalize()} {suffix}",
             "role": role,
             "skills": list(skills),
         }
         async with self.client() as client:
-            return _person(await client.post("/api/auth/signup", json=body), 201, PASSWORD)
+            return _to_person(await client.post("/api/auth/signup", json=body), 201, PASSWORD)
 
     async def login(self, email: str, password: str = PASSWORD) -> Person:
-        """A user who exists, signed in once more."""
+        """Sign in as an existing user."""
         async with self.client() as client:
-            answer = await client.post("/api/auth/login", json={"email": email, "password": password})
-            return _person(answer, 200, password)
+            response = await client.post("/api/auth/login", json={"email": email, "password": password})
+            return _to_person(response, 200, password)
 
     async def api_key(self, *scopes: str, name: str | None = None) -> str:
-        """A new API key with these scopes, made as `hub keys create` has the running hub make it."""
+        """Create an API key with these scopes through the control socket, as `hub keys create` does."""
         return await anyio.to_thread.run_sync(self.server.api_key, name or f"test-{secrets.token_hex(4)}", scopes)
 
     def stream(
         self,
-        who: Person | str | None = None,
+        caller: Person | str | None = None,
         *,
         cursor: str | None = None,
         channels: str | Sequence[str] | None = None,
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> StreamClient:
-        """A stream to open with `async with` (or `await stream.open()`); `cursor` goes as `Last-Event-ID`."""
-        asked = dict(params or {})
+        """Return a stream to open with `async with` or `open()`. `cursor` is sent as `Last-Event-ID`."""
+        query = dict(params or {})
         if channels is not None:
-            asked["channels"] = channels if isinstance(channels, str) else ",".join(channels)
-        sent = {"accept": "text/event-stream"} | _bearer(who) | dict(headers or {})
+            query["channels"] = channels if isinstance(channels, str) else ",".join(channels)
+        all_headers = {"accept": "text/event-stream"} | _authorization(caller) | dict(headers or {})
         if cursor is not None:
-            sent["last-event-id"] = cursor
+            all_headers["last-event-id"] = cursor
         client = self.client(timeout=httpx2.Timeout(TIMEOUT_SECONDS, read=None))
-        stream = StreamClient(client, asked, sent)
+        stream = StreamClient(client, query, all_headers)
         self._streams.append(stream)
         return stream
 
     async def close(self) -> None:
-        """Close what was opened here; the hub itself goes on."""
+        """Close the streams and clients of this test. The hub continues to run."""
         for stream in self._streams:
             await stream.close()
         for client in self._clients:
             await client.aclose()
 
     def check_log(self) -> None:
-        """Fails if the hub logged a stack trace that the test did not expect."""
+        """Fail if the hub logged a stack trace that the test did not expect."""
         assert self.expects_errors or "Traceback" not in self.log, f"the hub logged a stack trace:\n{self.log}"
 
 
-def _bearer(who: Person | str | None) -> dict[str, str]:
-    token = who.token if isinstance(who, Person) else who
+def _authorization(caller: Person | str | None) -> dict[str, str]:
+    token = caller.token if isinstance(caller, Person) else caller
     return {} if token is None else {"authorization": f"Bearer {token}"}
 
 
-def _person(answer: httpx2.Response, status: int, password: str) -> Person:
-    assert answer.status_code == status, answer.text
-    user, token = answer.json()["user"], answer.json()["token"]
+def _to_person(response: httpx2.Response, status: int, password: str) -> Person:
+    assert response.status_code == status, response.text
+    user, token = response.json()["user"], response.json()["token"]
     return Person(user["id"], user["email"], user["name"], user["role"], token, password)

@@ -1,4 +1,4 @@
-"""Real hubs for tests: one that all share, fresh ones, and ones with settings of the test's own."""
+"""Fixtures: shared hubs, fresh hubs with chosen settings, a push service and a mail server."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Protocol
 import anyio.to_thread
 import pytest
 
-from tests.support.callers import Callers, Staff, make_callers, make_staff
+from tests.support.callers import Callers, Staff, create_callers, create_staff
 from tests.support.hub import Hub
 from tests.support.mail_server import LocalMailServer
 from tests.support.push_service import LocalPushService
@@ -15,28 +15,28 @@ from tests.support.server import Server
 
 
 class StartHub(Protocol):
-    """`await start_hub(HUB_BACKLOG="5")`: a fresh hub with these settings; the test's end stops it."""
+    """`await start_hub(HUB_BACKLOG="5")` starts a fresh hub with these settings. It is stopped when the test ends."""
 
     async def __call__(self, **settings: str) -> Hub:
-        """Start it and wait until it is ready."""
+        """Start a hub and wait until it is ready."""
         ...
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty migrated store, for hubs that begin with a copy of it: what a migration does has tests of its own."""
-    made = Server(tmp_path_factory.mktemp("store") / "data")
-    done = made.cli_in_fresh_process("migrate")
-    assert done.returncode == 0, done.stderr
-    return made.data_dir / "hub.db"
+    """An empty migrated store. Hubs start with a copy of it, because a migration takes seconds."""
+    server = Server(tmp_path_factory.mktemp("store") / "data")
+    result = server.cli_in_fresh_process("migrate")
+    assert result.returncode == 0, result.stderr
+    return server.data_dir / "hub.db"
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Server]:
-    """The process behind `shared_hub`."""
-    # Everybody comes from one address here.
-    shared = {"HUB_MAX_STREAMS_PER_ADDRESS": "0", "HUB_LOGIN_ADDRESS_RATE_LIMIT": "0"}
-    server = Server(tmp_path_factory.mktemp("shared") / "data", shared, store=store, fresh_process=True)
+    """The process of `shared_hub`."""
+    # All tests connect from one address.
+    settings = {"HUB_MAX_STREAMS_PER_ADDRESS": "0", "HUB_LOGIN_ADDRESS_RATE_LIMIT": "0"}
+    server = Server(tmp_path_factory.mktemp("shared") / "data", settings, store=store, fresh_process=True)
     server.start()
     yield server
     code = server.stop()
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Se
 
 @pytest.fixture
 async def shared_hub(server: Server) -> AsyncIterator[Hub]:
-    """A hub that other tests use too: make your own users, expect other people's jobs and events."""
+    """A hub that other tests use, too. A test creates its own users and expects jobs and events of other tests."""
     hub = Hub(server)
     yield hub
     await hub.close()
@@ -54,13 +54,13 @@ async def shared_hub(server: Server) -> AsyncIterator[Hub]:
 
 @pytest.fixture(scope="session")
 def unlimited_server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Server]:
-    """The process behind `unlimited_hub`."""
-    limits = ("RATE_LIMIT", "LOGIN_RATE_LIMIT", "LOGIN_ADDRESS_RATE_LIMIT", "CONNECT_RATE_LIMIT",
-              "MAX_STREAMS_PER_USER", "MAX_STREAMS_PER_ADDRESS")  # fmt: skip
-    # E-mail and push are on; nothing answers there.
-    ways = {"HUB_SMTP_URL": "smtp://127.0.0.1:9", "HUB_PUSH_TEST_ORIGIN": "http://127.0.0.1:9"}
-    off = {f"HUB_{name}": "0" for name in limits}
-    server = Server(tmp_path_factory.mktemp("unlimited") / "data", off | ways, store=store, fresh_process=True)
+    """The process of `unlimited_hub`."""
+    limit_names = ("RATE_LIMIT", "LOGIN_RATE_LIMIT", "LOGIN_ADDRESS_RATE_LIMIT", "CONNECT_RATE_LIMIT",
+                   "MAX_STREAMS_PER_USER", "MAX_STREAMS_PER_ADDRESS")  # fmt: skip
+    # E-mail and push are enabled; no server listens on that port.
+    methods = {"HUB_SMTP_URL": "smtp://127.0.0.1:9", "HUB_PUSH_TEST_ORIGIN": "http://127.0.0.1:9"}
+    unlimited = {f"HUB_{name}": "0" for name in limit_names}
+    server = Server(tmp_path_factory.mktemp("unlimited") / "data", unlimited | methods, store=store, fresh_process=True)
     server.start()
     yield server
     code = server.stop()
@@ -69,19 +69,19 @@ def unlimited_server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> I
 
 @pytest.fixture(scope="session")
 def staff(unlimited_server: Server) -> Staff:
-    """An admin and a service of `unlimited_hub`."""
-    return make_staff(unlimited_server)
+    """An admin and a service of `unlimited_hub`, created once."""
+    return create_staff(unlimited_server)
 
 
 @pytest.fixture
 async def callers(unlimited_hub: Hub, staff: Staff) -> Callers:
-    """One of each kind of caller of `unlimited_hub`, of this test's own."""
-    return await make_callers(unlimited_hub, staff)
+    """One caller of each kind for `unlimited_hub`, created for this test."""
+    return await create_callers(unlimited_hub, staff)
 
 
 @pytest.fixture
 async def unlimited_hub(unlimited_server: Server) -> AsyncIterator[Hub]:
-    """A hub that other tests use too, where nobody is told that they ask too often."""
+    """A hub without rate limits that other tests use, too."""
     hub = Hub(unlimited_server)
     yield hub
     await hub.close()
@@ -90,7 +90,7 @@ async def unlimited_hub(unlimited_server: Server) -> AsyncIterator[Hub]:
 
 @pytest.fixture
 def stream_transport() -> str:
-    """How fresh hubs write to their streams; parametrize it to run the same tests both ways."""
+    """The stream transport of fresh hubs. Parametrize it to run a test with both transports."""
     return "auto"
 
 
@@ -98,13 +98,14 @@ def stream_transport() -> str:
 async def start_hub(
     request: pytest.FixtureRequest, tmp_path: Path, stream_transport: str, store: Path
 ) -> AsyncIterator[StartHub]:
-    """Starts fresh hubs, each with its own data folder."""
+    """Start fresh hubs, each with its own data directory."""
     fresh_process = request.node.get_closest_marker("fresh_process") is not None
     hubs: list[Hub] = []
 
     async def start(**settings: str) -> Hub:
-        data_dir, chosen = tmp_path / f"data{len(hubs)}", {"HUB_STREAM_TRANSPORT": stream_transport} | settings
-        hub = Hub(Server(data_dir, chosen, store=store, fresh_process=fresh_process))
+        data_dir = tmp_path / f"data{len(hubs)}"
+        all_settings = {"HUB_STREAM_TRANSPORT": stream_transport} | settings
+        hub = Hub(Server(data_dir, all_settings, store=store, fresh_process=fresh_process))
         hubs.append(hub)
         await anyio.to_thread.run_sync(hub.server.start)
         return hub
@@ -112,7 +113,7 @@ async def start_hub(
     yield start
     for hub in hubs:
         await hub.close()
-    codes = [await anyio.to_thread.run_sync(_end, hub.server) for hub in hubs]
+    codes = [await anyio.to_thread.run_sync(_stop, hub.server) for hub in hubs]
     assert not any(codes), f"a hub ended with {codes}; the logs:\n" + "\n".join(hub.server.log for hub in hubs)
     for hub in hubs:
         hub.check_log()
@@ -120,26 +121,26 @@ async def start_hub(
 
 @pytest.fixture
 async def hub(start_hub: StartHub) -> Hub:
-    """A fresh hub, nobody else's."""
+    """A fresh hub for this test."""
     return await start_hub()
 
 
 @pytest.fixture
 async def push() -> AsyncIterator[LocalPushService]:
-    """A push service that a hub may send to with `HUB_PUSH_TEST_ORIGIN`."""
+    """A local push service. Set `HUB_PUSH_TEST_ORIGIN` to its origin."""
     async with LocalPushService() as service:
         yield service
 
 
 @pytest.fixture
 async def mail() -> AsyncIterator[LocalMailServer]:
-    """A mail server that a hub sends by with `HUB_SMTP_URL`."""
+    """A local mail server. Set `HUB_SMTP_URL` to its URL."""
     async with LocalMailServer() as server:
         yield server
 
 
-def _end(server: Server) -> int:
-    """Leave nothing running, whatever the test did; the exit code of a hub that still ran, else 0."""
+def _stop(server: Server) -> int:
+    """Stop a hub that still runs and return its exit code; -9 if it had to be killed."""
     try:
         return server.stop() if server.running else 0
     except AssertionError:

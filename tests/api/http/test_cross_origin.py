@@ -19,7 +19,7 @@ COOKIE = {"cookie": "__Host-gigwire=whatever"}
 
 
 def client(**settings: str) -> TestClient:
-    """Return a client of the middleware; the application behind it responds with its own Vary, or 404 at /missing."""
+    """Return a client of the middleware; the wrapped application responds with its own Vary, or 404 at /missing."""
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

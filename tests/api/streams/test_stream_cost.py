@@ -139,7 +139,7 @@ def count_broadcast_calls(streams: Streams) -> int:
     return count_calls(lambda: streams.manager._fan_out.flush())
 
 
-async def test_event_costs_equally_few_calls_per_stream_for_any_number() -> None:
+async def test_event_costs_the_same_calls_per_stream_for_any_number() -> None:
     small, large = await make_streams(500), await make_streams(5_000)
     small_cost, large_cost = count_broadcast_calls(small) / 500, count_broadcast_calls(large) / 5_000
     # try_write_live, write, the encoder, the transport's write and what it does.

@@ -143,7 +143,7 @@ async def test_prepared_statements_read_one_snapshot(database: Database) -> None
     assert await database.read(ids) == ["a", "b"]
 
 
-def letter(title: str, **more: Any) -> NotificationDraft:
+def draft(title: str, **more: Any) -> NotificationDraft:
     return NotificationDraft(type="note", category="system", title=title, body="Body", **more)
 
 
@@ -161,10 +161,10 @@ def titles(tx: Connection, user_id: str) -> list[str]:
 def test_coalesced_sends_equal_separate_sends(tx: Connection, pending_events: list[outbox.PendingEvent]) -> None:
     ann, bob = people(tx)
     singles = [
-        SingleSend(letter("1"), UserRef("/userId", ann), NOW),
-        SingleSend(letter("2", collapse_key="k"), UserRef("/externalId", None, "bob"), NOW + 1),
-        SingleSend(letter("3", collapse_key="k"), UserRef("/userId", bob), NOW),
-        SingleSend(letter("4"), UserRef("/userId", ann), NOW),
+        SingleSend(draft("1"), UserRef("/userId", ann), NOW),
+        SingleSend(draft("2", collapse_key="k"), UserRef("/externalId", None, "bob"), NOW + 1),
+        SingleSend(draft("3", collapse_key="k"), UserRef("/userId", bob), NOW),
+        SingleSend(draft("4"), UserRef("/userId", ann), NOW),
     ]
     sent = [one.id for one in sending.send_coalesced(tx, singles) if isinstance(one, SendResult)]
     assert [titles(tx, user_id) for user_id in (ann, bob)] == [["4", "1"], ["3"]]
@@ -181,10 +181,10 @@ def test_rejected_send_affects_only_itself(tx: Connection) -> None:
     results = sending.send_coalesced(
         tx,
         [
-            SingleSend(letter("1"), UserRef("/userId", "nobody"), NOW),
-            SingleSend(letter("2"), UserRef("/userId", ann), NOW),
-            SingleSend(letter("3", expires_at=NOW), UserRef("/userId", ann), NOW),
-            SingleSend(letter("4"), UserRef("/externalId", None, "nobody"), NOW),
+            SingleSend(draft("1"), UserRef("/userId", "nobody"), NOW),
+            SingleSend(draft("2"), UserRef("/userId", ann), NOW),
+            SingleSend(draft("3", expires_at=NOW), UserRef("/userId", ann), NOW),
+            SingleSend(draft("4"), UserRef("/externalId", None, "nobody"), NOW),
         ],
     )
     faults = [result.details for result in results if isinstance(result, InvalidField)]

@@ -35,7 +35,10 @@ LISTS = {
     "jobs with unpublished changes": (events._DUE, "SCAN jobs USING INDEX ix_jobs_unpublished"),
     "the books' accounts": (reconciliation._ACCOUNTS, "SEARCH accounts USING INDEX sqlite_autoindex_accounts_1 (id>?)"),
     "the books' jobs": (reconciliation._JOBS, "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (id>?)"),
-    "the books' transfers": (reconciliation._TRANSFERS, "SEARCH current USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    "the books' transfers": (
+        reconciliation._TRANSFERS,
+        "SEARCH current USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    ),
 }
 
 

@@ -49,7 +49,7 @@ def add(tx: Connection) -> None:
     tx.exec_driver_sql("INSERT INTO things DEFAULT VALUES")
 
 
-def several(tx: Connection) -> list[int]:
+def run_statements(tx: Connection) -> list[int]:
     """Execute statements of each kind and fetch all rows."""
     return [*tx.execute(PLACES).scalars(), *(row.place for row in PREPARED.all(tx, {})), count(tx)]
 
@@ -86,7 +86,7 @@ async def queue(readers: ReaderPool) -> AsyncIterator[Queue]:
 async def test_read_costs_one_thread_round_trip(database: Database, queue: Queue) -> None:
     assert await database.read(count) == 3
     assert queue.count == 1
-    assert await database.read(several) == [1, 2, 3, 1, 2, 3, 3]
+    assert await database.read(run_statements) == [1, 2, 3, 1, 2, 3, 3]
     assert queue.count == 2
 
 

@@ -68,8 +68,8 @@ def expect_error(error_type: type[ErrorT], function: Callable[..., object], *arg
 def run_before(tx: Connection, prefix: str, function: Callable[[], object]) -> None:
     """Call the function once, right before the next statement that begins with `prefix`.
 
-    It simulates a concurrent transaction between the reads and the first write of a unit, as on a store with several
-    writers. Prepared statements are included.
+    It simulates a concurrent transaction between the reads and the first write of a unit, as on a store with
+    multiple writers. Prepared statements are included.
     """
     patch, pending, original_cursor = pytest.MonkeyPatch(), [function], statements._cursor
 

@@ -1,4 +1,4 @@
-"""Concurrent hires from several processes: the constraints of the store alone ensure that one hire succeeds.
+"""Concurrent hires from multiple processes: the constraints of the store alone ensure that one hire succeeds.
 
 In the product a lock on the data folder allows one writing process. `Database` itself does not take that lock.
 """

@@ -220,7 +220,7 @@ def test_search_text_does_not_match_facets(tx: Connection) -> None:
         assert titles(tx, text=typed) == []
 
 
-def test_search_matches_words_and_a_last_prefix_of_three_letters(tx: Connection) -> None:
+def test_search_matches_words_and_a_last_prefix_of_three_characters(tx: Connection) -> None:
     owner = person(tx)
     for title in ("A designer", "Some designs", "A café in Zürich", "Go and C"):
         post(tx, owner, title=title)

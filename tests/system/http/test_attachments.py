@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support.hub import Hub, Person
 from tests.system.conftest import StartHub
-from tests.system.marketplace.test_messages import SEND, get, group, problem, say
+from tests.system.marketplace.test_messages import SEND, create_group, get_json, problem_fields, send_message
 
 PATH = "/api/attachments"
 
@@ -110,7 +110,7 @@ async def test_an_image_goes_out_with_a_message_and_is_seen_small_and_whole(shar
         assert answer.headers["cache-control"] == "private, no-cache"
         again = await shared_hub.client(bob).get(answer.url, headers={"if-none-match": answer.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
-    history = await get(shared_hub, bob, f"/api/conversations/{sent['conversationId']}/messages")
+    history = await get_json(shared_hub, bob, f"/api/conversations/{sent['conversationId']}/messages")
     assert history["items"] == [sent]
 
 
@@ -145,7 +145,7 @@ async def test_other_files_are_only_ever_downloaded(shared_hub: Hub, content: by
     assert answer.content == content
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
     small = await shared_hub.client(ann).get(f"{PATH}/{file['id']}", params={"size": "thumb"})
-    assert problem(small)[:2] == (404, "NOT_FOUND")
+    assert problem_fields(small)[:2] == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ async def test_what_is_not_what_it_seems_is_refused_and_leaves_nothing(
     ann = await shared_hub.signup()
     before = kept(shared_hub)
     refused = await put(shared_hub, ann, content, name)
-    assert problem(refused)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert problem_fields(refused)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
     assert kept(shared_hub) == before
 
 
@@ -240,7 +240,7 @@ async def test_a_broken_form_is_refused_and_leaves_nothing(
     ann = await shared_hub.signup()
     before = kept(shared_hub)
     answer = await shared_hub.client(ann).post(PATH, content=body, headers={"content-type": kind})
-    assert problem(answer) == expected
+    assert problem_fields(answer) == expected
     assert kept(shared_hub) == before
 
 
@@ -248,7 +248,7 @@ async def test_what_is_too_large_is_refused_announced_or_not(start_hub: StartHub
     hub = await start_hub(HUB_ATTACHMENT_MB="1", HUB_ATTACHMENT_QUOTA_MB="2")
     ann = await hub.signup()
     large = PDF + bytes(1024 * 1024)
-    assert problem(await put(hub, ann, large))[:2] == (413, "BODY_TOO_LARGE")
+    assert problem_fields(await put(hub, ann, large))[:2] == (413, "BODY_TOO_LARGE")
 
     async def pieces(content: bytes, wrapping: bytes = b"") -> Any:
         yield wrapping + PART.replace(b"hello\r\n", b"")
@@ -263,7 +263,7 @@ async def test_what_is_too_large_is_refused_announced_or_not(start_hub: StartHub
     for _ in range(2):
         await uploaded(hub, ann, fits)
     full = await put(hub, ann, fits)
-    assert (problem(full)[:2], full.json()["quota"]) == ((413, "BODY_TOO_LARGE"), 2 * 1024 * 1024)
+    assert (problem_fields(full)[:2], full.json()["quota"]) == ((413, "BODY_TOO_LARGE"), 2 * 1024 * 1024)
     # One file on disk: the same content is kept once.
     assert len(kept(hub)) == 1
 
@@ -289,11 +289,11 @@ async def test_a_file_is_for_who_is_a_member_now(shared_hub: Hub) -> None:
         return {id for id, answer in answers.items() if answer.status_code == 200}
 
     assert await who() == {ann.id}
-    place = await group(shared_hub, ann, bob)
+    place = await create_group(shared_hub, ann, bob)
     refused = await clients[bob.id].post(
         SEND, json={"type": "file", "attachmentIds": [file["id"]], "content": "", "conversationId": place}
     )
-    assert problem(refused) == (422, "INVALID_FIELD", "/attachmentIds/0", "range")
+    assert problem_fields(refused) == (422, "INVALID_FIELD", "/attachmentIds/0", "range")
     sent = await send(shared_hub, ann, file, conversationId=place)
     assert await who() == {ann.id, bob.id}
     await clients[ann.id].post(f"/api/conversations/{place}/members", json={"userIds": [eve.id], "history": False})
@@ -303,7 +303,7 @@ async def test_a_file_is_for_who_is_a_member_now(shared_hub: Hub) -> None:
     again = await clients[ann.id].post(
         SEND, json={"type": "file", "attachmentIds": [file["id"]], "content": "", "conversationId": place}
     )
-    assert problem(again) == (422, "INVALID_FIELD", "/attachmentIds/0", "range")
+    assert problem_fields(again) == (422, "INVALID_FIELD", "/attachmentIds/0", "range")
     assert (await clients[ann.id].delete(f"/api/messages/{sent['id']}")).status_code == 204
     assert await who() == set()
     assert (await shared_hub.client().get(path)).status_code == 401
@@ -371,7 +371,7 @@ async def test_the_same_key_uploads_once(shared_hub: Hub) -> None:
     answers = [await client.post(PATH, files={"file": ("a.pdf", PDF)}) for _ in range(2)]
     assert answers[0].json() == answers[1].json()
     other = await client.post(PATH, files={"file": ("a.pdf", PDF + b"x")})
-    assert problem(other)[:2] == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert problem_fields(other)[:2] == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
 async def test_words_and_files_go_together(shared_hub: Hub) -> None:
@@ -379,10 +379,10 @@ async def test_words_and_files_go_together(shared_hub: Hub) -> None:
     file = await uploaded(shared_hub, ann, PDF)
     body = {"content": "x", "type": "image", "attachmentIds": [file["id"]], "recipientId": bob.id}
     refused = await shared_hub.client(ann).post(SEND, json=body)
-    assert problem(refused) == (422, "INVALID_FIELD", "/attachmentIds/0", "type")
-    await say(shared_hub, ann, recipientId=bob.id)
+    assert problem_fields(refused) == (422, "INVALID_FIELD", "/attachmentIds/0", "type")
+    await send_message(shared_hub, ann, recipientId=bob.id)
     await send(shared_hub, ann, file, recipientId=bob.id)
-    (notice,) = (await get(shared_hub, bob, "/api/notifications"))["items"]
+    (notice,) = (await get_json(shared_hub, bob, "/api/notifications"))["items"]
     assert (notice["body"], notice["data"]["unread"]) == ("Sent a file.", 2)
 
 

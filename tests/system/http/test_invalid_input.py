@@ -12,7 +12,7 @@ import pytest
 from api.http.problems import STATUS_BY_CODE
 from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
-from tests.support.callers import Callers, allowed
+from tests.support.callers import Callers, allowed_kind
 from tests.support.hub import PASSWORD, Hub
 
 # A body that each operation takes, so that one wrong word in it is the only one.
@@ -163,7 +163,7 @@ class Attacker:
         self.op = op
         self.job_id = "x"
         self._user = json.dumps(callers.freelancer.id).encode()
-        self._client = hub.client(callers.credentials(allowed(op.policy)))
+        self._client = hub.client(callers.credentials(allowed_kind(op.policy)))
 
     async def ask(
         self,

@@ -13,7 +13,7 @@ from api.routes.table import OPERATIONS
 from services.jobs.schemas import JobStatus
 from tests.support.hub import PASSWORD, Hub, Person
 from tests.support.server import Server
-from tests.system.job_factory import Gig, bid, end_soon, gig, post
+from tests.system.job_factory import PostedJob, create_job, expire_soon, place_bid, post_job
 
 PREFIXES: Final = ("/api/jobs", "/api/bids", "/api/wallet", "/api/stats", "/api/users/{id}")
 
@@ -41,7 +41,7 @@ Answer = int | str
 class Asked:
     """One call, and what must come of it: a status, or an error's code."""
 
-    path: Callable[[Gig], str]
+    path: Callable[[PostedJob], str]
     answer: Callable[[str, str], Answer]
     body: Any = None
 
@@ -154,8 +154,8 @@ EXPECTED: Final[Mapping[str, list[Asked]]] = {
     ],
     "GET /api/jobs/{id}/bids": [Asked(lambda g: f"/api/jobs/{g.id}/bids", users_only(reading))],
     "GET /api/bids": [Asked(lambda g: "/api/bids?mine=true", only(*FREELANCERS, rule=anybody))],
-    "DELETE /api/bids/{id}": [Asked(lambda g: f"/api/bids/{g.bid}", only(*FREELANCERS, rule=withdrawing))],
-    "PATCH /api/bids/{bidId}/hire": [Asked(lambda g: f"/api/bids/{g.bid}/hire", users_only(hiring))],
+    "DELETE /api/bids/{id}": [Asked(lambda g: f"/api/bids/{g.bid_id}", only(*FREELANCERS, rule=withdrawing))],
+    "PATCH /api/bids/{bidId}/hire": [Asked(lambda g: f"/api/bids/{g.bid_id}/hire", users_only(hiring))],
     "POST /api/jobs/{id}/comments": [
         Asked(lambda g: f"/api/jobs/{g.id}/comments", users_only(commenting), {"text": "When?"})
     ],
@@ -186,14 +186,14 @@ class Stage:
         self.hub = hub
         self.people = people
         self.clients = {who: hub.client(person) for who, person in people.items()}
-        self._ready: dict[str, Gig] = {}
+        self._ready: dict[str, PostedJob] = {}
 
     def person(self, who: str) -> Person:
         found = self.people[who]
         assert isinstance(found, Person)
         return found
 
-    async def job(self, state: str) -> Gig:
+    async def job(self, state: str) -> PostedJob:
         if state not in self._ready:
             self._ready[state] = await self._make(state)
         return self._ready[state]
@@ -202,21 +202,21 @@ class Stage:
         """The job is not in that state any more."""
         self._ready.pop(state, None)
 
-    async def _make(self, state: str) -> Gig:
+    async def _make(self, state: str) -> PostedJob:
         owner, worker = self.person("owner"), self.person("worker")
         if state == "missing":
-            return Gig("nothing", owner, worker, "nothing")
+            return PostedJob("nothing", owner, worker, "nothing")
         more: dict[str, Any] = {"instantAccept": True} if state == "at once" else {}
         if state == "expired":
             async with self.hub.stream(owner) as stream:
-                job = await post(self.clients["owner"])
-                made = Gig(job, owner, worker, await bid(self.clients["worker"], job))
-                await end_soon(self.clients["owner"], job)
+                job = await post_job(self.clients["owner"])
+                made = PostedJob(job, owner, worker, await place_bid(self.clients["worker"], job))
+                await expire_soon(self.clients["owner"], job)
                 await stream.read_until(lambda event: event.type == "job_refunded" and event.data["id"] == job)
                 return made
-        made = await gig(self.hub, "open" if state in OPEN else state, owner=owner, worker=worker, **more)
+        made = await create_job(self.hub, "open" if state in OPEN else state, owner=owner, freelancer=worker, **more)
         if state in OPEN:
-            await bid(self.clients["bidder"], made.id)
+            await place_bid(self.clients["bidder"], made.id)
         return made
 
 

@@ -32,7 +32,7 @@ from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
 from services.accounts import email_verification
 from services.accounts.tokens import Tokens
-from tests.support.callers import KINDS, Callers, allowed
+from tests.support.callers import CALLER_KINDS, Callers, allowed_kind
 from tests.support.hub import PASSWORD, Hub, Person
 from tests.support.push_service import Browser
 
@@ -254,7 +254,7 @@ async def test_every_answer_is_what_the_document_says(
     @given(data=st.data())
     def ask_anything(data: st.DataObject) -> None:
         # Half of the time it is somebody who may, and a path that leads somewhere.
-        kind = data.draw(st.one_of(st.just(allowed(op.policy)), st.sampled_from(KINDS)))
+        kind = data.draw(st.one_of(st.just(allowed_kind(op.policy)), st.sampled_from(CALLER_KINDS)))
         path = data.draw(st.sampled_from([good.path or None, None]))
         ask(data.draw(operation.as_strategy(data.draw(st.sampled_from(GenerationMode)), path_parameters=path)), kind)
 
@@ -262,7 +262,7 @@ async def test_every_answer_is_what_the_document_says(
         case = operation.Case(
             path_parameters=dict(good.path), query=dict(good.query), body=good.body, media_type="application/json"
         )
-        assert ask(case, allowed(op.policy)) in (200, 201, 202, 204)
+        assert ask(case, allowed_kind(op.policy)) in (200, 201, 202, 204)
         ask_anything()
 
     # In a thread, for it waits for each answer.
@@ -271,7 +271,7 @@ async def test_every_answer_is_what_the_document_says(
 
 async def test_the_head_of_a_stream_is_as_documented(unlimited_hub: Hub, callers: Callers) -> None:
     described = (await unlimited_hub.client().get("/openapi.json")).json()["paths"]["/api/realtime/connect"]["get"]
-    for kind in KINDS:
+    for kind in CALLER_KINDS:
         answer = await unlimited_hub.client(callers.credentials(kind)).head("/api/realtime/connect")
         expected = {"anonymous": 401, "service": 403}.get(kind, 200)
         assert (answer.status_code, _media_type(answer)) == (

@@ -1,4 +1,4 @@
-"""Lists, searches and suggestions of jobs over HTTP: the parameters of the contract, and what is refused."""
+"""Job lists, search and suggestions over HTTP: published parameters and errors."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ import pytest
 from tests.support.hub import Hub, Person
 
 
-async def post(hub: Hub, owner: Person, **about: Any) -> str:
-    said = {"title": "Fix it", "description": "All", "budget": 5_000} | about
-    answer = await hub.client(owner).post("/api/jobs", json=said)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
+async def post(hub: Hub, owner: Person, **fields: Any) -> str:
+    body = {"title": "Fix it", "description": "All", "budget": 5_000} | fields
+    response = await hub.client(owner).post("/api/jobs", json=body)
+    assert response.status_code == 201, response.text
+    return str(response.json()["id"])
 
 
-async def listed(hub: Hub, who: Person | None = None, **asked: str) -> list[str]:
-    answer = await hub.client(who).get("/api/jobs", params=asked)
-    assert answer.status_code == 200, answer.text
-    return [item["id"] for item in answer.json()["items"]]
+async def listed(hub: Hub, user: Person | None = None, **parameters: str) -> list[str]:
+    response = await hub.client(user).get("/api/jobs", params=parameters)
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
 
 
-async def test_every_parameter_narrows_the_list_for_anybody(hub: Hub) -> None:
+async def test_every_parameter_filters_the_public_list(hub: Hub) -> None:
     ann, ben = await hub.signup("client"), await hub.signup("client")
     logo = await post(hub, ann, title="Logo", category="Design", skills=["Figma", "C++"], budget=5_000)
     shop = await post(hub, ben, title="A shop", category="Web & Design", skills=["C#"], budget=9_000)
@@ -34,7 +34,7 @@ async def test_every_parameter_narrows_the_list_for_anybody(hub: Hub) -> None:
     assert await listed(hub, ann, mine="true", q="shop") == []
     first = (await hub.client().get("/api/jobs", params={"limit": 1})).json()
     assert await listed(hub, after=first["next"]) == [logo]
-    # Public fields only.
+    # The list contains public fields only.
     text = (await hub.client().get("/api/jobs")).text
     assert "@" not in text
     assert set((await hub.client().get("/api/jobs")).json()["items"][0]["owner"]) == {"id", "name"}
@@ -45,7 +45,7 @@ async def test_every_parameter_narrows_the_list_for_anybody(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "pointer"),
+    ("parameters", "pointer"),
     [
         ({"status": "deleted"}, "status"),
         ({"minBudget": "-1"}, "minBudget"),
@@ -63,21 +63,27 @@ async def test_every_parameter_narrows_the_list_for_anybody(hub: Hub) -> None:
         ({"limit": "101"}, "limit"),
     ],
 )
-async def test_what_cannot_be_meant_is_refused_by_name(shared_hub: Hub, asked: dict[str, str], pointer: str) -> None:
-    answer = await shared_hub.client().get("/api/jobs", params=asked)
-    assert (answer.status_code, answer.json()["code"], answer.json()["pointer"]) == (422, "INVALID_FIELD", pointer)
+async def test_invalid_parameters_are_rejected_with_their_name(
+    shared_hub: Hub, parameters: dict[str, str], pointer: str
+) -> None:
+    response = await shared_hub.client().get("/api/jobs", params=parameters)
+    assert (response.status_code, response.json()["code"], response.json()["pointer"]) == (
+        422,
+        "INVALID_FIELD",
+        pointer,
+    )
 
 
-async def test_ones_own_jobs_are_only_for_somebody(shared_hub: Hub) -> None:
-    answer = await shared_hub.client().get("/api/jobs", params={"mine": "true"})
-    assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHENTICATED")
+async def test_own_jobs_require_a_signed_in_user(shared_hub: Hub) -> None:
+    response = await shared_hub.client().get("/api/jobs", params={"mine": "true"})
+    assert (response.status_code, response.json()["code"]) == (401, "UNAUTHENTICATED")
     service = shared_hub.client(await shared_hub.api_key("notify"))
-    answer = await service.get("/api/jobs", params={"mine": "true"})
-    assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
+    response = await service.get("/api/jobs", params={"mine": "true"})
+    assert (response.status_code, response.json()["code"]) == (403, "FORBIDDEN")
 
 
-async def test_strange_words_are_answered_with_a_list(shared_hub: Hub) -> None:
+async def test_search_accepts_special_characters(shared_hub: Hub) -> None:
     for typed in ('"', "*", "a AND", "NEAR(", "title:x", "-", "😀" * 200, "' OR 1", "x" * 200, "%", "_"):
         for path in ("/api/jobs", "/api/jobs/suggest"):
-            answer = await shared_hub.client().get(path, params={"q": typed})
-            assert answer.status_code == 200, answer.text
+            response = await shared_hub.client().get(path, params={"q": typed})
+            assert response.status_code == 200, response.text

@@ -1,4 +1,4 @@
-"""Wallets over HTTP: money comes in once, goes out once, and nothing that is no amount moves any."""
+"""Wallets over HTTP: deposits, withdrawals, idempotency, statements and invalid amounts."""
 
 import asyncio
 import typing
@@ -14,123 +14,134 @@ from tests.support.hub import Hub, Person
 from tests.system.conftest import StartHub
 
 
-async def wallet(hub: Hub, who: Person) -> dict[str, Any]:
-    answer = await hub.client(who).get("/api/wallet")
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
+async def get_wallet(hub: Hub, user: Person) -> dict[str, Any]:
+    response = await hub.client(user).get("/api/wallet")
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
-def code(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
+def status_and_code(response: httpx2.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
 
 
 @pytest.fixture
 async def poor_hub(start_hub: StartHub) -> Hub:
-    """A hub that gives nobody anything."""
+    """A hub whose new users have no money."""
     return await start_hub(HUB_OPENING_BALANCE="0", HUB_RATE_LIMIT="0", HUB_CURRENCY="EUR")
 
 
-async def test_a_payment_is_in_the_wallet_and_told_once_however_often_it_is_sent(poor_hub: Hub) -> None:
+async def test_repeated_deposit_is_booked_and_notified_once(poor_hub: Hub) -> None:
     ann, key = await poor_hub.signup("client"), await poor_hub.api_key("deposit")
     payments = poor_hub.client(key)
     body = {"userId": ann.id, "amount": 5_000, "paymentId": "pay-1"}
     async with poor_hub.stream(ann) as stream:
         await stream.next_event("connection_confirmed")
-        answers = await asyncio.gather(*(payments.post("/api/wallet/deposits", json=body) for _ in range(10)))
-        assert {answer.status_code for answer in answers} == {201}
-        assert len({answer.text for answer in answers}) == 1
-        told = (await stream.next_event("notification")).data
-        assert (told["type"], told["category"], told["priority"], told["icon"]) == (
+        responses = await asyncio.gather(*(payments.post("/api/wallet/deposits", json=body) for _ in range(10)))
+        assert {response.status_code for response in responses} == {201}
+        assert len({response.text for response in responses}) == 1
+        notification = (await stream.next_event("notification")).data
+        assert (
+            notification["type"],
+            notification["category"],
+            notification["priority"],
+            notification["icon"],
+        ) == (
             "deposit",
             "payment",
             "normal",
             "💰",
         )
-        assert told["invalidates"] == ["wallet"]
-    entry = answers[0].json()
+        assert notification["invalidates"] == ["wallet"]
+    entry = responses[0].json()
     assert set(entry) == {"id", "kind", "amount", "balance", "jobId", "createdAt"}
     assert (entry["kind"], entry["amount"], entry["balance"], entry["jobId"]) == ("deposit", 5_000, 5_000, None)
-    assert await wallet(poor_hub, ann) == {"available": 5_000, "held": 0, "currency": "EUR"}
+    assert await get_wallet(poor_hub, ann) == {"available": 5_000, "held": 0, "currency": "EUR"}
     assert (await poor_hub.client(ann).get("/api/notifications")).json()["unread"] == 1
     for other in ({"amount": 5_001}, {"userId": (await poor_hub.signup()).id}):
-        assert code(await payments.post("/api/wallet/deposits", json=body | other)) == (422, "IDEMPOTENCY_KEY_REUSED")
+        assert status_and_code(await payments.post("/api/wallet/deposits", json=body | other)) == (
+            422,
+            "IDEMPOTENCY_KEY_REUSED",
+        )
     assert (await poor_hub.client(ann).get("/api/wallet/entries")).json() == {"items": [entry], "next": None}
 
 
-async def test_a_service_may_name_the_user_as_it_knows_them(poor_hub: Hub) -> None:
+async def test_deposit_accepts_an_external_user_id(poor_hub: Hub) -> None:
     users = poor_hub.client(await poor_hub.api_key("users"))
     payments = poor_hub.client(await poor_hub.api_key("deposit"))
     assert (await users.put("/api/users/by-external-id/crm-7", json={"name": "Ann"})).status_code == 200
     body = {"amount": 100, "paymentId": "p"}
-    made = await payments.post("/api/wallet/deposits", json=body | {"externalId": "crm-7"})
-    assert (made.status_code, made.json()["balance"]) == (201, 100)
-    for who in ({}, {"externalId": "crm-8"}, {"userId": "crm-7"}, {"userId": "x", "externalId": "crm-7"}):
-        refused = await payments.post("/api/wallet/deposits", json=body | {"paymentId": "q"} | who)
-        assert code(refused) == (422, "INVALID_FIELD")
-    assert code(await users.post("/api/wallet/deposits", json=body | {"externalId": "crm-7"})) == (403, "FORBIDDEN")
+    deposited = await payments.post("/api/wallet/deposits", json=body | {"externalId": "crm-7"})
+    assert (deposited.status_code, deposited.json()["balance"]) == (201, 100)
+    for user in ({}, {"externalId": "crm-8"}, {"userId": "crm-7"}, {"userId": "x", "externalId": "crm-7"}):
+        rejected = await payments.post("/api/wallet/deposits", json=body | {"paymentId": "q"} | user)
+        assert status_and_code(rejected) == (422, "INVALID_FIELD")
+    assert status_and_code(await users.post("/api/wallet/deposits", json=body | {"externalId": "crm-7"})) == (
+        403,
+        "FORBIDDEN",
+    )
 
 
-async def test_one_idempotency_key_is_one_withdrawal(hub: Hub) -> None:
+async def test_repeated_idempotency_key_makes_one_withdrawal(hub: Hub) -> None:
     ann = await hub.signup("freelancer")
     client = hub.client(ann, headers={"idempotency-key": "once"})
-    answers = [await client.post("/api/wallet/withdrawals", json={"amount": 400}) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [201] * 3
-    assert len({answer.text for answer in answers}) == 1
-    assert answers[0].json()["amount"] == -400
+    responses = [await client.post("/api/wallet/withdrawals", json={"amount": 400}) for _ in range(3)]
+    assert [response.status_code for response in responses] == [201] * 3
+    assert len({response.text for response in responses}) == 1
+    assert responses[0].json()["amount"] == -400
     reused = await client.post("/api/wallet/withdrawals", json={"amount": 401})
-    assert code(reused) == (422, "IDEMPOTENCY_KEY_REUSED")
-    assert (await wallet(hub, ann))["available"] == 1_000_000 - 400
+    assert status_and_code(reused) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert (await get_wallet(hub, ann))["available"] == 1_000_000 - 400
 
 
-async def test_of_withdrawals_of_sixty_per_cent_at_once_one_wins(hub: Hub) -> None:
+async def test_one_of_many_concurrent_withdrawals_of_60_percent_succeeds(hub: Hub) -> None:
     ann = await hub.signup()
     client = hub.client(ann)
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(client.post("/api/wallet/withdrawals", json={"amount": 600_000}) for _ in range(20))
     )
-    assert sorted(answer.status_code for answer in answers) == [201] + [402] * 19
-    for answer in answers:
-        if answer.status_code == 402:
-            assert (answer.json()["code"], answer.json()["available"]) == ("INSUFFICIENT_FUNDS", 400_000)
-    assert (await wallet(hub, ann))["available"] == 400_000
+    assert sorted(response.status_code for response in responses) == [201] + [402] * 19
+    for response in responses:
+        if response.status_code == 402:
+            assert (response.json()["code"], response.json()["available"]) == ("INSUFFICIENT_FUNDS", 400_000)
+    assert (await get_wallet(hub, ann))["available"] == 400_000
     inbox = (await hub.client(ann).get("/api/notifications")).json()
     assert [item["type"] for item in inbox["items"]] == ["withdrawal"]
 
 
-async def test_a_job_that_cannot_be_paid_for_is_not_posted(hub: Hub) -> None:
+async def test_posting_a_job_is_rejected_when_funds_are_insufficient(hub: Hub) -> None:
     ann = await hub.signup()
     client = hub.client(ann)
     job = {"title": "T", "description": "D", "budget": 700_000}
-    answers = await asyncio.gather(*(client.post("/api/jobs", json=job) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [201] + [402] * 4
-    assert await wallet(hub, ann) == {"available": 300_000, "held": 700_000, "currency": "USD"}
+    responses = await asyncio.gather(*(client.post("/api/jobs", json=job) for _ in range(5)))
+    assert sorted(response.status_code for response in responses) == [201] + [402] * 4
+    assert await get_wallet(hub, ann) == {"available": 300_000, "held": 700_000, "currency": "USD"}
     assert len((await client.get("/api/jobs?mine=true")).json()["items"]) == 1
 
 
-async def test_the_statement_comes_in_pages_and_is_nobody_elses(hub: Hub) -> None:
+async def test_statement_is_paged_and_private(hub: Hub) -> None:
     ann, bob = await hub.signup(), await hub.signup()
     client = hub.client(ann)
     for amount in range(1, 8):
         await client.post("/api/wallet/withdrawals", json={"amount": amount})
     whole = (await client.get("/api/wallet/entries?limit=100")).json()
     assert [item["amount"] for item in whole["items"]] == [-7, -6, -5, -4, -3, -2, -1, 1_000_000]
-    found, after = [], ""
+    entries, after = [], ""
     while True:
         page = (await client.get(f"/api/wallet/entries?limit=3{after}")).json()
-        found += page["items"]
+        entries += page["items"]
         if page["next"] is None:
             break
         after = f"&after={page['next']}"
-    assert found == whole["items"]
+    assert entries == whole["items"]
     assert len((await hub.client(bob).get("/api/wallet/entries")).json()["items"]) == 1
     for path in ("/api/wallet", "/api/wallet/entries"):
-        assert code(await hub.client().get(path)) == (401, "UNAUTHENTICATED")
+        assert status_and_code(await hub.client().get(path)) == (401, "UNAUTHENTICATED")
     for query in ("after=x", "limit=0", "limit=101", "userId=" + bob.id):
         assert (await client.get(f"/api/wallet/entries?{query}")).status_code == 422
 
 
-# What is no amount, as JSON has it.
-NO_AMOUNTS = (
+# Invalid amounts, as JSON text.
+INVALID_AMOUNTS = (
     "0",
     "-1",
     "0.1",
@@ -148,7 +159,7 @@ Ask = Callable[[str], Awaitable[httpx2.Response]]
 
 
 def amount_fields() -> set[tuple[str, str, str]]:
-    """Method, path and field of everything that takes an amount, from the route table."""
+    """Return method, path and field of every amount in a request body, from the route table."""
     return {
         (operation.method, operation.path, name)
         for operation in OPERATIONS
@@ -158,27 +169,29 @@ def amount_fields() -> set[tuple[str, str, str]]:
     }
 
 
-async def test_what_is_no_amount_moves_nothing_anywhere(hub: Hub) -> None:
+async def test_invalid_amounts_are_rejected_by_every_route_without_a_transfer(hub: Hub) -> None:
     ann, bob, key = await hub.signup(), await hub.signup("freelancer"), await hub.api_key("deposit")
     posted = await hub.client(ann).post("/api/jobs", json={"title": "T", "description": "D", "budget": 500})
     job = posted.json()["id"]
-    asks: dict[tuple[str, str, str], tuple[Person | str, str]] = {
+    requests: dict[tuple[str, str, str], tuple[Person | str, str]] = {
         ("POST", "/api/jobs", "budget"): (ann, '{"title": "T", "description": "D", "budget": %s}'),
         ("PATCH", "/api/jobs/{id}", "budget"): (ann, '{"budget": %s}'),
         ("POST", "/api/jobs/{id}/bids", "price"): (bob, '{"message": "Me", "price": %s}'),
         ("POST", "/api/wallet/deposits", "amount"): (key, f'{{"userId": "{ann.id}", "paymentId": "p", "amount": %s}}'),
         ("POST", "/api/wallet/withdrawals", "amount"): (ann, '{"amount": %s}'),
     }
-    assert set(asks) == amount_fields()
-    before = [await wallet(hub, who) for who in (ann, bob)]
-    for (method, path, field), (who, body) in asks.items():
-        client = hub.client(who, headers={"content-type": "application/json"})
-        for amount in (*NO_AMOUNTS, *TOO_LARGE):
-            answer = await client.request(method, path.replace("{id}", job), content=body.replace("%s", amount))
-            told = answer.json()
-            assert (answer.status_code, told["code"], told["pointer"]) == (422, "INVALID_FIELD", f"/{field}"), amount
-            assert told["reason"] in ("type", "range")
-    assert [await wallet(hub, who) for who in (ann, bob)] == before
+    assert set(requests) == amount_fields()
+    before = [await get_wallet(hub, user) for user in (ann, bob)]
+    for (method, path, field), (caller, body) in requests.items():
+        client = hub.client(caller, headers={"content-type": "application/json"})
+        for amount in (*INVALID_AMOUNTS, *TOO_LARGE):
+            response = await client.request(method, path.replace("{id}", job), content=body.replace("%s", amount))
+            problem = response.json()
+            assert (response.status_code, problem["code"], problem["pointer"]) == (422, "INVALID_FIELD", f"/{field}"), (
+                amount
+            )
+            assert problem["reason"] in ("type", "range")
+    assert [await get_wallet(hub, user) for user in (ann, bob)] == before
     assert len((await hub.client(ann).get("/api/wallet/entries")).json()["items"]) == 2
     assert len((await hub.client().get("/api/jobs")).json()["items"]) == 1
     assert (await hub.client().get(f"/api/jobs/{job}")).json()["bidCount"] == 0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.hub import Hub
 from tests.support.server import ROOT
-from tests.support.tcp_proxy import Cable
+from tests.support.tcp_proxy import TcpProxy
 
 # They wait as the hub tells them to, or as they please: some seconds. Only a failing test waits so long.
 PATIENCE: Final = 40.0
@@ -63,12 +63,12 @@ async def running(program: tuple[str, ...], url: str, token: str) -> AsyncIterat
         await process.communicate()
 
 
-async def break_off(hub: Hub, cable: Cable, clients: list[Client], how: str) -> None:
+async def break_off(hub: Hub, cable: TcpProxy, clients: list[Client], how: str) -> None:
     """When this returns, no client listens and none can come back."""
     if how == "restarted":
         assert await hub.stop() == 0
         await asyncio.gather(*(client.next("bye") for client in clients))
-    cable.cut()
+    cable.block()
     if how == "killed":
         await hub.kill()
     if how != "cut":
@@ -85,7 +85,7 @@ async def test_foreign_clients_come_back_to_exactly_what_they_missed(hub: Hub, h
             note = {"userId": ann.id, "type": "note", "category": "system", "title": title, "body": "a\r\nb"}
             assert (await service.post("/api/realtime/notifications/send", json=note)).status_code == 201
 
-    async with Cable(hub.server.port) as cable, AsyncExitStack() as stack:
+    async with TcpProxy(hub.server.port) as cable, AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(running(program, cable.url, ann.token))
             for name, program in CLIENTS.items()
@@ -99,7 +99,7 @@ async def test_foreign_clients_come_back_to_exactly_what_they_missed(hub: Hub, h
             assert (heard["data"]["body"], heard["data"]["unread"]) == ("a\r\nb", 1)
         await break_off(hub, cable, everyone, how)
         await send("missed 1", "missed 2", "missed 3")
-        cable.mend()
+        cable.unblock()
         for confirmed in await asyncio.gather(*(client.next("connection_confirmed") for client in everyone)):
             assert confirmed["data"]["recovered"] is True
         await send("live")
@@ -111,12 +111,12 @@ async def test_foreign_clients_come_back_to_exactly_what_they_missed(hub: Hub, h
 async def test_one_who_heard_nothing_yet_misses_nothing_either(hub: Hub) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     note = {"userId": ann.id, "type": "note", "category": "system", "title": "first", "body": "b"}
-    async with Cable(hub.server.port) as cable, AsyncExitStack() as stack:
+    async with TcpProxy(hub.server.port) as cable, AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(running(program, cable.url, ann.token)) for program in CLIENTS.values()
         ]
         await asyncio.gather(*(client.next("connection_confirmed") for client in clients))
-        cable.cut()
+        cable.block()
         assert (await hub.client(key).post("/api/realtime/notifications/send", json=note)).status_code == 201
-        cable.mend()
+        cable.unblock()
         await asyncio.gather(*(client.until("first") for client in clients))
