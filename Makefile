@@ -1,6 +1,6 @@
 # One verb a line; `make` alone lists them. The longer work is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick check bench reference lock install clean
+.PHONY: help run web test test-quick check bench reference lock install clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -15,6 +15,9 @@ help: ## List what make can do here
 
 run: install ## Serve on http://127.0.0.1:8000, with demo users, jobs and bids made on the first run; HUB_… settings apply
 	@$(PY) -m api demo --once && exec $(PY) -m api serve
+
+web: ## Build web/dist from web/ with esbuild; needs Node, which serving does not
+	@cd web && npm ci --silent --no-audit --no-fund --ignore-scripts && node build.mjs
 
 test: install ## Run every test, on real servers and a real browser; installs what they need from Debian and npm
 	@scripts/test-needs
@@ -50,6 +53,7 @@ install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names, a
 $(INSTALLED): requirements.lock pyproject.toml scripts/install
 	@scripts/install
 
-clean: ## Remove .venv, caches, tests/js/node_modules and what the benchmark built; the data stays
-	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist tests/js/node_modules *.egg-info
+clean: ## Remove .venv, caches, node_modules and what the benchmark built; the data and web/dist stay
+	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf web/node_modules tests/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-/** Open jobs and the inbox, live, in React. */
+/** Shows open jobs and the inbox in React, with live updates. */
 
 import * as React from "react";
 import { createRoot } from "react-dom/client";
@@ -8,7 +8,7 @@ const hub = query.get("hub") ?? "http://localhost:8000";
 const { connect } = await import(`${hub}/static/client.js`);
 const { bind } = await import(`${hub}/static/react.js`);
 
-// A page of your own asks its server for the signed-in user's token.
+// Your page would request the token of the signed-in user from its server.
 const client = connect({ url: hub, token: async () => query.get("token") });
 const { useJobs, useNotifications, useRealtime } = bind(React, client);
 const h = React.createElement;
@@ -40,13 +40,13 @@ function Inbox() {
     h(
       "ul",
       null,
-      notifications.map((one) =>
+      notifications.map((item) =>
         h(
           "li",
-          { key: one.id },
-          one.title,
+          { key: item.id },
+          item.title,
           " ",
-          !one.readAt && h("button", { onClick: () => markNotificationAsRead(one.id) }, "Read"),
+          !item.readAt && h("button", { onClick: () => markNotificationAsRead(item.id) }, "Read"),
         ),
       ),
     ),

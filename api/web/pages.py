@@ -1,4 +1,4 @@
-"""What is served to people and not to programs: the app at / and its pages, the interface at /docs, and their files."""
+"""Serves the app shell, the API reference page and static files."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,13 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.assets import Asset
-from api.web_files import WebFiles
+from api.web.static_files import StaticFile, StaticFiles, load_static_files
 from services.errors import NotFound
 
-WEB: Final = Path(__file__).resolve().parents[2] / "web"
+DIST: Final = Path(__file__).resolve().parents[2] / "web" / "dist"
 
-# Every address of the app is the same page, which shows what the address names.
+# Every address of the app returns the same page, which renders what the address names.
 APP: Final = (
     "/",
     "/jobs",
@@ -28,59 +27,58 @@ APP: Final = (
     "/people/{id}",
     "/sign-in",
 )
-# A file under its hash never changes; one without is asked for each time, and answered 304.
-_FOREVER: Final = "public, max-age=31536000, immutable"
-_EACH_TIME: Final = "no-cache"
+# A file under a release never changes; browsers revalidate one without a release on each use.
+_IMMUTABLE: Final = "public, max-age=31536000, immutable"
+_REVALIDATE: Final = "no-cache"
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes() -> list[BaseRoute]:
-    """The pages and their files."""
-    files = WebFiles(WEB)
+    """Return the routes of the pages and of their files."""
+    files = load_static_files(DIST)
     return [
-        *(Route(path, _one(files, "index.html")) for path in APP),
-        Route("/docs", _one(files, "docs.html")),
-        # A service worker rules the folder it is in, so it is not among the others.
-        Route("/sw.js", _one(files, "sw.js")),
-        Route("/manifest.webmanifest", _one(files, "manifest.webmanifest")),
+        *(Route(path, _page(files, "index.html")) for path in APP),
+        Route("/docs", _page(files, "docs.html")),
+        # A service worker controls only the folder that it is served from.
+        Route("/sw.js", _page(files, "sw.js")),
+        Route("/manifest.webmanifest", _page(files, "manifest.webmanifest")),
         Route("/static/{name:path}", _static(files)),
     ]
 
 
-def _one(files: WebFiles, name: str) -> _Handler:
+def _page(files: StaticFiles, name: str) -> _Handler:
     async def page(request: Request) -> Response:
-        return _answer(request, (await files.get()).files[name], _EACH_TIME)
+        return _response(request, files.by_path[name], _REVALIDATE)
 
     return page
 
 
-def _static(files: WebFiles) -> _Handler:
+def _static(files: StaticFiles) -> _Handler:
     async def static(request: Request) -> Response:
-        assets = await files.get()
         name = request.path_params["name"]
         release, _, rest = name.partition("/")
-        hashed = release == assets.release
-        asset = assets.files.get(rest if hashed else name)
-        if asset is None:
+        under_release = release == files.release
+        file = files.by_path.get(rest if under_release else name)
+        if file is None:
             raise NotFound
-        return _answer(request, asset, _FOREVER if hashed else _EACH_TIME)
+        return _response(request, file, _IMMUTABLE if under_release else _REVALIDATE)
 
     return static
 
 
-def _answer(request: Request, asset: Asset, cache: str) -> Response:
-    """The file, packed where the browser can unpack it; these are public, and other origins may import them."""
+def _response(request: Request, file: StaticFile, cache: str) -> Response:
+    """Return the file, compressed if the client accepts gzip. The files are public; other origins may import them."""
     headers = {
         "cache-control": cache,
-        "etag": asset.etag,
+        "etag": file.etag,
         "vary": "Accept-Encoding",
         "access-control-allow-origin": "*",
         "cross-origin-resource-policy": "cross-origin",
     }
-    if request.headers.get("if-none-match") == asset.etag:
+    if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)
-    content = asset.plain
-    if asset.packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
-        content, headers["content-encoding"] = asset.packed, "gzip"
-    return Response(content, headers=headers, media_type=asset.media_type)
+    content = file.content
+    if file.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        content, headers["content-encoding"] = file.compressed, "gzip"
+    return Response(content, headers=headers, media_type=file.media_type)

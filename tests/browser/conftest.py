@@ -1,4 +1,4 @@
-"""A real browser for the page: every tab notes what it complains about, and a complaint fails the test."""
+"""Fixtures with a real browser; unexpected console messages and errors of any tab fail the test."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from tests.system.conftest import hub, mail, push, start_hub, store, stream_tran
 __all__ = ["hub", "mail", "push", "start_hub", "store", "stream_transport"]
 
 CHROMIUM: Final = "/usr/bin/chromium"
-# No sandbox: tests run as root in containers. The others keep the browser from talking to anybody but the hub.
+# No sandbox: tests run as root in containers. The other flags prevent requests to hosts other than the hub.
 FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -25,23 +25,22 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Waited for so long, ms: a machine that is busy with something else for a while makes no test fail.
-PATIENCE_MS: Final = 30_000
-# Each page writes down what it toasts, line by line: a toast is gone after five seconds, however slow the test is.
+# Timeout of every expectation; long, so that a busy machine fails no test.
+TIMEOUT_MS: Final = 30_000
+# Each page records its toasts, one per line, because a toast closes after five seconds.
 TOASTED: Final = """customElements.whenDefined("toast-region").then(() => {
     const { dataset } = document.documentElement;
-    const note = (records) => {
+    const record = (records) => {
         for (const node of records.flatMap(({ addedNodes }) => [...addedNodes])) {
             if (node.dataset?.testid !== "toast") continue;
-            const said = `${node.querySelector("strong").textContent} ${node.querySelector("p").textContent}`;
-            dataset.toasted = [...(dataset.toasted?.split("\\n") ?? []), said.replaceAll("\\n", " ")].join("\\n");
+            const line = `${node.querySelector("strong").textContent} ${node.querySelector("p").textContent}`;
+            dataset.toasted = [...(dataset.toasted?.split("\\n") ?? []), line.replaceAll("\\n", " ")].join("\\n");
         }
     };
     for (const { shadowRoot } of document.querySelectorAll("toast-region"))
-        new MutationObserver(note).observe(shadowRoot, { childList: true, subtree: true });
+        new MutationObserver(record).observe(shadowRoot, { childList: true, subtree: true });
 })"""
-# What a browser logs by itself about questions that a hub may answer with "no": who am I, and what a page had asked for
-# when its session ended, a moment after it came in.
+# Messages for expected responses: the check for a session, and requests of a page whose session ended.
 EXPECTED: Final = (
     r"status of 401 .*/api/auth/me$",
     r"status of 401 .*/api/(conversations|jobs|bids|wallet|stats)\b",
@@ -50,39 +49,39 @@ EXPECTED: Final = (
 
 @dataclass
 class Noise:
-    """What the tabs of a test complained about; `expect(pattern)` names what the test is about."""
+    """Console messages and errors of the tabs of a test."""
 
-    heard: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=lambda: list(EXPECTED))
 
     def expect(self, pattern: str) -> None:
-        """Complaints that match (a regular expression) are no failure of this test."""
+        """Accept messages that match the regular expression."""
         self.expected.append(pattern)
 
-    def hear(self, message: ConsoleMessage) -> None:
-        """A line on the console, violations of the Content-Security-Policy included."""
-        self.heard.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+    def record(self, message: ConsoleMessage) -> None:
+        """Record a console message; violations of the Content-Security-Policy are such messages."""
+        self.messages.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
     def unexpected(self) -> list[str]:
-        """What no test expects."""
-        return [line for line in self.heard if not any(re.search(pattern, line) for pattern in self.expected)]
+        """Return the messages that the test does not expect."""
+        return [line for line in self.messages if not any(re.search(pattern, line) for pattern in self.expected)]
 
 
 class OpenPage(Protocol):
-    """`await open_page()`: the page in a browser profile of its own; `who` signs in; `width` in CSS pixels.
+    """`await open_page()`: a page in a new browser profile; `who` signs in; `width` in CSS pixels.
 
-    Without a `worker` the browser has no SharedWorker, so that a tab leads; `url` is where the hub is reached instead.
+    Without `worker` the browser has no SharedWorker, so that a tab leads; `url` replaces the address of the hub.
     """
 
     async def __call__(
         self, who: Person | None = None, *, width: int = 1280, dark: bool = False, worker: bool = True, url: str = ""
     ) -> Page:
-        """Open it, and wait until it is live when somebody signed in."""
+        """Open it; wait until it is live if a user signs in."""
         ...
 
 
-class Another(Protocol):
-    """`await another_tab(page)`: one more tab of the same profile, live."""
+class OpenTab(Protocol):
+    """`await another_tab(page)`: a further tab of the same profile, live."""
 
     async def __call__(self, page: Page) -> Page:
         """Open it and wait until it is live."""
@@ -91,8 +90,8 @@ class Another(Protocol):
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests; each page gets a profile of its own."""
-    expect.set_options(timeout=PATIENCE_MS)
+    """One browser for all tests; each page has its own profile."""
+    expect.set_options(timeout=TIMEOUT_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
@@ -101,7 +100,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def noise() -> AsyncIterator[Noise]:
-    """What this test's tabs say on their consoles; anything unexpected fails the test when it ends."""
+    """Console messages of the test's tabs; unexpected ones fail the test at its end."""
     noise = Noise()
     yield noise
     assert noise.unexpected() == []
@@ -109,7 +108,7 @@ async def noise() -> AsyncIterator[Noise]:
 
 @pytest.fixture
 async def open_page(hub: Hub, browser: Browser, noise: Noise) -> AsyncIterator[OpenPage]:
-    """Opens the page of `hub`."""
+    """Opens pages of `hub`."""
     contexts: list[BrowserContext] = []
 
     async def open_page(
@@ -119,8 +118,8 @@ async def open_page(hub: Hub, browser: Browser, noise: Noise) -> AsyncIterator[O
             viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
         )
         contexts.append(context)
-        context.on("console", noise.hear)
-        context.on("weberror", lambda error: noise.heard.append(f"uncaught: {error.error}"))
+        context.on("console", noise.record)
+        context.on("weberror", lambda error: noise.messages.append(f"uncaught: {error.error}"))
         await context.add_init_script(TOASTED)
         if not worker:
             await context.add_init_script("delete globalThis.SharedWorker")
@@ -136,8 +135,8 @@ async def open_page(hub: Hub, browser: Browser, noise: Noise) -> AsyncIterator[O
 
 
 @pytest.fixture
-def another_tab() -> Another:
-    """Opens one more tab beside a page."""
+def another_tab() -> OpenTab:
+    """Opens further tabs of a profile."""
 
     async def open_tab(page: Page) -> Page:
         tab = await page.context.new_page()
@@ -162,7 +161,7 @@ async def is_live(page: Page) -> None:
 
 
 async def stop_the_clock(page: Page) -> None:
-    """Load the page anew; once it is live its time passes only when it is told to."""
+    """Reload the page; once it is live, its clock stands still until the test advances it."""
     await page.clock.install()
     await page.reload()
     await is_live(page)

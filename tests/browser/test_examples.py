@@ -1,4 +1,4 @@
-"""The example pages, served from another origin than the hub: plain HTML and React, as the documents say."""
+"""The example pages on another origin: plain HTML and React, as the documents describe."""
 
 import subprocess
 import threading
@@ -12,22 +12,22 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Noise
-from tests.browser.inbox import item, toasts
-from tests.browser.market import notify, post_job
+from tests.browser.inbox_page import item, toasts
+from tests.browser.market_page import notify, post_job
 from tests.support.hub import Hub
 from tests.system.conftest import StartHub
 
 ROOT: Final = Path(__file__).parents[2]
 JS: Final = ROOT / "tests" / "js"
-# React is no ES module by itself.
+# React is not published as an ES module.
 REACT: Final = """
 export { createElement, StrictMode, useCallback, useMemo, useSyncExternalStore } from "react";
 export { createRoot } from "react-dom/client";
 """
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, without a line for each."""
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files of a folder without logging."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -35,14 +35,14 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The origin of the examples, with React beside them as the one file that browsers can import."""
+    """Serve the examples and React as one ES module on another origin."""
     folder = tmp_path_factory.mktemp("examples")
     for path in (ROOT / "examples").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "vendor").mkdir()
     done = subprocess.run(
         [
-            JS / "node_modules/.bin/esbuild",
+            ROOT / "web/node_modules/.bin/esbuild",
             "--bundle",
             "--format=esm",
             '--define:process.env.NODE_ENV="production"',
@@ -55,7 +55,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -66,7 +66,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def hub_for(elsewhere: str, start_hub: StartHub) -> Hub:
-    """A hub that lets pages of that origin call."""
+    """A hub that allows requests from that origin."""
     return await start_hub(HUB_ALLOWED_ORIGINS=elsewhere)
 
 
@@ -74,13 +74,13 @@ async def hub_for(elsewhere: str, start_hub: StartHub) -> Hub:
 async def page(browser: Browser, noise: Noise) -> AsyncIterator[Page]:
     """An empty page."""
     context = await browser.new_context()
-    context.on("console", noise.hear)
-    context.on("weberror", lambda error: noise.heard.append(f"uncaught: {error.error}"))
+    context.on("console", noise.record)
+    context.on("weberror", lambda error: noise.messages.append(f"uncaught: {error.error}"))
     yield await context.new_page()
     await context.close()
 
 
-async def test_the_elements_live_on_a_page_of_another_origin(
+async def test_elements_receive_events_on_another_origin(
     hub_for: Hub, elsewhere: str, page: Page, noise: Noise
 ) -> None:
     noise.expect(r"net::ERR_")
@@ -94,7 +94,7 @@ async def test_the_elements_live_on_a_page_of_another_origin(
     await notify(hub, key, ann, "First")
     await expect(toasts(page)).to_contain_text("First")
     await expect(page.get_by_text("Hello Ann, 1 unread.")).to_be_visible()
-    # A second tab shares the stream of the first, and a stream that is cut comes back with a new ticket.
+    # A second tab shares the stream of the first, and the stream reconnects with a new ticket.
     tab = await page.context.new_page()
     await tab.goto(f"{elsewhere}/plain.html?hub={hub.url}")
     await expect(tab.get_by_test_id("connection")).to_have_text("Live updates active")
@@ -106,7 +106,7 @@ async def test_the_elements_live_on_a_page_of_another_origin(
     await expect(item(page, "Second")).to_be_visible()
 
 
-async def test_the_hooks_live_in_a_react_page_of_another_origin(hub_for: Hub, elsewhere: str, page: Page) -> None:
+async def test_react_hooks_receive_events_on_another_origin(hub_for: Hub, elsewhere: str, page: Page) -> None:
     hub = hub_for
     ann, carla, key = await hub.signup("freelancer"), await hub.signup("client"), await hub.api_key("notify")
     await page.goto(f"{elsewhere}/react.html?hub={hub.url}&token={ann.token}")

@@ -1,17 +1,17 @@
-"""Groups on the page: made, joined, left, and what only their maker may do."""
+"""Groups in the chat element: creating, members, leaving, and the rights of the creator."""
 
 from playwright.async_api import Locator, Page, expect
 
+from tests.browser.chat_page import create_group, messages, press_and_confirm, send_message, write
 from tests.browser.conftest import Noise, OpenPage
-from tests.browser.talk import group_of, press_twice, said, tell, write
 from tests.support.hub import Hub
 
 
-async def test_a_group_is_made_of_people_one_has_talked_to(hub: Hub, open_page: OpenPage) -> None:
+async def test_group_is_created_from_users_in_conversations(hub: Hub, open_page: OpenPage) -> None:
     carla = await hub.signup("client", name="Carla")
     felix, gina = await hub.signup("freelancer", name="Felix"), await hub.signup("freelancer", name="Gina")
     for each in (felix, gina):
-        await tell(hub, each, carla, f"Hello from {each.name}")
+        await send_message(hub, each, carla, f"Hello from {each.name}")
     client, freelancer = await open_page(carla), await open_page(felix)
     for page in (client, freelancer):
         await page.goto(f"{hub.url}/messages")
@@ -25,11 +25,11 @@ async def test_a_group_is_made_of_people_one_has_talked_to(hub: Hub, open_page: 
     await write(client, "Welcome, both")
     await expect(client.get_by_text("Felix, Gina")).to_be_visible()
     await freelancer.get_by_role("button", name="Site plan").click()
-    await expect(said(freelancer)).to_contain_text("Welcome, both")
+    await expect(messages(freelancer)).to_contain_text("Welcome, both")
     await expect(freelancer.get_by_text("Carla, Gina")).to_be_visible()
 
 
-async def test_who_has_talked_to_nobody_is_told_how_groups_begin(hub: Hub, open_page: OpenPage) -> None:
+async def test_user_without_conversations_sees_a_hint_about_groups(hub: Hub, open_page: OpenPage) -> None:
     page = await open_page(await hub.signup("client"), width=390)
     await page.goto(f"{hub.url}/messages")
     await page.get_by_role("button", name="New group").click()
@@ -38,11 +38,11 @@ async def test_who_has_talked_to_nobody_is_told_how_groups_begin(hub: Hub, open_
     await expect(page.get_by_text("No conversations yet")).to_be_visible()
 
 
-async def test_the_maker_renames_adds_and_removes_and_the_others_see_it(hub: Hub, open_page: OpenPage) -> None:
+async def test_creator_renames_adds_and_removes_and_members_see_it(hub: Hub, open_page: OpenPage) -> None:
     carla = await hub.signup("client", name="Carla")
     felix, gina = await hub.signup("freelancer", name="Felix"), await hub.signup("freelancer", name="Gina")
-    await tell(hub, gina, carla, "Hello")
-    place = await group_of(hub, carla, felix, title="Site plan")
+    await send_message(hub, gina, carla, "Hello")
+    place = await create_group(hub, carla, felix, title="Site plan")
     client, freelancer, other = await open_page(carla), await open_page(felix), await open_page(gina)
     for page in (client, freelancer):
         await page.goto(f"{hub.url}/messages/{place}")
@@ -56,21 +56,19 @@ async def test_the_maker_renames_adds_and_removes_and_the_others_see_it(hub: Hub
     await expect(client.get_by_text("Felix, Gina")).to_be_visible()
     await expect(freelancer.get_by_role("button", name="Garden")).to_be_visible()
     await other.get_by_role("button", name="Garden").click()
-    await expect(said(other)).to_contain_text("Before Gina came")
+    await expect(messages(other)).to_contain_text("Before Gina came")
     await client.get_by_role("button", name="Members").click()
     await expect(members(client)).to_have_text(["Carla (You)", "FelixRemove", "GinaRemove"])
-    await press_twice_in(client, members(client).filter(has_text="Felix"))
+    await press_and_confirm_in(client, members(client).filter(has_text="Felix"))
     await expect(members(client)).to_have_text(["Carla (You)", "GinaRemove"])
-    # It is gone where he looked at it, and from his list.
+    # The group leaves his panel and his list.
     await expect(freelancer.get_by_text("Pick a conversation")).to_be_visible()
     await expect(freelancer.get_by_role("button", name="Garden")).to_have_count(0)
 
 
-async def test_a_question_that_was_asked_waits_for_its_answer_whatever_is_said_meanwhile(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_confirmation_stays_open_while_messages_arrive(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
-    place = await group_of(hub, carla, felix, title="Site plan")
+    place = await create_group(hub, carla, felix, title="Site plan")
     page = await open_page(carla)
     await page.goto(f"{hub.url}/messages/{place}")
     await page.get_by_role("button", name="Members").click()
@@ -79,27 +77,27 @@ async def test_a_question_that_was_asked_waits_for_its_answer_whatever_is_said_m
     await expect(button).to_have_text("Remove: sure?")
     body = {"conversationId": place, "content": "Here I am", "type": "text", "clientMessageId": "one"}
     assert (await hub.client(felix).post("/api/realtime/messages/send", json=body)).status_code == 201
-    # Once the list shows it, all has been drawn anew.
+    # When the list shows it, everything was rendered again.
     await expect(page.get_by_role("navigation", name="Conversations")).to_contain_text("Here I am")
     await expect(button).to_have_text("Remove: sure?")
     await expect(button).to_be_focused()
 
 
-async def test_a_member_leaves_and_what_only_the_maker_may_do_is_said(
-    hub: Hub, open_page: OpenPage, noise: Noise
-) -> None:
+async def test_member_leaves_and_sees_what_only_the_creator_may_do(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 403 .*/api/conversations/")
     carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
-    place = await group_of(hub, carla, felix, title="Site plan")
+    place = await create_group(hub, carla, felix, title="Site plan")
     page = await open_page(felix)
     await page.goto(f"{hub.url}/messages/{place}")
     await page.get_by_role("button", name="Members").click()
     await page.get_by_label("Name of the group").fill("Mine")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text("Only the creator of this group can do that.")
+    await expect(page.get_by_role("alert").filter(visible=True)).to_have_text(
+        "Only the creator of this group can do that."
+    )
     await expect(page.get_by_role("button", name="Save")).to_be_hidden()
     await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
-    await press_twice(page, "Leave the group")
+    await press_and_confirm(page, "Leave the group")
     await expect(page.get_by_text("Pick a conversation")).to_be_visible()
     await expect(page.get_by_role("button", name="Site plan")).to_have_count(0)
     assert (await hub.client(felix).get(f"/api/conversations/{place}")).status_code == 404
@@ -109,17 +107,17 @@ def members(page: Page) -> Locator:
     return page.get_by_test_id("member").filter(visible=True)
 
 
-async def press_twice_in(page: Page, row: Locator) -> None:
+async def press_and_confirm_in(page: Page, row: Locator) -> None:
     button = row.get_by_role("button")
     await button.click()
     await expect(button).to_have_text("Remove: sure?")
     await button.click()
 
 
-async def test_more_conversations_than_a_page_holds_are_all_there(hub: Hub, open_page: OpenPage) -> None:
+async def test_conversations_beyond_the_first_page_are_loaded(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
     for number in range(51):
-        await group_of(hub, carla, felix, title=f"Group {number}")
+        await create_group(hub, carla, felix, title=f"Group {number}")
     page = await open_page(felix)
     await page.goto(f"{hub.url}/messages")
     oldest = page.get_by_role("button", name="Group 0", exact=False).filter(has=page.get_by_text("Group 0", exact=True))
@@ -129,7 +127,7 @@ async def test_more_conversations_than_a_page_holds_are_all_there(hub: Hub, open
     await earlier.click()
     await expect(oldest).to_be_visible()
     await expect(earlier).to_be_hidden()
-    # Opened stays open, whatever happens meanwhile.
-    await group_of(hub, carla, felix, title="The newest")
+    # Fetched pages stay in the list when messages arrive.
+    await create_group(hub, carla, felix, title="The newest")
     await expect(page.get_by_text("The newest", exact=True)).to_be_visible()
     await expect(oldest).to_be_visible()

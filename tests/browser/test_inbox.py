@@ -1,4 +1,4 @@
-"""Bell, center and toasts: what a user is told, once, and what they do with it."""
+"""Bell, notification center and toasts."""
 
 import json
 import os
@@ -7,18 +7,18 @@ import signal
 
 from playwright.async_api import Route, expect
 
-from tests.browser.conftest import Another, Noise, OpenPage, is_live, stop_the_clock
-from tests.browser.inbox import item, kept, open_center, press, shows, toasted, toasts
-from tests.browser.market import admin, notify
+from tests.browser.conftest import Noise, OpenPage, OpenTab, is_live, stop_the_clock
+from tests.browser.inbox_page import expect_toasts, expect_unread, item, open_center, press, toasts, wait_until_stored
+from tests.browser.market_page import admin, notify
 from tests.support.hub import Hub
 
 TOAST_MS = 5_000
-# Two and a half heartbeats of 15 s, and a little.
+# A little more than 2.5 heartbeats of 15 s.
 SILENT_MS = 38_000
 
 
 def old_events(user_id: str, cursor: str) -> str:
-    """A handwritten answer of the stream: two old events, as after a night with the lid closed."""
+    """Return a response of the stream with two old events, as after a long absence."""
     epoch, _, position = cursor.rpartition(".")
     confirmation = {
         "userId": user_id,
@@ -45,34 +45,34 @@ def old_events(user_id: str, cursor: str) -> str:
     return "".join(frames)
 
 
-async def test_the_badge_counts_in_every_tab_and_undo_puts_it_back(
-    hub: Hub, open_page: OpenPage, another_tab: Another
+async def test_badge_counts_in_every_tab_and_undo_restores_it(
+    hub: Hub, open_page: OpenPage, another_tab: OpenTab
 ) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     tab = await another_tab(page)
     for count, title in enumerate(("First", "Second", "Third"), 1):
         await notify(hub, key, ann, title)
-        await shows(page, count)
-        await shows(tab, count)
+        await expect_unread(page, count)
+        await expect_unread(tab, count)
     center = await open_center(page)
     await press(page, "Second", "Mark as read")
-    await shows(page, 2)
-    await shows(tab, 2)
+    await expect_unread(page, 2)
+    await expect_unread(tab, 2)
     await center.get_by_role("button", name="Mark all read").click()
-    await shows(page, 0)
-    await shows(tab, 0)
+    await expect_unread(page, 0)
+    await expect_unread(tab, 0)
     await center.get_by_role("button", name="Undo").click()
-    await shows(page, 2)
-    await shows(tab, 2)
+    await expect_unread(page, 2)
+    await expect_unread(tab, 2)
     await tab.reload()
-    await shows(tab, 2)
+    await expect_unread(tab, 2)
     await open_center(tab)
     await expect(tab.get_by_test_id("notification")).to_have_count(3)
-    await toasted(tab)
+    await expect_toasts(tab)
 
 
-async def test_what_is_archived_leaves_the_list_on_every_device_and_comes_back(hub: Hub, open_page: OpenPage) -> None:
+async def test_archived_item_leaves_every_device_and_can_be_restored(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     for title in ("First", "Second"):
         await notify(hub, key, ann, title)
@@ -83,27 +83,27 @@ async def test_what_is_archived_leaves_the_list_on_every_device_and_comes_back(h
     for each in (page, phone):
         await expect(item(each, "First")).to_have_count(0)
     await phone.keyboard.press("Escape")
-    await shows(phone, 1)
+    await expect_unread(phone, 1)
     await center.get_by_role("tab", name="Archived").click()
     await press(page, "First", "Move back")
-    await shows(phone, 2)
+    await expect_unread(phone, 2)
     await open_center(phone)
     await expect(item(phone, "First")).to_be_visible()
 
 
-async def test_what_one_device_reads_is_read_on_the_other(hub: Hub, open_page: OpenPage) -> None:
+async def test_item_read_on_one_device_is_read_on_the_other(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page, phone = await open_page(ann), await open_page(ann, width=390)
     await notify(hub, key, ann, "First", url="/wallet")
-    await shows(page, 1)
+    await expect_unread(page, 1)
     await open_center(phone)
     await item(phone, "First").click()
     await expect(phone).to_have_url(re.compile("/wallet$"))
-    await shows(phone, 0)
-    await shows(page, 0)
+    await expect_unread(phone, 0)
+    await expect_unread(page, 0)
 
 
-async def test_what_is_looked_at_for_a_second_is_seen_and_stays_unread(hub: Hub, open_page: OpenPage) -> None:
+async def test_item_in_view_for_a_second_is_seen_and_stays_unread(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page, other = await open_page(ann), await open_page(ann)
     await notify(hub, key, ann, "First")
@@ -113,7 +113,7 @@ async def test_what_is_looked_at_for_a_second_is_seen_and_stays_unread(hub: Hub,
     await expect(bell).to_have_accessible_name("Notifications, 1 unread")
 
 
-async def test_filters_show_their_own_and_fetch_what_is_further_down(hub: Hub, open_page: OpenPage) -> None:
+async def test_filters_show_matching_items_and_fetch_further_pages(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     await notify(hub, key, ann, "A job long ago", category="job")
     batch = [
@@ -138,7 +138,7 @@ async def test_filters_show_their_own_and_fetch_what_is_further_down(hub: Hub, o
     await expect(center.get_by_text("That is all.")).to_be_visible()
 
 
-async def test_the_list_is_used_with_the_keyboard_alone(hub: Hub, open_page: OpenPage) -> None:
+async def test_list_is_usable_with_the_keyboard_alone(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     for title in ("First", "Second", "Third"):
         await notify(hub, key, ann, title)
@@ -150,7 +150,7 @@ async def test_the_list_is_used_with_the_keyboard_alone(hub: Hub, open_page: Ope
     await expect(item(page, "Third")).to_be_focused()
     await page.keyboard.press("j")
     await page.keyboard.press("u")
-    await shows(page, 2)
+    await expect_unread(page, 2)
     await expect(item(page, "Second")).to_be_focused()
     await page.keyboard.press("e")
     await expect(item(page, "Second")).to_have_count(0)
@@ -162,7 +162,7 @@ async def test_the_list_is_used_with_the_keyboard_alone(hub: Hub, open_page: Ope
     await expect(page.get_by_test_id("bell")).to_be_focused()
 
 
-async def test_a_pressed_button_stays_pressed_in_every_tab(hub: Hub, open_page: OpenPage, another_tab: Another) -> None:
+async def test_pressed_button_stays_pressed_in_every_tab(hub: Hub, open_page: OpenPage, another_tab: OpenTab) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     tab = await another_tab(page)
@@ -174,9 +174,7 @@ async def test_a_pressed_button_stays_pressed_in_every_tab(hub: Hub, open_page: 
         await expect(item(each, "Coming?").get_by_role("button", name="✓ Yes")).to_be_disabled()
 
 
-async def test_a_change_that_the_hub_refuses_is_taken_back_and_said(
-    hub: Hub, open_page: OpenPage, noise: Noise
-) -> None:
+async def test_change_is_rolled_back_with_an_error_when_rejected(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 503 .*/notifications/archive$")
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     await notify(hub, key, ann, "First")
@@ -190,10 +188,10 @@ async def test_a_change_that_the_hub_refuses_is_taken_back_and_said(
     await press(page, "First", "Archive")
     await expect(center.get_by_role("alert")).to_have_text("The hub is busy. Try again.")
     await expect(item(page, "First")).to_be_visible()
-    await shows(page, 1)
+    await expect_unread(page, 1)
 
 
-async def test_a_toast_leaves_after_five_seconds_and_one_with_buttons_stays(hub: Hub, open_page: OpenPage) -> None:
+async def test_toast_closes_after_five_seconds_unless_it_has_buttons(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await stop_the_clock(page)
@@ -207,10 +205,10 @@ async def test_a_toast_leaves_after_five_seconds_and_one_with_buttons_stays(hub:
     await expect(toasts(page)).to_contain_text("Asking")
     await toasts(page).get_by_role("button", name="Dismiss").click()
     await expect(toasts(page)).to_have_count(0)
-    await shows(page, 2)
+    await expect_unread(page, 2)
 
 
-async def test_a_toast_waits_while_the_pointer_is_on_it(hub: Hub, open_page: OpenPage) -> None:
+async def test_toast_stays_while_the_pointer_is_on_it(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await stop_the_clock(page)
@@ -223,11 +221,11 @@ async def test_a_toast_waits_while_the_pointer_is_on_it(hub: Hub, open_page: Ope
     await expect(toasts(page)).to_have_count(0)
 
 
-async def test_a_toast_is_read_out_and_what_is_about_a_hire_at_once(hub: Hub, open_page: OpenPage) -> None:
+async def test_toast_is_announced_politely_and_a_hire_assertively(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     regions = page.locator("toast-region")
-    # They were there before there was anything to say.
+    # Live regions must exist before their content.
     await expect(regions.locator("[aria-live=polite]")).to_be_attached()
     await notify(hub, key, ann, "A note")
     await expect(regions.locator("[aria-live=polite]")).to_contain_text("A note Words.")
@@ -235,14 +233,14 @@ async def test_a_toast_is_read_out_and_what_is_about_a_hire_at_once(hub: Hub, op
     await expect(regions.locator("[aria-live=assertive]")).to_contain_text("You are hired")
 
 
-async def test_a_stream_that_falls_silent_is_opened_anew(hub: Hub, open_page: OpenPage) -> None:
+async def test_silent_stream_is_reopened(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
-    # The tab has the stream itself, where the clock of the test rules.
+    # Without a worker the stream is in the tab, whose clock the test controls.
     page = await open_page(ann, worker=False)
     await page.clock.install()
     await page.reload()
     await is_live(page)
-    # The sockets stay open, but nobody is at the other end.
+    # The sockets stay open, but the hub does not respond.
     os.kill(hub.server.pid, signal.SIGSTOP)
     try:
         await page.clock.fast_forward(SILENT_MS)
@@ -255,7 +253,7 @@ async def test_a_stream_that_falls_silent_is_opened_anew(hub: Hub, open_page: Op
     await expect(toasts(page)).to_contain_text("Back")
 
 
-async def test_what_happened_long_ago_is_summed_up_in_one_toast(hub: Hub, open_page: OpenPage) -> None:
+async def test_late_events_are_summed_up_in_one_toast(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
     page = await open_page(ann, worker=False)
     connect = re.compile("/api/realtime/connect")
@@ -266,11 +264,11 @@ async def test_what_happened_long_ago_is_summed_up_in_one_toast(hub: Hub, open_p
 
     await page.route(connect, answer)
     await page.reload()
-    await toasted(page, "While you were away 2 things happened.")
-    await shows(page, 2)
+    await expect_toasts(page, "While you were away 2 things happened.")
+    await expect_unread(page, 2)
 
 
-async def test_an_announcement_stands_in_the_center_and_is_toasted_once(hub: Hub, open_page: OpenPage) -> None:
+async def test_announcement_is_listed_and_toasted_once(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
     page = await open_page(ann)
     boss = hub.client(await admin(hub))
@@ -280,17 +278,17 @@ async def test_an_announcement_stands_in_the_center_and_is_toasted_once(hub: Hub
         assert answer.status_code == 201, answer.text
 
     await announce("Maintenance at nine")
-    await toasted(page, "Maintenance at nine")
-    await kept(hub, ann, page)
+    await expect_toasts(page, "Maintenance at nine")
+    await wait_until_stored(hub, ann, page)
     await page.reload()
     await is_live(page)
     await announce("And at ten")
-    await toasted(page, "And at ten")
+    await expect_toasts(page, "And at ten")
     await open_center(page)
     await expect(item(page, "Maintenance at nine")).to_be_visible()
 
 
-async def test_a_page_that_hears_reset_fetches_everything_and_goes_on(hub: Hub, open_page: OpenPage) -> None:
+async def test_reset_makes_the_page_fetch_the_inbox_and_continue(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann, worker=False)
     asked: list[str] = []
@@ -304,6 +302,6 @@ async def test_a_page_that_hears_reset_fetches_everything_and_goes_on(hub: Hub, 
     await is_live(page)
     assert asked
     await notify(hub, key, ann, "After the reset")
-    await shows(page, 1)
+    await expect_unread(page, 1)
     await open_center(page)
     await expect(item(page, "After the reset")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The marketplace on the page: from posting to paying, seen live by the others."""
+"""The marketplace app, from posting to payment, with live updates for the others."""
 
 import asyncio
 import re
@@ -6,12 +6,12 @@ import re
 from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Noise, OpenPage
-from tests.browser.inbox import toasted, toasts
-from tests.browser.market import hire, place_bid, post_job
+from tests.browser.inbox_page import expect_toasts, toasts
+from tests.browser.market_page import hire, place_bid, post_job
 from tests.support.hub import Hub
 
 
-async def test_a_hire_is_toasted_to_winner_and_loser(hub: Hub, open_page: OpenPage) -> None:
+async def test_hire_is_toasted_to_the_hired_and_the_rejected_bidder(hub: Hub, open_page: OpenPage) -> None:
     carla = await hub.signup("client", name="Carla")
     winner, loser = await hub.signup("freelancer", name="Wanda"), await hub.signup("freelancer", name="Louis")
     job = await post_job(hub, carla, "A booking page")
@@ -24,17 +24,17 @@ async def test_a_hire_is_toasted_to_winner_and_loser(hub: Hub, open_page: OpenPa
         await expect(own_bid(page, "A booking page")).to_contain_text("Waiting")
     await client.get_by_role("button", name="Hire Wanda").click()
     toast = toasts(won).filter(has_text="You have been hired for A booking page!")
-    # It stays while the pointer is on it.
+    # The toast stays while the pointer is on it.
     await toast.hover()
     await expect(toast).to_contain_text("🎉")
     await expect(toast).to_contain_text("Carla")
-    await toasted(lost, "A booking page")
+    await expect_toasts(lost, "A booking page")
     await expect(own_bid(won, "A booking page")).to_contain_text("Hired")
     await expect(own_bid(lost, "A booking page")).to_contain_text("Not chosen")
     await expect(hires(client)).to_have_count(0)
 
 
-async def test_a_job_goes_from_the_form_to_the_payment(hub: Hub, open_page: OpenPage) -> None:
+async def test_job_runs_from_the_form_to_the_payment(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client", name="Carla"), await hub.signup("freelancer", name="Felix")
     client, freelancer = await open_page(carla), await open_page(felix)
     await client.get_by_role("link", name="Post a job").first.click()
@@ -44,7 +44,7 @@ async def test_a_job_goes_from_the_form_to_the_payment(hub: Hub, open_page: Open
     await client.get_by_label("Skills, separated by commas").fill("Design, svg")
     await client.get_by_role("button", name="Post job").click()
     await expect(client.get_by_role("heading", name="Twelve icons")).to_be_visible()
-    await toasted(freelancer, "New Job Posted!")
+    await expect_toasts(freelancer, "New Job Posted!")
     await job(freelancer, "Twelve icons").get_by_role("link").click()
     await bid(freelancer, "80.25")
     await expect(freelancer.get_by_test_id("own-bid")).to_contain_text("Your bid: $80.25")
@@ -62,7 +62,7 @@ async def test_a_job_goes_from_the_form_to_the_payment(hub: Hub, open_page: Open
     await expect(freelancer.get_by_test_id("entries").get_by_role("listitem").first).to_contain_text("+$80.25")
 
 
-async def test_the_list_is_live_and_a_hired_job_leaves_it(hub: Hub, open_page: OpenPage) -> None:
+async def test_job_list_is_live_and_a_hired_job_leaves_it(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     page = await open_page(felix)
     await expect(page.get_by_text("No jobs match")).to_be_visible()
@@ -72,15 +72,15 @@ async def test_the_list_is_live_and_a_hired_job_leaves_it(hub: Hub, open_page: O
     await expect(job(page, "Twelve icons")).to_have_count(0)
 
 
-async def test_only_a_job_with_a_skill_of_theirs_is_toasted_to_a_freelancer(hub: Hub, open_page: OpenPage) -> None:
+async def test_freelancer_gets_toasts_only_for_jobs_with_their_skills(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer", skills=["python"])
     page = await open_page(felix)
     for title, skills in (("Welding", ("metal",)), ("Scripts", ("SQL", "Python")), ("Anything", ())):
         await post_job(hub, carla, title, skills=skills)
-    await toasted(page, "Scripts", "Anything")
+    await expect_toasts(page, "Scripts", "Anything")
 
 
-async def test_a_bid_reaches_the_owner_and_can_be_withdrawn_and_placed_again(hub: Hub, open_page: OpenPage) -> None:
+async def test_bid_reaches_the_owner_and_can_be_withdrawn_and_repeated(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer", name="Felix")
     posted = await post_job(hub, carla, "A logo")
     client, freelancer = await open_page(carla), await open_page(felix)
@@ -99,7 +99,7 @@ async def test_a_bid_reaches_the_owner_and_can_be_withdrawn_and_placed_again(hub
     await expect(hires(client)).to_have_count(1)
 
 
-async def test_the_first_who_takes_an_instant_job_has_it(hub: Hub, open_page: OpenPage) -> None:
+async def test_instant_job_goes_to_the_first_freelancer_who_accepts(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     async with hub.client(carla) as client:
         body = {"title": "Now", "description": "Quick.", "budget": 5_000, "instantAccept": True}
@@ -110,7 +110,7 @@ async def test_the_first_who_takes_an_instant_job_has_it(hub: Hub, open_page: Op
     await expect(page.get_by_role("button", name="Submit the work")).to_be_visible()
 
 
-async def test_a_job_is_cancelled_after_a_question_and_who_bid_is_told(hub: Hub, open_page: OpenPage) -> None:
+async def test_job_is_cancelled_after_confirmation_and_bidders_see_it(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     posted = await post_job(hub, carla, "A logo")
     await place_bid(hub, felix, posted)
@@ -124,13 +124,11 @@ async def test_a_job_is_cancelled_after_a_question_and_who_bid_is_told(hub: Hub,
     await client.get_by_role("button", name="Cancel the job").click()
     await question.get_by_role("button", name="Cancel the job").click()
     await expect(client.get_by_text("This job was cancelled.")).to_be_visible()
-    await toasted(freelancer, "A logo")
-    await toasted(client, "A logo")
+    await expect_toasts(freelancer, "A logo")
+    await expect_toasts(client, "A logo")
 
 
-async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
-    hub: Hub, open_page: OpenPage, noise: Noise
-) -> None:
+async def test_one_of_two_simultaneous_acceptances_is_rejected(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 400 .*/status$")
     carla, people = await hub.signup("client"), [await hub.signup("freelancer") for _ in range(2)]
     async with hub.client(carla) as client:
@@ -140,7 +138,7 @@ async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
     for page in pages:
         await page.goto(f"{hub.url}/jobs/{posted['id']}")
         await expect(page.get_by_role("button", name="Take it")).to_be_visible()
-    # Nobody's page hears of the other's before both have asked.
+    # Neither page receives the other's event before both have sent their request.
     both, asked = asyncio.Barrier(len(pages)), list[Route]()
 
     async def meet(route: Route) -> None:
@@ -158,9 +156,7 @@ async def test_of_two_who_take_a_job_at_once_one_has_it_and_the_other_is_told(
     assert len(asked) == len(pages)
 
 
-async def test_what_went_wrong_is_still_said_when_what_one_may_do_becomes_another(
-    hub: Hub, open_page: OpenPage, noise: Noise
-) -> None:
+async def test_error_stays_visible_when_the_actions_are_replaced(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 400 .*/status$")
     carla, felix, quick = await hub.signup("client"), await hub.signup("freelancer"), await hub.signup("freelancer")
     async with hub.client(carla) as client:
@@ -172,7 +168,7 @@ async def test_what_went_wrong_is_still_said_when_what_one_may_do_becomes_anothe
     async def refuse(route: Route) -> None:
         await route.fulfill(status=400, json={"code": "INVALID_STATE", "message": "Somebody was faster."})
 
-    # The hub's answer is here before the event that somebody else has it.
+    # The response arrives before the event of the other acceptance.
     await page.route("**/api/jobs/*/status", refuse)
     await page.get_by_role("button", name="Take it").click()
     await expect(page.get_by_role("alert").filter(has_text="Somebody was faster.")).to_be_visible()
@@ -180,10 +176,10 @@ async def test_what_went_wrong_is_still_said_when_what_one_may_do_becomes_anothe
         answer = await client.patch(f"/api/jobs/{posted['id']}/status", json={"status": "in_progress"})
     assert answer.status_code == 200, answer.text
     await expect(page.get_by_role("button", name="Take it")).to_have_count(0)
-    await toasted(page, "Somebody was faster.")
+    await expect_toasts(page, "Somebody was faster.")
 
 
-async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, open_page: OpenPage) -> None:
+async def test_typed_text_survives_live_updates(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     posted = await post_job(hub, carla, "A logo")
     page = await open_page(felix)
@@ -200,9 +196,7 @@ async def test_what_somebody_types_survives_what_happens_around_it(hub: Hub, ope
     await expect(message).to_have_value("I would love")
 
 
-async def test_an_owner_who_comes_back_pays_what_was_agreed_whichever_answer_comes_first(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_returning_owner_pays_the_agreed_price_in_any_load_order(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     posted = await post_job(hub, carla, "A logo")
     await hire(hub, carla, await place_bid(hub, felix, posted, price=80_000))
@@ -223,14 +217,14 @@ async def test_an_owner_who_comes_back_pays_what_was_agreed_whichever_answer_com
     await expect(page.get_by_role("button", name="Approve and pay $800")).to_be_visible()
 
 
-async def test_a_hire_that_came_too_late_says_so_at_the_bid(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
+async def test_late_hire_shows_its_error_at_the_bid(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 400 .*/hire$")
     noise.expect(r"ERR_FAILED .*/api/realtime/connect")
     carla, first, second = await hub.signup("client"), await hub.signup("freelancer"), await hub.signup("freelancer")
     posted = await post_job(hub, carla, "A logo")
     offers = [await place_bid(hub, freelancer, posted) for freelancer in (first, second)]
     page = await open_page(carla, worker=False)
-    # A page that no longer hears what happens.
+    # The page no longer receives events.
     await page.route("**/api/realtime/connect*", lambda route: route.abort())
     await page.goto(f"{hub.url}/jobs/{posted['id']}")
     await expect(hires(page)).to_have_count(2)
@@ -239,10 +233,10 @@ async def test_a_hire_that_came_too_late_says_so_at_the_bid(hub: Hub, open_page:
     late = page.get_by_test_id("bid").filter(has_text=second.name)
     await expect(hires(page)).to_have_count(0)
     await expect(late).to_contain_text("Not chosen")
-    await toasted(page, "Gig is no longer open (status: assigned).")
+    await expect_toasts(page, "Gig is no longer open (status: assigned).")
 
 
-async def test_the_address_keeps_search_and_filters(hub: Hub, open_page: OpenPage) -> None:
+async def test_address_keeps_search_and_filters(hub: Hub, open_page: OpenPage) -> None:
     carla, felix = await hub.signup("client"), await hub.signup("freelancer")
     await post_job(hub, carla, "A logo")
     page = await open_page(felix)
@@ -256,7 +250,7 @@ async def test_the_address_keeps_search_and_filters(hub: Hub, open_page: OpenPag
     await expect(page).to_have_url(re.compile(r"/jobs\?q=logo$"))
 
 
-async def test_somebody_who_is_not_signed_in_reads_jobs_and_is_led_to_the_door(hub: Hub, open_page: OpenPage) -> None:
+async def test_anonymous_visitor_reads_jobs_and_is_led_to_sign_in(hub: Hub, open_page: OpenPage) -> None:
     carla = await hub.signup("client")
     posted = await post_job(hub, carla, "A logo")
     page = await open_page()

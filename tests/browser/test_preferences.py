@@ -1,4 +1,4 @@
-"""What one is told of, and how, chosen on the page and kept by the hub."""
+"""Notification preferences, chosen on the page and stored by the hub."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from tests.browser.conftest import OpenPage
 from tests.support.hub import Hub
 
 
-async def test_what_is_chosen_is_kept_and_what_cannot_be_turned_off_says_why(hub: Hub, open_page: OpenPage) -> None:
+async def test_choices_are_stored_and_locked_methods_give_a_reason(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
     page = await open_page(ann)
     await page.goto(f"{hub.url}/settings")
@@ -27,9 +27,7 @@ async def test_what_is_chosen_is_kept_and_what_cannot_be_turned_off_says_why(hub
     assert (kept["quietHours"]["from"], kept["quietHours"]["to"]) == ("22:00", "07:00")
 
 
-async def test_of_two_choices_one_after_the_other_the_second_is_kept_however_long_the_first_takes(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_second_of_two_choices_is_stored_when_the_first_is_slow(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer")
     page = await open_page(ann)
     await page.goto(f"{hub.url}/settings")
@@ -45,7 +43,7 @@ async def test_of_two_choices_one_after_the_other_the_second_is_kept_however_lon
     await page.route("**/api/notifications/preferences", delay)
     await page.get_by_label("Comments: E-mail").check()
     await page.get_by_label("Bids: E-mail").check()
-    # Whatever the page asks at once has been asked by now.
+    # The page has sent every immediate request by now.
     await page.evaluate("fetch('/api/auth/me').then((answer) => answer.text())")
     assert len(asked) == 1
     async with page.expect_response(is_of_the_second):
@@ -56,7 +54,7 @@ async def test_of_two_choices_one_after_the_other_the_second_is_kept_however_lon
 
 
 async def choose(page: Page, box: Locator) -> None:
-    """Tick it, and wait until the hub has it."""
+    """Check the box and wait until the hub has stored it."""
     async with page.expect_response(lambda answer: answer.request.method == "PUT"):
         await box.check()
 

@@ -1,4 +1,4 @@
-"""Push as the browser sees it: offered when it makes sense, asked for on a click, shown by the service worker."""
+"""Push in the browser: the offer, the permission, the service worker and clicks."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ import pytest
 from playwright.async_api import CDPSession, Page, Route, Worker, expect
 
 from tests.browser.conftest import OpenPage, is_live
-from tests.browser.inbox import item, open_center, shows
-from tests.browser.market import notify
+from tests.browser.inbox_page import expect_unread, item, open_center
+from tests.browser.market_page import notify
 from tests.support.hub import Hub
 from tests.support.push_service import Browser, LocalPushService
 from tests.system.conftest import StartHub
 
-# No push service is at hand: what the browser would give, and a note of what it was asked.
+# Without a push service: fake permission and subscription, and a record of the requests.
 STUBS = """
 globalThis.asked = 0;
 Object.defineProperty(Notification, "permission", { get: () => (globalThis.asked ? "granted" : "default") });
@@ -24,14 +24,13 @@ PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey
 });
 """
 
-# What the browser would give when it is asked to subscribe at a push service that the test runs.
+# A fake subscription at a push service that the test runs.
 SUBSCRIBED = """
 let taken = null;
 PushManager.prototype.getSubscription = async () => taken;
 PushManager.prototype.subscribe = async () => (taken = { endpoint: GIVEN.endpoint, toJSON: () => GIVEN });
 """
-# A click of the browser's own comes with the right to open and to focus windows, one of a test does not:
-# those two are noted, and everything else is as it is. A tab that has gone cannot be focused.
+# A synthetic click may not open or focus windows: both calls are recorded instead. A closed tab cannot be focused.
 CLICK = """async ({ title, gone }) => {
     const done = [];
     clients.openWindow = async (url) => { done.push(`open ${url}`); };
@@ -50,13 +49,13 @@ CLICK = """async ({ title, gone }) => {
     return [...done, `${left.length} left`];
 }"""
 
-# The badge follows what is shown.
+# The badge is set after the notification was shown.
 BADGES = """async () => {
     while (!badges.length) await new Promise((next) => setTimeout(next, 20));
     return badges;
 }"""
 
-# A page that was left is listed for a moment more.
+# A closed page is listed for a moment.
 NOBODY = """async () => {
     const listed = () => clients.matchAll({ includeUncontrolled: true, type: "window" });
     while ((await listed()).length) await new Promise((next) => setTimeout(next));
@@ -68,9 +67,7 @@ async def hub(start_hub: StartHub, push: LocalPushService) -> Hub:
     return await start_hub(HUB_PUSH_TEST_ORIGIN=push.origin)
 
 
-async def test_it_is_offered_after_the_first_thing_that_matters_and_asked_for_on_a_click(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_push_is_offered_after_an_important_item_and_asked_on_click(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     kept: list[Any] = []
@@ -99,7 +96,7 @@ async def test_it_is_offered_after_the_first_thing_that_matters_and_asked_for_on
     assert [each["endpoint"] for each in kept] == ["https://push.example/true/KEY"]
 
 
-async def test_who_says_not_now_is_not_asked_again_soon(hub: Hub, open_page: OpenPage) -> None:
+async def test_push_is_not_offered_again_soon_after_not_now(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await page.route("**/api/push/key", lambda route: route.fulfill(json={"key": "KEY"}))
@@ -117,13 +114,13 @@ async def test_who_says_not_now_is_not_asked_again_soon(hub: Hub, open_page: Ope
     assert await page.evaluate("asked") == 0
 
 
-async def test_a_push_is_shown_and_the_next_of_its_kind_takes_its_place(hub: Hub, open_page: OpenPage) -> None:
+async def test_push_is_shown_and_replaced_by_the_next_with_its_tag(hub: Hub, open_page: OpenPage) -> None:
     page = await open_page(await hub.signup("freelancer"))
     await page.context.grant_permissions(["notifications"], origin=hub.url)
     deliver = await pusher(page, hub.url)
-    await deliver(told("One message", "message/1"))
-    await deliver(told("Two messages", "message/1"))
-    await deliver(told("You are hired", "hire/1"))
+    await deliver(declarative_message("One message", "message/1"))
+    await deliver(declarative_message("Two messages", "message/1"))
+    await deliver(declarative_message("You are hired", "hire/1"))
     shown = await page.evaluate("""async () => {
         const registration = await navigator.serviceWorker.ready;
         for (let tries = 0; tries < 100; tries += 1) {
@@ -137,7 +134,7 @@ async def test_a_push_is_shown_and_the_next_of_its_kind_takes_its_place(hub: Hub
     assert shown == [["Two messages", "message/1", "/wallet"], ["You are hired", "hire/1", "/wallet"]]
 
 
-async def test_what_the_hub_pushes_is_read_by_this_device_alone_and_a_click_leads_to_it(
+async def test_push_is_readable_by_the_device_only_and_a_click_opens_it(
     hub: Hub, open_page: OpenPage, push: LocalPushService
 ) -> None:
     ann, key, browser = await hub.signup("freelancer"), await hub.api_key("notify"), push.browser()
@@ -145,11 +142,11 @@ async def test_what_the_hub_pushes_is_read_by_this_device_alone_and_a_click_lead
     deliver = await pusher(page, hub.url)
     await page.get_by_role("button", name="Send a test").click()
     (got,) = await push.wait_for(1)
-    # aes128gcm (RFC 8291): the push service carries it and cannot read it.
+    # aes128gcm (RFC 8291): the push service cannot read the content.
     assert b"Notifications work here" not in got.body
     await deliver(browser.read(got.body))
     await shown_on(page, "Notifications work here")
-    # Nobody looks, and a hub that has just begun remembers nobody who did.
+    # The user is not active, and a hub that was restarted knows no activity.
     await page.goto("about:blank")
     await hub.restart()
     made = await notify(hub, key, ann, "You are hired", category="hire", priority="urgent", url="/wallet")
@@ -162,37 +159,33 @@ async def test_what_the_hub_pushes_is_read_by_this_device_alone_and_a_click_lead
     worker = await service_worker(page)
     assert await click(worker, "You are hired") == [f"focus {hub.url}/settings", "0 left"]
     await expect(page).to_have_url(f"{hub.url}/wallet")
-    # Who clicks has read it.
-    await shows(page, 0)
+    # A click marks the notification as read.
+    await expect_unread(page, 0)
     assert (await hub.client(ann).get(f"/api/notifications/{made}/delivery")).json()["readAt"]
 
 
-async def test_a_click_shows_the_tab_that_is_there_and_opens_one_where_there_is_none(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_click_focuses_an_open_tab_or_opens_a_new_one(hub: Hub, open_page: OpenPage) -> None:
     page = await open_page(await hub.signup("freelancer"))
     await page.context.grant_permissions(["notifications"], origin=hub.url)
     deliver = await pusher(page, hub.url)
     await page.goto(f"{hub.url}/wallet")
     await is_live(page)
-    await deliver(told("First", "one"))
+    await deliver(declarative_message("First", "one"))
     await shown_on(page, "First")
     worker = await service_worker(page)
     assert await click(worker, "First") == [f"focus {hub.url}/wallet", "0 left"]
-    # Closed a moment ago, and still listed.
-    await deliver(told("Second", "two"))
+    # It was just closed and is still listed.
+    await deliver(declarative_message("Second", "two"))
     await shown_on(page, "Second")
     assert await click(worker, "Second", gone=True) == [f"open {hub.url}/wallet", "0 left"]
-    await deliver(told("Third", "three"))
+    await deliver(declarative_message("Third", "three"))
     await shown_on(page, "Third")
     await page.goto("about:blank")
     await worker.evaluate(NOBODY)
     assert await click(worker, "Third") == [f"open {hub.url}/wallet", "0 left"]
 
 
-async def test_the_apps_badge_is_what_is_unread_in_the_page_and_when_a_push_comes(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_app_badge_counts_unread_from_the_page_and_from_pushes(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await page.context.grant_permissions(["notifications"], origin=hub.url)
@@ -205,29 +198,29 @@ async def test_the_apps_badge_is_what_is_unread_in_the_page_and_when_a_push_come
     await page.reload()
     await is_live(page)
     await notify(hub, key, ann, "First")
-    await shows(page, 1)
+    await expect_unread(page, 1)
     assert (await page.evaluate("badges"))[-1] == 1
     await open_center(page)
     await item(page, "First").click()
-    await shows(page, 0)
+    await expect_unread(page, 0)
     assert (await page.evaluate("badges"))[-1] == 0
     deliver = await pusher(page, hub.url)
     worker = await service_worker(page)
     await worker.evaluate(
         "globalThis.badges = []; WorkerNavigator.prototype.setAppBadge = async (count) => { badges.push(count); }; 0"
     )
-    await deliver(told("Later", "later") | {"app_badge": 7})
+    await deliver(declarative_message("Later", "later") | {"app_badge": 7})
     await shown_on(page, "Later")
     assert await worker.evaluate(BADGES) == [7]
 
 
-def told(title: str, tag: str) -> dict[str, Any]:
-    """A declarative push message."""
+def declarative_message(title: str, tag: str) -> dict[str, Any]:
+    """Return a declarative push message."""
     return {"web_push": 8030, "notification": {"title": title, "navigate": "/wallet", "tag": tag, "data": {}}}
 
 
 async def subscriber(hub: Hub, open_page: OpenPage, who: Any, browser: Browser) -> Page:
-    """The settings, with push turned on in them."""
+    """Open the settings and turn on push."""
     page = await open_page(who)
     await page.context.grant_permissions(["notifications"], origin=hub.url)
     await page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
@@ -239,19 +232,19 @@ async def subscriber(hub: Hub, open_page: OpenPage, who: Any, browser: Browser) 
 
 
 async def service_worker(page: Page) -> Worker:
-    """The page's service worker."""
+    """Return the page's service worker."""
     found = [each for each in page.context.service_workers if each.url.endswith("/sw.js")]
     return found[0] if found else await page.context.wait_for_event("serviceworker")
 
 
 async def click(worker: Worker, title: str, *, gone: bool = False) -> list[str]:
-    """Click on what is shown by that title: which windows were asked for, and how many of the title are left."""
+    """Click on a shown notification; return the requested windows and the number of notifications left."""
     done: list[str] = await worker.evaluate(CLICK, {"title": title, "gone": gone})
     return done
 
 
 async def shown_on(page: Page, title: str) -> None:
-    """Wait until the device shows it."""
+    """Wait until the device shows the notification."""
     shown: list[str] = []
     for _ in range(100):
         shown = await page.evaluate(
@@ -265,7 +258,7 @@ async def shown_on(page: Page, title: str) -> None:
 
 
 async def pusher(page: Page, origin: str) -> Any:
-    """Delivers a push to the page's service worker, by the browser's own door for tests."""
+    """Deliver a push to the page's service worker through the DevTools protocol."""
     await page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
     session: CDPSession = await page.context.new_cdp_session(page)
     registrations: list[str] = []

@@ -1,14 +1,14 @@
-"""Who comes in, how, and how they leave."""
+"""Signing up, in and out, and sessions that end elsewhere."""
 
 import re
 
 from playwright.async_api import expect
 
-from tests.browser.conftest import Another, Noise, OpenPage, is_live, sign_in
+from tests.browser.conftest import Noise, OpenPage, OpenTab, is_live, sign_in
 from tests.support.hub import PASSWORD, Hub
 
 
-async def test_a_user_signs_in_with_the_form_and_is_still_there_after_a_reload(hub: Hub, open_page: OpenPage) -> None:
+async def test_user_signs_in_with_the_form_and_stays_after_a_reload(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("freelancer", name="Ann Okafor")
     page = await open_page(ann)
     await expect(page.get_by_role("banner")).to_contain_text("Ann Okafor")
@@ -17,7 +17,7 @@ async def test_a_user_signs_in_with_the_form_and_is_still_there_after_a_reload(h
     await expect(page.get_by_role("banner")).to_contain_text("Ann Okafor")
 
 
-async def test_a_wrong_password_is_told_in_the_form(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
+async def test_wrong_password_is_reported_in_the_form(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 401 .*/api/auth/login$")
     ann = await hub.signup("freelancer")
     page = await open_page()
@@ -28,7 +28,7 @@ async def test_a_wrong_password_is_told_in_the_form(hub: Hub, open_page: OpenPag
     await sign_in(page, ann)
 
 
-async def test_demo_users_come_in_with_one_click(hub: Hub, open_page: OpenPage) -> None:
+async def test_demo_users_sign_in_with_one_click(hub: Hub, open_page: OpenPage) -> None:
     made = await hub.cli("demo")
     assert made.returncode == 0, made.stderr
     page = await open_page()
@@ -41,13 +41,13 @@ async def test_demo_users_come_in_with_one_click(hub: Hub, open_page: OpenPage) 
         await page.get_by_role("button", name="Log out").click()
 
 
-async def test_without_demo_users_there_is_only_the_form(open_page: OpenPage) -> None:
+async def test_page_shows_only_the_form_without_demo_users(open_page: OpenPage) -> None:
     page = await open_page()
     await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     await expect(page.get_by_role("heading", name="Look around as")).to_be_hidden()
 
 
-async def test_a_newcomer_signs_up_on_the_page(open_page: OpenPage) -> None:
+async def test_new_user_signs_up_on_the_page(open_page: OpenPage) -> None:
     page = await open_page()
     await page.get_by_role("button", name="Create an account").click()
     await page.get_by_label("Name").fill("Nora Lind")
@@ -59,8 +59,8 @@ async def test_a_newcomer_signs_up_on_the_page(open_page: OpenPage) -> None:
     await expect(page.get_by_role("heading", name="Good to see you, Nora")).to_be_visible()
 
 
-async def test_logging_out_in_one_tab_logs_out_all_and_ends_the_stream(
-    hub: Hub, open_page: OpenPage, another_tab: Another
+async def test_logout_in_one_tab_signs_out_all_and_closes_the_stream(
+    hub: Hub, open_page: OpenPage, another_tab: OpenTab
 ) -> None:
     page = await open_page(await hub.signup("client"))
     tab = await another_tab(page)
@@ -73,9 +73,7 @@ async def test_logging_out_in_one_tab_logs_out_all_and_ends_the_stream(
     await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-async def test_a_session_ended_elsewhere_leads_to_the_sign_in_page_with_the_reason(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_session_revoked_elsewhere_leads_to_sign_in_with_the_reason(hub: Hub, open_page: OpenPage) -> None:
     ann = await hub.signup("client")
     page = await open_page(ann)
     async with hub.client(ann) as client:
@@ -85,7 +83,7 @@ async def test_a_session_ended_elsewhere_leads_to_the_sign_in_page_with_the_reas
     await expect(page.get_by_text("You were signed out. Sign in again to go on.")).to_be_visible()
 
 
-async def test_another_user_who_signs_in_sees_nothing_of_the_one_before(hub: Hub, open_page: OpenPage) -> None:
+async def test_next_user_sees_nothing_of_the_previous_one(hub: Hub, open_page: OpenPage) -> None:
     ann, bob = await hub.signup("freelancer", name="Ann"), await hub.signup("freelancer", name="Bob")
     key = await hub.api_key("notify")
     async with hub.client(key) as client:
@@ -100,9 +98,7 @@ async def test_another_user_who_signs_in_sees_nothing_of_the_one_before(hub: Hub
     await expect(page.get_by_text("Ann's secret")).to_have_count(0)
 
 
-async def test_a_hub_that_sends_no_e_mail_says_so_to_who_forgot_their_password(
-    open_page: OpenPage, noise: Noise
-) -> None:
+async def test_password_reset_says_that_the_hub_sends_no_email(open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"status of 404 .*/api/auth/password/forgot$")
     page = await open_page()
     await page.get_by_role("button", name="Forgot password?").click()
@@ -117,9 +113,7 @@ async def streams(hub: Hub) -> int:
         return int((await client.get("/api/realtime/status")).json()["connections"])
 
 
-async def test_who_looks_at_the_form_for_newcomers_and_goes_back_is_where_they_were(
-    hub: Hub, open_page: OpenPage
-) -> None:
+async def test_form_keeps_its_state_after_a_look_at_the_sign_up_form(hub: Hub, open_page: OpenPage) -> None:
     page = await open_page()
     await page.get_by_role("button", name="Create an account").click()
     await expect(page.get_by_label("Name")).to_be_focused()

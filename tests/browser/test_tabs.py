@@ -1,4 +1,4 @@
-"""Many tabs, one stream: they agree, whoever leads, whatever is cut, killed and started again."""
+"""Many tabs with one stream: sharing, leader changes, broken connections and restarts."""
 
 import asyncio
 import random
@@ -10,18 +10,18 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live, stop_the_clock
 from tests.browser.cutter import Wire
-from tests.browser.inbox import item, kept, open_center, shows, toasted
-from tests.browser.market import notify
+from tests.browser.inbox_page import expect_toasts, expect_unread, item, open_center, wait_until_stored
+from tests.browser.market_page import notify
 from tests.support.hub import Hub
 
 TABS = 12
 CUTS = 20
-# Whoever moves while the page is not live makes it try so often.
+# While the page is not live, input makes it reconnect at most this often.
 WAITING_MS = 1_000
 
 
 @pytest.mark.parametrize("worker", [True, False])
-async def test_twelve_tabs_have_one_stream_and_agree(hub: Hub, open_page: OpenPage, worker: bool) -> None:
+async def test_twelve_tabs_share_one_stream_and_one_state(hub: Hub, open_page: OpenPage, worker: bool) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann, worker=worker)
     tabs = [page, *await more_tabs(page, TABS - 1)]
@@ -29,16 +29,16 @@ async def test_twelve_tabs_have_one_stream_and_agree(hub: Hub, open_page: OpenPa
     for n in range(3):
         await notify(hub, key, ann, f"Note {n}")
     for tab in tabs:
-        await shows(tab, 3)
+        await expect_unread(tab, 3)
     await open_center(tabs[5])
     await tabs[5].get_by_role("button", name="Mark all read").click()
     for tab in tabs:
-        await shows(tab, 0)
+        await expect_unread(tab, 0)
     await has_one_stream(hub)
 
 
 @pytest.mark.parametrize("worker", [True, False])
-async def test_when_the_tab_that_leads_is_closed_another_goes_on_and_nothing_is_lost(
+async def test_another_tab_leads_without_loss_when_the_leader_closes(
     hub: Hub, open_page: OpenPage, worker: bool
 ) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
@@ -46,13 +46,13 @@ async def test_when_the_tab_that_leads_is_closed_another_goes_on_and_nothing_is_
     tabs = await more_tabs(page, 3)
     await notify(hub, key, ann, "Before")
     for tab in tabs:
-        await shows(tab, 1)
+        await expect_unread(tab, 1)
     closing = asyncio.create_task(page.close())
     sent = [await notify(hub, key, ann, f"Meanwhile {n}") for n in range(5)]
     await closing
     await notify(hub, key, ann, "After")
     for tab in tabs:
-        await shows(tab, len(sent) + 2)
+        await expect_unread(tab, len(sent) + 2)
         await is_live(tab)
     await has_one_stream(hub)
     await open_center(tabs[0])
@@ -60,55 +60,53 @@ async def test_when_the_tab_that_leads_is_closed_another_goes_on_and_nothing_is_
     await expect(titles).to_have_text(["After", *[f"Meanwhile {n}" for n in reversed(range(5))], "Before"])
 
 
-async def test_a_leader_that_says_nothing_any_more_is_replaced_and_steps_down(hub: Hub, open_page: OpenPage) -> None:
+async def test_frozen_leader_is_replaced_and_becomes_a_follower(hub: Hub, open_page: OpenPage) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     leader = await open_page(ann, worker=False)
     follower = await leader.context.new_page()
     await follower.clock.install()
     await follower.goto(leader.url)
     await is_live(follower)
-    # As if it were frozen: its stream goes on, and nobody hears of it.
+    # It behaves like a frozen tab: its stream is open, but it sends nothing.
     await leader.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
     await follower.clock.fast_forward(30_000)
     await follower.clock.fast_forward(5_000)
     await is_live(follower)
     await notify(hub, key, ann, "After")
-    await shows(follower, 1)
+    await expect_unread(follower, 1)
     await has_one_stream(hub)
 
 
-async def test_what_was_missed_is_told_once_after_the_hub_was_away(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
+async def test_missed_events_are_shown_once_after_a_hub_outage(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann)
     await notify(hub, key, ann, "Before")
-    await shows(page, 1)
+    await expect_unread(page, 1)
     await hub.kill()
     await expect(page.get_by_test_id("connection")).not_to_have_text("Live updates active")
     await expect(page.locator("notification-bell")).to_have_attribute("stale", "")
     await hub.restart()
     await page.mouse.move(300, 300)
     await notify(hub, key, ann, "Meanwhile")
-    await shows(page, 2)
+    await expect_unread(page, 2)
     await is_live(page)
     await notify(hub, key, ann, "After")
-    await shows(page, 3)
+    await expect_unread(page, 3)
     await open_center(page)
     await expect(page.get_by_test_id("notification").locator(".title")).to_have_text(["After", "Meanwhile", "Before"])
-    await toasted(page, "Before", "Meanwhile", "After")
+    await expect_toasts(page, "Before", "Meanwhile", "After")
 
 
-async def test_after_a_restart_the_page_of_somebody_who_waits_is_live_again_at_once(
-    hub: Hub, open_page: OpenPage, noise: Noise
-) -> None:
+async def test_input_reconnects_the_page_at_once_after_a_restart(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     page = await open_page(await hub.signup("freelancer"), worker=False)
-    # Waits are as long as after many faults, and the page's clock stands still: nothing comes back by itself.
+    # The backoff is long and the page's clock stands still: nothing reconnects by itself.
     await page.add_init_script("Math.random = () => 20")
     await stop_the_clock(page)
     await hub.kill()
     await expect(page.get_by_test_id("connection")).to_have_text("Connecting…")
-    # Whoever moves tries at once, and while the hub is away in vain.
+    # Input makes the page try at once; while the hub is down it fails.
     async with page.context.expect_event("requestfailed", lambda request: "/realtime/connect" in request.url):
         await page.mouse.move(300, 300)
     await hub.restart()
@@ -118,7 +116,7 @@ async def test_after_a_restart_the_page_of_somebody_who_waits_is_live_again_at_o
     await is_live(page)
 
 
-async def test_cut_at_twenty_random_moments_the_list_is_the_hubs_and_each_is_toasted_once(
+async def test_list_is_exact_and_toasts_single_after_twenty_random_cuts(
     hub: Hub, open_page: OpenPage, noise: Noise
 ) -> None:
     noise.expect(r"net::ERR_")
@@ -143,9 +141,9 @@ async def test_cut_at_twenty_random_moments_the_list_is_the_hubs_and_each_is_toa
         wire.cut()
     await sending
     await is_live(page)
-    await shows(page, sent)
-    told = await page.locator("html").get_attribute("data-toasted") or ""
-    assert sorted(told.split("\n")) == sorted(f"Note {n} Words." for n in range(sent)), f"seed {seed}"
+    await expect_unread(page, sent)
+    toasts = await page.locator("html").get_attribute("data-toasted") or ""
+    assert sorted(toasts.split("\n")) == sorted(f"Note {n} Words." for n in range(sent)), f"seed {seed}"
     async with hub.client(ann) as client:
         newest = (await client.get("/api/notifications?limit=30")).json()["items"]
     await open_center(page)
@@ -156,40 +154,38 @@ async def test_cut_at_twenty_random_moments_the_list_is_the_hubs_and_each_is_toa
 
 
 @pytest.mark.parametrize("worker", [True, False])
-async def test_a_reload_goes_on_where_the_page_was_and_repeats_nothing(
+async def test_reload_continues_at_the_cursor_without_repeating_toasts(
     hub: Hub, open_page: OpenPage, worker: bool
 ) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann, worker=worker)
     await notify(hub, key, ann, "First")
-    await toasted(page, "First")
-    await kept(hub, ann, page)
+    await expect_toasts(page, "First")
+    await wait_until_stored(hub, ann, page)
     await page.goto("about:blank")
     await notify(hub, key, ann, "Second")
     await page.goto(hub.url)
-    await toasted(page, "Second")
-    await shows(page, 2)
+    await expect_toasts(page, "Second")
+    await expect_unread(page, 2)
 
 
 @pytest.mark.parametrize("worker", [True, False])
-async def test_a_new_tab_is_not_told_what_the_others_were(hub: Hub, open_page: OpenPage, worker: bool) -> None:
+async def test_new_tab_does_not_repeat_toasts_of_other_tabs(hub: Hub, open_page: OpenPage, worker: bool) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     page = await open_page(ann, worker=worker)
     await notify(hub, key, ann, "First")
-    await toasted(page, "First")
+    await expect_toasts(page, "First")
     (tab,) = await more_tabs(page, 1)
     await notify(hub, key, ann, "Second")
-    await toasted(tab, "Second")
+    await expect_toasts(tab, "Second")
 
 
-async def test_without_a_network_the_app_starts_and_shows_what_was_known(
-    hub: Hub, open_page: OpenPage, noise: Noise
-) -> None:
+async def test_app_starts_offline_and_shows_the_stored_state(hub: Hub, open_page: OpenPage, noise: Noise) -> None:
     noise.expect(r"net::ERR_")
     ann, key = await hub.signup("freelancer", name="Ann"), await hub.api_key("notify")
     page = await open_page(ann)
     await notify(hub, key, ann, "Known")
-    await shows(page, 1)
+    await expect_unread(page, 1)
     await page.evaluate("navigator.serviceWorker.ready")
     await page.reload()
     await is_live(page)
@@ -197,7 +193,7 @@ async def test_without_a_network_the_app_starts_and_shows_what_was_known(
     await page.reload()
     await expect(page.get_by_test_id("connection")).to_have_text("Offline")
     await expect(page.get_by_role("banner")).to_contain_text("Ann")
-    await shows(page, 1)
+    await expect_unread(page, 1)
     await open_center(page)
     await expect(item(page, "Known")).to_be_visible()
     await expect(page.get_by_text(re.compile(r"Offline. This is what was known at"))).to_be_visible()
@@ -206,7 +202,7 @@ async def test_without_a_network_the_app_starts_and_shows_what_was_known(
 
 
 async def more_tabs(page: Page, count: int) -> list[Page]:
-    """So many more tabs of the same browser, opened all at once; live."""
+    """Open further tabs of the same profile at once; all are live."""
     context: BrowserContext = page.context
 
     async def open_tab() -> Page:
@@ -219,7 +215,7 @@ async def more_tabs(page: Page, count: int) -> list[Page]:
 
 
 async def has_one_stream(hub: Hub) -> None:
-    """Wait until the hub has one: that of a tab that led before is closed a moment after that of the next is open."""
+    """Wait until the hub has one stream; the former leader closes its stream after the new one is open."""
     connections = 0
     async with hub.client() as client:
         for _ in range(100):

@@ -1,10 +1,10 @@
-/** The store and its connection, without a browser: what is shown follows from what the hub said, whatever happens between. */
+/** Tests of the Core without a browser: the state follows from what the hub sent, whatever the order. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listed } from "../../../web/inbox.js";
-import { Storage } from "../../../web/storage.js";
-import { World, held, settle } from "./world.js";
+import { listed } from "../../../web/client/inbox.js";
+import { Storage } from "../../../web/client/indexed-db.js";
+import { FakeHub, deferred, settle } from "./fake-hub.js";
 
 const ids = (core) => core.getSnapshot().inbox.items.map((item) => item.id);
 const counts = (core) => [core.getSnapshot().inbox.unread, core.getSnapshot().inbox.unseen];
@@ -14,32 +14,32 @@ const statuses = (core) => {
   return seen;
 };
 
-test("the stream is opened from the list's cursor, so nothing falls between", async () => {
-  const world = new World();
-  world.notify("n1");
-  const core = await world.live();
-  assert.equal(world.source.cursor, world.cursor());
+test("stream is opened at the cursor of the inbox, so that no event is missed", async () => {
+  const hub = new FakeHub();
+  hub.notify("n1");
+  const core = await hub.live();
+  assert.equal(hub.source.cursor, hub.cursor());
   assert.deepEqual(ids(core), ["n1"]);
   assert.equal(core.getSnapshot().status, "live");
 });
 
-test("an event is applied once, however often it is told", async () => {
-  const world = new World();
-  const core = await world.live();
-  const heard = [];
-  core.onEvent(({ name }) => name === "notification" && heard.push(name));
-  const [data, cursor] = world.notify("n1");
-  world.tell("notification", data, cursor);
-  world.tell("notification", data, cursor);
-  assert.equal(heard.length, 1);
+test("event is applied once, however often it arrives", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const received = [];
+  core.onEvent(({ name }) => name === "notification" && received.push(name));
+  const [data, cursor] = hub.notify("n1");
+  hub.send("notification", data, cursor);
+  hub.send("notification", data, cursor);
+  assert.equal(received.length, 1);
   assert.deepEqual(counts(core), [1, 1]);
 });
 
-test("the snapshot keeps its identity as long as nothing changed", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.arrive("n2");
+test("snapshot keeps its identity as long as nothing changed", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.arrive("n2");
   const before = core.getSnapshot();
   assert.equal(core.getSnapshot(), before);
   core.read(["n1"]).catch(() => {});
@@ -48,12 +48,12 @@ test("the snapshot keeps its identity as long as nothing changed", async () => {
   assert.equal(after.inbox.items[0], before.inbox.items[0]);
 });
 
-test("reading shows at once and is taken back when the hub refuses", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  const { answer, release } = held();
-  world.answers["POST /api/realtime/notifications/read"] = answer;
+test("read is shown at once and rolled back when the hub rejects it", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  const { response, release } = deferred();
+  hub.responses["POST /api/realtime/notifications/read"] = response;
   const reading = core.read(["n1"]);
   assert.deepEqual(counts(core), [0, 0]);
   assert.ok(core.getSnapshot().inbox.items[0].readAt);
@@ -63,368 +63,368 @@ test("reading shows at once and is taken back when the hub refuses", async () =>
   assert.equal(core.getSnapshot().inbox.items[0].readAt, null);
 });
 
-test("the hub's event and its answer count a change once, in either order", async () => {
+test("event and response of a change are counted once, in either order", async () => {
   for (const eventFirst of [true, false]) {
-    const world = new World();
-    const core = await world.live();
-    world.arrive("n1");
-    world.arrive("n2");
-    const { answer, release } = held();
-    world.answers["POST /api/realtime/notifications/read"] = answer;
+    const hub = new FakeHub();
+    const core = await hub.live();
+    hub.arrive("n1");
+    hub.arrive("n2");
+    const { response, release } = deferred();
+    hub.responses["POST /api/realtime/notifications/read"] = response;
     const reading = core.read(["n1"]);
     await settle();
-    world.rows.find((row) => row.id === "n1").readAt = "now";
-    world.rows.find((row) => row.id === "n1").seenAt = "now";
-    world.position += 1;
-    const tell = () => world.tell("notification_state", { ids: ["n1"], state: "read", ...world.counts() }, world.cursor());
-    if (eventFirst) tell();
+    hub.rows.find((row) => row.id === "n1").readAt = "now";
+    hub.rows.find((row) => row.id === "n1").seenAt = "now";
+    hub.position += 1;
+    const sendEvent = () => hub.send("notification_state", { ids: ["n1"], state: "read", ...hub.counts() }, hub.cursor());
+    if (eventFirst) sendEvent();
     assert.deepEqual(counts(core), [1, 1]);
-    release([200, { ...world.counts(), undo: "u1" }]);
+    release([200, { ...hub.counts(), undo: "u1" }]);
     await reading;
     assert.deepEqual(counts(core), [1, 1]);
-    if (!eventFirst) tell();
+    if (!eventFirst) sendEvent();
     assert.deepEqual(counts(core), [1, 1]);
   }
 });
 
-test("mark all read leaves what came while it was under way", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.arrive("n2");
-  const { answer, release } = held();
-  world.answers["POST /api/realtime/notifications/read"] = answer;
+test("mark all read leaves items that arrive during the request", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.arrive("n2");
+  const { response, release } = deferred();
+  hub.responses["POST /api/realtime/notifications/read"] = response;
   const reading = core.readAll();
-  world.arrive("n3");
+  hub.arrive("n3");
   assert.deepEqual(counts(core), [1, 1]);
   release([200, { unread: 1, unseen: 1, undo: "u1" }]);
   await reading;
   assert.deepEqual(counts(core), [1, 1]);
-  assert.equal(world.requests.at(-1).body.before, "n2");
+  assert.equal(hub.requests.at(-1).body.before, "n2");
 });
 
-test("mark all read counts what lies further down than is listed, too", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.tell("notification", { ...world.row("n2"), unread: 40, unseen: 40, invalidates: [] }, "e1.12");
-  world.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+test("mark all read counts items below the fetched pages, too", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.send("notification", { ...hub.row("n2"), unread: 40, unseen: 40, invalidates: [] }, "e1.12");
+  hub.responses["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
   await core.readAll();
   assert.deepEqual(counts(core), [0, 0]);
 });
 
-test("undo puts back exactly what the last change did", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1", { readAt: "before", seenAt: "before" });
-  world.arrive("n2");
-  world.answers["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
-  world.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
+test("undo reverses exactly the last change", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1", { readAt: "before", seenAt: "before" });
+  hub.arrive("n2");
+  hub.responses["POST /api/realtime/notifications/archive"] = [200, { unread: 0, unseen: 0, undo: "u1" }];
+  hub.responses["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   const archiving = core.archive(["n2"]);
   assert.deepEqual(
-    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    listed(core.getSnapshot().inbox, "all", hub.clock.time).items.map((item) => item.id),
     ["n1"],
   );
   await archiving;
   await core.undo();
   assert.deepEqual(
-    listed(core.getSnapshot().inbox, "all", world.clock.time).items.map((item) => item.id),
+    listed(core.getSnapshot().inbox, "all", hub.clock.time).items.map((item) => item.id),
     ["n2", "n1"],
   );
   assert.deepEqual(counts(core), [1, 1]);
-  assert.deepEqual(world.requests.at(-1).body, { undo: "u1" });
+  assert.deepEqual(hub.requests.at(-1).body, { undo: "u1" });
 });
 
-test("undo asked for before the answer waits for it", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  const { answer, release } = held();
-  world.answers["POST /api/realtime/notifications/read"] = answer;
-  world.answers["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
+test("undo before the response waits for the response", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  const { response, release } = deferred();
+  hub.responses["POST /api/realtime/notifications/read"] = response;
+  hub.responses["POST /api/realtime/notifications/undo"] = [200, { unread: 1, unseen: 1, undo: null }];
   core.read(["n1"]);
   const undoing = core.undo();
   release([200, { unread: 0, unseen: 0, undo: "u9" }]);
   await undoing;
-  assert.deepEqual(world.requests.at(-1).body, { undo: "u9" });
+  assert.deepEqual(hub.requests.at(-1).body, { undo: "u9" });
   assert.deepEqual(counts(core), [1, 1]);
 });
 
-test("a pressed button stays pressed, and is released when that failed", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1", { actions: [{ id: "yes", label: "Yes", style: "primary" }] });
+test("pressed button stays pressed, and is released when the request fails", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1", { actions: [{ id: "yes", label: "Yes", style: "primary" }] });
   const done = () => Boolean(core.getSnapshot().inbox.items[0].actions[0].done);
-  world.answers["POST /api/notifications/n1/actions/yes"] = "down";
+  hub.responses["POST /api/notifications/n1/actions/yes"] = "down";
   const failing = core.act("n1", "yes");
   assert.equal(done(), true);
   await assert.rejects(failing);
   assert.equal(done(), false);
-  world.answers["POST /api/notifications/n1/actions/yes"] = [200, {}];
+  hub.responses["POST /api/notifications/n1/actions/yes"] = [200, {}];
   await core.act("n1", "yes");
   assert.equal(done(), true);
 });
 
-test("what another device did shows here, a retracted row goes", async () => {
-  const world = new World();
-  const core = await world.live();
-  for (const id of ["n1", "n2", "n3"]) world.arrive(id);
-  world.tell("notification_state", { ids: ["n2"], state: "retracted", unread: 2, unseen: 2 }, "e1.14");
-  world.tell("notification_state", { all: true, before: "n1", state: "read", unread: 1, unseen: 1 }, "e1.15");
+test("changes of another device are applied, a retracted item is removed", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  for (const id of ["n1", "n2", "n3"]) hub.arrive(id);
+  hub.send("notification_state", { ids: ["n2"], state: "retracted", unread: 2, unseen: 2 }, "e1.14");
+  hub.send("notification_state", { all: true, before: "n1", state: "read", unread: 1, unseen: 1 }, "e1.15");
   assert.deepEqual(ids(core), ["n3", "n1"]);
   assert.ok(core.getSnapshot().inbox.items[1].readAt);
   assert.deepEqual(counts(core), [1, 1]);
 });
 
-test("a page that is loaded again goes on from the disk, without fetching the list", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+test("reloaded page continues from the stored state without fetching the list", async () => {
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   first.close();
-  world.requests.length = 0;
-  const second = world.core();
+  hub.requests.length = 0;
+  const second = hub.core();
   await second.start();
   await settle();
-  assert.equal(world.source.cursor, world.cursor());
+  assert.equal(hub.source.cursor, hub.cursor());
   assert.deepEqual(ids(second), ["n1"]);
   assert.equal(
-    world.requests.some(({ path }) => path === "/api/notifications"),
+    hub.requests.some(({ path }) => path === "/api/notifications"),
     false,
   );
 });
 
-test("items and cursor are kept together: a browser that dies between events misses none", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+test("items and cursor are stored together: a crash between events loses none", async () => {
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
-  // Told, but the browser dies before anything reaches the disk.
-  world.arrive("n2");
+  // The event arrives, but the browser crashes before it is stored.
+  hub.arrive("n2");
   first.close();
-  const kept = world.position;
-  const second = world.core();
+  const stored = hub.position;
+  const second = hub.core();
   await second.start();
   await settle();
-  const from = Number(world.source.cursor.split(".")[1]);
-  assert.deepEqual([from, ids(second)], from === kept ? [kept, ["n2", "n1"]] : [kept - 1, ["n1"]]);
+  const from = Number(hub.source.cursor.split(".")[1]);
+  assert.deepEqual([from, ids(second)], from === stored ? [stored, ["n2", "n1"]] : [stored - 1, ["n1"]]);
 });
 
-test("reset: everything is fetched anew, and the stream goes on", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
-  world.notify("n2");
-  world.rows = world.rows.filter((row) => row.id !== "n1");
-  world.position = 500;
-  world.tell("reset", { reason: "trimmed", cursor: world.cursor() }, world.cursor());
+test("reset: the inbox is fetched again, and the stream continues", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
+  hub.notify("n2");
+  hub.rows = hub.rows.filter((row) => row.id !== "n1");
+  hub.position = 500;
+  hub.send("reset", { reason: "trimmed", cursor: hub.cursor() }, hub.cursor());
   await settle();
   assert.deepEqual(ids(core), ["n2"]);
-  world.arrive("n3");
+  hub.arrive("n3");
   assert.deepEqual(ids(core), ["n3", "n2"]);
 });
 
-test("a browser that dies between reset and the list has nothing to go on from, and fetches the list", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+test("crash between reset and the list: the next start fetches the list", async () => {
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
-  world.answers["GET /api/notifications"] = held().answer;
-  world.position = 500;
-  world.tell("reset", { reason: "trimmed", cursor: world.cursor() }, world.cursor());
-  world.tell("heartbeat", {}, world.cursor());
+  hub.responses["GET /api/notifications"] = deferred().response;
+  hub.position = 500;
+  hub.send("reset", { reason: "trimmed", cursor: hub.cursor() }, hub.cursor());
+  hub.send("heartbeat", {}, hub.cursor());
   await settle();
   first.close();
-  delete world.answers["GET /api/notifications"];
-  world.notify("n2");
-  const second = world.core();
+  delete hub.responses["GET /api/notifications"];
+  hub.notify("n2");
+  const second = hub.core();
   await second.start();
   await settle();
   assert.deepEqual(ids(second), ["n2", "n1"]);
-  assert.equal(world.source.cursor, world.cursor());
+  assert.equal(hub.source.cursor, hub.cursor());
 });
 
-test("what the stream tells while a list is on its way is kept, once", async () => {
-  const world = new World();
-  const core = await world.live();
-  const { answer, release } = held();
-  world.answers["GET /api/notifications"] = answer;
+test("events that arrive while the list is fetched are applied once", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const { response, release } = deferred();
+  hub.responses["GET /api/notifications"] = response;
   const refreshing = core.refresh();
   await settle();
-  world.arrive("n1");
-  const list = [200, { items: [...world.rows], next: null, ...world.counts(), cursor: world.cursor() }];
-  world.arrive("n2");
-  world.tell("notification_state", { ids: ["n1"], state: "read", unread: 1, unseen: 1 }, "e1.13");
+  hub.arrive("n1");
+  const list = [200, { items: [...hub.rows], next: null, ...hub.counts(), cursor: hub.cursor() }];
+  hub.arrive("n2");
+  hub.send("notification_state", { ids: ["n1"], state: "read", unread: 1, unseen: 1 }, "e1.13");
   release(list);
   await refreshing;
   assert.deepEqual(ids(core), ["n2", "n1"]);
   assert.ok(core.getSnapshot().inbox.items[1].readAt);
   assert.deepEqual(counts(core), [1, 1]);
-  assert.equal(world.requests.filter(({ path }) => path === "/api/notifications").length, 2);
+  assert.equal(hub.requests.filter(({ path }) => path === "/api/notifications").length, 2);
 });
 
-test("an event that the list already has, told later by the stream, changes nothing and is heard", async () => {
-  const world = new World();
-  const core = await world.live();
-  const [data, cursor] = world.notify("n1");
+test("event that the list already contains changes nothing and is emitted", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const [data, cursor] = hub.notify("n1");
   await core.refresh();
-  world.rows[0].readAt = "elsewhere";
-  world.position += 1;
-  const heard = [];
-  core.onEvent(({ name }) => heard.push(name));
-  world.tell("notification", { ...data, unread: 9, unseen: 9 }, cursor);
+  hub.rows[0].readAt = "elsewhere";
+  hub.position += 1;
+  const received = [];
+  core.onEvent(({ name }) => received.push(name));
+  hub.send("notification", { ...data, unread: 9, unseen: 9 }, cursor);
   assert.deepEqual(counts(core), [1, 1]);
-  assert.deepEqual(heard, ["notification"]);
+  assert.deepEqual(received, ["notification"]);
 });
 
-test("faults: the browser comes back first, then waits double from 1 s to 30 s with full jitter", async () => {
-  const world = new World();
-  const core = await world.live();
+test("faults: the browser reconnects first, then waits double from 1 s to 30 s", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
   const shown = statuses(core);
-  world.source.onerror();
+  hub.source.onerror();
   await settle();
-  assert.equal(world.sources.length, 1);
+  assert.equal(hub.sources.length, 1);
   assert.equal(core.getSnapshot().status, "connecting");
   const waits = [];
-  world.source.onerror();
+  hub.source.onerror();
   for (let attempt = 0; attempt < 8; attempt += 1) {
-    const before = world.clock.time;
-    const count = world.sources.length;
-    while (world.sources.length === count) await world.clock.pass(250);
-    waits.push(world.clock.time - before);
-    world.source.onerror();
+    const before = hub.clock.time;
+    const count = hub.sources.length;
+    while (hub.sources.length === count) await hub.clock.pass(250);
+    waits.push(hub.clock.time - before);
+    hub.source.onerror();
     await settle();
   }
   assert.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
   assert.deepEqual(shown, ["connecting", "offline"]);
 });
 
-test("brief opens do not shorten the wait; 30 s of peace do", async () => {
-  const world = new World();
-  await world.live();
+test("short connections do not reset the backoff; 30 s without a fault do", async () => {
+  const hub = new FakeHub();
+  await hub.live();
   const wait = async () => {
-    const before = world.clock.time;
-    const count = world.sources.length;
-    while (world.sources.length === count) await world.clock.pass(250);
-    return world.clock.time - before;
+    const before = hub.clock.time;
+    const count = hub.sources.length;
+    while (hub.sources.length === count) await hub.clock.pass(250);
+    return hub.clock.time - before;
   };
-  world.source.onerror();
-  world.source.onerror();
+  hub.source.onerror();
+  hub.source.onerror();
   assert.equal(await wait(), 1_000);
-  world.confirm();
-  world.source.onerror();
-  world.source.onerror();
+  hub.confirm();
+  hub.source.onerror();
+  hub.source.onerror();
   assert.equal(await wait(), 2_000);
-  world.confirm();
-  await world.clock.pass(30_000);
-  world.source.onerror();
-  world.source.onerror();
+  hub.confirm();
+  await hub.clock.pass(30_000);
+  hub.source.onerror();
+  hub.source.onerror();
   assert.equal(await wait(), 1_000);
 });
 
-test("a stream that is silent for two and a half beats is opened anew, from where it was", async () => {
-  const world = new World();
-  await world.live();
-  world.arrive("n1");
-  await world.clock.pass(37_000);
-  assert.equal(world.sources.length, 1);
-  await world.clock.pass(2_000);
-  assert.equal(world.sources.length, 2);
-  assert.equal(world.source.cursor, world.cursor());
-  assert.equal(world.sources[0].closed, true);
+test("stream silent for 2.5 heartbeats is reopened at its cursor", async () => {
+  const hub = new FakeHub();
+  await hub.live();
+  hub.arrive("n1");
+  await hub.clock.pass(37_000);
+  assert.equal(hub.sources.length, 1);
+  await hub.clock.pass(2_000);
+  assert.equal(hub.sources.length, 2);
+  assert.equal(hub.source.cursor, hub.cursor());
+  assert.equal(hub.sources[0].closed, true);
 });
 
-test("an answer that closes the stream for ever: 401 signs out, others are asked again", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.source.readyState = 2;
-  world.source.onerror();
+test("response that closes the stream: 401 signs out, others are retried", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.source.readyState = 2;
+  hub.source.onerror();
   await settle();
-  await world.clock.pass(1_000);
-  assert.equal(world.sources.length, 2);
-  world.user = null;
-  world.source.readyState = 2;
-  world.source.onerror();
+  await hub.clock.pass(1_000);
+  assert.equal(hub.sources.length, 2);
+  hub.user = null;
+  hub.source.readyState = 2;
+  hub.source.onerror();
   await settle();
   assert.equal(core.getSnapshot().status, "signed-out");
   assert.deepEqual(ids(core), []);
-  await world.clock.pass(3_600_000);
-  assert.equal(world.sources.length, 2);
+  await hub.clock.pass(3_600_000);
+  assert.equal(hub.sources.length, 2);
 });
 
-test("a program whose token is refused again and again asks every ten minutes", async () => {
-  const world = new World();
-  world.answers["POST /api/realtime/tickets"] = () => [200, { ticket: `t${world.requests.length}`, expiresIn: 30 }];
-  await world.live(world.core({ token: async () => "token" }));
-  assert.match(world.source.url, /ticket=t/);
-  world.answers["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
-  const asked = () => world.requests.filter(({ path }) => path.endsWith("/tickets")).length;
-  world.source.onerror();
-  await world.clock.pass(10_000);
-  const before = asked();
-  await world.clock.pass(3_600_000);
-  assert.ok(asked() - before <= 7, `${asked() - before} in an hour`);
-  assert.ok(asked() > before);
+test("client with a rejected token retries every ten minutes", async () => {
+  const hub = new FakeHub();
+  hub.responses["POST /api/realtime/tickets"] = () => [200, { ticket: `t${hub.requests.length}`, expiresIn: 30 }];
+  await hub.live(hub.core({ token: async () => "token" }));
+  assert.match(hub.source.url, /ticket=t/);
+  hub.responses["POST /api/realtime/tickets"] = [401, { code: "UNAUTHENTICATED", message: "No." }];
+  const ticketRequests = () => hub.requests.filter(({ path }) => path.endsWith("/tickets")).length;
+  hub.source.onerror();
+  await hub.clock.pass(10_000);
+  const before = ticketRequests();
+  await hub.clock.pass(3_600_000);
+  assert.ok(ticketRequests() - before <= 7, `${ticketRequests() - before} in an hour`);
+  assert.ok(ticketRequests() > before);
 });
 
-test("bye of a log-out elsewhere signs this browser out and forgets what it kept", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.arrive("n1");
+test("bye after a log-out elsewhere signs out and deletes the stored state", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.arrive("n1");
   await settle();
-  world.tell("bye", { reason: "logout" });
+  hub.send("bye", { reason: "logout" });
   await settle();
   assert.equal(core.getSnapshot().status, "signed-out");
-  assert.deepEqual(await new Storage("", world.indexedDB).load(), { meta: null, items: [], outbox: [] });
-  world.user = null;
-  const next = world.core();
+  assert.deepEqual(await new Storage("", hub.indexedDB).load(), { meta: null, items: [], outbox: [] });
+  hub.user = null;
+  const next = hub.core();
   await next.start();
   assert.deepEqual(ids(next), []);
   assert.equal(next.getSnapshot().user, null);
 });
 
-test("without a network the page shows what was kept, as of when, and says offline", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+test("offline page shows the stored state with its time and the status", async () => {
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   first.close();
-  for (const route of Object.keys(world.usual)) world.answers[route] = "down";
-  const core = world.core();
+  for (const route of Object.keys(hub.defaults)) hub.responses[route] = "down";
+  const core = hub.core();
   await core.start();
-  world.source.onerror();
-  await world.clock.pass(3_000);
-  world.source.onerror();
-  await world.clock.pass(3_000);
+  hub.source.onerror();
+  await hub.clock.pass(3_000);
+  hub.source.onerror();
+  await hub.clock.pass(3_000);
   const { status, user, inbox } = core.getSnapshot();
   assert.deepEqual([status, user.id, inbox.unread, inbox.items.length], ["offline", "ann", 1, 1]);
   assert.ok(inbox.asOf);
 });
 
-test("a message written offline waits on the disk and goes out once, with its own id", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.answers["POST /api/realtime/messages/send"] = "down";
+test("message written offline is stored and sent once, with its own id", async () => {
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.responses["POST /api/realtime/messages/send"] = "down";
   const id = await first.send({ conversationId: "c1", content: "Hello" });
   await settle();
   first.close();
-  const second = await world.live();
+  const second = await hub.live();
   assert.equal(second.getSnapshot().outbox[0].clientMessageId, id);
-  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+  hub.responses["POST /api/realtime/messages/send"] = ({ body }) => [
     201,
     { id: "m1", ...body, sender: { id: "ann", name: "Ann" } },
   ];
-  await world.clock.pass(20_000);
+  await hub.clock.pass(20_000);
   assert.deepEqual(second.getSnapshot().outbox, []);
-  const sent = world.requests.filter(({ path }) => path.endsWith("/messages/send"));
+  const sent = hub.requests.filter(({ path }) => path.endsWith("/messages/send"));
   assert.deepEqual(new Set(sent.map(({ body }) => body.clientMessageId)), new Set([id]));
   assert.deepEqual(new Set(sent.map(({ headers }) => headers["idempotency-key"])), new Set([id]));
 });
 
-test("a message that the hub refuses stays, with the reason, until it is sent again or given up", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.answers["POST /api/realtime/messages/send"] = [422, { code: "INVALID_FIELD", message: "Too long." }];
+test("rejected message stays with the reason until it is resent or discarded", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.responses["POST /api/realtime/messages/send"] = [422, { code: "INVALID_FIELD", message: "Too long." }];
   const id = await core.send({ conversationId: "c1", content: "Hello" });
   await settle();
   assert.equal(core.getSnapshot().outbox[0].error, "Too long.");
@@ -432,16 +432,16 @@ test("a message that the hub refuses stays, with the reason, until it is sent ag
   assert.deepEqual(core.getSnapshot().outbox, []);
 });
 
-test("what was missed for long is summed up in one event", async () => {
-  const world = new World();
-  const core = await world.live();
-  const heard = [];
-  core.onEvent(({ name, data, late }) => heard.push([name, name === "absence" ? data.count : late]));
-  const old = new Date(world.clock.time - 3_600_000).toISOString();
-  for (const id of ["n1", "n2"]) world.arrive(id, { createdAt: old });
-  world.arrive("n3");
-  await world.clock.pass(300);
-  assert.deepEqual(heard, [
+test("late events are summed up in one event", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  const received = [];
+  core.onEvent(({ name, data, late }) => received.push([name, name === "absence" ? data.count : late]));
+  const old = new Date(hub.clock.time - 3_600_000).toISOString();
+  for (const id of ["n1", "n2"]) hub.arrive(id, { createdAt: old });
+  hub.arrive("n3");
+  await hub.clock.pass(300);
+  assert.deepEqual(received, [
     ["notification", true],
     ["notification", true],
     ["notification", false],
@@ -449,65 +449,65 @@ test("what was missed for long is summed up in one event", async () => {
   ]);
 });
 
-test("counts that differ at the place where we stand make the list be fetched again", async () => {
-  const world = new World();
-  const core = await world.live();
-  world.rows.unshift(world.row("n1"));
-  world.source.onerror();
-  world.confirm();
-  await world.clock.pass(300);
+test("counts that differ at the same cursor make the list be fetched again", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  hub.rows.unshift(hub.row("n1"));
+  hub.source.onerror();
+  hub.confirm();
+  await hub.clock.pass(300);
   assert.deepEqual(ids(core), ["n1"]);
 });
 
-test("somebody else's cookie: what was kept for another user is gone", async () => {
-  const world = new World();
-  const first = await world.live();
-  world.arrive("n1");
+test("cookie of another user: the stored state of the former user is deleted", async () => {
+  const hub = new FakeHub();
+  const first = await hub.live();
+  hub.arrive("n1");
   await settle();
   first.close();
-  world.user = { id: "bob", name: "Bob", role: "client", skills: [] };
-  world.rows = [];
-  const core = world.core();
+  hub.user = { id: "bob", name: "Bob", role: "client", skills: [] };
+  hub.rows = [];
+  const core = hub.core();
   await core.start();
   await settle();
   assert.equal(core.getSnapshot().user.id, "bob");
   assert.deepEqual(ids(core), []);
-  assert.equal(world.source.cursor, world.cursor());
+  assert.equal(hub.source.cursor, hub.cursor());
 });
 
-test("presence is told each minute and soon after news, with the place that is on the disk", async () => {
-  const world = new World();
-  world.answers["POST /api/presence"] = [204, null];
-  world.random = 0;
-  const core = await world.live();
-  const told = () => world.requests.filter(({ path }) => path === "/api/presence").map(({ body }) => body);
-  core.active();
-  world.arrive("n1");
+test("presence is reported each minute and soon after events, with the cursor", async () => {
+  const hub = new FakeHub();
+  hub.responses["POST /api/presence"] = [204, null];
+  hub.random = 0;
+  const core = await hub.live();
+  const reports = () => hub.requests.filter(({ path }) => path === "/api/presence").map(({ body }) => body);
+  core.recordActivity();
+  hub.arrive("n1");
   await settle();
-  await world.clock.pass(2_000);
-  assert.deepEqual(told(), [{ active: true, cursor: world.cursor() }]);
+  await hub.clock.pass(2_000);
+  assert.deepEqual(reports(), [{ active: true, cursor: hub.cursor() }]);
   for (let beat = 0; beat < 4; beat += 1) {
-    world.tell("heartbeat", {}, world.cursor());
-    await world.clock.pass(15_000);
+    hub.send("heartbeat", {}, hub.cursor());
+    await hub.clock.pass(15_000);
   }
-  assert.deepEqual(told()[1], { active: false, cursor: world.cursor() });
+  assert.deepEqual(reports()[1], { active: false, cursor: hub.cursor() });
 });
 
-test("older pages come by filter, and a filter never shows a list with holes", async () => {
-  const world = new World();
-  const rows = (names) => names.map((id) => world.row(id, { category: id.startsWith("5") ? "job" : "system" }));
-  world.answers["GET /api/notifications"] = ({ url }) => {
-    const page = { unread: 0, unseen: 0, cursor: world.cursor() };
+test("older pages are fetched by filter, and no filter shows a list with gaps", async () => {
+  const hub = new FakeHub();
+  const rows = (names) => names.map((id) => hub.row(id, { category: id.startsWith("5") ? "job" : "system" }));
+  hub.responses["GET /api/notifications"] = ({ url }) => {
+    const page = { unread: 0, unseen: 0, cursor: hub.cursor() };
     if (url.includes("category")) return [200, { ...page, items: rows(["50", "9"].slice(0, 1)), next: null }];
     if (url.includes("after")) return [200, { ...page, items: rows(["4"]), next: null }];
-    return [200, { ...page, items: rows(["9", "8"]), next: "mark" }];
+    return [200, { ...page, items: rows(["9", "8"]), next: "token" }];
   };
-  const core = await world.live();
-  const shown = (filter) => listed(core.getSnapshot().inbox, filter, world.clock.time);
+  const core = await hub.live();
+  const shown = (filter) => listed(core.getSnapshot().inbox, filter, hub.clock.time);
   assert.deepEqual([shown("all").items.length, shown("all").more, shown("jobs").more], [2, true, true]);
   await core.more("jobs");
   assert.deepEqual([shown("jobs").items.map(({ id }) => id), shown("jobs").more], [["50"], false]);
-  assert.equal(shown("all").items.length, 2, "what lies below the end of the list is not shown in it");
+  assert.equal(shown("all").items.length, 2, "items below the end of the list are not shown in it");
   await core.more("all");
   assert.deepEqual(
     shown("all").items.map(({ id }) => id),
@@ -515,13 +515,13 @@ test("older pages come by filter, and a filter never shows a list with holes", a
   );
 });
 
-test("a page that stays open for weeks does not hold all that ever came", async () => {
-  const world = new World();
-  const core = await world.live();
-  for (let n = 1; n <= 1_001; n += 1) world.arrive(`n${String(n).padStart(5, "0")}`);
+test("page that stays open for weeks does not keep every item", async () => {
+  const hub = new FakeHub();
+  const core = await hub.live();
+  for (let n = 1; n <= 1_001; n += 1) hub.arrive(`n${String(n).padStart(5, "0")}`);
   await settle();
   assert.equal(ids(core).length, 30);
   assert.deepEqual(counts(core), [1_001, 1_001]);
-  world.arrive("n99999");
+  hub.arrive("n99999");
   assert.equal(ids(core)[0], "n99999");
 });

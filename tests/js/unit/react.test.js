@@ -1,4 +1,4 @@
-/** The hooks in the real React: StrictMode, a server, unmounting, TanStack Query. */
+/** Tests of the hooks in the real React: StrictMode, a server, unmounting, TanStack Query. */
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
@@ -6,42 +6,42 @@ import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import * as React from "react";
 import { renderToString } from "react-dom/server";
 import { act, create } from "react-test-renderer";
-import { Client } from "../../../web/client.js";
-import { bind, followInvalidations } from "../../../web/react.js";
-import { Storage } from "../../../web/storage.js";
-import { World, settle } from "./world.js";
+import { Client } from "../../../web/client/client.js";
+import { bind, followInvalidations } from "../../../web/client/react.js";
+import { Storage } from "../../../web/client/indexed-db.js";
+import { FakeHub, settle } from "./fake-hub.js";
 
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;
-const said = [];
-console.error = (...words) => said.push(words.join(" "));
+const errors = [];
+console.error = (...parts) => errors.push(parts.join(" "));
 afterEach(() =>
   assert.deepEqual(
-    said.filter((line) => !line.includes("react-test-renderer is deprecated")),
+    errors.filter((line) => !line.includes("react-test-renderer is deprecated")),
     [],
   ),
 );
 
-async function open(world = new World()) {
-  const { clock } = world;
+async function open(hub = new FakeHub()) {
+  const { clock } = hub;
   const client = new Client({
     clock,
-    fetch: world.fetch,
-    EventSource: world.EventSource,
-    storage: new Storage("", world.indexedDB),
+    fetch: hub.fetch,
+    EventSource: hub.EventSource,
+    storage: new Storage("", hub.indexedDB),
     random: () => 0,
     sharing: "tab",
   });
   await settle();
-  world.confirm();
+  hub.confirm();
   await settle();
-  return { world, client, hooks: bind(React, client) };
+  return { hub, client, hooks: bind(React, client) };
 }
 
-/** Mounts a component that only calls `hook`; `last()` is what it gave, `renders()` how often. */
+/** Mount a component that only calls `hook`; `last()` is its last result, `renders()` the number of calls. */
 async function mount(hook) {
-  const given = [];
+  const results = [];
   const Probe = () => {
-    given.push(hook());
+    results.push(hook());
     return null;
   };
   let root;
@@ -49,19 +49,19 @@ async function mount(hook) {
     root = create(React.createElement(React.StrictMode, null, React.createElement(Probe)));
     await settle();
   });
-  return { last: () => given.at(-1), renders: () => given.length, unmount: () => act(async () => root.unmount()) };
+  return { last: () => results.at(-1), renders: () => results.length, unmount: () => act(async () => root.unmount()) };
 }
 
-test("useRealtime follows the store and its acts change it at once", async () => {
-  const { world, hooks } = await open();
+test("useRealtime follows the store and its actions change it at once", async () => {
+  const { hub, hooks } = await open();
   const shown = await mount(hooks.useRealtime);
   assert.deepEqual([shown.last().connected, shown.last().user.name, shown.last().unreadNotifications], [true, "Ann", 0]);
   await act(async () => {
-    world.arrive("n1");
+    hub.arrive("n1");
     await settle();
   });
   assert.deepEqual([shown.last().unreadNotifications, shown.last().notifications.map(({ id }) => id)], [1, ["n1"]]);
-  world.answers["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
+  hub.responses["POST /api/realtime/notifications/read"] = [200, { unread: 0, unseen: 0, undo: "u" }];
   await act(async () => {
     await shown.last().markNotificationAsRead("n1");
     await settle();
@@ -70,8 +70,8 @@ test("useRealtime follows the store and its acts change it at once", async () =>
   await shown.unmount();
 });
 
-test("a component is drawn again only when something changed, and not at all after it left", async () => {
-  const { world, hooks, client } = await open();
+test("component renders again only after changes, and never after unmounting", async () => {
+  const { hub, hooks, client } = await open();
   const shown = await mount(() => hooks.useNotifications("jobs"));
   const before = shown.renders();
   await act(async () => {
@@ -80,67 +80,67 @@ test("a component is drawn again only when something changed, and not at all aft
   });
   assert.equal(shown.renders(), before);
   await shown.unmount();
-  world.arrive("n1");
+  hub.arrive("n1");
   await settle();
   assert.equal(shown.renders(), before);
 });
 
-test("useNotifications gives one filter's list, with counts of the whole inbox", async () => {
-  const { world, hooks } = await open();
+test("useNotifications returns one filter's list, with counts of the whole inbox", async () => {
+  const { hub, hooks } = await open();
   const shown = await mount(() => hooks.useNotifications("jobs"));
   await act(async () => {
-    world.arrive("n1", { category: "job" });
-    world.arrive("n2", { category: "system" });
+    hub.arrive("n1", { category: "job" });
+    hub.arrive("n2", { category: "system" });
     await settle();
   });
   assert.deepEqual([shown.last().notifications.map(({ id }) => id), shown.last().unread, shown.last().hasMore], [["n1"], 2, false]);
   await shown.unmount();
 });
 
-test("useJobs is live: an event changes a job in place, and the list is fetched again", async () => {
-  const world = new World();
+test("useJobs is live: an event changes a job in place, and the list is refetched", async () => {
+  const hub = new FakeHub();
   const job = { id: "j1", title: "A logo", budget: 100, status: "open", skills: [] };
-  world.answers["GET /api/jobs"] = () => [200, { items: [job], next: null }];
-  const { hooks } = await open(world);
+  hub.responses["GET /api/jobs"] = () => [200, { items: [job], next: null }];
+  const { hooks } = await open(hub);
   const shown = await mount(() => hooks.useJobs({ status: "open" }));
-  // StrictMode subscribes twice, which asks twice.
+  // StrictMode subscribes twice, which sends two requests.
   await act(async () => new Promise((resolve) => setTimeout(resolve, 150)));
-  const asked = () => world.requests.filter(({ url }) => url.startsWith("/api/jobs?status=open")).length;
-  const before = asked();
+  const requests = () => hub.requests.filter(({ url }) => url.startsWith("/api/jobs?status=open")).length;
+  const before = requests();
   assert.deepEqual([shown.last().jobs.length, shown.last().loading, shown.last().connectionStatus], [1, false, "live"]);
   await act(async () => {
-    world.position += 1;
-    world.tell("job_updated", { ...job, budget: 200, invalidates: ["jobs", "job/j1"] }, world.cursor());
+    hub.position += 1;
+    hub.send("job_updated", { ...job, budget: 200, invalidates: ["jobs", "job/j1"] }, hub.cursor());
     await settle();
   });
   assert.equal(shown.last().jobs[0].budget, 200);
   await act(async () => new Promise((resolve) => setTimeout(resolve, 100)));
-  assert.equal(asked(), before + 1);
+  assert.equal(requests(), before + 1);
   await shown.unmount();
 });
 
-test("useJobs says what went wrong", async () => {
-  const world = new World();
-  world.answers["GET /api/jobs"] = [503, { code: "OVERLOADED", message: "Later." }];
-  const { hooks } = await open(world);
+test("useJobs returns the error of a failed request", async () => {
+  const hub = new FakeHub();
+  hub.responses["GET /api/jobs"] = [503, { code: "OVERLOADED", message: "Later." }];
+  const { hooks } = await open(hub);
   const shown = await mount(() => hooks.useJobs());
   assert.deepEqual([shown.last().jobs, shown.last().error.message], [[], "Later."]);
   await shown.unmount();
 });
 
-test("useConversation shows a message once: when it is written, when it is sent, when it is told", async () => {
-  const world = new World();
+test("useConversation shows a message once: pending, sent and received", async () => {
+  const hub = new FakeHub();
   const people = [
     { id: "ann", name: "Ann" },
     { id: "bob", name: "Bob" },
   ];
-  world.answers["GET /api/conversations/c1"] = [200, { id: "c1", kind: "direct", members: people, unread: 0, muted: false }];
-  world.answers["GET /api/conversations/c1/messages"] = [200, { items: [], next: null }];
-  world.answers["POST /api/realtime/messages/send"] = ({ body }) => [
+  hub.responses["GET /api/conversations/c1"] = [200, { id: "c1", kind: "direct", members: people, unread: 0, muted: false }];
+  hub.responses["GET /api/conversations/c1/messages"] = [200, { items: [], next: null }];
+  hub.responses["POST /api/realtime/messages/send"] = ({ body }) => [
     201,
     { id: "m1", ...body, sender: people[0], createdAt: "now", attachments: [] },
   ];
-  const { hooks } = await open(world);
+  const { hooks } = await open(hub);
   const shown = await mount(() => hooks.useConversation("c1"));
   let sending;
   await act(async () => {
@@ -150,17 +150,17 @@ test("useConversation shows a message once: when it is written, when it is sent,
     await sending;
     await settle();
   });
-  const sent = world.requests.find(({ path }) => path.endsWith("/messages/send")).body;
+  const sent = hub.requests.find(({ path }) => path.endsWith("/messages/send")).body;
   await act(async () => {
-    world.position += 1;
-    world.tell("message", { id: "m1", ...sent, sender: people[0], createdAt: "now", attachments: [], unread: 0 }, world.cursor());
+    hub.position += 1;
+    hub.send("message", { id: "m1", ...sent, sender: people[0], createdAt: "now", attachments: [], unread: 0 }, hub.cursor());
     await settle();
   });
   assert.deepEqual([shown.last().messages.map(({ content }) => content), shown.last().pending], [["Hello"], []]);
   await shown.unmount();
 });
 
-test("on a server every hook gives what is known of nobody", () => {
+test("every hook returns the empty state on a server", () => {
   const hooks = bind(React);
   const Page = () => {
     const { connected, notifications } = hooks.useRealtime();
@@ -170,8 +170,8 @@ test("on a server every hook gives what is known of nobody", () => {
   assert.match(renderToString(React.createElement(Page)), /\[false,\[\],\[\],true\]/);
 });
 
-test("TanStack Query fetches again what an event made old, and everything after a reset", async () => {
-  const { world, client } = await open();
+test("TanStack Query refetches what an event invalidates, all after a reset", async () => {
+  const { hub, client } = await open();
   const queries = new QueryClient();
   let fetched = 0;
   const observer = new QueryObserver(queries, {
@@ -179,21 +179,21 @@ test("TanStack Query fetches again what an event made old, and everything after 
     queryFn: async () => (fetched += 1),
     staleTime: Infinity,
   });
-  const leave = observer.subscribe(() => {});
+  const unsubscribe = observer.subscribe(() => {});
   await settle();
   const stop = followInvalidations(client, queries);
-  world.position += 1;
-  world.tell("job_updated", { id: "j2", invalidates: ["job/j2"] }, world.cursor());
+  hub.position += 1;
+  hub.send("job_updated", { id: "j2", invalidates: ["job/j2"] }, hub.cursor());
   await settle();
   assert.equal(fetched, 1);
-  world.position += 1;
-  world.tell("job_updated", { id: "j1", invalidates: ["jobs", "job/j1"] }, world.cursor());
+  hub.position += 1;
+  hub.send("job_updated", { id: "j1", invalidates: ["jobs", "job/j1"] }, hub.cursor());
   await settle();
   assert.equal(fetched, 2);
-  world.tell("reset", { reason: "trimmed", cursor: world.cursor() }, world.cursor());
+  hub.send("reset", { reason: "trimmed", cursor: hub.cursor() }, hub.cursor());
   await settle();
   assert.equal(fetched, 3);
   stop();
-  leave();
+  unsubscribe();
   queries.clear();
 });

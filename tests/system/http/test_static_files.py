@@ -77,7 +77,7 @@ async def test_the_service_worker_keeps_the_files_of_this_release(shared_hub: Hu
         worker, page = (await client.get("/sw.js")).text, (await client.get("/")).text
         release = re.search(r"/static/([0-9a-f]{12})/", page)
         assert release is not None
-        assert f'="{release[1]}";' in worker
+        assert f'="{release[1]}"' in worker
         for path in re.findall(r'"(/static/[^"]+[^/"])"', worker):
             assert (await client.get(path)).status_code == 200, path
 

@@ -1,0 +1,1 @@
+import{a as e,b as f,c as g,d as h}from"./chunk-77LHREAN.js";import{a,b,d as c,e as d}from"./chunk-6XMGV35P.js";export{g as Client,e as EMPTY_CONVERSATION,a as FILTERS,c as NOBODY,d as Problem,f as UNKNOWN,h as connect,b as listed};

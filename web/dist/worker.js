@@ -1,0 +1,1 @@
+import{h as n,i as r}from"./chunk-6XMGV35P.js";var s=new Set,c=new n,i=new r(c,e=>{for(let o of s)o.postMessage(e)}),a=c.start();globalThis.onconnect=({ports:[e]})=>{s.add(e),e.onmessage=async({data:o})=>{o.leave&&s.delete(e),o.join&&s.add(e),o.call&&o.call!=="start"&&await Promise.race([a,new Promise(t=>setTimeout(t,1e3))]),i.receive(o,t=>e.postMessage(t))}};
