@@ -26,10 +26,11 @@ test: install ## Run every test, on real servers and a real browser; installs wh
 test-quick: install ## Run the tests that need no server and no browser, in a minute
 	$(PY) -m pytest --ignore tests/system --ignore tests/browser $(ARGS)
 
-check: install ## Check style and types: ruff and mypy --strict
+check: install ## Check style, types and imports: ruff, mypy --strict and import-linter
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
 
 bench: install ## Measure, beside the usual way of doing it, and print ratios
 	$(PY) -m bench $(ARGS)

@@ -1,75 +1,51 @@
-"""The rules of the house as functions over source text: each gives its offences, so that a test can plant one."""
+"""Rules about structure, each a function over source text that returns its offences."""
 
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
-RINGS: Final = ("realtime", "services", "api")
+from tests.architecture.source_files import identifiers, imported_names, words_of
 
-# What the rings may not know, beside each other: realtime neither HTTP nor SQL, services no HTTP.
-HTTP: Final = frozenset({"starlette", "sse_starlette", "uvicorn", "httptools", "h11", "httpx", "httpx2", "http"})
+HTTP_SERVERS: Final = frozenset({"starlette", "sse_starlette", "uvicorn", "httptools", "h11", "http"})
 SQL: Final = frozenset({"sqlite3", "dbm", "sqlalchemy", "aiosqlite"})
 
-# What is shipped is read more often than a table of claims about it.
-# The table of tables is one list, read from top to bottom; it has grown a little past 300.
-MAX_LINES: Final = 310
+MAX_LINES: Final = 300
 MAX_TEST_LINES: Final = 500
-# Spelt in pieces, so that this file does not name what no file may name.
-HOSTS: Final = tuple(
-    ".".join(labels)
-    for labels in (
-        ("pypi", "org"),
-        ("pythonhosted", "org"),
-        ("npmjs", "org"),
-        ("npmjs", "com"),
-        ("yarnpkg", "com"),
-        ("crates", "io"),
-        ("golang", "org"),
-        ("debian", "org"),
-        ("maven", "org"),
-    )
-)
-_INDEX: Final = re.compile(r"://[^\s\"']*/(?:simple|packages)/")
+MAX_FUNCTION_LINES: Final = 60
+MAX_FILES: Final = 24
+MAX_SUMMARY: Final = 100
 
-
-def sources(*folders: str) -> dict[str, str]:
-    """Dotted module name to source, of all Python files in these folders of the project."""
-    return {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text()
-        for folder in folders
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        if "node_modules" not in path.parts
+# Folders below `ring/package/`; every other Python file of the rings is at `ring/package/file.py` or above.
+DEEPER: Final = frozenset(
+    {
+        "services/database/sqlite",
+        "services/migrations/versions",
+        "api/cli/client",
+        "api/cli/console",
+        "api/cli/live_demo",
     }
-
-
-def imports(source: str) -> set[str]:
-    """Every dotted name a module imports: at the top, in functions, under TYPE_CHECKING, by import_module('…')."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            # A relative import has no ring in its name; "." makes it an offence of its own.
-            module = "." * node.level + (node.module or "")
-            names |= {f"{module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            names |= {
-                arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-            }
-    return names
+)
+# The packages of services that may name SQLite, and the one module outside them.
+SQLITE_PACKAGES: Final = ("services.database", "services.tables", "services.migrations", "services.store")
+SQLITE_MODULES: Final = frozenset({"services.jobs.search_query"})
+# The setting HUB_SQLITE_WAL_MB is named after the engine that it is for.
+SQLITE_SETTINGS: Final = frozenset({"sqlite_wal_mb"})
+# Packages that tests/system and the tests of their neighbors cover.
+UNTESTED_BY_FOLDER: Final = frozenset(
+    {"services/tables", "services/migrations", "api/routes", "api/control", "api/cli"}
+)
 
 
 def ring_offences(modules: Mapping[str, str]) -> list[str]:
-    """Imports against api → services → realtime → standard library."""
+    """Return imports that contradict api → services → realtime → standard library."""
     return [
         f"{module} imports {name}"
         for module, source in modules.items()
-        for name in sorted(imports(source))
+        for name in sorted(imported_names(source))
         if not _may_import(module.split(".")[0], name.split(".")[0])
     ]
 
@@ -78,16 +54,16 @@ def _may_import(ring: str, root: str) -> bool:
     if not root:
         return False
     if ring == "realtime":
-        return root == "realtime" or (root in sys.stdlib_module_names and root not in HTTP | SQL)
+        return root == "realtime" or (root in sys.stdlib_module_names and root not in HTTP_SERVERS | SQL)
     if ring == "services":
-        return root not in HTTP - {"httpx2"} | {"api", "tests", "bench"}
+        return root not in HTTP_SERVERS | {"api", "tests", "bench"}
     return root not in {"tests", "bench"}
 
 
-def circle(modules: Mapping[str, str]) -> list[str]:
-    """The modules of one import circle, or nothing."""
+def import_cycle(modules: Mapping[str, str]) -> list[str]:
+    """Return the modules of one import cycle, or an empty list."""
     graph = {
-        module: {known for name in imports(source) if (known := _module_of(name, modules)) and known != module}
+        module: {known for name in imported_names(source) if (known := _module_of(name, modules)) and known != module}
         for module, source in modules.items()
     }
     try:
@@ -98,44 +74,71 @@ def circle(modules: Mapping[str, str]) -> list[str]:
 
 
 def _module_of(name: str, modules: Mapping[str, str]) -> str | None:
-    """`services.ids.new_id` is in `services.ids`; a package's `__init__` counts only when named itself."""
+    """Return the module that defines a dotted name; `services.ids.new_id` is in `services.ids`."""
     while name and name not in modules:
         name = name.rpartition(".")[0]
     return name or None
 
 
 def importers(modules: Mapping[str, str], package: str) -> list[str]:
-    """The modules that import a package, however."""
-    return [module for module, source in modules.items() if package in {name.split(".")[0] for name in imports(source)}]
+    """Return the modules that import a package in any form."""
+    return [
+        module
+        for module, source in modules.items()
+        if package in {name.split(".")[0] for name in imported_names(source)}
+    ]
 
 
 def environment_readers(modules: Mapping[str, str]) -> list[str]:
-    """The modules that name os.environ or os.getenv, or import them from os."""
-    wanted = {"environ", "environb", "getenv", "getenvb"}
+    """Return the modules that use os.environ or os.getenv, or import them from os."""
+    forbidden = {"environ", "environb", "getenv", "getenvb"}
     return [
         module
         for module, source in modules.items()
         if any(
-            (isinstance(node, ast.Attribute) and node.attr in wanted and ast.unparse(node.value) == "os")
-            or (isinstance(node, ast.ImportFrom) and node.module == "os" and wanted & {a.name for a in node.names})
+            (isinstance(node, ast.Attribute) and node.attr in forbidden and ast.unparse(node.value) == "os")
+            or (isinstance(node, ast.ImportFrom) and node.module == "os" and forbidden & {a.name for a in node.names})
             for node in ast.walk(ast.parse(source))
         )
     ]
 
 
-def docstring_offence(source: str) -> str | None:
-    """A file begins with a docstring whose first line is a whole sentence."""
+def sqlite_offences(modules: Mapping[str, str]) -> list[str]:
+    """Return modules outside the storage packages that import a SQLite dialect or use a name with `sqlite` in it."""
+    return [
+        module
+        for module, source in modules.items()
+        if module not in SQLITE_MODULES
+        and not module.startswith(tuple(f"{package}." for package in SQLITE_PACKAGES))
+        and (
+            any(name.startswith("sqlalchemy.dialects") for name in imported_names(source))
+            or any("sqlite" in words_of(name) for name in identifiers(source) - SQLITE_SETTINGS)
+        )
+    ]
+
+
+def summary_offence(source: str) -> str | None:
+    """Return what is wrong with the first line of a module docstring, or None."""
     text = ast.get_docstring(ast.parse(source), clean=False)
     if not text:
         return "has no module docstring"
     if not source.lstrip().startswith(('"""', "#!")):
         return "does not begin with its docstring"
-    first = text.split("\n")[0].strip()
-    return None if first.endswith((".", "?", "!")) and not first[:1].islower() else "does not begin with a sentence"
+    summary = text.split("\n")[0].strip()
+    if not summary.endswith(".") or summary[:1].islower():
+        return "does not begin with a sentence that ends with a period"
+    return f"has a first line of more than {MAX_SUMMARY} characters" if len(summary) > MAX_SUMMARY else None
 
 
-def too_long(modules: Mapping[str, str]) -> dict[str, int]:
-    """The files with more lines than a reader can hold, and how many."""
+def init_offence(source: str) -> str | None:
+    """Return what is wrong with an `__init__.py`, which holds one docstring and nothing else, or None."""
+    body = ast.parse(source).body
+    only_docstring = len(body) == 1 and ast.get_docstring(ast.parse(source)) is not None
+    return None if only_docstring else "holds more, or less, than one docstring"
+
+
+def long_files(modules: Mapping[str, str]) -> dict[str, int]:
+    """Return the modules with too many lines, and their number of lines."""
     lengths = {module: source.count("\n") for module, source in modules.items()}
     return {
         module: lines
@@ -144,19 +147,41 @@ def too_long(modules: Mapping[str, str]) -> dict[str, int]:
     }
 
 
-def host_offences(name: str, text: str) -> Iterator[str]:
-    """Lines that name a package registry, or point into an index of one."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if _INDEX.search(line) or any(re.search(rf"(?<![\w-]){re.escape(host)}\b", line.lower()) for host in HOSTS):
-            yield f"{name}:{number}"
+def long_functions(modules: Mapping[str, str]) -> dict[str, int]:
+    """Return the functions with too many lines, and their number of lines."""
+    return {
+        f"{module}.{node.name}": lines
+        for module, source in modules.items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    }
 
 
-def pins(lock: str) -> dict[str, str]:
-    """Package to version, as a lock file pins them."""
-    return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", lock, re.MULTILINE))
+def crowded_folders(files: Iterable[str]) -> dict[str, int]:
+    """Return `folder suffix` of the folders with too many Python or JavaScript files, and their number."""
+    counts = Counter(
+        f"{folder} {suffix}"
+        for folder, _, name in (file.rpartition("/") for file in files)
+        if (suffix := name.rpartition(".")[2]) in ("py", "js") and name != "__init__.py" and folder != "web/dist"
+    )
+    return {folder: count for folder, count in counts.items() if count > MAX_FILES}
 
 
-def unhashed(lock: str) -> list[str]:
-    """The pins without a hash."""
-    blocks = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)
-    return [block.split("==")[0] for block in blocks if "==" in block and "--hash=sha256:" not in block]
+def deep_files(files: Iterable[str]) -> list[str]:
+    """Return the Python files of the rings that are deeper than `ring/package/file.py`."""
+    return [
+        file
+        for file in files
+        if re.match(r"(?:realtime|services|api)/.*\.py$", file)
+        and file.count("/") > 2
+        and file.rpartition("/")[0] not in DEEPER
+    ]
+
+
+def packages_without_tests(files: Iterable[str]) -> list[str]:
+    """Return the packages of services and api that have no folder in tests."""
+    listed = list(files)
+    packages = {match[1] for file in listed if (match := re.match(r"((?:services|api)/\w+)/\w+\.py$", file))}
+    tested = {match[1] for file in listed if (match := re.match(r"tests/((?:services|api)/\w+)/test_\w+\.py$", file))}
+    return sorted(packages - tested - UNTESTED_BY_FOLDER)
