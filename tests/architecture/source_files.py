@@ -73,7 +73,8 @@ def script_identifiers(source: str) -> set[str]:
     """Return every name of a JavaScript module, without its comments and strings."""
     code = re.sub(r"//[^\n]*|/\*.*?\*/", " ", source, flags=re.DOTALL)
     code = re.sub(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", " ", code)
-    return set(re.findall(r"[A-Za-z_$][\w$]*", code))
+    # A hyphenated word is CSS or the name of an element in a template literal.
+    return set(re.findall(r"(?<![\w$-])[A-Za-z_$][\w$]*(?![\w$-])", code))
 
 
 def words_of(identifier: str) -> list[str]:

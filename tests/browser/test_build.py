@@ -70,7 +70,7 @@ def test_client_worker_and_elements_stay_within_32_kib() -> None:
 @pytest.mark.parametrize(
     "text", ["The hub cannot be reached.", "/api/realtime/connect?", "hub-navigate"], ids=["client", "core", "elements"]
 )
-def test_modules_used_by_several_scripts_are_bundled_once(text: str) -> None:
+def test_modules_shared_by_scripts_are_bundled_once(text: str) -> None:
     scripts = [path.read_text() for path in DIST.glob("*.js") if path.name != "app.js"]
     assert sum(text in script for script in scripts) == 1
 
