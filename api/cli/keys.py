@@ -1,4 +1,4 @@
-"""`hub keys`: the API keys of internal services."""
+"""`hub keys`."""
 
 import secrets
 import sys
@@ -6,7 +6,7 @@ import sys
 import click
 
 from api.cli.client.actions import execute_action
-from api.cli.console.output import print_json, print_table
+from api.cli.console.output import print_json, print_message, print_table
 from api.config.settings import Settings
 from api.control.actions import KeyName, NewKey
 from services.accounts import api_keys
@@ -15,7 +15,7 @@ from services.accounts.schemas import ApiKey
 
 @click.group("keys")
 def command() -> None:
-    """API keys of internal services: create, list, revoke."""
+    """Manage the API keys of internal services."""
 
 
 @command.command("create")
@@ -26,42 +26,45 @@ def command() -> None:
     multiple=True,
     required=True,
     type=click.Choice(api_keys.SCOPES),
-    help="What it may do; may be repeated.",
+    help="What the key allows; repeatable.",
 )
 def create(name: str, scopes: tuple[str, ...]) -> None:
-    """Make a key called NAME and print it, alone, on standard output: only its hash is kept."""
+    """Create an API key called NAME and print it to standard output.
+
+    The store contains only a hash of the key, so the key cannot be printed again.
+    """
     # 256 bits.
-    text = api_keys.PREFIX + secrets.token_urlsafe(32)
-    told = NewKey(checked_name(name), list(scopes), api_keys.hash_key(text))
-    execute_action(Settings.read(), "keys.create", told, answer=ApiKey)
-    click.echo(text)
+    key = api_keys.PREFIX + secrets.token_urlsafe(32)
+    arguments = NewKey(check_name(name), list(scopes), api_keys.hash_key(key))
+    execute_action(Settings.read(), "keys.create", arguments, result=ApiKey)
+    click.echo(key)
     if sys.stdout.isatty():
-        click.echo("Keep it somewhere safe: it cannot be shown again.", err=True)
+        print_message("Store the key in a safe place. It cannot be printed again.")
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array, for programs.")
-def list_all(as_json: bool) -> None:
-    """List all keys, the revoked ones too; never the keys themselves."""
-    found = execute_action(Settings.read(), "keys.list", answer=list[ApiKey])
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array instead of a table.")
+def list_keys(as_json: bool) -> None:
+    """List all API keys, including revoked ones; the keys themselves are never shown."""
+    keys = execute_action(Settings.read(), "keys.list", result=list[ApiKey])
     if as_json:
-        print_json(found)
+        print_json(keys)
         return
-    rows = [(key.name, ", ".join(key.scopes), key.created_at, key.revoked_at or "") for key in found]
+    rows = [(key.name, ", ".join(key.scopes), key.created_at, key.revoked_at or "") for key in keys]
     print_table(("name", "scopes", "created", "revoked"), rows)
 
 
 @command.command("revoke")
 @click.argument("name")
 def revoke(name: str) -> None:
-    """End the key called NAME at once, and the streams that were opened with it."""
-    execute_action(Settings.read(), "keys.revoke", KeyName(name), answer=type(None))
-    click.echo(f"{name} is revoked.", err=True)
+    """Revoke the API key called NAME and close its streams."""
+    execute_action(Settings.read(), "keys.revoke", KeyName(name), result=type(None))
+    print_message(f"{name} is revoked.")
 
 
-def checked_name(name: str, hint: str = "'NAME'") -> str:
-    """A name as it is kept. Raises click.BadParameter."""
+def check_name(name: str, param_hint: str = "'NAME'") -> str:
+    """Return the name without surrounding spaces. Raises click.BadParameter unless it is valid."""
     name = name.strip()
     if not 1 <= len(name) <= 80 or not name.isprintable():
-        raise click.BadParameter("must be 1 to 80 printable characters.", param_hint=hint)
+        raise click.BadParameter("must be 1 to 80 printable characters.", param_hint=param_hint)
     return name

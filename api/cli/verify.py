@@ -1,4 +1,4 @@
-"""`hub verify`: adds the books up again; money is frozen where they do not add up, and let go where they do."""
+"""`hub verify`."""
 
 import click
 import msgspec
@@ -12,8 +12,8 @@ from services.payments.reconciliation import ReconciliationRun
 from services.store import preparation
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What `--json` prints: rows looked at, and what does not add up (`frozen` while there is anything)."""
+class VerifyResult(msgspec.Struct, frozen=True):
+    """The JSON output: rows checked, faults found, and whether payments are frozen now."""
 
     ok: bool
     frozen: bool
@@ -24,34 +24,36 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 @click.command("verify")
-@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was found.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(as_json: bool) -> None:
-    """Add up the books again, account by account, job by job, transfer by transfer; the hub may be serving.
+    """Check that the ledger balances.
 
-    Where they do not add up, exit code 1, and no money moves until they do and this has seen it.
+    Checks each account, job and transfer; the hub may be running. If the ledger does not balance, payments are frozen
+    and the exit code is 1. If it balances, a freeze ends.
     """
     settings = Settings.read()
-    # Brings an older store to its present form, too, where nobody serves.
-    execute_action(settings, "ledger.freeze_reason", answer=object)
-    look = _look(settings)
-    result = ReconciliationResult(look.started_at, look.faults)
-    execute_action(settings, "ledger.record_result", result, answer=type(None))
-    why = execute_action(settings, "ledger.freeze_reason", answer=object)
+    # Without a hub, this action also upgrades an older store.
+    execute_action(settings, "ledger.freeze_reason", result=object)
+    reconciliation = _reconcile(settings)
+    faults = reconciliation.faults
+    result = ReconciliationResult(reconciliation.started_at, faults)
+    execute_action(settings, "ledger.record_result", result, result=type(None))
+    freeze_reason = execute_action(settings, "ledger.freeze_reason", result=object)
     if as_json:
-        print_json(Verdict(not look.faults, why is not None, **look.rows, faults=look.faults))
-    if look.faults:
-        more = f" And {len(look.faults) - 1} more." if len(look.faults) > 1 else ""
-        raise click.ClickException(f"The books do not add up, money is frozen. {look.faults[0]}{more}")
+        print_json(VerifyResult(not faults, freeze_reason is not None, **reconciliation.rows, faults=faults))
+    if faults:
+        more = f" And {len(faults) - 1} more." if len(faults) > 1 else ""
+        raise click.ClickException(f"The ledger does not balance; payments are frozen. {faults[0]}{more}")
     if not as_json:
-        counts = ", ".join(f"{count:,} {part}" for part, count in look.rows.items())
-        click.echo(f"The books add up: {counts}.")
+        counts = ", ".join(f"{count:,} {part}" for part, count in reconciliation.rows.items())
+        click.echo(f"The ledger balances: {counts}.")
 
 
-def _look(settings: Settings) -> ReconciliationRun:
-    look = ReconciliationRun(started_at=now_ms())
-    with progress("Adding up") as told, preparation.open_read_only(settings.database_file) as tx:
-        while look.checkpoint is not None:
+def _reconcile(settings: Settings) -> ReconciliationRun:
+    run = ReconciliationRun(started_at=now_ms())
+    with progress("Checking") as update, preparation.open_read_only(settings.database_file) as tx:
+        while run.checkpoint is not None:
             with tx.begin():
-                look.run_step(tx)
-            told(sum(look.rows.values()), 0)
-    return look
+                run.run_step(tx)
+            update(sum(run.rows.values()), 0)
+    return run

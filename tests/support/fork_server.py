@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from api import __main__
-from api.cli import serve
 
 LONGEST: Final = 1024 * 1024
 
@@ -30,7 +29,6 @@ class Start(msgspec.Struct, frozen=True):
 
 def main(requests: socket.socket) -> None:
     """Fork until nobody can ask any more; returns in the processes that are to run a command, too."""
-    serve.load()
     for name in __main__.COMMANDS:
         import_module(f"api.cli.{name}")
     gc.collect()

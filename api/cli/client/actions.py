@@ -1,4 +1,4 @@
-"""How a command has an act done: by the hub that serves, or on the store itself while nobody does."""
+"""Executes an administrative action on the hub or the store."""
 
 import asyncio
 import time
@@ -16,61 +16,65 @@ from services.store.preparation import prepare
 
 T = TypeVar("T")
 
-# A hub that is just starting (and migrating) holds the lock before it answers, one that stops does so afterwards.
-PATIENCE_SECONDS: Final = 20.0
-_LOOK_SECONDS: Final = 0.05
-_NONE: Final = NoArguments()
+# A starting hub holds the lock before it accepts requests; a stopping hub holds it after its last one.
+MAX_WAIT_SECONDS: Final = 20.0
+_RETRY_SECONDS: Final = 0.05
+_NO_ARGUMENTS: Final = NoArguments()
 
 
-def execute_action(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
-    """Do one act of `api.control.actions.ACTS`, wherever the store is open.
+def execute_action(settings: Settings, action: str, arguments: Arguments = _NO_ARGUMENTS, *, result: type[T]) -> T:
+    """Execute an action of `api.control.actions.ACTIONS` and return its result, decoded as `result`.
 
-    Raises DomainError, CannotOpen, and Locked when whoever has the store does not answer in time.
+    The running hub executes it; without a hub, this process opens the store. Raises DomainError, CannotOpenStore and,
+    after MAX_WAIT_SECONDS without a response from the process that holds the lock, DataDirLocked.
     """
     settings.database_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    until = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
     while True:
         try:
             with DataDirLock(settings.database_file.parent):
-                return _execute_locally(settings, act, arguments, answer)
+                return _execute_locally(settings, action, arguments, result)
         except DataDirLocked as locked:
             try:
-                return ask_hub(settings, act, arguments, answer=answer)
+                return execute_on_hub(settings, action, arguments, result=result)
             except NoHubRunning:
-                if time.monotonic() >= until:
+                if time.monotonic() >= deadline:
                     raise locked from None
             except Overloaded:
-                # It has written nothing.
-                if time.monotonic() >= until:
+                # An overloaded hub has written nothing, so the action can be repeated.
+                if time.monotonic() >= deadline:
                     raise
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_RETRY_SECONDS)
 
 
-def ask_hub(settings: Settings, act: str, arguments: Arguments = _NONE, *, answer: type[T]) -> T:
-    """Have the running hub do it. Raises NobodyAnswers when there is none, Unanswered, DomainError when it refuses."""
-    said = send_request(settings.database_file.parent, act, msgspec.json.encode(arguments))
-    if said.code == Overloaded.code:
-        raise Overloaded(said.message)
-    if said.code:
-        raise DomainError(said.message)
-    return msgspec.json.decode(said.result, type=answer)
+def execute_on_hub(settings: Settings, action: str, arguments: Arguments = _NO_ARGUMENTS, *, result: type[T]) -> T:
+    """Execute an action on the running hub and return its result, decoded as `result`.
+
+    Raises NoHubRunning, NoResponse, Overloaded, and DomainError if the action fails.
+    """
+    response = send_request(settings.database_file.parent, action, msgspec.json.encode(arguments))
+    if response.code == Overloaded.code:
+        raise Overloaded(response.message)
+    if response.code:
+        raise DomainError(response.message)
+    return msgspec.json.decode(response.result, type=result)
 
 
-def _execute_locally(settings: Settings, act: str, arguments: Arguments, answer: type[T]) -> T:
-    """Under the lock: open the store, do it, close."""
+def _execute_locally(settings: Settings, action: str, arguments: Arguments, result: type[T]) -> T:
+    """Open the store, execute the action and close the store. The caller holds the lock of the data folder."""
     prepare(settings.database_file)
-    return msgspec.json.decode(asyncio.run(_perform(settings, act, arguments)), type=answer)
+    return msgspec.json.decode(asyncio.run(_execute_on_store(settings, action, arguments)), type=result)
 
 
-async def _perform(settings: Settings, act: str, arguments: Arguments) -> bytes:
+async def _execute_on_store(settings: Settings, action: str, arguments: Arguments) -> bytes:
     database = Database(settings.database_file)
     await database.start()
     try:
-        return await execute(ActionContext(database, now_ms), act, msgspec.json.encode(arguments))
+        return await execute(ActionContext(database, now_ms), action, msgspec.json.encode(arguments))
     finally:
         await database.stop()
 
 
 def now_ms() -> int:
-    """Wall time in milliseconds since 1970."""
+    """Return wall time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Where the hub is, and how commands speak HTTP with it."""
+"""Finds the hub's address and talks HTTP with it."""
 
 import random
 from typing import Any, Final
@@ -7,47 +7,47 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
-from api.cli.client.actions import ask_hub
+from api.cli.client.actions import execute_on_hub
 from api.config.parsers import is_local
 from api.config.settings import Settings
 from api.control.socket import NoHubRunning
 
-# To connect, to send, and to wait for an answer.
-SECONDS: Final = 30.0
-# Waiting longer than this between two tries helps nobody.
-LONGEST_WAIT: Final = 60.0
+# For a connection, for sending, and for the response.
+TIMEOUT_SECONDS: Final = 30.0
+# The longest wait between two attempts.
+MAX_WAIT_SECONDS: Final = 60.0
 
 
-def hub_address(settings: Settings, given: str | None) -> str:
-    """The address to talk to: the one given, else that of the hub on this machine, else the settings'."""
-    if given:
-        return given.rstrip("/")
+def find_hub_url(settings: Settings, url: str | None) -> str:
+    """Return `url` if given; otherwise the address of the hub on this machine, otherwise the configured origin."""
+    if url:
+        return url.rstrip("/")
     try:
-        return ask_hub(settings, "hub.address", answer=str)
+        return execute_on_hub(settings, "hub.address", result=str)
     except NoHubRunning:
         return settings.origin
 
 
-def through_proxy(address: str) -> bool:
-    """Whether a proxy of the environment may stand between us and the hub."""
-    return not is_local(urlsplit(address).hostname or "")
+def may_use_proxy(url: str) -> bool:
+    """Return whether requests to this hub may use a proxy from the environment: not on this machine."""
+    return not is_local(urlsplit(url).hostname or "")
 
 
-def error_message(answer: httpx2.Response) -> str:
-    """What an answer that is no success says, as its problem+json (RFC 9457) has it."""
+def error_message(response: httpx2.Response) -> str:
+    """Return the message and code of a failed response, from its problem+json body (RFC 9457) if it has one."""
     try:
-        problem: Any = msgspec.json.decode(answer.content)
+        problem: Any = msgspec.json.decode(response.content)
         return f"{problem['message']} ({problem['code']})"
     except (msgspec.DecodeError, KeyError, TypeError):
-        return f"{answer.request.url.copy_with(query=None)} answered {answer.status_code}."
+        return f"{response.request.url.copy_with(query=None)} responded with status {response.status_code}."
 
 
-def retry_after(answer: httpx2.Response) -> float | None:
-    """The seconds that an answer asks us to wait (RFC 9110, 10.2.3, as a number), within reason."""
-    given = answer.headers.get("retry-after", "")
-    return min(float(given), LONGEST_WAIT) if given.isdecimal() else None
+def retry_after_seconds(response: httpx2.Response) -> float | None:
+    """Return the seconds of Retry-After (RFC 9110, 10.2.3), at most MAX_WAIT_SECONDS; None without a number."""
+    value = response.headers.get("retry-after", "")
+    return min(float(value), MAX_WAIT_SECONDS) if value.isdecimal() else None
 
 
-def jittered(base: float, failures: int) -> float:
-    """Seconds to wait after so many failures in a row: anything up to a limit that doubles (full jitter)."""
-    return random.uniform(0, min(LONGEST_WAIT, base * 2.0**failures))  # noqa: S311  # no secret
+def backoff_seconds(base: float, failures: int) -> float:
+    """Return a random wait after `failures` consecutive failures; its upper limit doubles each time (full jitter)."""
+    return random.uniform(0, min(MAX_WAIT_SECONDS, base * 2.0**failures))  # noqa: S311  # not a secret

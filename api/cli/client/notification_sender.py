@@ -1,4 +1,4 @@
-"""The two ways of a notification from a command: over HTTP with an API key, or straight into the store."""
+"""Sends notifications over HTTP or through the store."""
 
 import secrets
 import time
@@ -10,98 +10,108 @@ import click
 import httpx2
 import msgspec
 
-from api.cli.client.actions import ask_hub, execute_action
-from api.cli.client.hub_client import SECONDS, error_message, hub_address, jittered, retry_after, through_proxy
+from api.cli.client.actions import execute_action, execute_on_hub
+from api.cli.client.hub_client import (
+    TIMEOUT_SECONDS,
+    backoff_seconds,
+    error_message,
+    find_hub_url,
+    may_use_proxy,
+    retry_after_seconds,
+)
 from api.cli.console.errors import exit_on_refusal
 from api.config.settings import Settings
 from api.control.actions import NotificationToSend, UserName
 
+# Sends a notification and returns its ids, one for each recipient.
 Sender = Callable[[NotificationToSend], list[str]]
 
 PATH: Final = "/api/realtime/notifications/send"
-# Half a minute or so altogether; the same Idempotency-Key makes it one notification, however often it arrives.
-TRIES: Final = 6
-FIRST_WAIT: Final = 0.5
-AGAIN: Final = frozenset({429, 502, 503, 504})
+# About 30 s altogether. All attempts have the same Idempotency-Key, so that the notification is created once.
+MAX_ATTEMPTS: Final = 6
+FIRST_RETRY_SECONDS: Final = 0.5
+RETRY_STATUSES: Final = frozenset({429, 502, 503, 504})
 
 
-def through_store(settings: Settings) -> Sender:
-    """Sends by way of the hub that serves from the data folder, or by itself."""
+def store_sender(settings: Settings) -> Sender:
+    """Return a sender that uses the store in the data folder, through the running hub if there is one."""
 
-    def send(notice: NotificationToSend) -> list[str]:
+    def send(notification: NotificationToSend) -> list[str]:
         with exit_on_refusal():
-            return execute_action(settings, "notifications.send", notice, answer=list[str])
+            return execute_action(settings, "notifications.send", notification, result=list[str])
 
     return send
 
 
 @contextmanager
-def through_http(settings: Settings, address: str | None, key: str) -> Generator[Sender, None, None]:
-    """POSTs to the hub."""
-    base = hub_address(settings, address)
+def http_sender(settings: Settings, url: str | None, key: str) -> Generator[Sender, None, None]:
+    """Open a sender that POSTs to the hub with an API key."""
+    base = find_hub_url(settings, url)
     headers = {"authorization": f"Bearer {key}"}
-    with httpx2.Client(base_url=base, headers=headers, timeout=SECONDS, trust_env=through_proxy(base)) as client:
-        # Each address is looked up once, however many lines there are.
-        known: dict[str, str] = {}
+    with httpx2.Client(
+        base_url=base, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=may_use_proxy(base)
+    ) as client:
+        # Each user is looked up once, however many notifications are sent.
+        user_ids: dict[str, str] = {}
 
-        def send(notice: NotificationToSend) -> list[str]:
-            for each in notice.to:
-                if each not in known:
-                    known[each] = _id_of(settings, each)
-            if notice.external_ids:
-                return _post(client, _body(notice, {"externalIds": notice.external_ids}))
-            return _post(client, _body(notice, {"userIds": [known[each] for each in notice.to]}))
+        def send(notification: NotificationToSend) -> list[str]:
+            for user in notification.to:
+                if user not in user_ids:
+                    user_ids[user] = _find_user_id(settings, user)
+            if notification.external_ids:
+                return _post(client, _body(notification, {"externalIds": notification.external_ids}))
+            return _post(client, _body(notification, {"userIds": [user_ids[user] for user in notification.to]}))
 
         yield send
 
 
-def _id_of(settings: Settings, user: str) -> str:
+def _find_user_id(settings: Settings, user: str) -> str:
     if "@" not in user:
         return user
     try:
         with exit_on_refusal():
-            return ask_hub(settings, "users.find", UserName(user), answer=str)
+            return execute_on_hub(settings, "users.find", UserName(user), result=str)
     except click.ClickException as error:
-        raise click.ClickException(f"{error.message} Name the user by id.") from error
+        raise click.ClickException(f"{error.message} Give the id of the user instead.") from error
 
 
-def _body(notice: NotificationToSend, to: dict[str, list[str]]) -> dict[str, Any]:
-    words = {
-        **to,
-        "type": notice.type,
-        "category": notice.category,
-        "priority": notice.priority,
-        "title": notice.title,
-        "body": notice.body,
-        "data": notice.data or None,
-        "url": notice.url,
-        "icon": notice.icon,
-        "collapseKey": notice.collapse_key,
-        "expiresAt": notice.expires_at,
-        "actions": [action.to_json() for action in notice.actions] or None,
+def _body(notification: NotificationToSend, recipients: dict[str, list[str]]) -> dict[str, Any]:
+    fields = {
+        **recipients,
+        "type": notification.type,
+        "category": notification.category,
+        "priority": notification.priority,
+        "title": notification.title,
+        "body": notification.body,
+        "data": notification.data or None,
+        "url": notification.url,
+        "icon": notification.icon,
+        "collapseKey": notification.collapse_key,
+        "expiresAt": notification.expires_at,
+        "actions": [action.to_json() for action in notification.actions] or None,
     }
-    return {name: value for name, value in words.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _post(client: httpx2.Client, body: dict[str, Any]) -> list[str]:
     headers = {"idempotency-key": secrets.token_urlsafe(16)}
-    for failures in range(TRIES):
-        wait, why = jittered(FIRST_WAIT, failures), ""
+    for failures in range(MAX_ATTEMPTS):
+        wait, reason = backoff_seconds(FIRST_RETRY_SECONDS, failures), ""
         try:
-            answer = client.post(PATH, json=body, headers=headers)
+            response = client.post(PATH, json=body, headers=headers)
         except httpx2.TransportError as error:
-            why = f"{client.base_url} cannot be reached: {error}."
+            reason = f"{client.base_url} cannot be reached: {error}."
         else:
-            if answer.status_code == 201:
-                return msgspec.json.decode(answer.content, type=_Sent).ids
-            why = error_message(answer)
-            if answer.status_code not in AGAIN:
+            if response.status_code == 201:
+                return msgspec.json.decode(response.content, type=_SendResponse).ids
+            reason = error_message(response)
+            if response.status_code not in RETRY_STATUSES:
                 break
-            wait = retry_after(answer) or wait
-        if failures < TRIES - 1:
+            wait = retry_after_seconds(response) or wait
+        if failures < MAX_ATTEMPTS - 1:
             time.sleep(wait)
-    raise click.ClickException(why)
+    raise click.ClickException(reason)
 
 
-class _Sent(msgspec.Struct):
+class _SendResponse(msgspec.Struct):
     ids: list[str]

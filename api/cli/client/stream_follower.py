@@ -1,4 +1,4 @@
-"""Follows a stream for as long as it likes: reads, comes back with its cursor, and waits as it is told to."""
+"""Follows a stream and reconnects with its cursor."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -10,50 +10,52 @@ import click
 import httpx2
 import msgspec
 
-from api.cli.client.hub_client import SECONDS, error_message, jittered, retry_after
+from api.cli.client.hub_client import TIMEOUT_SECONDS, backoff_seconds, error_message, retry_after_seconds
 
 PATH: Final = "/api/realtime/connect"
-# Until the hub has said better (`retry:`).
-FIRST_WAIT: Final = 1.0
-# A stream on which so many heartbeats failed to come is dead, whatever TCP believes.
-MISSED_BEATS: Final = 3
-LEAST_SILENCE: Final = 5.0
+# Used until the hub sends a `retry:` field.
+DEFAULT_RETRY_SECONDS: Final = 1.0
+# The stream is considered dead after this many missed heartbeats.
+MAX_MISSED_HEARTBEATS: Final = 3
+MIN_SILENCE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """How to be let in, this time: a ticket opens one stream only."""
+    """Query parameters and headers for one connection; a ticket opens only one stream."""
 
     params: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
 
 class Follower:
-    """Events from one stream after another, none missing and none twice unless a `reset` says so.
+    """Yields the events of a stream over all reconnects; none is lost or repeated unless a `reset` reports it.
 
-    `approach` is asked before every connect and raises OSError when it should be tried again. `say` hears what goes on.
+    `get_connector` is called before each connection; if it raises OSError, the follower tries again later.
+    `print_message` receives one line for each interruption. `cursor` is the cursor of the last event.
     """
 
     def __init__(
         self,
         client: httpx2.AsyncClient,
-        approach: Callable[[], Awaitable[Connector]],
+        get_connector: Callable[[], Awaitable[Connector]],
         *,
         cursor: str | None,
-        say: Callable[[str], None],
+        print_message: Callable[[str], None],
     ) -> None:
         self.cursor = cursor
         self._client = client
-        self._approach = approach
-        self._say = say
-        self._wait = FIRST_WAIT
-        self._silence = SECONDS
+        self._get_connector = get_connector
+        self._print_message = print_message
+        self._retry_seconds = DEFAULT_RETRY_SECONDS
+        self._max_silence_seconds = TIMEOUT_SECONDS
         self._connected = False
 
     async def events(self) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
-        """Every event, heartbeats too, for ever. Raises click.ClickException when the hub will not have us.
+        """Yield every event, including heartbeats, without end.
 
-        The first connect must succeed; after that it is tried again for ever.
+        The first connection must succeed; later ones are retried without limit. Raises click.ClickException when the
+        first connection fails or the hub rejects the request.
         """
         failures = 0
         while True:
@@ -64,59 +66,60 @@ class Follower:
                         failures = 0
                         yield event
             except _RetryLater as later:
-                wait, why = later.wait, str(later)
+                wait, reason = later.seconds, str(later)
             except (httpx2.TransportError, TimeoutError, OSError) as error:
-                why = str(error) or "nothing was heard for too long"
+                reason = str(error) or "no heartbeat received in time"
             else:
-                why = "the stream ended"
+                reason = "the stream ended"
             if not self._connected:
-                raise click.ClickException(f"{why.rstrip('.')}.")
+                raise click.ClickException(f"{reason.rstrip('.')}.")
             if wait is None:
-                # What the hub named is jittered already, so it is kept the first time.
-                wait = self._wait if failures == 0 else jittered(self._wait, failures)
-            self._say(f"{why.rstrip('.')}; again in {wait:.1f} s")
+                # The hub has already randomized its retry delay, so the first attempt uses it as it is.
+                wait = self._retry_seconds if failures == 0 else backoff_seconds(self._retry_seconds, failures)
+            self._print_message(f"{reason.rstrip('.')}; reconnecting in {wait:.1f} s")
             await asyncio.sleep(wait)
             failures += 1
 
     async def _stream(self) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
-        approach = await self._approach()
-        headers = {"accept": "text/event-stream"} | approach.headers
+        connector = await self._get_connector()
+        headers = {"accept": "text/event-stream"} | connector.headers
         if self.cursor is not None:
             headers["last-event-id"] = self.cursor
-        timeout = httpx2.Timeout(SECONDS, read=None)
-        async with self._client.sse(PATH, params=approach.params, headers=headers, timeout=timeout) as source:
-            await _check(source.response)
+        timeout = httpx2.Timeout(TIMEOUT_SECONDS, read=None)
+        async with self._client.sse(PATH, params=connector.params, headers=headers, timeout=timeout) as source:
+            await _check_response(source.response)
             stream = aiter(source)
             while True:
-                async with asyncio.timeout(self._silence):
+                async with asyncio.timeout(self._max_silence_seconds):
                     event = await anext(stream, None)
                 if event is None:
                     return
-                self._note(event)
+                self._record_event(event)
                 yield event
 
-    def _note(self, event: httpx2.ServerSentEvent) -> None:
+    def _record_event(self, event: httpx2.ServerSentEvent) -> None:
         self._connected = True
         self.cursor = event.id or self.cursor
         if event.retry is not None:
-            self._wait = event.retry / 1_000
+            self._retry_seconds = event.retry / 1_000
         if event.event == "connection_confirmed":
-            told: Any = msgspec.json.decode(event.data)
-            self._silence = max(LEAST_SILENCE, MISSED_BEATS * float(told["heartbeatSeconds"]))
+            confirmation: Any = msgspec.json.decode(event.data)
+            heartbeat_seconds = float(confirmation["heartbeatSeconds"])
+            self._max_silence_seconds = max(MIN_SILENCE_SECONDS, MAX_MISSED_HEARTBEATS * heartbeat_seconds)
 
 
 class _RetryLater(Exception):
-    """The hub answers, and cannot have us now; `wait` in seconds if it named a time."""
+    """The hub rejects the connection for now; `seconds` is its Retry-After, if any."""
 
-    def __init__(self, why: str, wait: float | None) -> None:
-        super().__init__(why)
-        self.wait = wait
+    def __init__(self, reason: str, seconds: float | None) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
-async def _check(response: httpx2.Response) -> None:
+async def _check_response(response: httpx2.Response) -> None:
     if response.status_code == 200:
         return
     await response.aread()
     if response.status_code == 429 or response.status_code >= 500:
-        raise _RetryLater(error_message(response), retry_after(response))
+        raise _RetryLater(error_message(response), retry_after_seconds(response))
     raise click.ClickException(error_message(response))

@@ -1,4 +1,4 @@
-"""Turns what a command is refused for into one line on standard error and exit code 1."""
+"""Turns refusals into one line and exit code 1."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from services.store.lock import DataDirLocked
 
 @contextmanager
 def exit_on_refusal() -> Generator[None, None, None]:
-    """Errors with a sentence become `click.ClickException`; wrong settings are one line each."""
+    """Turn expected errors into `click.ClickException`. Wrong settings produce one line each."""
     try:
         yield
     except SettingsError as error:
@@ -24,13 +24,13 @@ def exit_on_refusal() -> Generator[None, None, None]:
     except (DataDirLocked, CannotOpenStore, BackupError) as error:
         raise click.ClickException(str(error)) from error
     except BrokenPipeError:
-        # Whoever read our output has gone; click knows what to do.
+        # The reader of the output has exited; click handles this error itself.
         raise
     except OSError as error:
-        raise click.ClickException(_sentence(error)) from error
+        raise click.ClickException(_os_error_message(error)) from error
 
 
-def _sentence(error: OSError) -> str:
+def _os_error_message(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."

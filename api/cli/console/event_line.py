@@ -1,35 +1,37 @@
-"""What `hub tail` says of an event to a person: one line, and nothing in it that a terminal would obey."""
+"""Formats an event as one safe line."""
 
 from typing import Any
 
 import msgspec
 
-_RESETS = {
-    "trimmed": "too much was missed to be given again",
+from api.cli.console.output import printable
+
+_RESET_REASONS = {
+    "trimmed": "too many events were missed to replay them",
     "epoch_changed": "the store was restored",
-    "ahead": "the cursor is from a future that this store does not have",
-    "malformed": "the cursor cannot be read",
+    "ahead": "the cursor is ahead of this store",
+    "malformed": "the cursor is malformed",
 }
 
 
-def human_line(type: str, data: Any) -> str:
-    """The type, and what it is about; the stream's own events in words."""
+def format_event(type: str, data: Any) -> str:
+    """Return the type of the event and a summary of its data, without control characters."""
     match type:
         case "connection_confirmed":
             text = f"connected: {', '.join(data['channels'])}; {data['unread']} unread"
         case "reset":
-            text = f"reset: {_RESETS.get(data['reason'], data['reason'])}; what came before is not shown"
+            text = f"reset: {_RESET_REASONS.get(data['reason'], data['reason'])}; earlier events are not shown"
         case "bye":
             text = f"bye: {data['reason']}"
         case "notification":
             text = f"{type:<16} {data.get('icon') or '·'} {data['title']} – {data['body']}"
         case _:
-            text = f"{type:<16} {_about(data)}"
-    return "".join(character if character.isprintable() else " " for character in text)
+            text = f"{type:<16} {_summary(data)}"
+    return printable(text)
 
 
-def _about(data: Any) -> str:
-    """A title, where there is one (a job, an announcement), else all of it."""
+def _summary(data: Any) -> str:
+    """Return the title of a job or announcement with its details; for other events all data."""
     title = data.get("title") if isinstance(data, dict) else None
     if not isinstance(title, str):
         return msgspec.json.encode(data).decode()

@@ -1,36 +1,42 @@
-"""What commands print: results on standard output, for people or for programs, and all else on standard error."""
+"""Prints results as JSON or as a table."""
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-# Wider than any table of ours, in columns.
-WIDEST: Final = 4_096
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on standard output, flushed, so that a pipe has it at once."""
+    """Print one line of JSON to standard output and flush it, so that a pipe receives it immediately."""
     click.echo(msgspec.json.encode(value))
     sys.stdout.flush()
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; never cut where it is not a terminal."""
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    # rich takes what is no terminal for one of 80 columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDEST)
-    console.print(table)
+    """Print aligned columns to standard output; cells are never cut."""
+    lines = [[printable(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
 
 
-def say(text: str) -> None:
-    """A line for the person at the terminal, on standard error."""
+def print_message(text: str) -> None:
+    """Print a line to standard error, for the user at the terminal."""
     click.echo(text, err=True)
+
+
+def printable(text: str) -> str:
+    """Return the text with a space for each character that a terminal could interpret."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _width(text: str) -> int:
+    """Return the number of terminal columns of a text: wide characters have two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )

@@ -1,17 +1,38 @@
-"""Progress bars: on standard error, and only where a person looks at it."""
+"""Progress bar on standard error."""
 
+import itertools
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+import click
+
+# Moves to the line above and clears it.
+_ERASE_LINE: Final = "\033[1A\033[2K"
 
 
 @contextmanager
-def progress(what: str) -> Generator[Callable[[int, int], None], None, None]:
-    """Gives a function to be told `(done, total)`, 0 being an unknown total; the bar goes when it is over."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+def progress(label: str) -> Generator[Callable[[int, int], None], None, None]:
+    """Show a bar while the context is open, only on a terminal.
+
+    Yields a function that updates the bar to `(done, total)`; a total of 0 is unknown.
+    """
+    visible = sys.stderr.isatty()
+    # An iterable without a length makes the bar indeterminate. With 0 as `update_min_steps`, each update counts.
+    bar = click.progressbar(
+        itertools.repeat(None), label=label, hidden=not visible, file=sys.stderr, update_min_steps=0
+    )
+
+    def update(done: int, total: int) -> None:
+        bar.length = total or None
+        # click cannot draw an indeterminate bar at position 0.
+        if done:
+            bar.update(done - bar.pos)
+
+    try:
+        with bar:
+            yield update
+    finally:
+        if visible:
+            click.echo(_ERASE_LINE, err=True, nl=False)

@@ -1,4 +1,4 @@
-"""What the demo's users do on a living market, each act a few requests to the public interface."""
+"""What demo users do, over the public API."""
 
 import random
 import secrets
@@ -9,21 +9,23 @@ from typing import Any, Final
 
 import httpx2
 
-from api.cli.client.hub_client import error_message, retry_after
+from api.cli.client.hub_client import error_message, retry_after_seconds
 from services.demo.crowd import TextGenerator
-from services.demo.phrases import COMMENTS, CHANGE_NOTES, TRADES
+from services.demo.phrases import CHANGE_NOTES, COMMENTS, TRADES
 
-# What a wallet is filled up with when it cannot pay for a job, in minor units.
-_DEPOSIT: Final = 2_000_000
-# Open jobs of one client; more would crowd the page.
-_OPEN_AT_MOST: Final = 8
-# Somebody was faster, or it cannot be done now: that is how markets are.
-_USUAL: Final = frozenset({"CONFLICT", "GIG_NOT_OPEN", "BID_NOT_PENDING", "INSUFFICIENT_FUNDS", "NOT_FOUND"})
+# Deposited when a wallet cannot pay for a job, in minor units.
+DEPOSIT_AMOUNT: Final = 2_000_000
+# Of each client; more would fill the whole page.
+MAX_OPEN_JOBS: Final = 8
+# A change request instead of a payment, for this share of the reviews.
+CHANGE_REQUEST_SHARE: Final = 0.15
+# Expected refusals: another user was faster, or the state has changed.
+_EXPECTED_CODES: Final = frozenset({"CONFLICT", "GIG_NOT_OPEN", "BID_NOT_PENDING", "INSUFFICIENT_FUNDS", "NOT_FOUND"})
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A demo user who has signed in."""
+    """A demo user who is signed in; `headers` authorize their requests."""
 
     name: str
     role: str
@@ -31,133 +33,139 @@ class Actor:
     headers: dict[str, str]
 
 
-class Refused(Exception):
-    """The hub will not have this now; `wait` seconds before anything else."""
+class RequestRejected(Exception):
+    """The hub rejected a request unexpectedly; wait `wait_seconds` before the next one."""
 
-    def __init__(self, why: str, wait: float) -> None:
-        super().__init__(why)
-        self.wait = wait
+    def __init__(self, reason: str, wait_seconds: float) -> None:
+        super().__init__(reason)
+        self.wait_seconds = wait_seconds
 
 
 class Market:
-    """Does one thing at a time, whatever can be done; it keeps nothing in mind that the hub could tell it.
+    """Runs one random action at a time; reads all state from the hub.
 
-    `deposits` gives the headers that a payment into a wallet is authorized with.
+    `get_deposit_headers` returns the headers that authorize a deposit.
     """
 
     def __init__(
         self,
         client: httpx2.AsyncClient,
         actors: Sequence[Actor],
-        deposits: Callable[[], Awaitable[dict[str, str]]],
+        get_deposit_headers: Callable[[], Awaitable[dict[str, str]]],
         dice: random.Random,
     ) -> None:
         self.dice = dice
         self._client = client
-        self._deposits = deposits
-        self._words = TextGenerator(dice)
+        self._get_deposit_headers = get_deposit_headers
+        self._texts = TextGenerator(dice)
         self._clients = [actor for actor in actors if actor.role == "client"]
         self._freelancers = [actor for actor in actors if actor.role == "freelancer"]
-        # How often each is tried first.
-        self._acts: dict[Callable[[], Awaitable[str | None]], int] = {
-            self._post: 2, self._bid: 5, self._hire: 3, self._work: 4, self._review: 3, self._comment: 2,
+        # The weight of each action in the random choice.
+        self._actions: dict[Callable[[], Awaitable[str | None]], int] = {
+            self._post_job: 2, self._bid: 5, self._hire: 3, self._work: 4, self._review: 3, self._comment: 2,
         }  # fmt: skip
 
     async def act(self) -> str:
-        """Do something, and say in one sentence what. Raises Refused and httpx2.TransportError."""
-        acts = list(self._acts)
-        while acts:
-            act = self.dice.choices(acts, [self._acts[one] for one in acts])[0]
-            acts.remove(act)
-            if said := await act():
-                return said
-        return "Nobody has anything to do."
+        """Run a random action that is possible and return a sentence about it.
 
-    async def _post(self) -> str | None:
+        Raises RequestRejected and httpx2.TransportError.
+        """
+        actions = list(self._actions)
+        while actions:
+            action = self.dice.choices(actions, [self._actions[candidate] for candidate in actions])[0]
+            actions.remove(action)
+            if sentence := await action():
+                return sentence
+        return "No action is possible."
+
+    async def _post_job(self) -> str | None:
         owner = self.dice.choice(self._clients)
-        mine = await self._get(owner, "/api/jobs?mine=true&status=open&limit=20")
-        if len(mine["items"]) >= _OPEN_AT_MOST:
+        open_jobs = await self._get(owner, "/api/jobs?mine=true&status=open&limit=20")
+        if len(open_jobs["items"]) >= MAX_OPEN_JOBS:
             return None
-        job = self._words.job(self.dice.choice(TRADES))
+        job = self._texts.job(self.dice.choice(TRADES))
         if (await self._get(owner, "/api/wallet"))["available"] < job["budget"]:
             return await self._deposit(owner)
-        return f"{owner.name} posted “{job['title']}”." if await self._do(owner, "POST", "/api/jobs", job) else None
+        created = await self._send(owner, "POST", "/api/jobs", job)
+        return f"{owner.name} posted “{job['title']}”." if created else None
 
     async def _deposit(self, owner: Actor) -> str | None:
-        body = {"userId": owner.id, "amount": _DEPOSIT, "paymentId": f"demo-{secrets.token_hex(8)}"}
-        headers = await self._deposits()
-        answer = self._checked(await self._client.post("/api/wallet/deposits", json=body, headers=headers))
-        return f"{owner.name} put money into their wallet." if answer else None
+        body = {"userId": owner.id, "amount": DEPOSIT_AMOUNT, "paymentId": f"demo-{secrets.token_hex(8)}"}
+        headers = await self._get_deposit_headers()
+        deposit = _decode(await self._client.post("/api/wallet/deposits", json=body, headers=headers))
+        return f"{owner.name} deposited money." if deposit else None
 
     async def _bid(self) -> str | None:
-        who = self.dice.choice(self._freelancers)
-        job = self._one_of(await self._get(who, "/api/jobs?status=open&limit=30"))
+        freelancer = self.dice.choice(self._freelancers)
+        job = self._choose(await self._get(freelancer, "/api/jobs?status=open&limit=30"))
         if job is None:
             return None
-        made = await self._do(who, "POST", f"/api/jobs/{job['id']}/bids", self._words.bid(job["budget"]))
-        return f"{who.name} bid on “{job['title']}”." if made else None
+        created = await self._send(freelancer, "POST", f"/api/jobs/{job['id']}/bids", self._texts.bid(job["budget"]))
+        return f"{freelancer.name} bid on “{job['title']}”." if created else None
 
     async def _hire(self) -> str | None:
         owner = self.dice.choice(self._clients)
-        mine = await self._get(owner, "/api/jobs?mine=true&status=open&limit=20")
-        job = self._one_of(mine, lambda job: job["bidCount"] > 0)
+        open_jobs = await self._get(owner, "/api/jobs?mine=true&status=open&limit=20")
+        job = self._choose(open_jobs, lambda job: job["bidCount"] > 0)
         if job is None:
             return None
         bids = await self._get(owner, f"/api/jobs/{job['id']}/bids")
-        bid = self._one_of(bids, lambda bid: bid["status"] == "pending")
-        if bid is None or not await self._do(owner, "PATCH", f"/api/bids/{bid['id']}/hire"):
+        bid = self._choose(bids, lambda bid: bid["status"] == "pending")
+        if bid is None or not await self._send(owner, "PATCH", f"/api/bids/{bid['id']}/hire"):
             return None
         return f"{owner.name} hired {bid['freelancer']['name']} for “{job['title']}”."
 
     async def _work(self) -> str | None:
-        who = self.dice.choice(self._freelancers)
-        bids = await self._get(who, "/api/bids?mine=true&limit=50")
-        bid = self._one_of(bids, lambda bid: bid["status"] == "hired")
+        freelancer = self.dice.choice(self._freelancers)
+        bids = await self._get(freelancer, "/api/bids?mine=true&limit=50")
+        bid = self._choose(bids, lambda bid: bid["status"] == "hired")
         if bid is None:
             return None
-        job = await self._get(who, f"/api/jobs/{bid['gigId']}")
-        target, did = {"assigned": ("in_progress", "began"), "in_progress": ("submitted", "handed in")}.get(
+        job = await self._get(freelancer, f"/api/jobs/{bid['gigId']}")
+        target, verb = {"assigned": ("in_progress", "started"), "in_progress": ("submitted", "submitted")}.get(
             job["status"], ("", "")
         )
-        done = target and await self._do(who, "PATCH", f"/api/jobs/{job['id']}/status", {"status": target})
-        return f"{who.name} {did} “{job['title']}”." if done else None
+        changed = target and await self._send(freelancer, "PATCH", f"/api/jobs/{job['id']}/status", {"status": target})
+        return f"{freelancer.name} {verb} “{job['title']}”." if changed else None
 
     async def _review(self) -> str | None:
         owner = self.dice.choice(self._clients)
-        job = self._one_of(await self._get(owner, "/api/jobs?mine=true&status=submitted&limit=20"))
+        job = self._choose(await self._get(owner, "/api/jobs?mine=true&status=submitted&limit=20"))
         if job is None:
             return None
-        body, did = {"status": "completed"}, "paid for"
-        if self.dice.random() < 0.15:
-            body = {"status": "in_progress", "note": self._words.fill(self.dice.choice(CHANGE_NOTES))}
-            did = "asked for changes to"
-        done = await self._do(owner, "PATCH", f"/api/jobs/{job['id']}/status", body)
-        return f"{owner.name} {did} “{job['title']}”." if done else None
+        body, verb = {"status": "completed"}, "paid for"
+        if self.dice.random() < CHANGE_REQUEST_SHARE:
+            body = {"status": "in_progress", "note": self._texts.fill(self.dice.choice(CHANGE_NOTES))}
+            verb = "requested changes to"
+        changed = await self._send(owner, "PATCH", f"/api/jobs/{job['id']}/status", body)
+        return f"{owner.name} {verb} “{job['title']}”." if changed else None
 
     async def _comment(self) -> str | None:
-        who = self.dice.choice((*self._clients, *self._freelancers))
-        job = self._one_of(await self._get(who, "/api/jobs?status=open&limit=10"))
+        author = self.dice.choice((*self._clients, *self._freelancers))
+        job = self._choose(await self._get(author, "/api/jobs?status=open&limit=10"))
         if job is None:
             return None
-        text = self._words.fill(self.dice.choice(COMMENTS))
-        made = await self._do(who, "POST", f"/api/jobs/{job['id']}/comments", {"text": text})
-        return f"{who.name} asked about “{job['title']}”." if made else None
+        text = self._texts.fill(self.dice.choice(COMMENTS))
+        created = await self._send(author, "POST", f"/api/jobs/{job['id']}/comments", {"text": text})
+        return f"{author.name} commented on “{job['title']}”." if created else None
 
-    def _one_of(self, page: Any, fits: Callable[[Any], bool] = bool) -> Any:
-        found = [item for item in page.get("items", ()) if fits(item)]
-        return self.dice.choice(found) if found else None
+    def _choose(self, page: Any, condition: Callable[[Any], bool] = bool) -> Any:
+        """Return a random item of the page that fulfills the condition; None if there is none."""
+        items = [item for item in page.get("items", ()) if condition(item)]
+        return self.dice.choice(items) if items else None
 
-    async def _get(self, who: Actor, path: str) -> Any:
-        return self._checked(await self._client.get(path, headers=who.headers)) or {"items": []}
+    async def _get(self, actor: Actor, path: str) -> Any:
+        return _decode(await self._client.get(path, headers=actor.headers)) or {"items": []}
 
-    async def _do(self, who: Actor, method: str, path: str, body: Any = None) -> Any:
-        return self._checked(await self._client.request(method, path, json=body, headers=who.headers))
+    async def _send(self, actor: Actor, method: str, path: str, body: Any = None) -> Any:
+        return _decode(await self._client.request(method, path, json=body, headers=actor.headers))
 
-    def _checked(self, answer: httpx2.Response) -> Any:
-        """The answer; None where it was refused as happens on a market. Raises Refused."""
-        if answer.is_success:
-            return answer.json()
-        with suppress(ValueError):
-            if answer.json().get("code") in _USUAL:
-                return None
-        raise Refused(error_message(answer), retry_after(answer) or 1.0)
+
+def _decode(response: httpx2.Response) -> Any:
+    """Return the body of a success; None for an expected refusal. Raises RequestRejected."""
+    if response.is_success:
+        return response.json()
+    with suppress(ValueError):
+        if response.json().get("code") in _EXPECTED_CODES:
+            return None
+    raise RequestRejected(error_message(response), retry_after_seconds(response) or 1.0)

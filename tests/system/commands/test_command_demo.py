@@ -34,7 +34,7 @@ async def test_a_living_market_posts_hires_and_pays_until_it_is_told_to_stop(hub
     wanted = {"job_created", "job_updated", "job_accepted", "job_completed"}
     said = await said_until(hub, admin, wanted, signal.SIGINT)
     # The last thing that was heard of here need not have been said there yet.
-    assert [did for did in (" posted ", " began ", " handed in ") if did not in said] == []
+    assert [did for did in (" posted ", " started ", " submitted ") if did not in said] == []
     await said_until(hub, admin, {"job_created"}, signal.SIGTERM)
     listed = json.loads((await hub.cli("keys", "list", "--json")).stdout)
     assert [key["name"] for key in listed if not key["revokedAt"]] == []
@@ -62,4 +62,4 @@ def test_without_a_hub_there_is_one_line_and_no_market(data_dir: Path) -> None:
     server = Server(data_dir)
     done = server.cli("demo", "--live", seconds=120)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith("Error: No hub answers at ")
+    assert done.stderr.splitlines()[-1].startswith("Error: No hub responds at ")

@@ -40,7 +40,7 @@ async def test_books_that_add_up_are_said_to_while_the_hub_serves_and_while_it_d
     await market(hub)
     said = await hub.cli_in_fresh_process("verify")
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout == "The books add up: 4 accounts, 1 jobs, 3 transfers.\n"
+    assert said.stdout == "The ledger balances: 4 accounts, 1 jobs, 3 transfers.\n"
     assert await hub.stop() == 0
     said = await hub.cli("verify", "--json")
     assert (said.returncode, said.stderr) == (0, "")
@@ -69,7 +69,7 @@ async def test_a_mismatch_freezes_money_and_nothing_else_until_it_is_mended(hub:
     said = await hub.cli("verify")
     assert (said.returncode, said.stdout) == (1, "")
     (line,) = said.stderr.splitlines()
-    assert line.startswith("Error: The books do not add up, money is frozen. Account available:")
+    assert line.startswith("Error: The ledger does not balance; payments are frozen. Account available:")
     await hub.restart()
 
     frozen = (503, "STORAGE_UNAVAILABLE")
