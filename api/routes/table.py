@@ -1,4 +1,4 @@
-"""Every URL on one screen."""
+"""Every URL of the API on one screen; `api/web/pages.py` has those of the pages."""
 
 from collections.abc import Sequence
 from typing import Any, Final
