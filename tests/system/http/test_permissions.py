@@ -1,4 +1,4 @@
-"""Who may do what, and when: every route of the marketplace × everybody × every state of a job, none left out."""
+"""Permissions: every marketplace route for every actor in every job state."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from tests.system.job_factory import PostedJob, create_job, expire_soon, place_b
 
 PREFIXES: Final = ("/api/jobs", "/api/bids", "/api/wallet", "/api/stats", "/api/users/{id}")
 
-# `worker` made the bid that is, or would be, hired; `bidder` another one, `freelancer` and `client` none.
-WHO: Final = ("nobody", "service", "admin", "client", "freelancer", "owner", "worker", "bidder")
+# `hired` placed the bid that is or will be hired, `bidder` placed another bid, `freelancer` and `client` none.
+ACTORS: Final = ("anonymous", "service", "admin", "client", "freelancer", "owner", "hired", "bidder")
 STATES: Final = (
     "open",
-    "at once",
+    "instant",
     "assigned",
     "in_progress",
     "submitted",
@@ -31,259 +31,268 @@ STATES: Final = (
     "deleted",
     "missing",
 )
-OPEN: Final = ("open", "at once")
+OPEN: Final = ("open", "instant")
 GONE: Final = ("deleted", "missing")
 
-Answer = int | str
+Expected = int | str
+# Returns the expected result for an actor and a job state.
+Rule = Callable[[str, str], Expected]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One call, and what must come of it: a status, or an error's code."""
+class RouteCase:
+    """One request and the expected result for an actor and a job state: a status, or the code of an error."""
 
     path: Callable[[PostedJob], str]
-    answer: Callable[[str, str], Answer]
+    expected: Rule
     body: Any = None
 
 
-def users_only(rule: Callable[[str, str], Answer]) -> Callable[[str, str], Answer]:
-    def answer(who: str, state: str) -> Answer:
-        if who == "nobody":
+def users_only(rule: Rule) -> Rule:
+    def user_rule(actor: str, state: str) -> Expected:
+        if actor == "anonymous":
             return "UNAUTHENTICATED"
-        return "FORBIDDEN" if who == "service" else rule(who, state)
+        return "FORBIDDEN" if actor == "service" else rule(actor, state)
 
-    return answer
-
-
-def only(*allowed: str, rule: Callable[[str, str], Answer]) -> Callable[[str, str], Answer]:
-    return users_only(lambda who, state: rule(who, state) if who in allowed else "FORBIDDEN")
+    return user_rule
 
 
-def anybody(who: str, state: str) -> Answer:
+def only(*allowed: str, rule: Rule) -> Rule:
+    return users_only(lambda actor, state: rule(actor, state) if actor in allowed else "FORBIDDEN")
+
+
+def always_ok(actor: str, state: str) -> Expected:
     return 200
 
 
-def reading(who: str, state: str) -> Answer:
+def read_rule(actor: str, state: str) -> Expected:
     return "NOT_FOUND" if state in GONE else 200
 
 
-def changing(good: int) -> Callable[[str, str], Answer]:
-    def rule(who: str, state: str) -> Answer:
+def change_rule(success: int) -> Rule:
+    def rule(actor: str, state: str) -> Expected:
         if state in GONE:
             return "NOT_FOUND"
-        if who != "owner":
+        if actor != "owner":
             return "FORBIDDEN"
-        return good if state in OPEN else "CONFLICT"
+        return success if state in OPEN else "CONFLICT"
 
     return users_only(rule)
 
 
-def bidding(who: str, state: str) -> Answer:
+def bid_rule(actor: str, state: str) -> Expected:
     if state in GONE:
         return "NOT_FOUND"
-    return 201 if state in OPEN and who == "freelancer" else "CONFLICT"
+    return 201 if state in OPEN and actor == "freelancer" else "CONFLICT"
 
 
-def commenting(who: str, state: str) -> Answer:
+def comment_rule(actor: str, state: str) -> Expected:
     return "NOT_FOUND" if state in GONE else 201
 
 
-def withdrawing(who: str, state: str) -> Answer:
-    if state in GONE or who != "worker":
+def withdraw_rule(actor: str, state: str) -> Expected:
+    if state in GONE or actor != "hired":
         return "NOT_FOUND"
     return 204 if state in OPEN else "CONFLICT"
 
 
-def hiring(who: str, state: str) -> Answer:
+def hire_rule(actor: str, state: str) -> Expected:
     if state in GONE:
         return "BID_NOT_FOUND" if state == "missing" else "GIG_NOT_FOUND"
-    if who != "owner":
+    if actor != "owner":
         return "UNAUTHORIZED"
     return 200 if state in OPEN else "GIG_NOT_OPEN"
 
 
-# By letter from the contract: (from, who) → to. The time to deliver is not over in this test.
-MOVES: Final[Mapping[str, set[tuple[str, str]]]] = {
+# The transitions of the contract: target → (state, actor). No delivery deadline passes in this test.
+TRANSITIONS: Final[Mapping[str, set[tuple[str, str]]]] = {
     "open": set(),
     "assigned": set(),
-    "in_progress": {("assigned", "worker"), ("submitted", "owner")},
-    "submitted": {("in_progress", "worker")},
+    "in_progress": {("assigned", "hired"), ("submitted", "owner")},
+    "submitted": {("in_progress", "hired")},
     "completed": {("submitted", "owner")},
     "cancelled": {
         ("open", "owner"),
-        ("at once", "owner"),
+        ("instant", "owner"),
         ("assigned", "owner"),
-        *((state, "worker") for state in ("assigned", "in_progress", "submitted")),
+        *((state, "hired") for state in ("assigned", "in_progress", "submitted")),
     },
     "expired": set(),
 }
-FREELANCERS: Final = ("worker", "bidder", "freelancer")
+FREELANCERS: Final = ("hired", "bidder", "freelancer")
 
 
-def moving(target: str) -> Callable[[str, str], Answer]:
-    def rule(who: str, state: str) -> Answer:
+def status_rule(target: str) -> Rule:
+    def rule(actor: str, state: str) -> Expected:
         if state in GONE:
             return "NOT_FOUND"
-        taking = state == "at once" and target == "in_progress" and who in FREELANCERS
-        return 200 if taking or (state, who) in MOVES[target] else "CONFLICT"
+        accepts_instantly = state == "instant" and target == "in_progress" and actor in FREELANCERS
+        return 200 if accepts_instantly or (state, actor) in TRANSITIONS[target] else "CONFLICT"
 
     return users_only(rule)
 
 
-def too_late(who: str, state: str) -> Answer:
-    """A job that could be had at once, and that the worker has."""
-    if who in ("bidder", "freelancer"):
+def taken_rule(actor: str, state: str) -> Expected:
+    """The rule for a start of a job that the freelancer `hired` has accepted instantly."""
+    if actor in ("bidder", "freelancer"):
         return "GIG_NOT_OPEN"
-    return users_only(lambda who, state: "CONFLICT")(who, state)
+    return users_only(lambda actor, state: "CONFLICT")(actor, state)
 
 
 NEW_JOB: Final = {"title": "T", "description": "D", "budget": 1}
-EXPECTED: Final[Mapping[str, list[Asked]]] = {
-    "POST /api/jobs": [Asked(lambda g: "/api/jobs", only("owner", "client", rule=lambda *_: 201), NEW_JOB)],
-    "GET /api/jobs": [Asked(lambda g: "/api/jobs", anybody)],
-    "GET /api/jobs/suggest": [Asked(lambda g: "/api/jobs/suggest?q=fix", anybody)],
-    "GET /api/jobs/{id}": [Asked(lambda g: f"/api/jobs/{g.id}", reading)],
-    "PATCH /api/jobs/{id}": [Asked(lambda g: f"/api/jobs/{g.id}", changing(200), {"title": "New"})],
-    "DELETE /api/jobs/{id}": [Asked(lambda g: f"/api/jobs/{g.id}", changing(204))],
+CASES_BY_ROUTE: Final[Mapping[str, list[RouteCase]]] = {
+    "POST /api/jobs": [RouteCase(lambda job: "/api/jobs", only("owner", "client", rule=lambda *_: 201), NEW_JOB)],
+    "GET /api/jobs": [RouteCase(lambda job: "/api/jobs", always_ok)],
+    "GET /api/jobs/suggest": [RouteCase(lambda job: "/api/jobs/suggest?q=fix", always_ok)],
+    "GET /api/jobs/{id}": [RouteCase(lambda job: f"/api/jobs/{job.id}", read_rule)],
+    "PATCH /api/jobs/{id}": [RouteCase(lambda job: f"/api/jobs/{job.id}", change_rule(200), {"title": "New"})],
+    "DELETE /api/jobs/{id}": [RouteCase(lambda job: f"/api/jobs/{job.id}", change_rule(204))],
     "PATCH /api/jobs/{id}/status": [
-        Asked(lambda g: f"/api/jobs/{g.id}/status", moving(target), {"status": target})
+        RouteCase(lambda job: f"/api/jobs/{job.id}/status", status_rule(target), {"status": target})
         for target in get_args(JobStatus)
     ],
     "POST /api/jobs/{id}/bids": [
-        Asked(lambda g: f"/api/jobs/{g.id}/bids", only(*FREELANCERS, rule=bidding), {"message": "Me", "price": 1})
+        RouteCase(
+            lambda job: f"/api/jobs/{job.id}/bids", only(*FREELANCERS, rule=bid_rule), {"message": "Me", "price": 1}
+        )
     ],
-    "GET /api/jobs/{id}/bids": [Asked(lambda g: f"/api/jobs/{g.id}/bids", users_only(reading))],
-    "GET /api/bids": [Asked(lambda g: "/api/bids?mine=true", only(*FREELANCERS, rule=anybody))],
-    "DELETE /api/bids/{id}": [Asked(lambda g: f"/api/bids/{g.bid_id}", only(*FREELANCERS, rule=withdrawing))],
-    "PATCH /api/bids/{bidId}/hire": [Asked(lambda g: f"/api/bids/{g.bid_id}/hire", users_only(hiring))],
+    "GET /api/jobs/{id}/bids": [RouteCase(lambda job: f"/api/jobs/{job.id}/bids", users_only(read_rule))],
+    "GET /api/bids": [RouteCase(lambda job: "/api/bids?mine=true", only(*FREELANCERS, rule=always_ok))],
+    "DELETE /api/bids/{id}": [RouteCase(lambda job: f"/api/bids/{job.bid_id}", only(*FREELANCERS, rule=withdraw_rule))],
+    "PATCH /api/bids/{bidId}/hire": [RouteCase(lambda job: f"/api/bids/{job.bid_id}/hire", users_only(hire_rule))],
     "POST /api/jobs/{id}/comments": [
-        Asked(lambda g: f"/api/jobs/{g.id}/comments", users_only(commenting), {"text": "When?"})
+        RouteCase(lambda job: f"/api/jobs/{job.id}/comments", users_only(comment_rule), {"text": "When?"})
     ],
-    "GET /api/jobs/{id}/comments": [Asked(lambda g: f"/api/jobs/{g.id}/comments", reading)],
-    "GET /api/stats": [Asked(lambda g: "/api/stats", anybody)],
-    "GET /api/users/{id}": [Asked(lambda g: f"/api/users/{g.owner.id}", anybody)],
-    "GET /api/wallet": [Asked(lambda g: "/api/wallet", users_only(anybody))],
-    "GET /api/wallet/entries": [Asked(lambda g: "/api/wallet/entries", users_only(anybody))],
-    # The service here has another scope than `deposit`.
-    "POST /api/wallet/deposits": [Asked(lambda g: "/api/wallet/deposits", only(rule=anybody), {"amount": 1})],
+    "GET /api/jobs/{id}/comments": [RouteCase(lambda job: f"/api/jobs/{job.id}/comments", read_rule)],
+    "GET /api/stats": [RouteCase(lambda job: "/api/stats", always_ok)],
+    "GET /api/users/{id}": [RouteCase(lambda job: f"/api/users/{job.owner.id}", always_ok)],
+    "GET /api/wallet": [RouteCase(lambda job: "/api/wallet", users_only(always_ok))],
+    "GET /api/wallet/entries": [RouteCase(lambda job: "/api/wallet/entries", users_only(always_ok))],
+    # The service does not have the scope `deposit`.
+    "POST /api/wallet/deposits": [RouteCase(lambda job: "/api/wallet/deposits", only(rule=always_ok), {"amount": 1})],
     "POST /api/wallet/withdrawals": [
-        Asked(lambda g: "/api/wallet/withdrawals", users_only(lambda who, state: 201), {"amount": 1})
+        RouteCase(lambda job: "/api/wallet/withdrawals", users_only(lambda actor, state: 201), {"amount": 1})
     ],
 }
 
 ROUTES: Final = [op for op in OPERATIONS if op.path.startswith(PREFIXES)]
 CASES: Final = [
-    pytest.param(op, asked, id=f"{op.method} {op.path} {'' if asked is None else (asked.body or {}).get('status', '')}")
+    pytest.param(op, case, id=f"{op.method} {op.path} {'' if case is None else (case.body or {}).get('status', '')}")
     for op in ROUTES
-    for asked in EXPECTED.get(f"{op.method} {op.path}", [None])
+    for case in CASES_BY_ROUTE.get(f"{op.method} {op.path}", [None])
 ]
 
 
-class Stage:
-    """A hub with everybody on it, and jobs in every state, made when needed and thrown away when moved."""
+class Marketplace:
+    """A hub with a client for each actor, and a job in each state, created on demand and again after a change."""
 
-    def __init__(self, hub: Hub, people: Mapping[str, Person | str | None]) -> None:
+    def __init__(self, hub: Hub, callers: Mapping[str, Person | str | None]) -> None:
         self.hub = hub
-        self.people = people
-        self.clients = {who: hub.client(person) for who, person in people.items()}
-        self._ready: dict[str, PostedJob] = {}
+        self.callers = callers
+        self.clients = {actor: hub.client(person) for actor, person in callers.items()}
+        self._jobs: dict[str, PostedJob] = {}
 
-    def person(self, who: str) -> Person:
-        found = self.people[who]
-        assert isinstance(found, Person)
-        return found
+    def person(self, actor: str) -> Person:
+        user = self.callers[actor]
+        assert isinstance(user, Person)
+        return user
 
-    async def job(self, state: str) -> PostedJob:
-        if state not in self._ready:
-            self._ready[state] = await self._make(state)
-        return self._ready[state]
+    async def get_job(self, state: str) -> PostedJob:
+        if state not in self._jobs:
+            self._jobs[state] = await self._create_job(state)
+        return self._jobs[state]
 
-    def used(self, state: str) -> None:
-        """The job is not in that state any more."""
-        self._ready.pop(state, None)
+    def discard_job(self, state: str) -> None:
+        """Forget a job that has left this state."""
+        self._jobs.pop(state, None)
 
-    async def _make(self, state: str) -> PostedJob:
-        owner, worker = self.person("owner"), self.person("worker")
+    async def _create_job(self, state: str) -> PostedJob:
+        owner, freelancer = self.person("owner"), self.person("hired")
         if state == "missing":
-            return PostedJob("nothing", owner, worker, "nothing")
-        more: dict[str, Any] = {"instantAccept": True} if state == "at once" else {}
+            return PostedJob("nothing", owner, freelancer, "nothing")
+        fields: dict[str, Any] = {"instantAccept": True} if state == "instant" else {}
         if state == "expired":
             async with self.hub.stream(owner) as stream:
-                job = await post_job(self.clients["owner"])
-                made = PostedJob(job, owner, worker, await place_bid(self.clients["worker"], job))
-                await expire_soon(self.clients["owner"], job)
-                await stream.read_until(lambda event: event.type == "job_refunded" and event.data["id"] == job)
-                return made
-        made = await create_job(self.hub, "open" if state in OPEN else state, owner=owner, freelancer=worker, **more)
+                job_id = await post_job(self.clients["owner"])
+                bid_id = await place_bid(self.clients["hired"], job_id)
+                await expire_soon(self.clients["owner"], job_id)
+                await stream.read_until(lambda event: event.type == "job_refunded" and event.data["id"] == job_id)
+                return PostedJob(job_id, owner, freelancer, bid_id)
+        job = await create_job(
+            self.hub, "open" if state in OPEN else state, owner=owner, freelancer=freelancer, **fields
+        )
         if state in OPEN:
-            await place_bid(self.clients["bidder"], made.id)
-        return made
+            await place_bid(self.clients["bidder"], job.id)
+        return job
 
 
 @pytest.fixture(scope="module")
 def service_key(server: Server) -> str:
-    return server.api_key(f"matrix-{secrets.token_hex(4)}", ("notify", "jobs"))
+    return server.api_key(f"permissions-{secrets.token_hex(4)}", ("notify", "jobs"))
 
 
 @pytest.fixture(scope="module")
 def admin_email(server: Server) -> str:
-    email = f"matrix-{secrets.token_hex(4)}@example.org"
+    email = f"permissions-{secrets.token_hex(4)}@example.org"
     create = ("users", "create", email, "--role", "admin", "--password-stdin")
-    done = server.cli(*create, stdin=f"{PASSWORD}\n")
-    assert done.returncode == 0, done.stderr
+    result = server.cli(*create, stdin=f"{PASSWORD}\n")
+    assert result.returncode == 0, result.stderr
     return email
 
 
 @pytest.fixture
-async def stage(shared_hub: Hub, service_key: str, admin_email: str) -> Stage:
-    people: dict[str, Person | str | None] = {"nobody": None, "service": service_key}
-    people["admin"] = await shared_hub.login(admin_email)
-    for who in WHO[3:]:
-        people[who] = await shared_hub.signup("client" if who in ("client", "owner") else "freelancer")
-    return Stage(shared_hub, people)
+async def marketplace(shared_hub: Hub, service_key: str, admin_email: str) -> Marketplace:
+    callers: dict[str, Person | str | None] = {"anonymous": None, "service": service_key}
+    callers["admin"] = await shared_hub.login(admin_email)
+    for actor in ACTORS[3:]:
+        callers[actor] = await shared_hub.signup("client" if actor in ("client", "owner") else "freelancer")
+    return Marketplace(shared_hub, callers)
 
 
-def test_every_route_of_the_marketplace_is_expected_to_do_something() -> None:
-    assert [f"{op.method} {op.path}" for op in ROUTES if f"{op.method} {op.path}" not in EXPECTED] == []
+def test_every_marketplace_route_has_expected_responses() -> None:
+    assert [f"{op.method} {op.path}" for op in ROUTES if f"{op.method} {op.path}" not in CASES_BY_ROUTE] == []
     assert len(ROUTES) >= 11
 
 
-@pytest.mark.parametrize(("op", "asked"), CASES)
-async def test_everybody_gets_what_the_contract_says_in_every_state(
-    stage: Stage, op: Operation, asked: Asked | None
+@pytest.mark.parametrize(("op", "case"), CASES)
+async def test_route_returns_the_documented_result_for_every_actor_and_state(
+    marketplace: Marketplace, op: Operation, case: RouteCase | None
 ) -> None:
-    assert asked is not None, "nobody says what this route should answer: add it to EXPECTED"
-    wrong = []
+    assert case is not None, "add the expected responses of this route to CASES_BY_ROUTE"
+    differences = []
     for state in STATES:
-        for who in WHO:
-            made = await stage.job(state)
-            answer = await stage.clients[who].request(op.method, asked.path(made), json=asked.body)
-            if op.method != "GET" and answer.status_code < 400:
-                stage.used(state)
-            if offence := differs(answer, asked.answer(who, state), state):
-                wrong.append((state, who, offence))
-    assert wrong == []
+        for actor in ACTORS:
+            job = await marketplace.get_job(state)
+            response = await marketplace.clients[actor].request(op.method, case.path(job), json=case.body)
+            if op.method != "GET" and response.status_code < 400:
+                marketplace.discard_job(state)
+            if difference := find_difference(response, case.expected(actor, state), state):
+                differences.append((state, actor, difference))
+    assert differences == []
 
 
 @pytest.mark.parametrize("target", get_args(JobStatus))
-async def test_a_job_that_somebody_took_at_once_is_told_to_be_gone(stage: Stage, target: str) -> None:
-    made = await stage.job("at once")
-    taken = await stage.clients["worker"].patch(f"/api/jobs/{made.id}/status", json={"status": "in_progress"})
+async def test_instantly_accepted_job_is_not_available_to_other_actors(marketplace: Marketplace, target: str) -> None:
+    job = await marketplace.get_job("instant")
+    taken = await marketplace.clients["hired"].patch(f"/api/jobs/{job.id}/status", json={"status": "in_progress"})
     assert taken.status_code == 200, taken.text
-    for who in (who for who in WHO if who != "worker"):
-        answer = await stage.clients[who].patch(f"/api/jobs/{made.id}/status", json={"status": target})
-        expected = too_late(who, target) if target == "in_progress" else moving(target)(who, "in_progress")
-        assert not differs(answer, expected, "in_progress"), (who, answer.text)
+    for actor in (actor for actor in ACTORS if actor != "hired"):
+        response = await marketplace.clients[actor].patch(f"/api/jobs/{job.id}/status", json={"status": target})
+        expected = taken_rule(actor, target) if target == "in_progress" else status_rule(target)(actor, "in_progress")
+        assert not find_difference(response, expected, "in_progress"), (actor, response.text)
 
 
-def differs(answer: httpx2.Response, expected: Answer, state: str) -> str | None:
-    """What is wrong with an answer; the errors that name a state must name the job's."""
+def find_difference(response: httpx2.Response, expected: Expected, state: str) -> str | None:
+    """Describe how a response differs from the expected one, or return None.
+
+    Errors that contain `currentStatus` must contain the status of the job.
+    """
     if isinstance(expected, int):
-        return None if answer.status_code == expected else f"{expected} expected, not {answer.text}"
-    problem = answer.json()
-    if answer.status_code < 400 or problem.get("code") != expected:
-        return f"{expected} expected, not {answer.text}"
-    stands, is_about_a_bid = "open" if state in OPEN else state, "/bids" in str(answer.request.url)
-    if expected in ("CONFLICT", "GIG_NOT_OPEN") and not is_about_a_bid and problem["currentStatus"] != stands:
-        return f"currentStatus should be {stands}: {answer.text}"
+        return None if response.status_code == expected else f"{expected} expected, not {response.text}"
+    problem = response.json()
+    if response.status_code < 400 or problem.get("code") != expected:
+        return f"{expected} expected, not {response.text}"
+    current_status, is_bid_route = "open" if state in OPEN else state, "/bids" in str(response.request.url)
+    if expected in ("CONFLICT", "GIG_NOT_OPEN") and not is_bid_route and problem["currentStatus"] != current_status:
+        return f"currentStatus should be {current_status}: {response.text}"
     return None

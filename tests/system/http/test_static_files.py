@@ -1,4 +1,4 @@
-"""The files that browsers get: hashed ones for ever, others asked for each time; the app at all its addresses."""
+"""Pages and static files: addresses of the app, caching, compression and media types."""
 
 import gzip
 import re
@@ -9,7 +9,7 @@ from api.web.pages import APP
 from tests.support.hub import Hub
 
 
-async def test_every_address_of_the_app_is_the_same_page_and_others_are_not_found(shared_hub: Hub) -> None:
+async def test_all_addresses_of_the_app_return_its_page_and_others_404(shared_hub: Hub) -> None:
     async with shared_hub.client() as client:
         first = await client.get("/")
         for path in APP:
@@ -21,7 +21,7 @@ async def test_every_address_of_the_app_is_the_same_page_and_others_are_not_foun
             assert (missing.status_code, missing.json()["code"]) == (404, "NOT_FOUND"), path
 
 
-async def test_what_the_page_loads_is_named_by_its_hash_and_kept_for_ever(shared_hub: Hub) -> None:
+async def test_files_of_the_page_have_hashed_paths_and_are_immutable(shared_hub: Hub) -> None:
     async with shared_hub.client() as client:
         page = await client.get("/")
         files = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
@@ -33,24 +33,24 @@ async def test_what_the_page_loads_is_named_by_its_hash_and_kept_for_ever(shared
         assert "/static/elements.js" not in page.text
 
 
-async def test_a_file_without_its_hash_is_asked_for_each_time_and_answered_304(shared_hub: Hub) -> None:
+async def test_file_without_hash_is_revalidated_with_its_etag(shared_hub: Hub) -> None:
     async with shared_hub.client() as client:
         file = await client.get("/static/elements.js")
         assert (file.status_code, file.headers["cache-control"]) == (200, "no-cache")
-        # Pages of other origins may import it.
+        # Pages of other origins may import the file.
         assert file.headers["access-control-allow-origin"] == "*"
-        again = await client.get("/static/elements.js", headers={"if-none-match": file.headers["etag"]})
-        assert (again.status_code, again.content) == (304, b"")
+        repeated = await client.get("/static/elements.js", headers={"if-none-match": file.headers["etag"]})
+        assert (repeated.status_code, repeated.content) == (304, b"")
 
 
-async def test_it_is_sent_packed_to_who_can_unpack_and_plain_to_others(shared_hub: Hub) -> None:
+async def test_files_are_compressed_when_the_client_accepts_gzip(shared_hub: Hub) -> None:
     async with shared_hub.client() as client:
-        async with client.stream("GET", "/static/client.js", headers={"accept-encoding": "gzip"}) as answer:
-            assert answer.headers["content-encoding"] == "gzip"
-            packed = b"".join([chunk async for chunk in answer.aiter_raw()])
+        async with client.stream("GET", "/static/client.js", headers={"accept-encoding": "gzip"}) as response:
+            assert response.headers["content-encoding"] == "gzip"
+            compressed = b"".join([chunk async for chunk in response.aiter_raw()])
         plain = await client.get("/static/client.js", headers={"accept-encoding": "identity"})
         assert "content-encoding" not in plain.headers
-        assert gzip.decompress(packed) == plain.content
+        assert gzip.decompress(compressed) == plain.content
         assert plain.headers["vary"].split(",")[0] == "Accept-Encoding"
 
 
@@ -67,12 +67,12 @@ async def test_it_is_sent_packed_to_who_can_unpack_and_plain_to_others(shared_hu
         ("/static/fonts/figtree.woff2", "font/woff2"),
     ],
 )
-async def test_each_file_says_what_it_is(shared_hub: Hub, path: str, media_type: str) -> None:
+async def test_files_have_the_right_content_type(shared_hub: Hub, path: str, media_type: str) -> None:
     async with shared_hub.client() as client:
         assert (await client.get(path)).headers["content-type"] == media_type
 
 
-async def test_the_service_worker_keeps_the_files_of_this_release(shared_hub: Hub) -> None:
+async def test_service_worker_caches_the_files_of_this_release(shared_hub: Hub) -> None:
     async with shared_hub.client() as client:
         worker, page = (await client.get("/sw.js")).text, (await client.get("/")).text
         release = re.search(r"/static/([0-9a-f]{12})/", page)
@@ -82,7 +82,7 @@ async def test_the_service_worker_keeps_the_files_of_this_release(shared_hub: Hu
             assert (await client.get(path)).status_code == 200, path
 
 
-async def test_the_manifest_makes_it_installable(shared_hub: Hub) -> None:
+async def test_manifest_makes_the_app_installable(shared_hub: Hub) -> None:
     async with shared_hub.client() as client:
         manifest = (await client.get("/manifest.webmanifest")).json()
         assert {icon["sizes"] for icon in manifest["icons"]} >= {"192x192", "512x512"}
@@ -94,5 +94,5 @@ async def test_the_manifest_makes_it_installable(shared_hub: Hub) -> None:
 @pytest.mark.parametrize(
     "path", ["/metrics", "/openapi.json", "/api/health", "/api/stats", "/api/jobs", "/api/nothing"]
 )
-async def test_what_is_no_file_is_kept_by_nobody(shared_hub: Hub, path: str) -> None:
+async def test_other_responses_are_not_cached(shared_hub: Hub, path: str) -> None:
     assert (await shared_hub.client().get(path)).headers["cache-control"] == "no-store"
