@@ -1,4 +1,4 @@
-"""Typing, presence and message delivery: which users receive them; neither typing nor presence is in the event log."""
+"""Typing, presence and message delivery: which users receive them, and that they are not logged."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Other people's SSE clients receive, break off, and come back to exactly what they missed."""
+"""Third-party SSE clients reconnect and receive exactly the events they missed."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ from tests.support.hub import Hub
 from tests.support.server import ROOT
 from tests.support.tcp_proxy import TcpProxy
 
-# They wait as the hub tells them to, or as they please: some seconds. Only a failing test waits so long.
-PATIENCE: Final = 40.0
+# The clients wait some seconds before they reconnect. Only a failing test waits this long.
+TIMEOUT_SECONDS: Final = 40.0
 CLIENTS: Final = {
     "httpx-sse": (sys.executable, "tests/clients/with_httpx_sse.py"),
     "launchdarkly-eventsource": (sys.executable, "tests/clients/with_ld_eventsource.py"),
@@ -23,19 +23,19 @@ CLIENTS: Final = {
 
 
 class Client:
-    """A foreign client in a process of its own, that writes a line of JSON for each event."""
+    """A third-party client in its own process. It prints one line of JSON for each event."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.titles: list[str] = []
 
-    async def next(self, type: str) -> dict[str, Any]:
-        """The next event of that type; the data is JSON. Titles of notifications are kept, whatever was asked for."""
+    async def next_event(self, type: str) -> dict[str, Any]:
+        """Return the next event of that type with decoded data. Titles of all notifications are stored in `titles`."""
         assert self._process.stdout is not None
         while True:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 line = await self._process.stdout.readline()
-            assert line, "it has ended"
+            assert line, "the client has ended"
             event: dict[str, Any] = json.loads(line)
             event["data"] = json.loads(event["data"])
             if event["type"] == "notification":
@@ -43,14 +43,14 @@ class Client:
             if event["type"] == type:
                 return event
 
-    async def until(self, title: str) -> None:
-        """Read on to the notification with this title."""
-        while (await self.next("notification"))["data"]["title"] != title:
+    async def read_until(self, title: str) -> None:
+        """Read until the notification with this title."""
+        while (await self.next_event("notification"))["data"]["title"] != title:
             pass
 
 
 @asynccontextmanager
-async def running(program: tuple[str, ...], url: str, token: str) -> AsyncIterator[Client]:
+async def run_client(program: tuple[str, ...], url: str, token: str) -> AsyncIterator[Client]:
     process = await asyncio.create_subprocess_exec(
         *program, f"{url}/api/realtime/connect", token,
         cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
@@ -63,20 +63,20 @@ async def running(program: tuple[str, ...], url: str, token: str) -> AsyncIterat
         await process.communicate()
 
 
-async def break_off(hub: Hub, cable: TcpProxy, clients: list[Client], how: str) -> None:
-    """When this returns, no client listens and none can come back."""
-    if how == "restarted":
+async def interrupt(hub: Hub, proxy: TcpProxy, clients: list[Client], interruption: str) -> None:
+    """Disconnect all clients, as the proxy, a killed hub or a restarted hub does. None can reconnect afterwards."""
+    if interruption == "restarted":
         assert await hub.stop() == 0
-        await asyncio.gather(*(client.next("bye") for client in clients))
-    cable.block()
-    if how == "killed":
+        await asyncio.gather(*(client.next_event("bye") for client in clients))
+    proxy.block()
+    if interruption == "killed":
         await hub.kill()
-    if how != "cut":
+    if interruption != "disconnected":
         await hub.restart()
 
 
-@pytest.mark.parametrize("how", ["cut", "killed", "restarted"])
-async def test_foreign_clients_come_back_to_exactly_what_they_missed(hub: Hub, how: str) -> None:
+@pytest.mark.parametrize("interruption", ["disconnected", "killed", "restarted"])
+async def test_third_party_clients_receive_exactly_the_missed_events(hub: Hub, interruption: str) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     service = hub.client(key)
 
@@ -85,38 +85,38 @@ async def test_foreign_clients_come_back_to_exactly_what_they_missed(hub: Hub, h
             note = {"userId": ann.id, "type": "note", "category": "system", "title": title, "body": "a\r\nb"}
             assert (await service.post("/api/realtime/notifications/send", json=note)).status_code == 201
 
-    async with TcpProxy(hub.server.port) as cable, AsyncExitStack() as stack:
+    async with TcpProxy(hub.server.port) as proxy, AsyncExitStack() as stack:
         clients = {
-            name: await stack.enter_async_context(running(program, cable.url, ann.token))
+            name: await stack.enter_async_context(run_client(program, proxy.url, ann.token))
             for name, program in CLIENTS.items()
         }
-        everyone = list(clients.values())
-        for confirmed in await asyncio.gather(*(client.next("connection_confirmed") for client in everyone)):
+        all_clients = list(clients.values())
+        for confirmed in await asyncio.gather(*(client.next_event("connection_confirmed") for client in all_clients)):
             assert confirmed["data"]["userId"] == ann.id
             assert confirmed["id"] == confirmed["data"]["cursor"]
         await send("before")
-        for heard in await asyncio.gather(*(client.next("notification") for client in everyone)):
-            assert (heard["data"]["body"], heard["data"]["unread"]) == ("a\r\nb", 1)
-        await break_off(hub, cable, everyone, how)
+        for notification in await asyncio.gather(*(client.next_event("notification") for client in all_clients)):
+            assert (notification["data"]["body"], notification["data"]["unread"]) == ("a\r\nb", 1)
+        await interrupt(hub, proxy, all_clients, interruption)
         await send("missed 1", "missed 2", "missed 3")
-        cable.unblock()
-        for confirmed in await asyncio.gather(*(client.next("connection_confirmed") for client in everyone)):
+        proxy.unblock()
+        for confirmed in await asyncio.gather(*(client.next_event("connection_confirmed") for client in all_clients)):
             assert confirmed["data"]["recovered"] is True
         await send("live")
-        await asyncio.gather(*(client.until("live") for client in everyone))
+        await asyncio.gather(*(client.read_until("live") for client in all_clients))
     expected = ["before", "missed 1", "missed 2", "missed 3", "live"]
     assert {name: client.titles for name, client in clients.items()} == dict.fromkeys(CLIENTS, expected)
 
 
-async def test_one_who_heard_nothing_yet_misses_nothing_either(hub: Hub) -> None:
+async def test_third_party_clients_miss_nothing_before_their_first_event(hub: Hub) -> None:
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
     note = {"userId": ann.id, "type": "note", "category": "system", "title": "first", "body": "b"}
-    async with TcpProxy(hub.server.port) as cable, AsyncExitStack() as stack:
+    async with TcpProxy(hub.server.port) as proxy, AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(running(program, cable.url, ann.token)) for program in CLIENTS.values()
+            await stack.enter_async_context(run_client(program, proxy.url, ann.token)) for program in CLIENTS.values()
         ]
-        await asyncio.gather(*(client.next("connection_confirmed") for client in clients))
-        cable.block()
+        await asyncio.gather(*(client.next_event("connection_confirmed") for client in clients))
+        proxy.block()
         assert (await hub.client(key).post("/api/realtime/notifications/send", json=note)).status_code == 201
-        cable.unblock()
-        await asyncio.gather(*(client.until("first") for client in clients))
+        proxy.unblock()
+        await asyncio.gather(*(client.read_until("first") for client in clients))
