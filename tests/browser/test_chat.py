@@ -2,15 +2,14 @@
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from playwright.async_api import expect
 
 from tests.browser.chat_page import messages, press_and_confirm, send_message, write
 from tests.browser.conftest import Noise, OpenPage, is_live
-from tests.browser.cutter import Wire
 from tests.browser.market_page import post_job
 from tests.support.hub import Hub
+from tests.support.tcp_proxy import TcpProxy
 
 PNG = Path(__file__).parents[2] / "web" / "static" / "icons" / "192.png"
 
@@ -65,22 +64,22 @@ async def test_message_written_offline_is_sent_once_when_online(hub: Hub, open_p
     async with hub.client(carla) as client:
         body = {"recipientId": felix.id, "content": "Hello", "type": "text", "clientMessageId": "first"}
         conversation = (await client.post("/api/realtime/messages/send", json=body)).json()["conversationId"]
-    wire = Wire(urlsplit(hub.url).port or 0)
-    url = await wire.start()
+    proxy = TcpProxy(hub.server.port)
+    await proxy.start()
+    url = proxy.url
     page = await open_page(felix, url=url)
     await page.goto(f"{url}/messages/{conversation}")
     await expect(messages(page)).to_have_count(1)
-    wire.refusing = True
-    wire.cut()
+    proxy.block()
     await write(page, "On my way")
     await expect(messages(page).last).to_contain_text("Waiting to be sent")
-    wire.refusing = False
+    proxy.unblock()
     await page.mouse.move(400, 400)
     await expect(messages(page).last).to_contain_text(re.compile("Sent|Delivered"), timeout=40_000)
     async with hub.client(carla) as client:
         items = (await client.get(f"/api/conversations/{conversation}/messages")).json()["items"]
     assert [item["content"] for item in items] == ["On my way", "Hello"]
-    await wire.close()
+    await proxy.stop()
 
 
 async def test_message_appears_in_all_tabs_and_devices_of_the_sender(hub: Hub, open_page: OpenPage) -> None:

@@ -3,16 +3,15 @@
 import asyncio
 import random
 import re
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live, stop_the_clock
-from tests.browser.cutter import Wire
 from tests.browser.inbox_page import expect_toasts, expect_unread, item, open_center, wait_until_stored
 from tests.browser.market_page import notify
 from tests.support.hub import Hub
+from tests.support.tcp_proxy import TcpProxy
 
 TABS = 12
 CUTS = 20
@@ -124,8 +123,9 @@ async def test_list_is_exact_and_toasts_single_after_twenty_random_cuts(
     print(f"seed {seed}")
     moments = random.Random(seed)
     ann, key = await hub.signup("freelancer"), await hub.api_key("notify")
-    wire = Wire(urlsplit(hub.url).port or 0)
-    page = await open_page(ann, url=await wire.start())
+    proxy = TcpProxy(hub.server.port)
+    await proxy.start()
+    page = await open_page(ann, url=proxy.url)
     sent = 0
 
     async def send() -> None:
@@ -138,7 +138,7 @@ async def test_list_is_exact_and_toasts_single_after_twenty_random_cuts(
     sending = asyncio.create_task(send())
     for _ in range(CUTS):
         await asyncio.sleep(moments.uniform(0, 1.2))
-        wire.cut()
+        proxy.close_connections()
     await sending
     await is_live(page)
     await expect_unread(page, sent)
@@ -150,7 +150,7 @@ async def test_list_is_exact_and_toasts_single_after_twenty_random_cuts(
     await expect(page.get_by_test_id("notification").locator(".title").first).to_have_text(newest[0]["title"])
     shown = await page.get_by_test_id("notification").locator(".title").all_text_contents()
     assert shown[:30] == [row["title"] for row in newest]
-    await wire.close()
+    await proxy.stop()
 
 
 @pytest.mark.parametrize("worker", [True, False])

@@ -38,7 +38,7 @@ async def test_open_page_works_after_an_upgrade_and_then_loads_the_new_one(
     await page.evaluate(
         "navigator.serviceWorker.addEventListener('controllerchange', () => document.body.dataset.news = 'here')"
     )
-    hub.server.code = another_release(tmp_path / "release")
+    hub.server.source_root = another_release(tmp_path / "release")
     await hub.restart()
     await page.mouse.move(300, 300)
     await expect(page.locator("body")).to_have_attribute("data-news", "here", timeout=40_000)
