@@ -67,19 +67,19 @@ def request(pieces: Callable[[], AsyncIterator[bytes]]) -> Request:
 async def test_upload_without_data_times_out(draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "CHUNK_TIMEOUT_SECONDS", 0.05)
 
-    async def silent() -> AsyncIterator[bytes]:
+    async def empty_body() -> AsyncIterator[bytes]:
         yield b"--x\r\n"
         await asyncio.Event().wait()
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await multipart.receive_file(request(silent), draft, 10_000_000)
+            await multipart.receive_file(request(empty_body), draft, 10_000_000)
 
 
 async def test_slow_upload_times_out(draft: TemporaryFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "UPLOAD_TIMEOUT_SECONDS", 0.2)
 
-    async def dripping() -> AsyncIterator[bytes]:
+    async def slow_body() -> AsyncIterator[bytes]:
         yield b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
         while True:
             await asyncio.sleep(0.001)
@@ -87,7 +87,7 @@ async def test_slow_upload_times_out(draft: TemporaryFile, monkeypatch: pytest.M
 
     async with asyncio.timeout(20):
         with pytest.raises(InvalidField, match="too slowly"):
-            await multipart.receive_file(request(dripping), draft, 10_000_000)
+            await multipart.receive_file(request(slow_body), draft, 10_000_000)
 
 
 async def test_acknowledgements_are_bounded(
@@ -111,7 +111,7 @@ async def test_image_inspection_queue_is_bounded(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(thumbnails, "MAX_WAITING", 2)
     begun, go_on, running, most = threading.Event(), threading.Event(), 0, 0
 
-    def look(path: Path, type: str) -> ImageInfo:
+    def inspect(path: Path, type: str) -> ImageInfo:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -120,17 +120,17 @@ async def test_image_inspection_queue_is_bounded(monkeypatch: pytest.MonkeyPatch
         running -= 1
         return ImageInfo(1, 1, b"", None)
 
-    monkeypatch.setattr(thumbnails, "inspect", look)
-    looking = Thumbnails()
+    monkeypatch.setattr(thumbnails, "inspect", inspect)
+    inspecting = Thumbnails()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(looking.inspect(Path("a"), "image/png"))
+            group.create_task(inspecting.inspect(Path("a"), "image/png"))
         await asyncio.to_thread(begun.wait, 20)
         with pytest.raises(Overloaded):
-            await looking.inspect(Path("a"), "image/png")
+            await inspecting.inspect(Path("a"), "image/png")
         go_on.set()
     assert most == 1
-    assert (await looking.inspect(Path("a"), "image/png")).width == 1
+    assert (await inspecting.inspect(Path("a"), "image/png")).width == 1
 
 
 async def test_background_email_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def add(tx: Connection, name: str) -> str:
     return name
 
 
-def adding(name: str) -> Callable[[Connection], str]:
+def add_unit(name: str) -> Callable[[Connection], str]:
     return lambda tx: add(tx, name)
 
 
@@ -72,21 +72,21 @@ class Refused(Exception):
     """A unit rejects its input."""
 
 
-def says_no(tx: Connection) -> None:
+def reject(tx: Connection) -> None:
     outbox.append(tx, "jobs", "added", {"name": "never"}, now=0)
     raise Refused
 
 
-def says_no_late(tx: Connection) -> None:
+def reject_after_write(tx: Connection) -> None:
     add(tx, "never")
     raise Refused
 
 
-def takes_everything_back(tx: Connection) -> None:
+def roll_back(tx: Connection) -> None:
     add(tx, "bomb")
 
 
-def takes_everything_back_and_says_nothing(tx: Connection) -> str:
+def roll_back_silently(tx: Connection) -> str:
     try:
         add(tx, "bomb")
     except IntegrityError:
@@ -94,40 +94,40 @@ def takes_everything_back_and_says_nothing(tx: Connection) -> str:
     raise AssertionError
 
 
-def leaves_a_debt(tx: Connection) -> None:
+def violate_deferred_constraint(tx: Connection) -> None:
     add(tx, "never")
     tx.exec_driver_sql("INSERT INTO parts (thing) VALUES (9999)")
 
 
-def tells_what_cannot_be_stored(tx: Connection) -> None:
+def append_unstorable_event(tx: Connection) -> None:
     add(tx, "never")
     outbox.append(tx, "jobs:\ud800", "added", {}, now=0)
 
 
-def tells_what_cannot_be_framed(tx: Connection) -> None:
+def append_unframeable_event(tx: Connection) -> None:
     add(tx, "never")
     outbox.append(tx, "jobs", "added\r\nid: 1", {}, now=0)
 
 
-def stops_iterating(tx: Connection) -> None:
+def raise_stop_iteration(tx: Connection) -> None:
     next(iter(()))
 
 
-def exits(tx: Connection) -> None:
+def exit_process(tx: Connection) -> None:
     add(tx, "never")
     raise SystemExit(3)
 
 
 FAULTS = [
-    (says_no, Refused),
-    (says_no_late, Refused),
-    (takes_everything_back, IntegrityError),
-    (takes_everything_back_and_says_nothing, RuntimeError),
-    (leaves_a_debt, IntegrityError),
-    (tells_what_cannot_be_stored, UnicodeEncodeError),
-    (tells_what_cannot_be_framed, ValueError),
-    (stops_iterating, RuntimeError),
-    (exits, RuntimeError),
+    (reject, Refused),
+    (reject_after_write, Refused),
+    (roll_back, IntegrityError),
+    (roll_back_silently, RuntimeError),
+    (violate_deferred_constraint, IntegrityError),
+    (append_unstorable_event, UnicodeEncodeError),
+    (append_unframeable_event, ValueError),
+    (raise_stop_iteration, RuntimeError),
+    (exit_process, RuntimeError),
 ]
 
 
@@ -141,7 +141,7 @@ async def test_failing_unit_does_not_affect_other_units(
     error: type[Exception],
     place: int,
 ) -> None:
-    units: list[Callable[[Connection], Any]] = [adding(name) for name in "abcd"]
+    units: list[Callable[[Connection], Any]] = [add_unit(name) for name in "abcd"]
     units.insert(place, fault)
     answers = await together(*units)
     assert isinstance(answers.pop(place), error)
@@ -172,7 +172,7 @@ async def test_failing_units_of_all_kinds_leave_the_others_complete(
 ) -> None:
     units: list[Callable[[Connection], Any]] = []
     for n, (fault, _) in enumerate(FAULTS):
-        units += [adding(str(n)), fault]
+        units += [add_unit(str(n)), fault]
     answers = await together(*units)
     assert answers[::2] == [str(n) for n in range(len(FAULTS))]
     assert all(isinstance(answer, error) for answer, (_, error) in zip(answers[1::2], FAULTS, strict=True))
@@ -182,7 +182,7 @@ async def test_failing_units_of_all_kinds_leave_the_others_complete(
 async def test_unit_failing_before_a_write_needs_no_retry(together: Together, statements: list[str]) -> None:
     runs: list[int] = []
 
-    def counted(n: int) -> Callable[[Connection], None]:
+    def count_runs(n: int) -> Callable[[Connection], None]:
         def unit(tx: Connection) -> None:
             runs.append(n)
             if n % 2:
@@ -191,7 +191,7 @@ async def test_unit_failing_before_a_write_needs_no_retry(together: Together, st
 
         return unit
 
-    await together(*(counted(n) for n in range(100)))
+    await together(*(count_runs(n) for n in range(100)))
     assert runs == list(range(100))
     # The first two belong to the unit that kept the writer busy.
     assert [s for s in statements if s.split()[0] in ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT")] == [
@@ -205,7 +205,9 @@ async def test_unit_failing_before_a_write_needs_no_retry(together: Together, st
 async def test_unit_failing_after_a_write_costs_one_retry_and_no_commit(
     together: Together, statements: list[str]
 ) -> None:
-    await together(*(adding(str(n)) for n in range(50)), says_no_late, *(adding(str(n)) for n in range(50, 100)))
+    await together(
+        *(add_unit(str(n)) for n in range(50)), reject_after_write, *(add_unit(str(n)) for n in range(50, 100))
+    )
     # One of these belongs to the unit that kept the writer busy.
     assert statements.count("COMMIT") == 2
     assert statements.count("SAVEPOINT unit") == 101
@@ -217,7 +219,7 @@ async def test_unit_failing_after_a_write_costs_one_retry_and_no_commit(
 async def test_event_forgotten_in_its_batch_is_not_published(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
-    await together(adding("a"), adding("b"), lambda tx: outbox.forget(tx, "a"), adding("c"))
+    await together(add_unit("a"), add_unit("b"), lambda tx: outbox.forget(tx, "a"), add_unit("c"))
     assert published(batches) == ["b", "c"]
     # The gap stays: that position may be in a stored response.
     assert [event.position for event in batches[0].events] == [2, 3]
@@ -238,13 +240,13 @@ async def test_failed_unit_forgets_no_event(
 ) -> None:
     await database.write(add, "old")
 
-    def forgets_and_fails(tx: Connection) -> None:
+    def forget_and_fail(tx: Connection) -> None:
         outbox.forget(tx, "new")
         if late:
             outbox.forget(tx, "old")
         raise Refused
 
-    await together(adding("new"), forgets_and_fails)
+    await together(add_unit("new"), forget_and_fail)
     assert published(batches) == ["old", "new"]
     assert [batch.forgotten for batch in batches] == [[], []]
     page = await database.read(outbox.read_after, channels=["jobs"], position=0, limit=9)
@@ -255,7 +257,7 @@ async def test_event_appended_after_forgetting_is_kept(together: Together, batch
     def again(tx: Connection) -> None:
         outbox.append(tx, "jobs", "added", {"name": "again"}, now=0, subject="a")
 
-    await together(adding("a"), lambda tx: outbox.forget(tx, "a"), again)
+    await together(add_unit("a"), lambda tx: outbox.forget(tx, "a"), again)
     assert published(batches) == ["again"]
 
 
@@ -321,7 +323,7 @@ async def test_batch_is_rejected_when_the_store_is_full(
 ) -> None:
     pages = database._writer._raw.execute("PRAGMA page_count").fetchone()[0]
     database._writer._raw.execute(f"PRAGMA max_page_count={pages + 2}")
-    answers = await together(adding("a"), adding("b" * 100_000), adding("c"))
+    answers = await together(add_unit("a"), add_unit("b" * 100_000), add_unit("c"))
     assert [type(answer) for answer in answers] == [StorageFull] * 3
     assert await database.read(names) == published(batches) == []
     assert not database.storage_failed
@@ -332,7 +334,7 @@ async def test_corrupt_store_stops_writing_and_is_reported_once(store: Path) -> 
     doubts: list[bool] = []
     database = Database(store, on_storage_failure=lambda: doubts.append(True))
     await database.start()
-    spoil(store)
+    corrupt(store)
     answers = await asyncio.gather(*(database.write(add, str(n)) for n in range(10)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [StorageUnavailable] * 10
     assert database.storage_failed
@@ -342,7 +344,7 @@ async def test_corrupt_store_stops_writing_and_is_reported_once(store: Path) -> 
     await database.stop()
 
 
-def spoil(store: Path) -> None:
+def corrupt(store: Path) -> None:
     """Overwrite everything except the header."""
     size = store.stat().st_size
     with store.open("r+b") as file:
@@ -356,12 +358,14 @@ async def test_all_queued_units_are_answered_when_the_disk_fails(
     doubts: list[bool] = []
     monkeypatch.setattr(database, "_on_storage_failure", lambda: doubts.append(True))
 
-    def breaks(tx: Connection) -> None:
+    def break_transaction(tx: Connection) -> None:
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
         raise error
 
-    answers = await together(*(adding(str(n)) for n in range(100)), breaks, *(adding(str(n)) for n in range(100, 600)))
+    answers = await together(
+        *(add_unit(str(n)) for n in range(100)), break_transaction, *(add_unit(str(n)) for n in range(100, 600))
+    )
     assert [type(answer) for answer in answers] == [StorageUnavailable] * 601
     assert len({id(answer) for answer in answers}) == 601
     # They are in three batches, and the failure is reported once.
@@ -373,14 +377,14 @@ async def test_all_queued_units_are_answered_when_the_disk_fails(
 async def test_no_unit_is_written_after_a_storage_failure(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
-    def breaks(tx: Connection) -> None:
+    def break_transaction(tx: Connection) -> None:
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
         if not tx.exec_driver_sql("SELECT count(*) FROM things WHERE name = 'b'").scalar_one():
             raise error
 
     # This unit makes every unit run in its own transaction.
-    answers = await together(takes_everything_back, adding("a"), breaks, adding("b"))
+    answers = await together(roll_back, add_unit("a"), break_transaction, add_unit("b"))
     assert [type(answer) for answer in answers][2:] == [StorageUnavailable] * 2
     assert published(batches) == await database.read(names)
     assert "b" not in published(batches)

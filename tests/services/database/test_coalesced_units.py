@@ -50,7 +50,7 @@ def add_each(tx: Connection, names: Sequence[str | None]) -> list[str | DomainEr
     return [Refused() if name == "no" else add(tx, name) for name in names]
 
 
-def joint(name: str | None) -> CoalescedUnit:
+def coalesced(name: str | None) -> CoalescedUnit:
     return CoalescedUnit(add_each, name)
 
 
@@ -87,7 +87,9 @@ async def test_coalesced_units_do_not_overtake_other_units(together: Together, b
     def third(tx: Connection, names: Sequence[str]) -> list[str | None]:
         return [add(tx, name.upper()) for name in names]
 
-    found = await together(joint("a"), joint("b"), other, joint("c"), CoalescedUnit(third, "d"), joint("e"))
+    found = await together(
+        coalesced("a"), coalesced("b"), other, coalesced("c"), CoalescedUnit(third, "d"), coalesced("e")
+    )
     assert found == ["a", "b", ["a", "b"], "c", "D", "e"]
     assert published(batches) == ["a", "b", "c", "D", "e"]
 
@@ -95,7 +97,7 @@ async def test_coalesced_units_do_not_overtake_other_units(together: Together, b
 async def test_rejected_item_does_not_affect_the_others(
     database: Database, together: Together, batches: list[Batch]
 ) -> None:
-    await together(joint("a"), joint("no"), joint("b"))
+    await together(coalesced("a"), coalesced("no"), coalesced("b"))
     (batch,) = [batch for batch in batches if batch.events]
     assert [(work.result, type(work.error)) for work in batch.units] == [
         ("a", type(None)),
@@ -112,7 +114,7 @@ async def test_coalesced_units_survive_a_unit_failing_after_a_write(
         add(tx, "never")
         raise Refused
 
-    answers = await together(joint("a"), joint("b"), late, joint("c"), joint("d"))
+    answers = await together(coalesced("a"), coalesced("b"), late, coalesced("c"), coalesced("d"))
     assert isinstance(answers.pop(2), Refused)
     assert answers == await database.read(ids) == published(batches) == ["a", "b", "c", "d"]
     assert not database.storage_failed
@@ -123,8 +125,8 @@ async def test_coalesced_units_survive_a_unit_failing_after_a_write(
 async def test_failing_call_is_retried_item_by_item(
     database: Database, together: Together, batches: list[Batch], name: str | None, error: type[Exception], place: int
 ) -> None:
-    units = [joint("a"), joint("b")]
-    units.insert(place, joint(name))
+    units = [coalesced("a"), coalesced("b")]
+    units.insert(place, coalesced(name))
     answers = await together(*units)
     assert isinstance(answers.pop(place), error)
     assert (answers, await database.read(ids), published(batches)) == (["a", "b"], ["a", "b"], ["a", "b"])

@@ -63,7 +63,7 @@ def add(tx: Connection, name: str) -> str:
     return name
 
 
-def adding(name: str) -> Callable[[Connection], str]:
+def add_unit(name: str) -> Callable[[Connection], str]:
     return lambda tx: add(tx, name)
 
 
@@ -87,7 +87,7 @@ async def test_write_returns_the_result_of_its_unit(database: Database) -> None:
 async def test_thousand_concurrent_writes_share_four_commits(
     database: Database, commits: list[str], together: Together, batches: list[Batch], clock: list[float]
 ) -> None:
-    answers = await together(*(adding(str(n)) for n in range(1_000)))
+    answers = await together(*(add_unit(str(n)) for n in range(1_000)))
     assert answers == [str(n) for n in range(1_000)]
     assert len(commits) == 1 + 4
     assert [len(batch.units) for batch in batches] == [
@@ -143,7 +143,7 @@ async def test_batch_with_savepoints_has_the_same_bounds(
         clock[0] += 0.03
         add(tx, "once")
 
-    results = await together(unit, unit, unit, adding("more"))
+    results = await together(unit, unit, unit, add_unit("more"))
     assert [type(result) for result in results] == [NoneType, IntegrityError, IntegrityError, str]
     assert published(batches) == ["once", "more"]
 
@@ -193,12 +193,12 @@ async def test_events_are_published_before_writers_continue(store: Path) -> None
 async def test_published_events_are_already_readable(store: Path) -> None:
     found: list[bool] = []
 
-    def look(batch: Batch) -> None:
+    def inspect(batch: Batch) -> None:
         with closing(sqlite3.connect(store)) as other:
             positions = {position for (position,) in other.execute("SELECT position FROM events")}
         found.append({one.position for one in batch.events} <= positions)
 
-    database = Database(store, on_commit=look)
+    database = Database(store, on_commit=inspect)
     await database.start()
     await asyncio.gather(*(database.write(add, str(n)) for n in range(50)))
     await database.stop()

@@ -24,7 +24,7 @@ CHANNELS = ("user:a", "user:b", "jobs", "announcements")
 SUBJECTS = ("one", "two", "three")
 
 APPENDS = st.tuples(st.just("append"), st.sampled_from(CHANNELS), st.sampled_from((None, None, *SUBJECTS)))
-FORGETTING = st.tuples(st.just("forget"), st.sampled_from(SUBJECTS), st.none())
+FORGETS = st.tuples(st.just("forget"), st.sampled_from(SUBJECTS), st.none())
 
 channels = st.lists(st.sampled_from(CHANNELS), min_size=0, max_size=4)
 
@@ -85,7 +85,7 @@ class Log(RuleBasedStateMachine):
         return transaction
 
     @rule(
-        acts=st.lists(st.one_of(APPENDS, APPENDS, APPENDS, FORGETTING), min_size=1, max_size=8),
+        acts=st.lists(st.one_of(APPENDS, APPENDS, APPENDS, FORGETS), min_size=1, max_size=8),
         aged=st.integers(0, 3),
         keeps=st.sampled_from([True, True, True, False]),
     )
@@ -282,13 +282,13 @@ async def test_trim_mark_never_decreases(database: Database, trims: list[list[tu
 
 
 async def test_position_in_a_response_is_never_reused(database: Database) -> None:
-    def tells_and_forgets(tx: Connection) -> str:
+    def append_and_forget(tx: Connection) -> str:
         answer = put(tx, "jobs", subject="x")
         outbox.forget(tx, "x")
         return answer
 
     epoch = await History(database).epoch()
-    assert await database.write(tells_and_forgets) == f"{epoch}.1"
+    assert await database.write(append_and_forget) == f"{epoch}.1"
     assert await database.write(put, "jobs") == f"{epoch}.2"
 
 

@@ -21,8 +21,8 @@ from services.database.sqlite.readers import ReaderPool
 from services.database.statements import Statement
 from services.errors import StorageUnavailable
 
-PLACES: Select[Any] = select(column("place")).select_from(table("things"))
-PREPARED = Statement(PLACES)
+REFERENCES: Select[Any] = select(column("place")).select_from(table("things"))
+PREPARED = Statement(REFERENCES)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def add(tx: Connection) -> None:
 
 def run_statements(tx: Connection) -> list[int]:
     """Execute statements of each kind and fetch all rows."""
-    return [*tx.execute(PLACES).scalars(), *(row.place for row in PREPARED.all(tx, {})), count(tx)]
+    return [*tx.execute(REFERENCES).scalars(), *(row.place for row in PREPARED.all(tx, {})), count(tx)]
 
 
 async def ended(threads: Iterable[threading.Thread]) -> None:
@@ -148,16 +148,16 @@ async def test_waiting_reads_get_a_reader_in_order(database: Database) -> None:
     await asyncio.gather(*reads)
 
 
-def _close_under_it(tx: Connection) -> None:
+def _close_raw_connection(tx: Connection) -> None:
     engine.raw_connection(tx).close()
 
 
-def _use_it_closed(tx: Connection) -> None:
+def _use_closed_connection(tx: Connection) -> None:
     engine.raw_connection(tx).close()
     count(tx)
 
 
-def _use_it_closed_past_core(tx: Connection) -> None:
+def _use_closed_raw_connection(tx: Connection) -> None:
     engine.raw_connection(tx).close()
     PREPARED.all(tx, {})
 
@@ -167,7 +167,7 @@ def _close_in_a_transaction(tx: Connection) -> None:
     engine.raw_connection(tx).close()
 
 
-def _close_it_as_sqlalchemy_does(tx: Connection) -> None:
+def _close_by_sqlalchemy(tx: Connection) -> None:
     count(tx)
     tx.close()
 
@@ -180,11 +180,11 @@ def _invalidate(tx: Connection) -> None:
 @pytest.mark.parametrize(
     "break_it",
     [
-        _close_under_it,
-        _use_it_closed,
-        _use_it_closed_past_core,
+        _close_raw_connection,
+        _use_closed_connection,
+        _use_closed_raw_connection,
         _close_in_a_transaction,
-        _close_it_as_sqlalchemy_does,
+        _close_by_sqlalchemy,
         _invalidate,
     ],
 )
@@ -215,7 +215,7 @@ async def test_failed_query_keeps_its_reader(database: Database, queue: Queue) -
 
 
 def _keep_a_result(tx: Connection) -> object:
-    rows = tx.execute(PLACES)
+    rows = tx.execute(REFERENCES)
     return rows, next(iter(rows))
 
 
@@ -226,7 +226,7 @@ def _keep_a_cursor(tx: Connection) -> object:
 
 
 def _fail_between_rows(tx: Connection) -> object:
-    for row in tx.execute(PLACES):
+    for row in tx.execute(REFERENCES):
         raise LookupError(row)
     return None
 

@@ -47,7 +47,7 @@ def names(tx: Connection) -> list[str]:
 _NAMES = Statement(select(column("name")).select_from(table("things")))
 
 
-def names_past_core(tx: Connection) -> list[str]:
+def names_by_driver(tx: Connection) -> list[str]:
     return [name for (name,) in _NAMES.all(tx, {})]
 
 
@@ -146,7 +146,7 @@ async def test_number_of_waiting_reads_is_bounded(database: Database, monkeypatc
     assert await waiting == []
 
 
-@pytest.mark.parametrize("ask", [names, names_past_core])
+@pytest.mark.parametrize("ask", [names, names_by_driver])
 async def test_read_sees_one_snapshot(database: Database, ask: Callable[[Connection], list[str]]) -> None:
     busy = BusyReaders(database, 0)
     await database.write(add, "before")

@@ -39,7 +39,7 @@ from tests.services.jobs.job_factory import (
 )
 
 Act = Callable[[Connection, PostedJob], object]
-AT_ONCE: Final = replace(DEADLINES, review_ms=0)
+CONCURRENT: Final = replace(DEADLINES, review_ms=0)
 
 
 def edit(tx: Connection, g: PostedJob, who: Person | None = None, **changes: Any) -> None:
@@ -62,7 +62,7 @@ def deposit(tx: Connection, g: PostedJob, amount: int, payment_id: str) -> None:
 
 
 # Rejections in normal operation, by job state: the error and the operation.
-REFUSED: Final[dict[str, tuple[str, type[DomainError], Act]]] = {
+REJECTED: Final[dict[str, tuple[str, type[DomainError], Act]]] = {
     "post too late": ("open", InvalidField, lambda tx, g: post(tx, g.owner, expires_at=NOW)),
     "post without money": ("open", InsufficientFunds, lambda tx, g: post(tx, g.owner, budget=FUNDS)),
     "edit of another's": ("open", Forbidden, lambda tx, g: edit(tx, g, g.ann, title="X")),
@@ -103,14 +103,14 @@ FROZEN: Final[dict[str, tuple[str, Act]]] = {
     "complete": ("submitted", lambda tx, g: change_status(tx, g.job, g.owner, "completed")),
     "submit with no review": (
         "in_progress",
-        lambda tx, g: change_status(tx, g.job, g.ann, "submitted", deadlines=AT_ONCE),
+        lambda tx, g: change_status(tx, g.job, g.ann, "submitted", deadlines=CONCURRENT),
     ),
     "deposit": ("open", lambda tx, g: deposit(tx, g, 1, "p")),
     "withdrawal": ("open", lambda tx, g: wallet.withdraw(tx, user_id=g.owner.id, amount=1, now=NOW)),
 }
 
 
-def refuses(
+def expect_rejection(
     tx: Connection, pending_events: list[PendingEvent], kind: type[DomainError], act: Callable[[], object]
 ) -> None:
     """Fail unless the unit is rejected before any write and any event."""
@@ -120,11 +120,11 @@ def refuses(
     assert (engine.raw_connection(tx).total_changes, len(pending_events)) == before
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REJECTED)
 def test_rejection_precedes_every_write(tx: Connection, pending_events: list[PendingEvent], name: str) -> None:
-    status, kind, act = REFUSED[name]
+    status, kind, act = REJECTED[name]
     g = create_job(tx, status)
-    refuses(tx, pending_events, kind, lambda: act(tx, g))
+    expect_rejection(tx, pending_events, kind, lambda: act(tx, g))
 
 
 @pytest.mark.parametrize("name", FROZEN)
@@ -134,30 +134,32 @@ def test_rejection_precedes_every_write_while_payments_are_frozen(
     status, act = FROZEN[name]
     g = create_job(tx, status, instant_accept=True)
     reconciliation.record_result(tx, started_at=NOW, faults=["a test"], now=NOW)
-    refuses(tx, pending_events, PaymentsFrozen, lambda: act(tx, g))
+    expect_rejection(tx, pending_events, PaymentsFrozen, lambda: act(tx, g))
 
 
 def test_rejected_hire_precedes_every_write(tx: Connection, pending_events: list[PendingEvent]) -> None:
     g = create_job(tx)
     cheap, dear = hire(tx, g), hire(tx, g, FUNDS + 1)
-    refuses(tx, pending_events, InsufficientFunds, dear)
+    expect_rejection(tx, pending_events, InsufficientFunds, dear)
     reconciliation.record_result(tx, started_at=NOW, faults=["a test"], now=NOW)
-    refuses(tx, pending_events, PaymentsFrozen, cheap)
+    expect_rejection(tx, pending_events, PaymentsFrozen, cheap)
 
 
 def test_rejected_instant_acceptance_precedes_every_write(tx: Connection, pending_events: list[PendingEvent]) -> None:
     g = create_job(tx, instant_accept=True)
     change_status(tx, g.job, g.ann, "in_progress")
-    refuses(tx, pending_events, GigNotOpen, lambda: change_status(tx, g.job, g.bob, "in_progress"))
+    expect_rejection(tx, pending_events, GigNotOpen, lambda: change_status(tx, g.job, g.bob, "in_progress"))
 
 
 def test_repeated_deposit_precedes_every_write(tx: Connection, pending_events: list[PendingEvent]) -> None:
     g = create_job(tx)
     deposit(tx, g, 5, "p")
-    refuses(tx, pending_events, IdempotencyKeyReused, lambda: deposit(tx, g, 6, "p"))
+    expect_rejection(tx, pending_events, IdempotencyKeyReused, lambda: deposit(tx, g, 6, "p"))
 
 
 def test_rejected_withdrawal_precedes_every_write(tx: Connection, pending_events: list[PendingEvent]) -> None:
     g = create_job(tx)
     offer = bid(tx, g.job, person(tx, "Eve"))
-    refuses(tx, pending_events, NotFound, lambda: bidding.withdraw(tx, bid_id=offer, freelancer_id=g.ann.id, now=NOW))
+    expect_rejection(
+        tx, pending_events, NotFound, lambda: bidding.withdraw(tx, bid_id=offer, freelancer_id=g.ann.id, now=NOW)
+    )
