@@ -62,6 +62,18 @@ async def test_session_cookie_is_secure_and_host_only_outside_localhost(start_hu
         ({"skills": ["x" * 41]}, "/skills/0"),
         ({"admin": True}, "/admin"),
     ],
+    ids=[
+        "invalid_email",
+        "long_email",
+        "short_password",
+        "long_password",
+        "empty_name",
+        "newline_in_name",
+        "admin_role",
+        "too_many_skills",
+        "long_skill",
+        "unknown_field",
+    ],
 )
 async def test_signup_rejects_invalid_fields_with_a_pointer(
     shared_hub: Hub, change: dict[str, Any], pointer: str
@@ -109,7 +121,9 @@ async def test_login_response_is_equal_for_wrong_password_and_unknown_account(sh
         assert (await log_in(client, ann)).status_code == 200
 
 
-@pytest.mark.parametrize("token", ["x", "gw_" + "x" * 43, "ImwxIg.aaaaaa.bbbb"])
+@pytest.mark.parametrize(
+    "token", ["x", "gw_" + "x" * 43, "ImwxIg.aaaaaa.bbbb"], ids=["unknown_form", "unknown_api_key", "invalid_session"]
+)
 async def test_invalid_token_is_rejected_on_public_routes_too(shared_hub: Hub, token: str) -> None:
     async with shared_hub.client(token) as client:
         for path in ("/api/auth/me", "/api/realtime/status", "/api/realtime/connect"):

@@ -94,17 +94,17 @@ async def check_healthy(hub: Hub) -> None:
     assert {line["event"] for line in hub.lines()} <= {"request", "Invalid HTTP request received."}
 
 
-@pytest.mark.parametrize("sent", INVALID_REQUESTS.values(), ids=INVALID_REQUESTS.keys())
-async def test_invalid_http_is_rejected_and_the_connection_closed(shared_hub: Hub, sent: bytes) -> None:
-    assert problem(await send_raw(shared_hub.server.port, sent)) == (400, "INVALID_JSON")
+@pytest.mark.parametrize("raw_request", INVALID_REQUESTS.values(), ids=INVALID_REQUESTS.keys())
+async def test_invalid_http_is_rejected_and_the_connection_closed(shared_hub: Hub, raw_request: bytes) -> None:
+    assert problem(await send_raw(shared_hub.server.port, raw_request)) == (400, "INVALID_JSON")
     # The same request, sent byte by byte.
-    received = await send_raw(shared_hub.server.port, *(sent[at : at + 1] for at in range(len(sent))))
+    received = await send_raw(shared_hub.server.port, *(raw_request[at : at + 1] for at in range(len(raw_request))))
     assert received == b"" or problem(received) == (400, "INVALID_JSON")
     await check_healthy(shared_hub)
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "raw_request",
     [
         GET + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n",
         GET + b"X: a\r\n" * (MAX_HEAD_BYTES // 6) + b"\r\n",
@@ -115,8 +115,8 @@ async def test_invalid_http_is_rejected_and_the_connection_closed(shared_hub: Hu
     ],
     ids=["one_header", "many_headers", "path", "endless_header", "endless_trailers", "endless_chunk_extension"],
 )
-async def test_endless_head_is_rejected_before_it_fills_the_memory(shared_hub: Hub, sent: bytes) -> None:
-    received = await send_raw(shared_hub.server.port, sent, b"more" * 1_000_000)
+async def test_endless_head_is_rejected_before_it_fills_the_memory(shared_hub: Hub, raw_request: bytes) -> None:
+    received = await send_raw(shared_hub.server.port, raw_request, b"more" * 1_000_000)
     # The reset of the connection may discard the response before the client has read it.
     assert received == b"" or problem(received) == (413, "BODY_TOO_LARGE") or b" 422 " in received
     await check_healthy(shared_hub)
@@ -132,12 +132,12 @@ async def test_head_is_accepted_below_and_rejected_above_the_size_limit(
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "raw_request",
     [CHUNKED + b"2\r\n{}\r\n", CHUNKED + b"ff\r\n{", POST + b"Content-Length: 9\r\n\r\n{", GET],
     ids=["between_chunks", "in_chunk", "in_body", "in_head"],
 )
-async def test_client_that_closes_during_a_request_causes_no_error(shared_hub: Hub, sent: bytes) -> None:
-    assert await send_raw(shared_hub.server.port, sent, abort=True) == b""
+async def test_client_that_closes_during_a_request_causes_no_error(shared_hub: Hub, raw_request: bytes) -> None:
+    assert await send_raw(shared_hub.server.port, raw_request, abort=True) == b""
     await check_healthy(shared_hub)
 
 
@@ -170,13 +170,13 @@ UPGRADES_WITH_BODY = {
 }
 
 
-@pytest.mark.parametrize("sent", UPGRADES_WITH_BODY.values(), ids=UPGRADES_WITH_BODY.keys())
+@pytest.mark.parametrize("raw_request", UPGRADES_WITH_BODY.values(), ids=UPGRADES_WITH_BODY.keys())
 @pytest.mark.parametrize("piece_bytes", [1, 100_000], ids=["byte_by_byte", "at_once"])
 async def test_request_with_upgrade_headers_is_answered_after_its_whole_body(
-    shared_hub: Hub, sent: bytes, piece_bytes: int
+    shared_hub: Hub, raw_request: bytes, piece_bytes: int
 ) -> None:
     received = await send_raw(
-        shared_hub.server.port, *(sent[at : at + piece_bytes] for at in range(0, len(sent), piece_bytes))
+        shared_hub.server.port, *(raw_request[at : at + piece_bytes] for at in range(0, len(raw_request), piece_bytes))
     )
     # The Java HTTP client sends these headers to every server. 401 shows that the hub has read the body.
     assert received.startswith(b"HTTP/1.1 401 "), received
@@ -392,19 +392,19 @@ async def test_slow_reader_receives_the_whole_response(pieces: int) -> None:
 
 @pytest.mark.parametrize("previous_requests", [0, 1], ids=["first_request", "second_request"])
 @pytest.mark.parametrize(
-    "sent",
+    "raw_request",
     [b"\r\n", b"GET / HT", GET, POST + b"Content-Length: 9\r\n\r\n{", CHUNKED + b"2\r\n{}\r\n"],
     ids=["blank_line", "request_line", "head", "body", "chunks"],
 )
 async def test_connection_is_closed_when_a_request_is_not_completed(
-    short_timeout_port: int, sent: bytes, previous_requests: int
+    short_timeout_port: int, raw_request: bytes, previous_requests: int
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", short_timeout_port)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         for _ in range(previous_requests):
             writer.write(GET + b"\r\n")
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
-        writer.write(sent)
+        writer.write(raw_request)
         # The server closes the connection; otherwise the timeout of this test fails it.
         with suppress(ConnectionError):
             assert await reader.read() == b""
