@@ -191,6 +191,6 @@ def _catchable_error(error: BaseException | None) -> Exception:
     """Return an error that a future accepts: not StopIteration, and not SystemExit."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    wrapped = RuntimeError("a unit of queued raised an exception that cannot be passed on; nothing of it is stored")
+    wrapped = RuntimeError("a unit of work raised an exception that cannot be passed on; nothing of it is stored")
     wrapped.__cause__ = error
     return wrapped
