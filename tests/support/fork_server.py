@@ -1,7 +1,7 @@
-"""A process that has imported all of the `hub` command and forks one that runs it for every request on a socket.
+"""A process that has imported the whole `hub` command and forks one process per request.
 
-`python -m tests.support.fork_server FD`: a request is a `Start` as JSON, with stdin, stdout, stderr and a pipe of the
-process to be. On the pipe it says `PID\\n`, and when that process has ended, its exit code (or -SIGNAL).
+`python -m tests.support.fork_server FD`: a request on the socket FD is a `StartRequest` as JSON, with stdin, stdout,
+stderr and a status pipe of the new process. The pipe receives `PID\\n`, and later the exit code (or -SIGNAL).
 """
 
 import gc
@@ -16,11 +16,11 @@ import msgspec
 
 from api import __main__
 
-LONGEST: Final = 1024 * 1024
+MAX_REQUEST_BYTES: Final = 1024 * 1024
 
 
-class Start(msgspec.Struct, frozen=True):
-    """A command to run: `hub` with these arguments, there."""
+class StartRequest(msgspec.Struct, frozen=True):
+    """A `hub` command to run: its arguments, working folder and environment."""
 
     arguments: list[str]
     folder: str
@@ -28,45 +28,45 @@ class Start(msgspec.Struct, frozen=True):
 
 
 def main(requests: socket.socket) -> None:
-    """Fork until nobody can ask any more; returns in the processes that are to run a command, too."""
+    """Fork until the socket is closed; returns in each forked process that runs a command."""
     for name in __main__.COMMANDS:
         import_module(f"api.cli.{name}")
     gc.collect()
-    # Nobody's collector goes through what is there already, not even at the end: the memory stays shared.
+    # No garbage collector visits the objects that exist now, not even at exit, so their memory stays shared.
     gc.freeze()
-    # Whoever waits for a command is forked as well, and nobody waits for them.
+    # The processes that wait for a command are never waited for themselves.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        told, fds, _, _ = socket.recv_fds(requests, LONGEST, 4)
-        if not told:
+        request, fds, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, 4)
+        if not request:
             sys.exit()
         if os.fork() == 0:
             requests.close()
-            _begin(msgspec.json.decode(told, type=Start), fds)
+            _become_command(msgspec.json.decode(request, type=StartRequest), fds)
             return
         for fd in fds:
             os.close(fd)
 
 
-def _begin(start: Start, fds: list[int]) -> None:
-    """Fork once more: one waits and says so, the other becomes the process that was asked for."""
-    *outputs, news = fds
+def _become_command(request: StartRequest, fds: list[int]) -> None:
+    """Fork again: the parent waits and reports the exit code, the child becomes the command."""
+    *standard_fds, status_fd = fds
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if pid := os.fork():
-        for fd in (0, 1, 2, *outputs):
+        for fd in (0, 1, 2, *standard_fds):
             os.close(fd)
-        os.write(news, b"%d\n" % pid)
+        os.write(status_fd, b"%d\n" % pid)
         _, status = os.waitpid(pid, 0)
-        os.write(news, b"%d" % os.waitstatus_to_exitcode(status))
+        os.write(status_fd, b"%d" % os.waitstatus_to_exitcode(status))
         os._exit(0)
-    os.close(news)
-    for number, fd in enumerate(outputs):
+    os.close(status_fd)
+    for number, fd in enumerate(standard_fds):
         os.dup2(fd, number)
         os.close(fd)
-    os.chdir(start.folder)
+    os.chdir(request.folder)
     os.environ.clear()
-    os.environ.update(start.environment)
-    sys.argv = [str(__main__.__file__), *start.arguments]
+    os.environ.update(request.environment)
+    sys.argv = [str(__main__.__file__), *request.arguments]
 
 
 if __name__ == "__main__":

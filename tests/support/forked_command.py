@@ -1,6 +1,6 @@
-"""The `hub` command in a process that is forked from one which has imported all of it: a tenth of the work.
+"""The `hub` command in a process forked from one that has imported everything.
 
-From `main` on it is as if it had been started anew; docs/decisions/0014 says which tests do that all the same.
+From `main` on, a forked command behaves like a new process; docs/decisions/0014 lists the tests that need a new one.
 """
 
 import atexit
@@ -19,15 +19,15 @@ from typing import IO, Final
 
 import msgspec
 
-from tests.support.fork_server import Start
+from tests.support.fork_server import StartRequest
 
 _ROOT: Final = Path(__file__).parents[2]
-# Tests ask from threads, and the process that forks is started once.
-_asking: Final = Lock()
+# Tests start commands from several threads, but the fork server is started once.
+_requests_lock: Final = Lock()
 
 
-class Forked:
-    """A running command; of `subprocess.Popen` what tests need."""
+class ForkedCommand:
+    """A running command, with the parts of `subprocess.Popen` that tests need."""
 
     def __init__(
         self,
@@ -38,93 +38,94 @@ class Forked:
         stderr: IO[bytes],
     ) -> None:
         self.returncode: int | None = None
-        news, theirs = os.pipe()
-        self._news = open(news, "rb", buffering=0)  # noqa: SIM115  # closed when it has said all
+        status_read, status_write = os.pipe()
+        self._status = open(status_read, "rb", buffering=0)  # noqa: SIM115  # closed when the exit code is read
         self._lock = Lock()
-        start = Start(arguments, str(_ROOT), dict(environment))
-        _ask(msgspec.json.encode(start), [stdin.fileno(), stdout.fileno(), stderr.fileno(), theirs])
-        os.close(theirs)
-        said = b""
-        while not said.endswith(b"\n"):
-            said += self._news.read(1) or _gone()
-        self.pid = int(said)
+        request = StartRequest(arguments, str(_ROOT), dict(environment))
+        fds = [stdin.fileno(), stdout.fileno(), stderr.fileno(), status_write]
+        _send_request(msgspec.json.encode(request), fds)
+        os.close(status_write)
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._status.read(1) or _fail()
+        self.pid = int(line)
 
     def poll(self) -> int | None:
-        """The exit code (or -SIGNAL) once it has ended."""
-        return self._look(0)
+        """Return the exit code (or -SIGNAL) if the process has ended."""
+        return self._read_exit_code(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, when it has ended. Raises subprocess.TimeoutExpired."""
-        code = self._look(timeout)
+        """Wait for the end of the process and return its exit code. Raises subprocess.TimeoutExpired."""
+        code = self._read_exit_code(timeout)
         if code is None:
             raise subprocess.TimeoutExpired("hub", timeout or 0.0)
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send a signal if the process is running."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    def _look(self, timeout: float | None) -> int | None:
+    def _read_exit_code(self, timeout: float | None) -> int | None:
         if self.returncode is None:
-            news = select.poll()
-            news.register(self._news, select.POLLIN)
-            news.poll(None if timeout is None else timeout * 1_000)
+            poller = select.poll()
+            poller.register(self._status, select.POLLIN)
+            poller.poll(None if timeout is None else timeout * 1_000)
             with self._lock:
-                if self.returncode is None and news.poll(0):
-                    self.returncode = int(self._news.read(16) or _gone())
+                if self.returncode is None and poller.poll(0):
+                    self.returncode = int(self._status.read(16) or _fail())
         if self.returncode is not None:
-            self._news.close()
+            self._status.close()
         return self.returncode
 
 
 def run(
     arguments: list[str], environment: Mapping[str, str], *, stdin: str, seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run `hub …`; exit code and both outputs. Raises subprocess.TimeoutExpired."""
-    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-        given.write(stdin.encode())
-        given.seek(0)
-        process = Forked(arguments, environment, given, out, err)
+    """Run `hub …` and return its exit code and both outputs. Raises subprocess.TimeoutExpired."""
+    with TemporaryFile() as stdin_file, TemporaryFile() as stdout_file, TemporaryFile() as stderr_file:
+        stdin_file.write(stdin.encode())
+        stdin_file.seek(0)
+        process = ForkedCommand(arguments, environment, stdin_file, stdout_file, stderr_file)
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-        said = []
-        for output in (out, err):
-            output.seek(0)
-            said.append(output.read().decode())
-        return subprocess.CompletedProcess(arguments, code, *said)
+        outputs = []
+        for file in (stdout_file, stderr_file):
+            file.seek(0)
+            outputs.append(file.read().decode())
+        return subprocess.CompletedProcess(arguments, code, *outputs)
 
 
 @cache
-def _requests() -> socket.socket:
-    """The socket to the process that forks; it ends with this one."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        command = [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())]
+def _fork_server_socket() -> socket.socket:
+    """Start the fork server and return the socket for requests; the server exits together with this process."""
+    client_end, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with server_end:
+        command = [sys.executable, "-m", "tests.support.fork_server", str(server_end.fileno())]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
         process = subprocess.Popen(
-            command, cwd=_ROOT, env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            command, cwd=_ROOT, env=environment, stdin=subprocess.DEVNULL, pass_fds=[server_end.fileno()]
         )
 
-    def end() -> None:
-        ours.close()
+    def stop() -> None:
+        client_end.close()
         process.wait()
 
-    atexit.register(end)
-    return ours
+    atexit.register(stop)
+    return client_end
 
 
-def _ask(told: bytes, fds: list[int]) -> None:
-    with _asking:
-        socket.send_fds(_requests(), [told], fds)
+def _send_request(request: bytes, fds: list[int]) -> None:
+    with _requests_lock:
+        socket.send_fds(_fork_server_socket(), [request], fds)
 
 
-def _gone() -> bytes:
-    raise AssertionError("the process that forks has ended")
+def _fail() -> bytes:
+    raise AssertionError("the fork server has ended")

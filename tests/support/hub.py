@@ -46,7 +46,7 @@ class Hub:
         self.expects_errors = False
         self._clients: list[httpx2.AsyncClient] = []
         self._streams: list[StreamClient] = []
-        self._lines_before = server.lines_said
+        self._lines_before = server.log_line_count
 
     @property
     def url(self) -> str:
@@ -61,7 +61,7 @@ class Hub:
     @property
     def log(self) -> str:
         """The log output since this test began."""
-        return self.server.said_after(self._lines_before)
+        return self.server.log_after(self._lines_before)
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """Return the JSON lines of `log`: all of them, or those of one event."""

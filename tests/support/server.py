@@ -1,4 +1,4 @@
-"""A real hub in a process of its own: started, watched, killed and started again."""
+"""A hub process that tests start, observe, stop and kill."""
 
 import json
 import os
@@ -20,21 +20,21 @@ import msgspec
 from api.control.actions import NewKey
 from api.control.socket import send_request
 from services.accounts import api_keys
-from tests.support.forked_command import Forked, run
+from tests.support.forked_command import ForkedCommand, run
 
 ROOT: Final = Path(__file__).parents[2]
-# Starting means a migration in a child process; on two busy cores that has taken 6 s.
+# A start can include a migration in a child process, which took up to 6 s on two busy cores.
 START_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 20.0
 
-# What makes a hub quick to test; a test that is about one of these sets it itself.
-QUICK: Final = {"HUB_ENV": "development", "HUB_PASSWORD_MEMORY_MB": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
+# Settings that make tests fast. A test whose subject is one of these sets it itself.
+FAST_SETTINGS: Final = {"HUB_ENV": "development", "HUB_PASSWORD_MEMORY_MB": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
 
-Process = subprocess.Popen[bytes] | Forked
+Process = subprocess.Popen[bytes] | ForkedCommand
 
 
 class Server:
-    """The process `hub serve`; it keeps its port and its data folder over restarts."""
+    """The process `hub serve`; a restart keeps its port and data directory."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Server:
         store: Path | None = None,
         fresh_process: bool = False,
     ) -> None:
-        """`store` is a migrated one to begin with, so that the first start need not migrate.
+        """Copy the migrated `store`, if given, so that the first start does not migrate.
 
         With `fresh_process` a new interpreter runs `python -m api serve`; otherwise the hub is forked.
         """
@@ -55,94 +55,95 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"HUB_HOST": "127.0.0.1", "HUB_PORT": str(self.port), "HUB_DATA_DIR": str(data_dir)}
-        self.settings = QUICK | own | dict(settings or {})
+        self.settings = FAST_SETTINGS | own | dict(settings or {})
         self.fresh_process = fresh_process
-        # Where its packages and web/ lie: a test may have another release served from the next start on, anew.
-        self.code = ROOT
+        # The folder with the packages and web/. A test can set it to serve another release from the next start on.
+        self.source_root = ROOT
         self._lines: list[str] = []
-        self._news = Condition()
+        self._lines_changed = Condition()
         self._process: Process | None = None
         self._reader: Thread | None = None
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the hub and its commands are given."""
+        """The environment variables of the hub and its commands."""
         return {name: value for name, value in os.environ.items() if not name.startswith("HUB_")} | self.settings
 
     @property
     def process(self) -> Process:
-        """The process, running or ended."""
+        """The process, running or ended; the hub must have been started."""
         assert self._process is not None, "the hub was never started"
         return self._process
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """The process id."""
         return self.process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> str:
-        """All that it has said on both outputs, over all its starts."""
-        with self._news:
+        """Both outputs of all starts."""
+        with self._lines_changed:
             return "".join(self._lines)
 
     @property
-    def lines_said(self) -> int:
-        """How many lines that is."""
+    def log_line_count(self) -> int:
+        """The number of lines of `log`."""
         return len(self._lines)
 
-    def said_after(self, lines: int) -> str:
-        """What it has said since it had said so many lines."""
-        with self._news:
-            return "".join(self._lines[lines:])
+    def log_after(self, line_count: int) -> str:
+        """Return `log` without its first `line_count` lines."""
+        with self._lines_changed:
+            return "".join(self._lines[line_count:])
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The log's JSON lines, all or those of one event."""
+        """Return the JSON lines of `log`: all of them, or those of one event."""
         return json_lines(self.log, event)
 
     def start(self) -> None:
-        """Start, and wait until it says that it is ready."""
-        before = len(self.lines("ready"))
+        """Start the hub and wait until it is ready."""
+        starts = len(self.lines("ready"))
         self.spawn()
-        self.wait_log(lambda: len(self.lines("ready")) > before, START_SECONDS)
+        self.wait_for_log(lambda: len(self.lines("ready")) > starts, START_SECONDS)
         self.url = str(self.lines("ready")[-1]["url"]).rstrip("/")
 
     def spawn(self) -> None:
-        """Start, and do not wait: for starts that are to fail."""
+        """Start the hub without waiting, for starts that fail."""
         assert not self.running
-        heard, said = os.pipe()
-        with open(os.devnull, "rb") as stdin, open(said, "wb") as out:
-            if self.fresh_process or self.code != ROOT:
+        read_fd, write_fd = os.pipe()
+        with open(os.devnull, "rb") as stdin, open(write_fd, "wb") as out:
+            if self.fresh_process or self.source_root != ROOT:
                 command = [sys.executable, "-m", "api", "serve"]
                 self._process = subprocess.Popen(
-                    command, cwd=self.code, env=self.environment, stdin=stdin, stdout=out, stderr=out
+                    command, cwd=self.source_root, env=self.environment, stdin=stdin, stdout=out, stderr=out
                 )
             else:
-                self._process = Forked(["serve"], self.environment, stdin, out, out)
-        self._output = open(heard, errors="backslashreplace")  # noqa: SIM115  # its reader closes it
+                self._process = ForkedCommand(["serve"], self.environment, stdin, out, out)
+        self._output = open(read_fd, errors="backslashreplace")  # noqa: SIM115  # closed by `_read`
         self._reader = Thread(target=self._read, args=(self._output,), daemon=True)
         self._reader.start()
 
-    def wait_log(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
-        """Wait until the log makes a condition true; fails with the log when the process ends before, or time does."""
-        with self._news:
-            met = self._news.wait_for(lambda: condition() or not self._reading(), seconds)
-        assert condition(), f"the hub {'ended' if met else 'said nothing of it in time'}; its log:\n{self.log}"
+    def wait_for_log(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait until a condition on the log holds; fail with the log when the process ends or the time is over."""
+        with self._lines_changed:
+            in_time = self._lines_changed.wait_for(lambda: condition() or not self._is_reading(), seconds)
+        reason = "the hub ended" if in_time else "timeout"
+        assert condition(), f"the log line did not appear: {reason}; the log:\n{self.log}"
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """Wait for the process to end by itself; its exit code."""
+        """Wait until the process ends by itself, and return its exit code."""
         code = self.process.wait(seconds)
         if self._reader is not None:
             self._reader.join(seconds)
         return code
 
     def stop(self, seconds: float = STOP_SECONDS) -> int:
-        """SIGTERM, and the exit code; killed, and an error, when it does not end in time."""
+        """Send SIGTERM and return the exit code; kill the process and fail if it does not end in time."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.wait(seconds)
@@ -151,19 +152,19 @@ class Server:
             raise AssertionError(f"the hub did not stop in {seconds} s; its log:\n{self.log}") from None
 
     def kill(self) -> None:
-        """SIGKILL, as a power cut would."""
+        """Send SIGKILL and wait for the end of the process."""
         if self.running:
             self.process.kill()
         self.wait()
 
     def restart(self) -> None:
-        """Stop, if it runs, and start again on the same port and data."""
+        """Stop the hub if it is running, and start it with the same port and data."""
         if self.running:
             assert self.stop() == 0, self.log
         self.start()
 
     def cli(self, *arguments: str, stdin: str | None = None, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run `hub …` with the same settings; exit code and both outputs, nothing is checked."""
+        """Run `hub …` with the same settings and return the exit code and both outputs, unchecked."""
         if self.fresh_process:
             return self.cli_in_fresh_process(*arguments, stdin=stdin, seconds=seconds)
         return run(list(arguments), self.environment, stdin=stdin or "", seconds=seconds)
@@ -171,7 +172,7 @@ class Server:
     def cli_in_fresh_process(
         self, *arguments: str, stdin: str | None = None, seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
-        """The same as `python -m api …`, as an operator starts it."""
+        """Run `python -m api …` in a new interpreter; otherwise like `cli`."""
         return subprocess.run(
             [sys.executable, "-m", "api", *arguments],
             cwd=ROOT,
@@ -184,38 +185,38 @@ class Server:
         )
 
     def api_key(self, name: str, scopes: Iterable[str]) -> str:
-        """A new key, made as `hub keys create` has the running hub make it."""
-        text = api_keys.PREFIX + secrets.token_urlsafe(32)
-        told = NewKey(name, list(scopes), api_keys.hash_key(text))
-        answer = send_request(self.data_dir, "keys.create", msgspec.json.encode(told))
-        assert not answer.code, answer.message
-        return text
+        """Create an API key through the socket of the running hub, like `hub keys create`, and return it."""
+        key = api_keys.PREFIX + secrets.token_urlsafe(32)
+        arguments = NewKey(name, list(scopes), api_keys.hash_key(key))
+        response = send_request(self.data_dir, "keys.create", msgspec.json.encode(arguments))
+        assert not response.code, response.message
+        return key
 
     def _read(self, output: TextIO) -> None:
         with output:
             for line in output:
-                with self._news:
+                with self._lines_changed:
                     self._lines.append(line)
-                    self._news.notify_all()
-        with self._news:
-            self._news.notify_all()
+                    self._lines_changed.notify_all()
+        with self._lines_changed:
+            self._lines_changed.notify_all()
 
-    def _reading(self) -> bool:
+    def _is_reading(self) -> bool:
         return not self._output.closed
 
 
-def _own_ports() -> Iterator[int]:
-    """Those of this process of the test run, one after the other: none comes again before all others have."""
+def _ports_of_this_worker() -> Iterator[int]:
+    """Yield the ports of this test process in random order, without end; each one once before any is repeated."""
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
     ports = range(20_000 + int(worker.removeprefix("gw")), 30_000, int(workers))
     return cycle(random.sample(ports, len(ports)))
 
 
-_PORTS: Final = _own_ports()
+_PORTS: Final = _ports_of_this_worker()
 
 
 def free_port() -> int:
-    """A port nobody listens on, nor is to: it stays free over a restart, for the system gives clients higher ones."""
+    """Return a free port. It stays free during a restart, because the kernel assigns higher ports to clients."""
     while True:
         port = next(_PORTS)
         with socket.socket() as probe:
@@ -227,12 +228,12 @@ def free_port() -> int:
 
 
 def json_lines(text: str, event: str | None = None) -> list[dict[str, Any]]:
-    """The JSON objects among these lines, all or those of one event."""
-    parsed = [_json(line) for line in text.splitlines()]
+    """Return the lines that are JSON objects: all of them, or those of one event."""
+    parsed = [_parse_object(line) for line in text.splitlines()]
     return [line for line in parsed if line is not None and event in (None, line.get("event"))]
 
 
-def _json(text: str) -> dict[str, Any] | None:
+def _parse_object(text: str) -> dict[str, Any] | None:
     try:
         line = json.loads(text)
     except ValueError:

@@ -1,12 +1,12 @@
-"""A process with nothing but a store in it, for tests that kill it or look over its shoulder.
+"""A process that only writes to a store, for tests that kill or trace it.
 
-`python -m tests.support.processes.writer MODE FILE [NAMES…]` says on its output, one line each, unbuffered:
-`ready`, `sent NAME`, `batch N` (events), `told POSITION NAME`, `ack NAME ANSWER`, `refused NAME ERROR`, `doubt`,
+`python -m tests.support.processes.writer MODE FILE [NAMES…]` prints unbuffered lines: `ready`, `sent NAME`,
+`batch N` (number of events), `published POSITION NAME`, `ack NAME RESULT`, `rejected NAME ERROR`, `storage-failed`,
 `rows N`, `stopped`.
 
-MODE `rounds`: twenty rounds of eight writes at once; `singles`: sixty writes, one at a time; both end by themselves.
-`flood`: sixteen callers without end, who first repeat NAMES, those that were sent before and never answered.
-With HUB_TEST_UNSAFE=1 the store does not sync before it answers: to see that a test notices.
+MODE `rounds` makes twenty rounds of eight concurrent writes, `singles` sixty writes one after the other; both end by
+themselves. `flood` runs sixteen callers without end, which first repeat NAMES: writes sent before and not answered.
+With HUB_TEST_UNSAFE=1 the store does not sync before it answers, to show that the tests detect this.
 """
 
 import asyncio
@@ -24,69 +24,69 @@ from services.database.units import Batch
 from services.errors import DomainError
 from services.tables import announcements
 
-_ADD = insert(announcements)
-CALLERS = 16
+_INSERT = insert(announcements)
+CALLER_COUNT = 16
 
 
-def say(*words: object) -> None:
-    """One write to the pipe: a line is there whole or not at all, and strace sees when."""
+def print_line(*words: object) -> None:
+    """Print a line with one write, so that a pipe has all of it or nothing, and strace sees when."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 def add(tx: Connection, name: str) -> str:
-    """One row, one event, one answer that is kept."""
+    """Write one row, one event and one stored response."""
 
     def act(tx: Connection) -> str:
-        tx.execute(_ADD, {"id": name, "title": f"<{name}>", "body": "b", "priority": "low", "created_at": 0})
+        tx.execute(_INSERT, {"id": name, "title": f"<{name}>", "body": "b", "priority": "low", "created_at": 0})
         outbox.append(tx, "jobs", "added", {"name": name}, now=0)
         return outbox.next_cursor(tx)
 
     return idempotency.run_once(tx, caller="test", key=name, digest=b"", now=0, act=act).body.decode()
 
 
-def rows(tx: Connection) -> int:
-    """How many names are there."""
+def count_rows(tx: Connection) -> int:
+    """Return how many names the store has."""
     return tx.execute(select(func.count()).select_from(announcements)).scalar_one()
 
 
-def tell(batch: Batch) -> None:
-    """What a stream would do."""
-    say("batch", len(batch.events))
+def publish(batch: Batch) -> None:
+    """Print the events of a committed batch, as the hub would send them to streams."""
+    print_line("batch", len(batch.events))
     for event in batch.events:
-        say("told", event.position, event.data.decode()[9:-2])
+        print_line("published", event.position, event.data.decode()[9:-2])
 
 
 async def write(database: Database, name: str) -> None:
-    """Ask, and say what came of it."""
-    say("sent", name)
+    """Write a name and print the result."""
+    print_line("sent", name)
     try:
-        say("ack", name, await database.write(add, name))
+        print_line("ack", name, await database.write(add, name))
     except DomainError as error:
-        say("refused", name, type(error).__name__)
+        print_line("rejected", name, type(error).__name__)
 
 
 async def main(mode: str, path: Path, names: list[str]) -> None:
     """Run one of the modes."""
-    database = Database(path, on_commit=tell, on_storage_failure=lambda: say("doubt"))
+    database = Database(path, on_commit=publish, on_storage_failure=lambda: print_line("storage-failed"))
     await database.start()
-    say("ready")
+    print_line("ready")
     if mode == "rounds":
-        for n in range(20):
-            await asyncio.gather(*(write(database, f"{n:02}-{caller}") for caller in range(8)))
+        for number in range(20):
+            await asyncio.gather(*(write(database, f"{number:02}-{caller}") for caller in range(8)))
     elif mode == "singles":
-        for n in range(60):
-            await write(database, f"{n:02}")
+        for number in range(60):
+            await write(database, f"{number:02}")
     else:
-        again, numbers = iter(names), itertools.count()
+        repeated, numbers = iter(names), itertools.count()
 
-        async def caller(me: int) -> None:
+        async def flood(caller: int) -> None:
             while True:
-                await write(database, next(again, None) or f"{os.getpid()}-{me}-{next(numbers)}")
+                await write(database, next(repeated, None) or f"{os.getpid()}-{caller}-{next(numbers)}")
 
-        await asyncio.gather(*(caller(me) for me in range(CALLERS)))
-    say("rows", await database.read(rows))
+        await asyncio.gather(*(flood(caller) for caller in range(CALLER_COUNT)))
+    print_line("rows", await database.read(count_rows))
     await database.stop()
-    say("stopped")
+    print_line("stopped")
 
 
 if __name__ == "__main__":

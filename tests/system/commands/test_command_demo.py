@@ -1,4 +1,4 @@
-"""The demo's market lives: its users do everything that users do, over HTTP, and leave no key behind."""
+"""`hub demo --live`: demo users act over HTTP until a signal, and the API key is revoked."""
 
 import json
 import signal
@@ -15,8 +15,8 @@ from tests.support.server import ROOT, Server
 
 
 @contextmanager
-def living(server: Server) -> Iterator["subprocess.Popen[str]"]:
-    """`hub demo --live`, killed if the test fails."""
+def run_live_demo(server: Server) -> Iterator["subprocess.Popen[str]"]:
+    """Run `hub demo --live`; kill it if the test fails."""
     process = subprocess.Popen(
         [sys.executable, "-m", "api", "demo", "--live", "--rate", "40"],
         cwd=ROOT, env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -28,37 +28,37 @@ def living(server: Server) -> Iterator["subprocess.Popen[str]"]:
         process.wait()
 
 
-async def test_a_living_market_posts_hires_and_pays_until_it_is_told_to_stop(hub: Hub) -> None:
-    people = json.loads((await hub.cli("demo", "--json")).stdout)
-    admin = await hub.login(people[-1]["email"], people[-1]["password"])
-    wanted = {"job_created", "job_updated", "job_accepted", "job_completed"}
-    said = await said_until(hub, admin, wanted, signal.SIGINT)
-    # The last thing that was heard of here need not have been said there yet.
-    assert [did for did in (" posted ", " started ", " submitted ") if did not in said] == []
-    await said_until(hub, admin, {"job_created"}, signal.SIGTERM)
-    listed = json.loads((await hub.cli("keys", "list", "--json")).stdout)
-    assert [key["name"] for key in listed if not key["revokedAt"]] == []
+async def test_live_demo_posts_hires_and_pays_until_a_signal(hub: Hub) -> None:
+    users = json.loads((await hub.cli("demo", "--json")).stdout)
+    admin = await hub.login(users[-1]["email"], users[-1]["password"])
+    types = {"job_created", "job_updated", "job_accepted", "job_completed"}
+    output = await run_until_events(hub, admin, types, signal.SIGINT)
+    # The action of the last event may not be printed yet, so the output is checked for earlier actions.
+    assert [verb for verb in (" posted ", " started ", " submitted ") if verb not in output] == []
+    await run_until_events(hub, admin, {"job_created"}, signal.SIGTERM)
+    keys = json.loads((await hub.cli("keys", "list", "--json")).stdout)
+    assert [key["name"] for key in keys if not key["revokedAt"]] == []
     assert (await hub.cli("verify")).returncode == 0
 
 
-async def said_until(hub: Hub, admin: Person, wanted: set[str], ended_by: signal.Signals) -> str:
-    """What a market says that lives until all of this has happened, and is ended so."""
+async def run_until_events(hub: Hub, admin: Person, types: set[str], number: signal.Signals) -> str:
+    """Run the live demo until an event of each type was received, end it with a signal, and return its output."""
+    missing = set(types)
     async with hub.stream(admin) as stream:
         await stream.next_event("connection_confirmed")
-        with living(hub.server) as market:
-            # Something happens all the time; what is wanted is soon among it.
+        with run_live_demo(hub.server) as process:
             for _ in range(5_000):
-                wanted.discard((await stream.next_event(timeout=60)).type)
-                if not wanted:
+                missing.discard((await stream.next_event(timeout=60)).type)
+                if not missing:
                     break
-            market.send_signal(ended_by)
-            out, errors = await anyio.to_thread.run_sync(market.communicate)
-    assert (market.returncode, "Traceback" in errors) == (0, False), errors
-    assert wanted == set()
-    return out
+            process.send_signal(number)
+            output, errors = await anyio.to_thread.run_sync(process.communicate)
+    assert (process.returncode, "Traceback" in errors) == (0, False), errors
+    assert missing == set()
+    return output
 
 
-def test_without_a_hub_there_is_one_line_and_no_market(data_dir: Path) -> None:
+def test_live_demo_fails_with_one_line_when_no_hub_is_running(data_dir: Path) -> None:
     server = Server(data_dir)
     done = server.cli("demo", "--live", seconds=120)
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""Commands that write: through the running hub's socket while it serves, on the store itself while nobody does."""
+"""Commands that write: through the socket of the running hub, or on the store if no hub is running."""
 
 import json
 import os
@@ -19,66 +19,68 @@ StartHub = Callable[..., Awaitable[Hub]]
 
 
 @pytest.fixture
-def closed(data_dir: Path) -> Server:
-    """A folder from which nobody serves."""
+def stopped(data_dir: Path) -> Server:
+    """A data directory without a running hub."""
     return Server(data_dir)
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Why a command was refused."""
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Check that a command failed, and return its only line of output."""
     assert (done.returncode, done.stdout) == (1, ""), done
     (line,) = done.stderr.splitlines()
     return line
 
 
-async def asks(hub: Hub, key: str) -> int:
-    """What a service gets with this key: 422 when it is let in, for the body is empty."""
+async def send_status(hub: Hub, key: str) -> int:
+    """Return the status of an empty send request: 422 with a valid key, 401 otherwise."""
     async with hub.client(key) as client:
-        answer = await client.post("/api/realtime/notifications/send", json={})
-    return answer.status_code
+        response = await client.post("/api/realtime/notifications/send", json={})
+    return response.status_code
 
 
-async def test_a_key_works_at_once_and_until_it_is_revoked(hub: Hub) -> None:
-    made = await hub.cli_in_fresh_process("keys", "create", "mailer", "--scope", "notify")
-    assert (made.returncode, made.stderr) == (0, "")
-    key = made.stdout.removesuffix("\n")
+async def test_api_key_works_from_creation_to_revocation(hub: Hub) -> None:
+    created = await hub.cli_in_fresh_process("keys", "create", "mailer", "--scope", "notify")
+    assert (created.returncode, created.stderr) == (0, "")
+    key = created.stdout.removesuffix("\n")
     assert key.startswith("gw_")
     assert " " not in key
-    assert await asks(hub, key) == 422
+    assert await send_status(hub, key) == 422
     assert (await hub.cli("keys", "revoke", "mailer")).returncode == 0
-    assert await asks(hub, key) == 401
+    assert await send_status(hub, key) == 401
     assert key not in hub.log
 
 
-def test_keys_are_made_listed_and_revoked_while_nobody_serves(closed: Server) -> None:
+def test_keys_are_created_listed_and_revoked_without_a_hub(stopped: Server) -> None:
     # The store does not exist yet.
-    assert closed.cli("keys", "create", "a", "--scope", "notify", "--scope", "jobs").returncode == 0
-    assert "already" in one_line(closed.cli("keys", "create", "a", "--scope", "notify"))
-    assert closed.cli("keys", "revoke", "a").returncode == 0
-    assert "no active API key" in one_line(closed.cli("keys", "revoke", "a"))
-    assert closed.cli("keys", "create", "a", "--scope", "notify").returncode == 0
-    listed = json.loads(closed.cli("keys", "list", "--json").stdout)
-    assert [(key["name"], key["scopes"], bool(key["revokedAt"])) for key in listed] == [
+    assert stopped.cli("keys", "create", "a", "--scope", "notify", "--scope", "jobs").returncode == 0
+    assert "already" in error_line(stopped.cli("keys", "create", "a", "--scope", "notify"))
+    assert stopped.cli("keys", "revoke", "a").returncode == 0
+    assert "no active API key" in error_line(stopped.cli("keys", "revoke", "a"))
+    assert stopped.cli("keys", "create", "a", "--scope", "notify").returncode == 0
+    keys = json.loads(stopped.cli("keys", "list", "--json").stdout)
+    assert [(key["name"], key["scopes"], bool(key["revokedAt"])) for key in keys] == [
         ("a", ["jobs", "notify"], True),
         ("a", ["notify"], False),
     ]
-    assert "notify" in closed.cli("keys", "list").stdout
+    assert "notify" in stopped.cli("keys", "list").stdout
 
 
-def test_commands_at_the_same_time_wait_for_one_another(closed: Server) -> None:
+def test_concurrent_commands_wait_for_the_lock(stopped: Server) -> None:
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda n: closed.cli("keys", "create", f"k{n}", "--scope", "notify"), range(4)))
-    assert [each.returncode for each in done] == [0] * 4, [each.stderr for each in done]
-    assert len(json.loads(closed.cli("keys", "list", "--json").stdout)) == 4
+        results = list(
+            pool.map(lambda number: stopped.cli("keys", "create", f"k{number}", "--scope", "notify"), range(4))
+        )
+    assert [result.returncode for result in results] == [0] * 4, [result.stderr for result in results]
+    assert len(json.loads(stopped.cli("keys", "list", "--json").stdout)) == 4
 
 
-async def test_users_are_made_shut_out_and_let_in_again(hub: Hub) -> None:
-    made = await hub.cli_in_fresh_process(
+async def test_users_are_created_disabled_and_enabled(hub: Hub) -> None:
+    created = await hub.cli_in_fresh_process(
         "users", "create", "Root@example.org", "--role", "admin", "--name", "Ro Ot", "--password-stdin",
         stdin=f"{PASSWORD}\n",
     )  # fmt: skip
     root = await hub.login("root@example.org")
-    assert (root.id, root.role, root.name) == (made.stdout.strip(), "admin", "Ro Ot")
+    assert (root.id, root.role, root.name) == (created.stdout.strip(), "admin", "Ro Ot")
     async with hub.stream(root) as stream:
         await stream.next_event("connection_confirmed")
         assert (await hub.cli("users", "disable", "root@example.org")).returncode == 0
@@ -88,41 +90,41 @@ async def test_users_are_made_shut_out_and_let_in_again(hub: Hub) -> None:
         assert (await client.post("/api/auth/login", json=login)).status_code == 401
         assert (await hub.cli("users", "enable", "root@example.org")).returncode == 0
         assert (await client.post("/api/auth/login", json=login)).status_code == 200
-        changed = await hub.cli("users", "password", "root@example.org", "--password-stdin", stdin="another one\n")
+        changed = await hub.cli("users", "password", "root@example.org", "--password-stdin", stdin="another password\n")
         assert changed.returncode == 0
         assert (await client.post("/api/auth/login", json=login)).status_code == 401
-    await hub.login("root@example.org", "another one")
+    await hub.login("root@example.org", "another password")
     assert PASSWORD not in hub.log
 
 
-def test_what_is_wrong_with_a_user_is_one_line_and_nothing_is_made(closed: Server) -> None:
+def test_users_create_rejects_invalid_input_in_one_line(stopped: Server) -> None:
     create = ("users", "create", "--role", "admin", "--password-stdin")
-    assert closed.cli(*create, "a@example.org", stdin="short\n").returncode == 2
-    assert closed.cli("users", "create", "a@example.org", "--role", "admin").returncode == 2
-    assert "e-mail" in one_line(closed.cli(*create, "a.example.org", stdin=f"{PASSWORD}\n"))
-    assert closed.cli(*create, "a@example.org", stdin=f"{PASSWORD}\n").returncode == 0
-    assert "already" in one_line(closed.cli(*create, "A@example.org", stdin=f"{PASSWORD}\n"))
-    assert "no user" in one_line(closed.cli("users", "disable", "b@example.org"))
+    assert stopped.cli(*create, "a@example.org", stdin="short\n").returncode == 2
+    assert stopped.cli("users", "create", "a@example.org", "--role", "admin").returncode == 2
+    assert "e-mail" in error_line(stopped.cli(*create, "a.example.org", stdin=f"{PASSWORD}\n"))
+    assert stopped.cli(*create, "a@example.org", stdin=f"{PASSWORD}\n").returncode == 0
+    assert "already" in error_line(stopped.cli(*create, "A@example.org", stdin=f"{PASSWORD}\n"))
+    assert "no user" in error_line(stopped.cli("users", "disable", "b@example.org"))
 
 
-async def test_all_users_are_listed_for_people_and_for_programs(hub: Hub, closed: Server) -> None:
-    assert closed.cli("users", "list", "--json").stdout == "[]\n"
+async def test_users_list_prints_all_users_as_json_or_table(hub: Hub, stopped: Server) -> None:
+    assert stopped.cli("users", "list", "--json").stdout == "[]\n"
     ann, bob = await hub.signup("client", name="Ann [b]"), await hub.signup("freelancer")
     assert (await hub.cli("users", "disable", bob.email)).returncode == 0
     listed = await hub.cli("users", "list", "--json")
     assert listed.stderr == ""
-    found = json.loads(listed.stdout)
-    assert [(one["id"], one["email"], one["role"], bool(one["disabledAt"])) for one in found] == [
+    users = json.loads(listed.stdout)
+    assert [(user["id"], user["email"], user["role"], bool(user["disabledAt"])) for user in users] == [
         (ann.id, ann.email, "client", False),
         (bob.id, bob.email, "freelancer", True),
     ]
-    assert set(found[0]) == {"id", "email", "externalId", "name", "role", "createdAt", "disabledAt"}
+    assert set(users[0]) == {"id", "email", "externalId", "name", "role", "createdAt", "disabledAt"}
     table = (await hub.cli("users", "list")).stdout
-    assert all(word in table for word in (ann.id, ann.email, "Ann [b]", bob.id, found[1]["disabledAt"]))
+    assert all(word in table for word in (ann.id, ann.email, "Ann [b]", bob.id, users[1]["disabledAt"]))
 
 
-async def test_the_socket_does_what_is_in_its_table_and_nothing_else(hub: Hub) -> None:
-    def ask(line: bytes) -> bytes:
+async def test_socket_executes_only_known_actions_with_valid_arguments(hub: Hub) -> None:
+    def request(line: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(20)
             connection.connect(str(hub.data_dir / "hub.sock"))
@@ -133,19 +135,19 @@ async def test_the_socket_does_what_is_in_its_table_and_nothing_else(hub: Hub) -
                 return b""
 
     async def code(line: bytes) -> str:
-        return str(json.loads(await anyio.to_thread.run_sync(ask, line))["code"])
+        return str(json.loads(await anyio.to_thread.run_sync(request, line))["code"])
 
     assert await code(b'{"action":"services.accounts.users.create","arguments":{}}\n') == "NOT_FOUND"
     assert await code(b'{"action":"keys.revoke","arguments":{"name":1}}\n') == "INVALID_FIELD"
     assert await code(b'{"action":"keys.revoke","arguments":{"name":"a","now":0}}\n') == "INVALID_FIELD"
     assert await code(b'{"action":"keys.list","arguments":{}} trailing\n') == "INVALID_JSON"
     assert await code(b"\xff\n") == "INVALID_JSON"
-    assert await anyio.to_thread.run_sync(ask, b"x" * 1_000_000) == b""
+    assert await anyio.to_thread.run_sync(request, b"x" * 1_000_000) == b""
     assert stat.S_IMODE((hub.data_dir / "hub.sock").stat().st_mode) & 0o077 == 0
     assert (await hub.cli("keys", "list", "--json")).stdout == "[]\n"
 
 
-async def test_silent_connections_to_the_socket_keep_nobody_out_for_long(hub: Hub) -> None:
+async def test_silent_socket_connections_do_not_block_commands(hub: Hub) -> None:
     silent = [socket.socket(socket.AF_UNIX) for _ in range(20)]
     try:
         for connection in silent:
@@ -156,15 +158,15 @@ async def test_silent_connections_to_the_socket_keep_nobody_out_for_long(hub: Hu
             connection.close()
 
 
-async def test_what_a_killed_hub_has_left_is_in_nobodys_way(hub: Hub) -> None:
+async def test_commands_and_start_work_when_a_killed_hub_left_its_socket(hub: Hub) -> None:
     await hub.kill()
     assert (hub.data_dir / "hub.sock").exists()
     assert (await hub.cli("keys", "create", "a", "--scope", "notify")).returncode == 0
     await hub.restart()
-    assert "already" in one_line(await hub.cli("keys", "create", "a", "--scope", "notify"))
+    assert "already" in error_line(await hub.cli("keys", "create", "a", "--scope", "notify"))
 
 
-def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> None:
+def test_socket_works_when_its_path_exceeds_the_system_limit(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100) / ("e" * 100) / "data"
     server = Server(deep)
     server.start()
@@ -176,44 +178,44 @@ def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-async def test_the_demo_is_made_once_and_whoever_it_lists_can_sign_in(hub: Hub) -> None:
-    made = json.loads((await hub.cli_in_fresh_process("demo", "--json")).stdout)
-    assert {person["role"] for person in made} == {"client", "freelancer", "admin"}
-    assert len(made) == 12
-    for again in (("demo", "--json"), ("demo", "--once", "--json")):
-        assert json.loads((await hub.cli(*again)).stdout) == made
-    person = await hub.login(made[0]["email"], made[0]["password"])
-    assert person.name == made[0]["name"]
+async def test_demo_is_created_once_and_its_users_can_sign_in(hub: Hub) -> None:
+    users = json.loads((await hub.cli_in_fresh_process("demo", "--json")).stdout)
+    assert {user["role"] for user in users} == {"client", "freelancer", "admin"}
+    assert len(users) == 12
+    for repeated in (("demo", "--json"), ("demo", "--once", "--json")):
+        assert json.loads((await hub.cli(*repeated)).stdout) == users
+    person = await hub.login(users[0]["email"], users[0]["password"])
+    assert person.name == users[0]["name"]
     assert stat.S_IMODE((hub.data_dir / "demo-users.json").stat().st_mode) == 0o600
     table = (await hub.cli("demo", "--once")).stdout
-    assert all(person["password"] in table for person in made)
+    assert all(user["password"] in table for user in users)
     (hub.data_dir / "demo-users.json").unlink()
     renewed = json.loads((await hub.cli("demo", "--once", "--json")).stdout)
     await hub.login(renewed[0]["email"], renewed[0]["password"])
-    assert all(person["password"] not in hub.log for person in made + renewed)
+    assert all(user["password"] not in hub.log for user in users + renewed)
 
 
-async def test_the_people_of_the_demo_talk_and_send_files(hub: Hub) -> None:
-    made = {person["name"]: person for person in json.loads((await hub.cli("demo", "--json")).stdout)}
-    tomas = made["Tomás Herrera"]
+async def test_demo_users_have_conversations_with_attachments(hub: Hub) -> None:
+    users = {user["name"]: user for user in json.loads((await hub.cli("demo", "--json")).stdout)}
+    tomas = users["Tomás Herrera"]
     client = hub.client(await hub.login(tomas["email"], tomas["password"]))
-    talks = (await client.get("/api/conversations")).json()["items"]
-    assert [talk["kind"] for talk in talks] == ["group", "direct", "direct"]
-    said = [
-        m for talk in talks for m in (await client.get(f"/api/conversations/{talk['id']}/messages")).json()["items"]
+    conversations = (await client.get("/api/conversations")).json()["items"]
+    assert [conversation["kind"] for conversation in conversations] == ["group", "direct", "direct"]
+    pages = [
+        (await client.get(f"/api/conversations/{conversation['id']}/messages")).json() for conversation in conversations
     ]
-    files = [file for message in said for file in message["attachments"]]
+    files = [file for page in pages for message in page["items"] for file in message["attachments"]]
     assert len(files) == 2
     for file in files:
-        answer = await client.get(f"/api/attachments/{file['id']}")
-        assert (answer.status_code, len(answer.content)) == (200, file["size"])
+        response = await client.get(f"/api/attachments/{file['id']}")
+        assert (response.status_code, len(response.content)) == (200, file["size"])
 
 
-def test_there_is_no_demo_in_production(closed: Server) -> None:
-    closed.settings |= {
+def test_demo_is_rejected_in_production(stopped: Server) -> None:
+    stopped.settings |= {
         "HUB_ENV": "production",
         "HUB_SECRET_KEYS": "gHq3vZ0pXb8sKd5wRt2yLn7cMf4jVe9a",
         "HUB_PASSWORD_MEMORY_MB": "19",
     }
-    assert "production" in one_line(closed.cli("demo"))
-    assert not closed.data_dir.exists()
+    assert "production" in error_line(stopped.cli("demo"))
+    assert not stopped.data_dir.exists()

@@ -1,6 +1,6 @@
-"""On disk before anybody is told: strace watches what a process writes to its log, syncs, and says.
+"""Writes are synced before a response or an event leaves the process, as strace sees it.
 
-kill -9 cannot tell a synced file from one that only the kernel has, so this is what stands for a power cut.
+After a kill the kernel still has unsynced data, so only the order of system calls shows what a power cut would lose.
 """
 
 import os
@@ -23,15 +23,15 @@ from tests.support.hub import Hub, Person
 from tests.support.server import ROOT
 
 SYSCALLS = "trace=pwrite64,fdatasync,fsync,ftruncate,unlink,write,writev,sendto,sendmsg"
-# How the writer process tells or answers.
-WORD = r"(ack|told \d+) NAME\b"
+# A response or an event in the output of the writer process.
+OUTPUT = r"(ack|published \d+) NAME\b"
 _LINE = re.compile(r"(?P<pid>\d+) +(?P<resumed><\.\.\. )?(?P<name>\w+)(?P<rest>.*)")
 _FILE = re.compile(r"\(\d+<(?P<file>[^>]*)>")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One system call: it began at line `start` of the trace and had its answer at line `end`."""
+    """A system call, with the lines of the trace where it started and returned."""
 
     name: str
     file: str
@@ -44,21 +44,21 @@ class Call:
         return " = -1 " in self.text
 
     @property
-    def syncs_the_log(self) -> bool:
+    def syncs_log(self) -> bool:
         return self.name in ("fdatasync", "fsync") and self.file.endswith("-wal") and not self.failed
 
     @property
-    def writes_the_log(self) -> bool:
+    def writes_log(self) -> bool:
         return self.name == "pwrite64" and self.file.endswith("-wal")
 
     @property
-    def speaks(self) -> bool:
+    def writes_output(self) -> bool:
         return self.name in ("write", "writev", "sendto", "sendmsg")
 
 
-def calls(trace: Path) -> list[Call]:
-    """The calls of all threads, in the order in which they began."""
-    found: list[Call] = []
+def parse_calls(trace: Path) -> list[Call]:
+    """Return the calls of all threads in the order of their start."""
+    calls: list[Call] = []
     open_calls: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(trace.read_text(errors="replace").splitlines()):
         match = _LINE.match(line)
@@ -72,29 +72,29 @@ def calls(trace: Path) -> list[Call]:
             open_calls[match["pid"]] = (number, line)
             continue
         file = _FILE.search(text)
-        found.append(Call(match["name"], file["file"] if file else "", text, start, number))
-    return sorted(found, key=lambda call: call.start)
+        calls.append(Call(match["name"], file["file"] if file else "", text, start, number))
+    return sorted(calls, key=lambda call: call.start)
 
 
-def told_too_early(trace: Path, names: list[str], written_as: str, said_as: str) -> list[str]:
-    """Those names that left the process before a sync that began after they were written to the log.
+def find_unsynced(trace: Path, names: list[str], row_pattern: str, output_pattern: str) -> list[str]:
+    """Return the names that the process output before a sync that started after their write to the log.
 
-    The forms are regular expressions with `NAME` in them.
+    The patterns are regular expressions that contain `NAME`.
     """
-    all_calls = calls(trace)
-    early = []
+    calls = parse_calls(trace)
+    unsynced = []
     for name in names:
-        row, word = (re.compile(form.replace("NAME", name)) for form in (written_as, said_as))
-        written = next(call for call in all_calls if call.writes_the_log and row.search(call.text))
-        said = next(call for call in all_calls if call.speaks and word.search(call.text))
-        if not any(c.syncs_the_log and written.end <= c.start and c.end <= said.start for c in all_calls):
-            early.append(name)
-    return early
+        row, output = (re.compile(pattern.replace("NAME", name)) for pattern in (row_pattern, output_pattern))
+        written = next(call for call in calls if call.writes_log and row.search(call.text))
+        sent = next(call for call in calls if call.writes_output and output.search(call.text))
+        if not any(call.syncs_log and written.end <= call.start and call.end <= sent.start for call in calls):
+            unsynced.append(name)
+    return unsynced
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A migrated store on a real disk: sync has to mean something."""
+    """A migrated store on a real disk, where a sync has an effect."""
     path = tmp_path / "hub.db"
     upgrade(path)
     return path
@@ -102,15 +102,15 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def strace() -> None:
-    """Skips where processes cannot be watched."""
+    """Skip the tests if processes cannot be traced."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("strace may not watch processes here")
+        pytest.skip("strace is not allowed to trace processes")
 
 
 def run(store: Path, mode: str, *options: str, unsafe: bool = False) -> tuple[list[list[str]], Path]:
-    """Run the writer process under strace: the words of its lines, and the trace."""
+    """Run the writer process under strace; return the words of each output line, and the trace."""
     trace = store.with_name("trace")
     command = ["strace", "-f", "-y", "-s", "5000", "-o", str(trace), "-e", SYSCALLS, *options]
     done = subprocess.run(
@@ -132,53 +132,55 @@ def acknowledged(lines: list[list[str]]) -> list[str]:
     return [line[1] for line in lines if line[0] == "ack"]
 
 
-def test_nothing_is_answered_or_told_before_its_sync(store: Path) -> None:
+def test_writes_are_synced_before_responses_and_events(store: Path) -> None:
     lines, trace = run(store, "rounds")
     names = acknowledged(lines)
     assert len(names) == 160
-    assert told_too_early(trace, names, "<NAME>", WORD) == []
+    assert find_unsynced(trace, names, "<NAME>", OUTPUT) == []
 
 
-def test_a_batch_costs_one_sync(store: Path) -> None:
+def test_batch_needs_one_sync(store: Path) -> None:
     lines, trace = run(store, "rounds")
-    closing_at = next(call.start for call in calls(trace) if call.speaks and '"rows ' in call.text)
-    syncs = sum(1 for call in calls(trace) if call.syncs_the_log and call.start < closing_at)
+    calls = parse_calls(trace)
+    last_output = next(call.start for call in calls if call.writes_output and '"rows ' in call.text)
+    syncs = sum(1 for call in calls if call.syncs_log and call.start < last_output)
     batches = sum(line[0] == "batch" for line in lines)
-    # One more where a new log begins, for its header.
+    # A new log needs one more sync, for its header.
     assert batches <= syncs <= batches + 1
     assert syncs <= 160 / 2
 
 
-def test_the_eyes_that_watch_would_see_a_missing_sync(store: Path) -> None:
+def test_trace_detects_a_missing_sync(store: Path) -> None:
     lines, trace = run(store, "rounds", unsafe=True)
     names = acknowledged(lines)
     assert len(names) == 160
-    assert len(told_too_early(trace, names, "<NAME>", WORD)) > 100
+    assert len(find_unsynced(trace, names, "<NAME>", OUTPUT)) > 100
 
 
-@pytest.mark.parametrize("when", ["20", "20+"], ids=["once", "for ever"])
-def test_a_failed_sync_ends_writing_whatever_the_next_one_says(store: Path, when: str) -> None:
+@pytest.mark.parametrize("when", ["20", "20+"], ids=["once", "always"])
+def test_failed_sync_stops_all_writes_even_if_the_next_one_succeeds(store: Path, when: str) -> None:
     lines, trace = run(store, "singles", "-e", f"inject=fdatasync,fsync:error=EIO:when={when}")
     names = acknowledged(lines)
-    refused = [line[1:] for line in lines if line[0] == "refused"]
-    # Everything up to the failure is answered, everything from there on is refused.
-    assert names == [f"{n:02}" for n in range(len(names))]
-    assert refused == [[f"{n:02}", "StorageUnavailable"] for n in range(len(names), 60)]
+    rejected = [line[1:] for line in lines if line[0] == "rejected"]
+    # All writes before the failure are acknowledged, all others are rejected.
+    assert names == [f"{number:02}" for number in range(len(names))]
+    assert rejected == [[f"{number:02}", "StorageUnavailable"] for number in range(len(names), 60)]
     assert 10 < len(names) < 21
-    assert [line[0] for line in lines].count("doubt") == 1
-    # Reads go on, and see nothing of what was refused; nothing of it was told.
+    assert [line[0] for line in lines].count("storage-failed") == 1
+    # Reads still work and do not see the rejected writes, and no event of them was published.
     assert ["rows", str(len(names))] in lines
-    assert [line[2] for line in lines if line[0] == "told"] == names
-    # Not one byte went into the store after the failure, not even by the stop.
-    after = next(call.end for call in calls(trace) if "EIO" in call.text)
-    touched = [c.text for c in calls(trace) if c.start > after and c.name in ("pwrite64", "ftruncate", "unlink")]
-    assert [text for text in touched if "hub.db" in text] == []
-    # Whoever opens it next finds all that was answered; of the rest at most the one whose outcome is unknown.
+    assert [line[2] for line in lines if line[0] == "published"] == names
+    # Nothing was written to the store after the failure, not even during the stop.
+    calls = parse_calls(trace)
+    failure = next(call.end for call in calls if "EIO" in call.text)
+    changes = [call.text for call in calls if call.start > failure and call.name in ("pwrite64", "ftruncate", "unlink")]
+    assert [text for text in changes if "hub.db" in text] == []
+    # The store contains all acknowledged writes, and of the others at most the one whose outcome is unknown.
     with closing(sqlite3.connect(store)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        found = [name for (name,) in connection.execute("SELECT id FROM announcements ORDER BY id")]
-    assert found[: len(names)] == names
-    assert found[len(names) :] in ([], refused[0][:1])
+        stored = [name for (name,) in connection.execute("SELECT id FROM announcements ORDER BY id")]
+    assert stored[: len(names)] == names
+    assert stored[len(names) :] in ([], rejected[0][:1])
 
 
 def notification(reader: Person, title: str) -> dict[str, str]:
@@ -186,56 +188,70 @@ def notification(reader: Person, title: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def watched(hub: Hub, trace: Path, *options: str) -> AsyncIterator[None]:
-    """Watches a hub that runs."""
-    watch = ["strace", "-f", "-y", "-s", "5000", "-e", SYSCALLS, *options, "-o", str(trace), "-p", str(hub.server.pid)]
-    async with await open_process(watch, stderr=subprocess.PIPE) as watcher:
-        assert watcher.stderr is not None
-        assert b"attached" in await watcher.stderr.receive()
+async def trace_hub(hub: Hub, trace: Path, *options: str) -> AsyncIterator[None]:
+    """Trace a running hub."""
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-s",
+        "5000",
+        "-e",
+        SYSCALLS,
+        *options,
+        "-o",
+        str(trace),
+        "-p",
+        str(hub.server.pid),
+    ]
+    async with await open_process(command, stderr=subprocess.PIPE) as tracer:
+        assert tracer.stderr is not None
+        assert b"attached" in await tracer.stderr.receive()
         yield
         with suppress(ProcessLookupError):
-            watcher.send_signal(signal.SIGINT)
-        await watcher.wait()
+            tracer.send_signal(signal.SIGINT)
+        await tracer.wait()
 
 
-async def test_a_hub_sends_neither_answer_nor_event_before_the_sync(hub: Hub, tmp_path: Path) -> None:
+async def test_hub_syncs_before_it_sends_a_response_or_an_event(hub: Hub, tmp_path: Path) -> None:
     reader = await hub.signup()
     client = hub.client(await hub.api_key("notify"))
     trace = tmp_path / "trace"
     ids: list[str] = []
 
-    async def send(n: int) -> None:
-        answer = await client.post("/api/realtime/notifications/send", json=notification(reader, str(n)))
-        assert answer.status_code == 201, answer.text
-        ids.append(answer.json()["id"])
+    async def send(number: int) -> None:
+        response = await client.post("/api/realtime/notifications/send", json=notification(reader, str(number)))
+        assert response.status_code == 201, response.text
+        ids.append(response.json()["id"])
 
-    async with hub.stream(reader) as stream, watched(hub, trace):
+    async with hub.stream(reader) as stream, trace_hub(hub, trace):
         for _ in range(4):
             async with create_task_group() as group:
-                for n in range(10):
-                    group.start_soon(send, n)
+                for number in range(10):
+                    group.start_soon(send, number)
         for _ in ids:
             await stream.next_event("notification")
     assert len(set(ids)) == 40
-    assert told_too_early(trace, ids, "NAME", "NAME") == []
+    assert find_unsynced(trace, ids, "NAME", "NAME") == []
 
 
-async def test_a_hub_whose_disk_fails_says_so_ends_and_has_all_it_acknowledged(hub: Hub, tmp_path: Path) -> None:
+async def test_hub_with_a_failed_disk_exits_and_keeps_acknowledged_writes(hub: Hub, tmp_path: Path) -> None:
     reader = await hub.signup()
     client = hub.client(await hub.api_key("notify"))
-    for n in range(5):
-        answer = await client.post("/api/realtime/notifications/send", json=notification(reader, str(n)))
-        assert answer.status_code == 201, answer.text
-    failing = watched(hub, tmp_path / "trace", "-e", "inject=fdatasync,fsync:error=EIO")
-    async with hub.stream(reader) as stream, failing:
-        answer = await client.post("/api/realtime/notifications/send", json=notification(reader, "lost"))
-        assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
+    for number in range(5):
+        response = await client.post("/api/realtime/notifications/send", json=notification(reader, str(number)))
+        assert response.status_code == 201, response.text
+    failing_sync = trace_hub(hub, tmp_path / "trace", "-e", "inject=fdatasync,fsync:error=EIO")
+    async with hub.stream(reader) as stream, failing_sync:
+        response = await client.post("/api/realtime/notifications/send", json=notification(reader, "lost"))
+        assert (response.status_code, response.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
         await stream.wait_closed()
         assert await to_thread.run_sync(hub.server.wait) == 1
     assert "notification" not in stream.types()
-    # No stop is an accident for the streams: they are told to come back.
+    # The streams get a bye frame, as in every other stop.
     assert stream.types()[-1] == "bye"
     await to_thread.run_sync(hub.server.start)
     with closing(sqlite3.connect(f"file:{hub.data_dir / 'hub.db'}?mode=ro", uri=True)) as connection:
-        found = [title for (title,) in connection.execute("SELECT title FROM notifications ORDER BY seq")]
-    assert found in ([str(n) for n in range(5)], [*(str(n) for n in range(5)), "lost"])
+        titles = [title for (title,) in connection.execute("SELECT title FROM notifications ORDER BY seq")]
+    acknowledged_titles = [str(number) for number in range(5)]
+    assert titles in (acknowledged_titles, [*acknowledged_titles, "lost"])

@@ -36,7 +36,7 @@ def make_pre_release(store: Path, revision: str, target: Path) -> Path:
 
 @pytest.mark.parametrize("revision", ["0001", "0008"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_pre_release_store_is_refused_by(
+def test_pre_release_store_is_rejected_by_every_command(
     command: str, revision: str, store: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     data_dir.mkdir(mode=0o700)
@@ -51,7 +51,7 @@ def test_pre_release_store_is_refused_by(
 
 
 @pytest.mark.parametrize("revision", ["0001", "0008"])
-def test_pre_release_backup_is_refused_and_the_store_stays(
+def test_pre_release_backup_is_rejected_and_the_store_stays(
     revision: str, store: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     server = Server(data_dir, store=store)

@@ -1,4 +1,4 @@
-"""`hub verify` on a real hub: books that were tampered with freeze money and nothing else, until they add up again."""
+"""`hub verify`: a ledger that does not balance freezes payments and nothing else, until it balances again."""
 
 import json
 import sqlite3
@@ -12,39 +12,40 @@ JOB = {"title": "Fix it", "description": "All", "budget": 5_000}
 
 
 def tamper(hub: Hub, sql: str) -> None:
-    """What only somebody can do who may change the schema, while nobody serves."""
+    """Change one row of a stopped hub without the triggers that forbid it."""
     with closing(sqlite3.connect(hub.data_dir / "hub.db")) as store:
-        guards = store.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in guards:
+        triggers = store.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
             store.execute(f"DROP TRIGGER {name}")
         assert store.execute(sql).rowcount == 1
-        for _, guard in guards:
-            store.execute(guard)
+        for _, trigger in triggers:
+            store.execute(trigger)
         store.commit()
 
 
-async def status(hub: Hub, who: Person | str, method: str, path: str, body: Any = None) -> tuple[int, str | None]:
-    answer = await hub.client(who).request(method, path, json=body)
-    return answer.status_code, answer.json().get("code") if answer.status_code >= 400 else None
+async def status(hub: Hub, caller: Person | str, method: str, path: str, body: Any = None) -> tuple[int, str | None]:
+    """Send a request; return the status and, for an error, its code."""
+    response = await hub.client(caller).request(method, path, json=body)
+    return response.status_code, response.json().get("code") if response.status_code >= 400 else None
 
 
-async def market(hub: Hub) -> tuple[Person, Person, str, str]:
-    """Olga with an open job and Ann's bid on it: (Olga, Ann, job, bid)."""
+async def create_market(hub: Hub) -> tuple[Person, Person, str, str]:
+    """Create an open job of Olga with a bid of Ann; return (Olga, Ann, job id, bid id)."""
     olga, ann = await hub.signup("client"), await hub.signup("freelancer")
     job = (await hub.client(olga).post("/api/jobs", json=JOB)).json()["id"]
     bid = await hub.client(ann).post(f"/api/jobs/{job}/bids", json={"message": "Me", "price": 4_000})
     return olga, ann, job, bid.json()["id"]
 
 
-async def test_books_that_add_up_are_said_to_while_the_hub_serves_and_while_it_does_not(hub: Hub) -> None:
-    await market(hub)
-    said = await hub.cli_in_fresh_process("verify")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout == "The ledger balances: 4 accounts, 1 jobs, 3 transfers.\n"
+async def test_verify_reports_a_balanced_ledger_with_and_without_a_hub(hub: Hub) -> None:
+    await create_market(hub)
+    result = await hub.cli_in_fresh_process("verify")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "The ledger balances: 4 accounts, 1 jobs, 3 transfers.\n"
     assert await hub.stop() == 0
-    said = await hub.cli("verify", "--json")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert json.loads(said.stdout) == {
+    result = await hub.cli("verify", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {
         "ok": True,
         "frozen": False,
         "accounts": 4,
@@ -54,21 +55,21 @@ async def test_books_that_add_up_are_said_to_while_the_hub_serves_and_while_it_d
     }
 
 
-async def test_a_store_that_is_not_there_yet_adds_up(start_hub: StartHub) -> None:
+async def test_verify_succeeds_when_the_ledger_is_empty(start_hub: StartHub) -> None:
     hub = await start_hub()
     await hub.stop()
     assert (await hub.cli("verify")).returncode == 0
 
 
-async def test_a_mismatch_freezes_money_and_nothing_else_until_it_is_mended(hub: Hub) -> None:
-    olga, ann, job, bid = await market(hub)
+async def test_mismatch_freezes_payments_and_nothing_else_until_corrected(hub: Hub) -> None:
+    olga, ann, job, bid = await create_market(hub)
     key = await hub.api_key("deposit", "notify")
     hire = ("PATCH", f"/api/bids/{bid}/hire")
     await hub.stop()
     tamper(hub, f"UPDATE accounts SET balance = balance + 1 WHERE id = 'available:{ann.id}'")
-    said = await hub.cli("verify")
-    assert (said.returncode, said.stdout) == (1, "")
-    (line,) = said.stderr.splitlines()
+    result = await hub.cli("verify")
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
     assert line.startswith("Error: The ledger does not balance; payments are frozen. Account available:")
     await hub.restart()
 
@@ -96,21 +97,21 @@ async def test_a_mismatch_freezes_money_and_nothing_else_until_it_is_mended(hub:
     for path in ("/api/wallet", "/api/wallet/entries", "/api/jobs", "/api/ready"):
         assert await status(hub, ann, "GET", path) == (200, None)
 
-    # The hub has looked for itself at its start, and so it does when the books have been mended.
-    (told,) = hub.lines("payments_frozen")
-    assert told["level"] == "critical"
-    assert ann.id in told["faults"][0]
+    # The hub itself checks the ledger at each start.
+    (frozen_line,) = hub.lines("payments_frozen")
+    assert frozen_line["level"] == "critical"
+    assert ann.id in frozen_line["faults"][0]
     await hub.stop()
     tamper(hub, f"UPDATE accounts SET balance = balance - 1 WHERE id = 'available:{ann.id}'")
-    said = await hub.cli("verify", "--json")
-    assert (said.returncode, json.loads(said.stdout)["frozen"]) == (0, False)
+    result = await hub.cli("verify", "--json")
+    assert (result.returncode, json.loads(result.stdout)["frozen"]) == (0, False)
     await hub.restart()
     assert await status(hub, olga, "PATCH", f"/api/jobs/{job}/status", {"status": "cancelled"}) == (200, None)
 
 
-async def test_money_that_a_running_hub_has_frozen_is_let_go_by_verify(hub: Hub) -> None:
+async def test_verify_ends_a_freeze_on_a_running_hub(hub: Hub) -> None:
     olga = await hub.signup()
-    # As a look of the hub's own would, had it found something.
+    # The state that a reconciliation run of the hub leaves when it finds a fault.
     with closing(sqlite3.connect(hub.data_dir / "hub.db")) as store:
         store.execute("INSERT INTO freezes VALUES (1, 0, 'a test')")
         store.commit()
