@@ -102,7 +102,7 @@ class RequestRateLimits:
         self.job_changes = NamedRateLimit("changes of jobs and withdrawals", settings.rate_limit, clock)
         # Keyed by reader and conversation.
         self.read_receipts = NamedRateLimit("read receipts", RateLimit(60, 60.0), clock)
-        self.changes = NamedRateLimit("changes of messages, conversations and oneself", RateLimit(60, 60.0), clock)
+        self.changes = NamedRateLimit("changes of messages, conversations and your account", RateLimit(60, 60.0), clock)
         # Each change is one commit and one event for every page of the user.
         self.inbox_changes = NamedRateLimit("changes of the inbox", RateLimit(300, 60.0), clock)
         # Keyed by user and conversation. A report over the limit is not published and is no error. Starting and
@@ -115,7 +115,7 @@ class RequestRateLimits:
         # Requested e-mails are limited per account, so that others cannot fill a user's mailbox, and per address.
         self.emails_to_account = NamedRateLimit("e-mails to this account", RateLimit(5, 3_600.0), clock)
         self.emails_from_address = NamedRateLimit(
-            "e-mails asked for from your address", settings.signup_rate_limit, clock
+            "e-mail requests from your address", settings.signup_rate_limit, clock
         )
 
 

@@ -76,7 +76,7 @@ def _operation(op: Operation, body: Any, response: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": op.summary,
         "description": f"For {op.policy.name}.",
-        "operationId": f"{op.handler.__module__.removeprefix('api.')}.{op.handler.__name__}",
+        "operationId": f"{op.handler.__module__.rpartition('.')[2]}.{op.handler.__name__}",
         "parameters": _parameters(op),
         "responses": {**_success_responses(op, response), "default": _problem_response()},
         "security": [{}] if op.policy.public else [{"bearer": []}, {"cookie": []}],
