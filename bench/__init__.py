@@ -1,1 +1,1 @@
-"""Where the README's figures come from: this hub beside what one would write first, in one run, as ratios."""
+"""Benchmarks of the hub and of comparable servers."""

@@ -69,7 +69,7 @@ class Subject:
 
     def post(self, server: Server, path: str, body: Mapping[str, object]) -> bytes:
         """Return the bytes of a POST request that uses the API key."""
-        return raw_client.request("POST", server.url, path, token=self.key, body=json.dumps(body).encode())
+        return raw_client.build_request("POST", server.url, path, token=self.key, body=json.dumps(body).encode())
 
 
 @contextmanager
@@ -93,10 +93,10 @@ def measure_sends(subject: Subject) -> Figures:
     with subject.start() as server:
         note = {"type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
         path = "/api/realtime/notifications/send"
-        asks = [subject.post(server, path, note | {"userId": user}) for user, _ in subject.users]
-        raw_client.hammer(server.url, asks, SENDERS, WARM_UP_SECONDS)
+        requests = [subject.post(server, path, note | {"userId": user}) for user, _ in subject.users]
+        raw_client.run_requests(server.url, requests, SENDERS, WARM_UP_SECONDS)
         before = server.cpu_seconds()
-        _, seconds = raw_client.hammer(server.url, asks, SENDERS, SEND_SECONDS)
+        _, seconds = raw_client.run_requests(server.url, requests, SENDERS, SEND_SECONDS)
         return {"send: CPU µs": (server.cpu_seconds() - before) / len(seconds) * 1_000_000}
 
 
@@ -115,11 +115,11 @@ def measure_streams(subject: Subject) -> Figures:
 
 async def _connect_and_broadcast(subject: Subject, server: Server) -> Figures:
     tokens = [subject.users[number % USERS][1] for number in range(STREAMS)]
-    asks = [raw_client.request("GET", server.url, "/api/realtime/connect", token=token) for token in tokens]
+    requests = [raw_client.build_request("GET", server.url, "/api/realtime/connect", token=token) for token in tokens]
     content = {"type": "bench", "data": {"text": MARK.decode() + "x" * 180}}
     broadcast = subject.post(server, "/api/realtime/broadcast", content)
-    (caller,) = await raw_client.callers(server.url, 1)
-    ear = raw_client.Ear()
+    (caller,) = await raw_client.open_callers(server.url, 1)
+    counter = raw_client.MarkCounter()
     connect = 0.0
     listeners: list[raw_client.Listener] = []
     for _ in range(CONNECT_PASSES):
@@ -127,14 +127,14 @@ async def _connect_and_broadcast(subject: Subject, server: Server) -> Figures:
             listener.transport.abort()
         await asyncio.sleep(SETTLE_SECONDS)
         before = server.cpu_seconds()
-        listeners = await raw_client.open_streams(server.url, asks, MARK, ear)
+        listeners = await raw_client.open_streams(server.url, requests, MARK, counter)
         connect += server.cpu_seconds() - before
     await asyncio.sleep(SETTLE_SECONDS)
     for number in range(WARM_UP_BROADCASTS + BROADCASTS):
         if number == WARM_UP_BROADCASTS:
             before = server.cpu_seconds()
-        decode(await caller.ask(broadcast), 202)
-        await ear.wait(STREAMS)
+        decode(await caller.send(broadcast), 202)
+        await counter.wait_for(STREAMS)
     fan_out = server.cpu_seconds() - before
     return {
         "connect: CPU µs": connect / (STREAMS * CONNECT_PASSES) * 1_000_000,
@@ -182,7 +182,7 @@ def show(rounds: Sequence[tuple[Figures, Figures]]) -> None:
     for label in rounds[0][0]:
         base = [of_base[label] for of_base, _ in rounds]
         this = [of_this[label] for _, of_this in rounds]
-        ratios = [ours / theirs for ours, theirs in zip(this, base, strict=True)]
+        ratios = [of_this / of_base for of_this, of_base in zip(this, base, strict=True)]
         digits = 1 if label.endswith("MiB") else 0
         table.add_row(label, summarize(base, digits), summarize(this, digits), summarize(ratios, 3))
     Console(width=140).print(table)

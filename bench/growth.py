@@ -1,6 +1,6 @@
-"""`python -m bench.growth`: what an event and a stream cost when there are more of them: CPU, so that ratios hold.
+"""Measures how CPU time per event and stream grows with streams and with the event log.
 
-From 1,000 streams to 10,000, and from 10,000 events in the log to a million. It needs gcc.
+`python -m bench.growth` compares 1,000 with 10,000 streams, and 10,000 with one million events. It needs gcc.
 """
 
 import argparse
@@ -22,45 +22,45 @@ from rich.table import Table
 from bench import raw_client, servers
 from bench.many_users import sign_up
 from bench.peers import Peer
-from bench.streams import LOAD, Hubs, load
+from bench.streams import LOAD_CLIENT_SOURCE, HubFactory, run_load_client
 from realtime.options import RealtimeOptions
 
 STREAMS: Final = (1_000, 10_000)
 EVENTS: Final = (10_000, 100_000, 1_000_000)
 LISTENERS: Final = 1_000
-# Of a user's own events: so many are in memory whatever the size of the log, so many are not.
-NEAR, FAR = 10, 50
+# Missed events of each user: a number that is in memory for every log size, and one that is not.
+MISSED_IN_MEMORY, MISSED_IN_LOG = 10, 50
 SEND_SECONDS: Final = 3.0
 SENDERS: Final = 32
 RECIPIENTS: Final = 50
-# As much of a core as a hub needs that has nothing to do, and how long one may have something to do after its start.
-IDLE: Final = 0.03
+# An idle hub uses at most this share of a core. It must be idle this long after its start at the latest.
+IDLE_CPU_SHARE: Final = 0.03
 SETTLE_SECONDS: Final = 120.0
-# What the hub keeps in memory of its log (realtime.options).
-IN_MEMORY: Final = RealtimeOptions(epoch="").backlog_events
+# The number of events in the backlog in memory.
+BACKLOG_EVENTS: Final = RealtimeOptions(epoch="").backlog_events
 
 Figures = dict[str, float]
 
 
-def with_streams(program: Path, hubs: Hubs, streams: int) -> Figures:
-    """What one event and one stream cost at this size."""
+def measure_streams(program: Path, hubs: HubFactory, streams: int) -> Figures:
+    """Measure the CPU time per event and per stream with this number of streams."""
     with hubs.start("direct", streams) as peer:
-        got = load(program, peer, streams, "--rounds", "20", "--burst", "20")
+        result = run_load_client(program, peer, streams, "--rounds", "20", "--burst", "20")
     return {
-        "one broadcast: µs an event and stream": got["bcast_cpu_us_per_ev"],
-        "back to back: µs an event and stream": got["burst_cpu_us_per_ev"],
-        "connect: µs a stream": got["connect_cpu_us"],
-        "KiB a stream": got["kb_per_conn"],
+        "one broadcast: µs per event and stream": result["bcast_cpu_us_per_ev"],
+        "without pauses: µs per event and stream": result["burst_cpu_us_per_ev"],
+        "connect: µs per stream": result["connect_cpu_us"],
+        "KiB per stream": result["kb_per_conn"],
     }
 
 
 class Store:
-    """A hub's folder with users who have events in the log, each as many."""
+    """A prepared data directory: an event log that contains equally many events of each user."""
 
     def __init__(self, folder: Path, events: int) -> None:
         folder.mkdir()
         self.events = events
-        self.hubs = Hubs(folder, 0)
+        self.hubs = HubFactory(folder, 0)
         with servers.hub(folder) as hub:
             self.hubs.key = hub.hub("keys", "create", "bench", "--scope", "broadcast", "--scope", "notify")
             users = uvloop.run(sign_up(hub.url, LISTENERS))
@@ -73,14 +73,14 @@ class Store:
             )
             store.execute("UPDATE event_counter SET position = position + ?", (events,))
 
-    def behind(self, own: int) -> list[str]:
-        """How the load client comes back: each user so many of their own events behind."""
+    def reconnect_options(self, own: int) -> list[str]:
+        """Return load client options that reconnect each user with a cursor `own` of their events in the past."""
         with self._open() as store:
             ((epoch, position),) = store.execute("SELECT epoch, position FROM event_counter")
-        more = f"Last-Event-ID: {epoch}.{position - own * LISTENERS}^"
+        last_event_id = f"Last-Event-ID: {epoch}.{position - own * LISTENERS}^"
         heads = self.hubs.folder / "behind"
-        heads.write_text("".join(f"Authorization: Bearer {token}^{more}\n" for token in self.hubs.tokens))
-        return ["--heads", str(heads), "--want", str(own), *self.hubs.publishing()]
+        heads.write_text("".join(f"Authorization: Bearer {token}^{last_event_id}\n" for token in self.hubs.tokens))
+        return ["--heads", str(heads), "--want", str(own), *self.hubs.publish_options()]
 
     def _open(self) -> closing[sqlite3.Connection]:
         return closing(sqlite3.connect(self.hubs.folder / "hub.db"))
@@ -91,51 +91,65 @@ class Store:
             yield first + number + 1, f"user:{self.users[number % LISTENERS]}", "bench", data, now
 
 
-def settle(server: servers.Server) -> None:
-    """Wait until the hub is idle: once after each start it walks along its log, to see what may leave it."""
-    until, busy = time.monotonic() + SETTLE_SECONDS, True
-    while busy and time.monotonic() < until:
+def wait_until_idle(server: servers.Server) -> None:
+    """Wait until the hub is idle: after each start it scans its log for events to delete."""
+    deadline, is_busy = time.monotonic() + SETTLE_SECONDS, True
+    while is_busy and time.monotonic() < deadline:
         before = server.cpu_seconds()
         time.sleep(1.0)
-        busy = server.cpu_seconds() - before > IDLE
+        is_busy = server.cpu_seconds() - before > IDLE_CPU_SHARE
 
 
-def with_events(program: Path, store: Store) -> Figures:
-    """What a stream, an event and a notification cost with so much in the log."""
+def measure_event_log(program: Path, store: Store) -> Figures:
+    """Measure the CPU time per stream, event and notification with the log of this store."""
     figures: Figures = {}
-    for own, source in ((NEAR, "memory"), (FAR, "the log")):
-        # A small log is in memory as a whole.
-        if source == "memory" or store.events > IN_MEMORY:
+    for own, source in ((MISSED_IN_MEMORY, "memory"), (MISSED_IN_LOG, "the log")):
+        # A small log is completely in memory.
+        if source == "memory" or store.events > BACKLOG_EVENTS:
             with servers.hub(store.hubs.folder) as hub:
-                settle(hub)
-                got = load(program, Peer(hub, store.behind(own)), LISTENERS, "--rounds", "0", "--burst", "0")
-                figures[f"connect, {own} behind, from {source}: µs a stream"] = got["connect_cpu_us"]
+                wait_until_idle(hub)
+                result = run_load_client(
+                    program, Peer(hub, store.reconnect_options(own)), LISTENERS, "--rounds", "0", "--burst", "0"
+                )
+                figures[f"connect, {own} behind, from {source}: µs per stream"] = result["connect_cpu_us"]
     with store.hubs.start("direct", LISTENERS) as peer:
-        settle(peer.server)
-        got = load(program, peer, LISTENERS, "--rounds", "20", "--burst", "20")
-        figures["one broadcast: µs an event and stream"] = got["bcast_cpu_us_per_ev"]
-        figures["back to back: µs an event and stream"] = got["burst_cpu_us_per_ev"]
-        figures["a notification: µs"] = sends(peer.server, store)
-        figures["MiB in all"] = peer.server.rss_kb() / 1_024
+        wait_until_idle(peer.server)
+        result = run_load_client(program, peer, LISTENERS, "--rounds", "20", "--burst", "20")
+        figures["one broadcast: µs per event and stream"] = result["bcast_cpu_us_per_ev"]
+        figures["without pauses: µs per event and stream"] = result["burst_cpu_us_per_ev"]
+        figures["notification: µs"] = measure_sends(peer.server, store)
+        figures["MiB in total"] = peer.server.rss_kb() / 1_024
     return figures
 
 
-def sends(server: servers.Server, store: Store) -> float:
-    """µs of CPU of a durable notification, 32 callers."""
-    path, asks = "/api/realtime/notifications/send", []
+def measure_sends(server: servers.Server, store: Store) -> float:
+    """Return the CPU microseconds per durable notification, sent by 32 callers."""
+    path, requests = "/api/realtime/notifications/send", []
     for user in store.users[:RECIPIENTS]:
-        note = {"userId": user, "type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
-        asks.append(raw_client.request("POST", server.url, path, token=store.hubs.key, body=json.dumps(note).encode()))
+        notification = {
+            "userId": user,
+            "type": "bench",
+            "category": "system",
+            "title": "A note",
+            "body": "x" * 120,
+        }
+        requests.append(
+            raw_client.build_request(
+                "POST", server.url, path, token=store.hubs.key, body=json.dumps(notification).encode()
+            )
+        )
     before = server.cpu_seconds()
-    _, times = raw_client.hammer(server.url, asks, SENDERS, SEND_SECONDS)
+    _, times = raw_client.run_requests(server.url, requests, SENDERS, SEND_SECONDS)
     return (server.cpu_seconds() - before) / len(times) * 1_000_000
 
 
-def show(title: str, sizes: Sequence[int], rounds: Sequence[Mapping[int, Figures]]) -> None:
-    """Medians, and what the largest size costs of what the smallest does."""
-    table = Table("what", *(f"{size:,}" for size in sizes), "largest ÷ smallest", title=title)
+def print_table(title: str, sizes: Sequence[int], rounds: Sequence[Mapping[int, Figures]]) -> None:
+    """Print the medians, and the ratio of the largest to the smallest size."""
+    table = Table("figure", *(f"{size:,}" for size in sizes), "largest ÷ smallest", title=title)
     for label in dict.fromkeys(label for size in sizes for label in rounds[0][size]):
-        values = [statistics.median(one[size][label] for one in rounds) for size in sizes if label in rounds[0][size]]
+        values = [
+            statistics.median(figures[size][label] for figures in rounds) for size in sizes if label in rounds[0][size]
+        ]
         growth = f"{values[-1] / values[0]:.2f}"
         empty = [""] * (len(sizes) - len(values))
         table.add_row(label, *empty, *(f"{value:,.1f}" for value in values), growth)
@@ -143,21 +157,23 @@ def show(title: str, sizes: Sequence[int], rounds: Sequence[Mapping[int, Figures
 
 
 def main() -> None:
-    """Measure and print; rounds of all sizes in turn."""
+    """Run the rounds, with all sizes in turn, and print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     rounds = range(parser.parse_args().rounds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         program = folder / "sseload"
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", program, LOAD], check=True)
+        subprocess.run(["gcc", "-O2", "-Wall", "-o", program, LOAD_CLIENT_SOURCE], check=True)
         (folder / "hub").mkdir()
-        hubs = Hubs(folder / "hub", max(STREAMS))
+        hubs = HubFactory(folder / "hub", max(STREAMS))
         hubs.prepare()
-        show("streams", STREAMS, [{size: with_streams(program, hubs, size) for size in STREAMS} for _ in rounds])
+        print_table(
+            "streams", STREAMS, [{size: measure_streams(program, hubs, size) for size in STREAMS} for _ in rounds]
+        )
         stores = {events: Store(folder / str(events), events) for events in EVENTS}
-        by_events = [{events: with_events(program, store) for events, store in stores.items()} for _ in rounds]
-        show("events in the log", EVENTS, by_events)
+        by_events = [{events: measure_event_log(program, store) for events, store in stores.items()} for _ in rounds]
+        print_table("events in the log", EVENTS, by_events)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ Row = tuple[str, str, str, str]
 async def sign_up(url: str, role: str, count: int) -> list[tuple[str, str]]:
     """Create `count` users with the given role and return the id and token of each."""
     users = []
-    (caller,) = await raw_client.callers(url, 1)
+    (caller,) = await raw_client.open_callers(url, 1)
     for number in range(count):
         account = {"email": f"{role}{number}-{time.time_ns()}@example.org", "password": "correct horse", "name": role}
         body = json.dumps(account | {"role": role}).encode()
-        answer = decode(await caller.ask(raw_client.request("POST", url, "/api/auth/signup", body=body)), 201)
-        user = answer["user"]
+        response = decode(await caller.send(raw_client.build_request("POST", url, "/api/auth/signup", body=body)), 201)
+        user = response["user"]
         assert isinstance(user, dict)
-        users.append((str(user["id"]), str(answer["token"])))
+        users.append((str(user["id"]), str(response["token"])))
     return users
 
 
@@ -45,31 +45,33 @@ async def measure_hires(server: Server, jobs: int) -> Hires:
     """
     ((_, owner),) = await sign_up(server.url, "client", 1)
     bidders = await sign_up(server.url, "freelancer", 2)
-    connections = await raw_client.callers(server.url, HIRE_CALLERS)
+    connections = await raw_client.open_callers(server.url, HIRE_CALLERS)
     job = json.dumps({"title": "Bench", "description": "x", "budget": 1000}).encode()
     bid = json.dumps({"message": "me", "price": 900}).encode()
     bids: list[str] = []
 
     async def prepare(caller: raw_client.Caller) -> bool:
         created = decode(
-            await caller.ask(raw_client.request("POST", server.url, "/api/jobs", token=owner, body=job)), 201
+            await caller.send(raw_client.build_request("POST", server.url, "/api/jobs", token=owner, body=job)), 201
         )
         path = f"/api/jobs/{created['id']}/bids"
         for _, token in bidders:
-            placed = decode(await caller.ask(raw_client.request("POST", server.url, path, token=token, body=bid)), 201)
+            placed = decode(
+                await caller.send(raw_client.build_request("POST", server.url, path, token=token, body=bid)), 201
+            )
         bids.append(str(placed["id"]))
         return len(bids) < jobs
 
     async def hire(caller: raw_client.Caller) -> bool:
         if not bids:
             return False
-        ask = raw_client.request("PATCH", server.url, f"/api/bids/{bids.pop()}/hire", token=owner)
-        decode(await caller.ask(ask), 200)
+        request = raw_client.build_request("PATCH", server.url, f"/api/bids/{bids.pop()}/hire", token=owner)
+        decode(await caller.send(request), 200)
         return True
 
-    await raw_client.flat_out(connections, MAX_PHASE_SECONDS, prepare)
+    await raw_client.run_callers(connections, MAX_PHASE_SECONDS, prepare)
     before = server.cpu_seconds()
-    rate, seconds = await raw_client.flat_out(connections, MAX_PHASE_SECONDS, hire)
+    rate, seconds = await raw_client.run_callers(connections, MAX_PHASE_SECONDS, hire)
     cpu_us = (server.cpu_seconds() - before) / len(seconds) * 1_000_000
     for connection in connections:
         connection.transport.close()
@@ -77,39 +79,43 @@ async def measure_hires(server: Server, jobs: int) -> Hires:
 
 
 class Pair:
-    """A client and a freelancer who do business with each other."""
+    """A client and a freelancer who complete jobs with each other."""
 
-    def __init__(self, url: str, owner: str, worker: str) -> None:
-        self._url, self._owner, self._worker = url, owner, worker
+    def __init__(self, url: str, owner: str, freelancer: str) -> None:
+        self._url, self._owner, self._freelancer = url, owner, freelancer
 
-    async def life(self, caller: raw_client.Caller) -> bool:
-        """One job, from its post to its payment: six requests."""
+    async def run_lifecycle(self, caller: raw_client.Caller) -> bool:
+        """Run one job from posting to payment: six requests."""
         job = {"title": "Bench", "description": "x", "budget": 1_000}
-        path = f"/api/jobs/{await self._do(caller, 'POST', '/api/jobs', self._owner, job, 201)}"
+        path = f"/api/jobs/{await self._request(caller, 'POST', '/api/jobs', self._owner, job, 201)}"
         offer = {"message": "me", "price": 900}
-        bid = await self._do(caller, "POST", f"{path}/bids", self._worker, offer, 201)
-        await self._do(caller, "PATCH", f"/api/bids/{bid}/hire", self._owner, None, 200)
-        for who, status in ((self._worker, "in_progress"), (self._worker, "submitted"), (self._owner, "completed")):
-            await self._do(caller, "PATCH", f"{path}/status", who, {"status": status}, 200)
+        bid = await self._request(caller, "POST", f"{path}/bids", self._freelancer, offer, 201)
+        await self._request(caller, "PATCH", f"/api/bids/{bid}/hire", self._owner, None, 200)
+        for token, status in (
+            (self._freelancer, "in_progress"),
+            (self._freelancer, "submitted"),
+            (self._owner, "completed"),
+        ):
+            await self._request(caller, "PATCH", f"{path}/status", token, {"status": status}, 200)
         return True
 
-    async def _do(
+    async def _request(
         self, caller: raw_client.Caller, method: str, path: str, token: str, body: dict[str, object] | None, status: int
     ) -> object:
         encoded = b"" if body is None else json.dumps(body).encode()
-        asked = raw_client.request(method, self._url, path, token=token, body=encoded)
-        return decode(await caller.ask(asked), status).get("id")
+        request = raw_client.build_request(method, self._url, path, token=token, body=encoded)
+        return decode(await caller.send(request), status).get("id")
 
 
-async def lives(server: Server) -> Row:
-    """Whole lives a second by 32 pairs at once, and how long one takes."""
+async def measure_lifecycles(server: Server) -> Row:
+    """Measure complete job lifecycles per second with 32 concurrent pairs, and the duration of one."""
     owners = await sign_up(server.url, "client", PAIRS)
-    workers = await sign_up(server.url, "freelancer", PAIRS)
-    callers = await raw_client.callers(server.url, PAIRS)
+    freelancers = await sign_up(server.url, "freelancer", PAIRS)
+    callers = await raw_client.open_callers(server.url, PAIRS)
     pairs = {
-        caller: Pair(server.url, owner, worker)
-        for caller, (_, owner), (_, worker) in zip(callers, owners, workers, strict=True)
+        caller: Pair(server.url, owner, freelancer)
+        for caller, (_, owner), (_, freelancer) in zip(callers, owners, freelancers, strict=True)
     }
-    rate, times = await raw_client.flat_out(callers, SECONDS, lambda caller: pairs[caller].life(caller))
+    rate, times = await raw_client.run_callers(callers, SECONDS, lambda caller: pairs[caller].run_lifecycle(caller))
     p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
-    return f"lives of jobs/s (6 requests), {PAIRS} pairs", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+    return f"job lifecycles/s (6 requests), {PAIRS} pairs", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"

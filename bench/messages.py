@@ -1,4 +1,7 @@
-"""`python -m bench.messages`: messages a second on disk, from send to stream, and a page of a long conversation."""
+"""Measures messages per second, delivery to streams, and pages of a long conversation.
+
+`python -m bench.messages` prints the figures.
+"""
 
 import asyncio
 import json
@@ -13,9 +16,9 @@ import uvloop
 from sqlalchemy import Connection, insert, update
 
 from bench import raw_client, servers
-from bench.__main__ import MARK, paced
+from bench.__main__ import MARK, measure_paced
 from bench.market import sign_up
-from bench.raw_client import Ear, open_streams
+from bench.raw_client import MarkCounter, open_streams
 from bench.servers import Server, decode
 from services import tables
 from services.accounts import users
@@ -25,89 +28,93 @@ from services.store.migrate import upgrade
 
 SECONDS = 4.0
 CALLERS = 32
-LONG = 100_000
+MESSAGE_COUNT = 100_000
 PAGES = 500
 SEND = "/api/realtime/messages/send"
 
 
-async def rate(server: Server, members: int) -> tuple[float, float]:
-    """Messages a second in one conversation, all members writing; the 99th percentile in ms."""
+async def measure_rate(server: Server, members: int) -> tuple[float, float]:
+    """Send messages of all members in one conversation; return messages per second and the 99th percentile in ms."""
     people = await sign_up(server.url, "client", members)
-    connections = await raw_client.callers(server.url, CALLERS)
-    place = await conversation(server, connections[0], people)
-    asks = []
+    connections = await raw_client.open_callers(server.url, CALLERS)
+    conversation_id = await create_conversation(server, connections[0], people)
+    requests = []
     for _, token in people:
-        said = json.dumps({"conversationId": place, "type": "text", "content": "x" * 120}).encode()
-        asks.append(raw_client.request("POST", server.url, SEND, token=token, body=said))
-    turn = iter(range(10**9))
+        body = json.dumps({"conversationId": conversation_id, "type": "text", "content": "x" * 120}).encode()
+        requests.append(raw_client.build_request("POST", server.url, SEND, token=token, body=body))
+    numbers = iter(range(10**9))
 
-    async def one(caller: raw_client.Caller) -> bool:
-        decode(await caller.ask(asks[next(turn) % len(asks)]), 201)
+    async def send(caller: raw_client.Caller) -> bool:
+        decode(await caller.send(requests[next(numbers) % len(requests)]), 201)
         return True
 
-    made, times = await raw_client.flat_out(connections, SECONDS, one)
-    return made, raw_client.percentile(times, 0.99)
+    per_second, times = await raw_client.run_callers(connections, SECONDS, send)
+    return per_second, raw_client.percentile(times, 0.99)
 
 
-async def conversation(server: Server, caller: raw_client.Caller, people: list[tuple[str, str]]) -> str:
-    """A direct conversation of two, or a group of more."""
+async def create_conversation(server: Server, caller: raw_client.Caller, people: list[tuple[str, str]]) -> str:
+    """Create a direct conversation of two members or a group of more; return its id."""
     token = people[0][1]
     if len(people) == 2:
-        said = json.dumps({"recipientId": people[1][0], "type": "text", "content": "x"}).encode()
-        made = decode(await caller.ask(raw_client.request("POST", server.url, SEND, token=token, body=said)), 201)
-        return str(made["conversationId"])
+        body = json.dumps({"recipientId": people[1][0], "type": "text", "content": "x"}).encode()
+        response = decode(
+            await caller.send(raw_client.build_request("POST", server.url, SEND, token=token, body=body)), 201
+        )
+        return str(response["conversationId"])
     group = json.dumps({"memberIds": [user for user, _ in people[1:]]}).encode()
-    ask = raw_client.request("POST", server.url, "/api/conversations", token=token, body=group)
-    return str(decode(await caller.ask(ask), 201)["id"])
+    request = raw_client.build_request("POST", server.url, "/api/conversations", token=token, body=group)
+    return str(decode(await caller.send(request), 201)["id"])
 
 
-async def heard(server: Server) -> list[float]:
-    """Seconds from the send of a message to the other one's stream."""
+async def measure_delivery(server: Server) -> list[float]:
+    """Return the seconds from sending each message until the stream of the other member has it."""
     ann, bob = await sign_up(server.url, "client", 2)
-    ear, (caller,) = Ear(), await raw_client.callers(server.url, 1)
-    connect = raw_client.request("GET", server.url, "/api/realtime/connect?channels=user:" + bob[0], token=bob[1])
-    (listener,) = await open_streams(server.url, [connect], MARK, ear)
-    place = await conversation(server, caller, [ann, bob])
-    # So that he is taken to be looking, and each message is one event.
-    said = json.dumps({"conversationId": place, "type": "text", "content": "x"}).encode()
-    decode(await caller.ask(raw_client.request("POST", server.url, SEND, token=bob[1], body=said)), 201)
-    said = json.dumps({"conversationId": place, "type": "text", "content": MARK.decode()}).encode()
-    seconds = await paced(caller, ear, raw_client.request("POST", server.url, SEND, token=ann[1], body=said))
+    counter, (caller,) = MarkCounter(), await raw_client.open_callers(server.url, 1)
+    connect = raw_client.build_request("GET", server.url, "/api/realtime/connect?channels=user:" + bob[0], token=bob[1])
+    (listener,) = await open_streams(server.url, [connect], MARK, counter)
+    conversation_id = await create_conversation(server, caller, [ann, bob])
+    # A message of Bob marks him active, so that each later message is one event and not also a notification.
+    body = json.dumps({"conversationId": conversation_id, "type": "text", "content": "x"}).encode()
+    decode(await caller.send(raw_client.build_request("POST", server.url, SEND, token=bob[1], body=body)), 201)
+    body = json.dumps({"conversationId": conversation_id, "type": "text", "content": MARK.decode()}).encode()
+    seconds = await measure_paced(
+        caller, counter, raw_client.build_request("POST", server.url, SEND, token=ann[1], body=body)
+    )
     listener.transport.abort()
     return seconds
 
 
-def fill(tx: Connection) -> tuple[str, str, list[str]]:
-    """A conversation of `LONG` messages: its id, one of its members, the ids of the messages."""
+def create_long_conversation(tx: Connection) -> tuple[str, str, list[str]]:
+    """Create a conversation of MESSAGE_COUNT messages; return its id, a member and the message ids."""
     ann, bob = [
         users.create(tx, email=None, password_hash=None, name=name, role="client", now=0).id for name in ("Ann", "Bob")
     ]
-    place = groups.create(tx, creator_id=ann, member_ids=[bob], now=0).id
-    ids = [str(uuid_utils.uuid7()) for n in range(LONG)]
-    row = {"conversation_id": place, "type": "text", "content": "x" * 120, "created_at": 0}
-    rows = [row | {"id": id, "seq": n + 10, "sender_id": (ann, bob)[n % 2]} for n, id in enumerate(ids)]
+    conversation_id = groups.create(tx, creator_id=ann, member_ids=[bob], now=0).id
+    ids = [str(uuid_utils.uuid7()) for _ in range(MESSAGE_COUNT)]
+    row = {"conversation_id": conversation_id, "type": "text", "content": "x" * 120, "created_at": 0}
+    rows = [row | {"id": id, "seq": number + 10, "sender_id": (ann, bob)[number % 2]} for number, id in enumerate(ids)]
     tx.execute(insert(tables.messages), rows)
-    tx.execute(update(tables.conversations).values(last_seq=LONG + 9))
-    return place, ann, ids
+    tx.execute(update(tables.conversations).values(last_seq=MESSAGE_COUNT + 9))
+    return conversation_id, ann, ids
 
 
-async def pages() -> list[float]:
-    """Seconds that one page of 20 takes, anywhere in the long conversation, both ways."""
+async def measure_pages() -> list[float]:
+    """Return the seconds for pages of 20 at random positions of the long conversation, in both directions."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "hub.db"
         await asyncio.to_thread(upgrade, file)
         database, random, times = Database(file), Random(7), []
         await database.start()
-        place, ann, ids = await database.write(fill)
+        conversation_id, ann, ids = await database.write(create_long_conversation)
         for number in range(PAGES):
-            where, back = random.choice(ids), number % 2 == 0
+            message_id, backwards = random.choice(ids), number % 2 == 0
             began = time.perf_counter()
             await database.read(
                 history.list_messages,
-                conversation_id=place,
+                conversation_id=conversation_id,
                 user_id=ann,
-                before=where if back else None,
-                after=None if back else where,
+                before=message_id if backwards else None,
+                after=None if backwards else message_id,
             )
             times.append(time.perf_counter() - began)
         await database.stop()
@@ -115,20 +122,20 @@ async def pages() -> list[float]:
 
 
 async def measure(server: Server) -> None:
-    """Everything, one after the other."""
+    """Run all measurements, one after the other."""
     for members in (2, 50):
-        made, p99 = await rate(server, members)
-        print(f"messages/s in a conversation of {members}, {CALLERS} callers: {made:,.0f} (p99 {p99:.0f} ms)")
-    seconds = await heard(server)
+        per_second, p99 = await measure_rate(server, members)
+        print(f"messages/s in a conversation of {members}, {CALLERS} callers: {per_second:,.0f} (p99 {p99:.0f} ms)")
+    seconds = await measure_delivery(server)
     p50, p99 = raw_client.percentile(seconds, 0.5), raw_client.percentile(seconds, 0.99)
     print(f"send → stream, 100/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    times = await pages()
+    times = await measure_pages()
     p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
-    print(f"a page of 20 out of {LONG:,}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    print(f"page of 20 out of {MESSAGE_COUNT:,}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the figures."""
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     with servers.hub() as server:

@@ -1,6 +1,6 @@
-"""What one would write first: an insert and a commit per request, a queue and an sse-starlette response per stream.
+"""A minimal notification server: one commit per request, one queue and one SSE response per stream.
 
-It knows no users, no log, no replay and no limits; everything it leaves out makes it faster.
+It has no users, log, replay or limits; each missing feature makes it faster.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ notes = Table(
 
 
 def build(path: str) -> Starlette:
-    """The application on a SQLite file with WAL and synchronous=FULL, as ours."""
+    """Build the application on a SQLite file with WAL and synchronous=FULL, as the hub uses."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     queues: set[asyncio.Queue[str]] = set()
 
@@ -87,6 +87,6 @@ if __name__ == "__main__":
         port=int(os.environ["NAIVE_PORT"]),
         access_log=False,
         log_level="warning",
-        # As long as the load client may pause between two publishes.
+        # Longer than the longest pause of the load client between two publishes.
         timeout_keep_alive=300,
     )

@@ -1,4 +1,7 @@
-"""The servers that are measured beside the hub; the first line of each one's docstring says what it does less."""
+"""The servers that the hub is compared with.
+
+The first docstring line of each function names the features that the server lacks.
+"""
 
 import base64
 import hashlib
@@ -13,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench import builds, servers
-from bench.builds import Missing
+from bench.builds import Unavailable
 from bench.servers import Server
 
 _NCHAN: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -27,82 +30,90 @@ http {{ access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}
     location /stream {{ nchan_subscriber eventsource; nchan_channel_id all; nchan_eventsource_ping_interval 15; }}
     location /broadcast {{ nchan_publisher; nchan_channel_id all; nchan_message_buffer_length 20; }} }} }}
 """
-_MERCURE_KEY: Final = b"a key of the benchmark, which keeps nothing"
-_SIMPLE: Final = ("--sub", "/stream", "--pub", "/broadcast")
+_MERCURE_KEY: Final = b"a key for the benchmark, not a secret"
+_SIMPLE_PATHS: Final = ("--sub", "/stream", "--pub", "/broadcast")
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server under load: what the load client must be told."""
+    """A running server, and the options of the load client for it."""
 
     server: Server
     arguments: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """How a server of others is started, what the load client must be told; `{port}`, `{folder}` are filled in."""
+class ThirdPartyServer:
+    """How to start a third-party server, and the options of the load client; `{port}` and `{folder}` are filled in."""
 
     version: str
     command: Sequence[str]
-    arguments: Sequence[str] = _SIMPLE
+    arguments: Sequence[str] = _SIMPLE_PATHS
     env: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
 
     @contextmanager
     def start(self) -> Iterator[Peer]:
-        """The server on a folder of its own, with its configuration as `config` in it."""
+        """Run the server in a temporary folder that contains its configuration as `config`."""
         with TemporaryDirectory() as name:
             folder, port = Path(name), servers.free_port()
             (folder / "config").write_text(self.config.format(port=port, folder=folder))
             command = [part.format(port=port, folder=folder) for part in self.command]
             env = {key: value.format(port=port, folder=folder) for key, value in self.env.items()}
-            with servers.running(command, port, folder, env) as process:
+            with servers.run_server(command, port, folder, env) as process:
                 yield Peer(Server(f"http://127.0.0.1:{port}", process.pid, folder), self.arguments)
 
 
-def naive() -> Foreign:
-    """A queue and a response of sse-starlette for each stream: memory only, no users, no log, no replay."""
+def naive() -> ThirdPartyServer:
+    """One queue and one sse-starlette response per stream: in memory only; no users, log or replay."""
     env = {"NAIVE_FILE": "{folder}/naive.db", "NAIVE_PORT": "{port}"}
-    return Foreign(f"sse-starlette {version('sse-starlette')}", [sys.executable, "-m", "bench.naive_server"], env=env)
+    return ThirdPartyServer(
+        f"sse-starlette {version('sse-starlette')}", [sys.executable, "-m", "bench.naive_server"], env=env
+    )
 
 
-def nchan() -> Foreign:
-    """nginx's module in C, one process: memory only, no users, no checks; replays the last 20 of the channel."""
-    nginx = builds.tool("nginx")
+def nchan() -> ThirdPartyServer:
+    """A module of nginx in C, one process: in memory only; no users or checks; replays the last 20 events."""
+    nginx = builds.find_program("nginx")
     if not _NCHAN.exists():
-        raise Missing("there is no libnginx-mod-nchan here")
-    packaged = builds.told("dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan").partition(":")[2]
-    served = builds.told(nginx, "-v").rpartition("/")[2]
+        raise Unavailable("libnginx-mod-nchan is not installed")
+    module_version = builds.run("dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan").partition(":")[2]
+    nginx_version = builds.run(nginx, "-v").rpartition("/")[2]
     command = [nginx, "-p", "{folder}", "-c", "{folder}/config"]
-    return Foreign(f"{packaged} (nginx {served})", command, config=_NGINX.replace("MODULE", str(_NCHAN)))
+    return ThirdPartyServer(
+        f"{module_version} (nginx {nginx_version})", command, config=_NGINX.replace("MODULE", str(_NCHAN))
+    )
 
 
-def fastapi() -> Foreign:
-    """FastAPI's own EventSourceResponse with a queue for each stream: memory only, no users, no log, no replay."""
-    python, version = builds.python()
-    return Foreign(version, [python, str(builds.FOREIGN / "fastapi_app.py")], env={"PORT": "{port}"})
+def fastapi() -> ThirdPartyServer:
+    """EventSourceResponse of FastAPI with one queue per stream: in memory only; no users, log or replay."""
+    python, version = builds.build_python()
+    return ThirdPartyServer(version, [python, str(builds.SOURCES / "fastapi_app.py")], env={"PORT": "{port}"})
 
 
-def better_sse() -> Foreign:
-    """One channel of all sessions: memory only, no users, no log, no replay."""
-    folder, version = builds.node("better-sse")
-    return Foreign(version, [builds.tool("node"), str(folder / "better_sse.mjs")], env={"PORT": "{port}"})
+def better_sse() -> ThirdPartyServer:
+    """One better-sse channel for all streams: in memory only; no users, log or replay."""
+    folder, version = builds.build_node("better-sse")
+    return ThirdPartyServer(
+        version, [builds.find_program("node"), str(folder / "better_sse.mjs")], env={"PORT": "{port}"}
+    )
 
 
-def socketio() -> Foreign:
-    """socket.io over WebSocket, one namespace: memory only, no users, no log, no replay."""
-    folder, version = builds.node("socket.io")
+def socketio() -> ThirdPartyServer:
+    """socket.io over WebSocket, one namespace: in memory only; no users, log or replay."""
+    folder, version = builds.build_node("socket.io")
     socket = ("--socketio", "--sub", "/socket.io/?EIO=4&transport=websocket", "--pub", "/broadcast")
-    return Foreign(version, [builds.tool("node"), str(folder / "socketio.mjs")], socket, {"PORT": "{port}"})
+    return ThirdPartyServer(
+        version, [builds.find_program("node"), str(folder / "socketio.mjs")], socket, {"PORT": "{port}"}
+    )
 
 
-def mercure() -> Foreign:
-    """Its server without Caddy: memory only, no users (publishers have a JWT), no log, no replay, no one order.
+def mercure() -> ThirdPartyServer:
+    """Mercure without Caddy: in memory only; no users (publishers have a JWT), log, replay or global order.
 
-    The one with Caddy does more for a request, and `go install` cannot build it: its module replaces another.
+    `go install` cannot build the variant with Caddy, because its module file replaces a dependency.
     """
-    program, version = builds.go(
+    program, version = builds.build_go(
         "github.com/dunglas/mercure/cmd/mercure", "v0.24.2", "deprecated_server,deprecated_transport"
     )
     env = {
@@ -113,16 +124,16 @@ def mercure() -> Foreign:
         "HEARTBEAT_INTERVAL": "15s",
         "READ_TIMEOUT": "0s",
     }
-    auth = f"Authorization: Bearer {_token()}\r\n"
+    auth = f"Authorization: Bearer {_publisher_token()}\r\n"
     form = ("--type", "application/x-www-form-urlencoded", "--before", "topic=all&data=", "--auth", auth)
     path = "/.well-known/mercure"
-    return Foreign(version, [program], ("--sub", f"{path}?topic=all", "--pub", path, *form), env)
+    return ThirdPartyServer(version, [program], ("--sub", f"{path}?topic=all", "--pub", path, *form), env)
 
 
-def centrifugo() -> Foreign:
-    """Streams of its unidirectional SSE, in `insecure` mode: memory only, no users, no log, no history, no presence."""
-    program, version = builds.go("github.com/centrifugal/centrifugo/v6", "v6.9.1")
-    # The load client's paths are formats of printf.
+def centrifugo() -> ThirdPartyServer:
+    """Unidirectional SSE of Centrifugo in `insecure` mode: in memory only; no users, log, history or presence."""
+    program, version = builds.build_go("github.com/centrifugal/centrifugo/v6", "v6.9.1")
+    # The load client uses its paths as printf formats.
     connect = "/connection/uni_sse?cf_connect=%%7B%%22subs%%22%%3A%%7B%%22all%%22%%3A%%7B%%7D%%7D%%7D"
     publish = ("--pub", "/api/publish", "--before", '{"channel":"all","data":', "--after", "}")
     env = {
@@ -135,18 +146,18 @@ def centrifugo() -> Foreign:
         "CENTRIFUGO_USAGE_STATS_DISABLED": "true",
         "CENTRIFUGO_LOG_LEVEL": "error",
     }
-    return Foreign(version, [program], ("--sub", connect, *publish), env)
+    return ThirdPartyServer(version, [program], ("--sub", connect, *publish), env)
 
 
-def _token() -> str:
-    """What lets its bearer publish to every topic (JWT, HS256)."""
+def _publisher_token() -> str:
+    """Return a JWT (HS256) that allows publishing to every topic."""
     parts = b'{"alg":"HS256","typ":"JWT"}', b'{"mercure":{"publish":["*"]}}'
-    said = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
-    signature = base64.urlsafe_b64encode(hmac.digest(_MERCURE_KEY, said, hashlib.sha256)).rstrip(b"=")
-    return f"{said.decode()}.{signature.decode()}"
+    content = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(_MERCURE_KEY, content, hashlib.sha256)).rstrip(b"=")
+    return f"{content.decode()}.{signature.decode()}"
 
 
-PEERS: Final[Mapping[str, Callable[[], Foreign]]] = {
+PEERS: Final[Mapping[str, Callable[[], ThirdPartyServer]]] = {
     "naive": naive,
     "nchan": nchan,
     "fastapi": fastapi,
@@ -157,17 +168,17 @@ PEERS: Final[Mapping[str, Callable[[], Foreign]]] = {
 }
 
 
-def less(name: str) -> str:
-    """What a peer does less than the hub, in a sentence."""
+def limitations(name: str) -> str:
+    """Return what a peer is and which features it lacks."""
     return (PEERS[name].__doc__ or "").splitlines()[0]
 
 
-def available(names: Sequence[str]) -> dict[str, Foreign]:
-    """Those of the named peers that are here or could be built; of each other one a line says why it is left out."""
-    found = {}
+def find_available(names: Sequence[str]) -> dict[str, ThirdPartyServer]:
+    """Return the named peers that can be started here; print a line with the reason for each other one."""
+    servers_by_name = {}
     for name in names:
         try:
-            found[name] = PEERS[name]()
-        except Missing as missing:
-            sys.stderr.write(f"{name} is left out: {missing}\n")
-    return found
+            servers_by_name[name] = PEERS[name]()
+        except Unavailable as error:
+            sys.stderr.write(f"{name} is left out: {error}\n")
+    return servers_by_name

@@ -1,4 +1,4 @@
-"""A small HTTP client for load: keep-alive connections and event streams, with as little Python as possible."""
+"""A fast HTTP client for load: keep-alive connections and event streams."""
 
 import asyncio
 import itertools
@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-# No answer takes longer than this on a machine that is not broken.
-PATIENCE_SECONDS = 30.0
+# The longest wait for a response or an event.
+TIMEOUT_SECONDS = 30.0
 
 
 class Caller(asyncio.Protocol):
@@ -19,7 +19,7 @@ class Caller(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._response: asyncio.Future[tuple[int, bytes]] | None = None
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -29,29 +29,29 @@ class Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
-        found = _LENGTH.search(head)
-        length = int(found[1]) if found else 0
-        if end and len(body) >= length and self._answer is not None and not self._answer.done():
+        match = _LENGTH.search(head)
+        length = int(match[1]) if match else 0
+        if end and len(body) >= length and self._response is not None and not self._response.done():
             self._buffer = b""
-            self._answer.set_result((int(head[9:12]), body))
+            self._response.set_result((int(head[9:12]), body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error or ConnectionResetError())
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(error or ConnectionResetError())
 
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request and wait for its answer: status and body."""
-        self._answer = asyncio.get_running_loop().create_future()
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request and return the status and body of the response."""
+        self._response = asyncio.get_running_loop().create_future()
         self.transport.write(request)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self._answer
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await self._response
 
 
 class Listener(asyncio.Protocol):
-    """One open event stream; calls `heard` with the time of each block of bytes that holds the mark."""
+    """An open event stream; calls `on_marks` with the time and number of marks of each received block."""
 
-    def __init__(self, request: bytes, mark: bytes, heard: Callable[[float, int], None]) -> None:
-        self._request, self._mark, self._heard = request, mark, heard
+    def __init__(self, request: bytes, mark: bytes, on_marks: Callable[[float, int], None]) -> None:
+        self._request, self._mark, self._on_marks = request, mark, on_marks
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport
 
@@ -66,48 +66,48 @@ class Listener(asyncio.Protocol):
                 return
             self.opened.set_result(None)
         if count := data.count(self._mark):
-            self._heard(time.perf_counter(), count)
+            self._on_marks(time.perf_counter(), count)
 
 
-class Ear:
+class MarkCounter:
     """Counts the marks that all streams of one server received and keeps the time of each block."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.count = 0
 
-    def heard(self, at: float, count: int) -> None:
+    def record(self, at: float, count: int) -> None:
         self.count += count
         self.times.append(at)
 
-    async def wait(self, count: int) -> float:
+    async def wait_for(self, count: int) -> float:
         """Return the time at which the last of `count` marks arrived."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.count < count:  # noqa: ASYNC110  # the event loop itself is what is watched
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while self.count < count:  # noqa: ASYNC110  # the busy loop measures the event loop
                 await asyncio.sleep(0)
         self.count = 0
         return self.times[-1]
 
 
-async def open_streams(url: str, asks: Sequence[bytes], mark: bytes, ear: Ear) -> list[Listener]:
+async def open_streams(url: str, requests: Sequence[bytes], mark: bytes, counter: MarkCounter) -> list[Listener]:
     """Open one stream for each request, 32 at a time."""
-    (host, port), loop = where(url), asyncio.get_running_loop()
+    (host, port), loop = parse_address(url), asyncio.get_running_loop()
     listeners: list[Listener] = []
-    for start in range(0, len(asks), 32):
-        part = []
-        for ask in asks[start : start + 32]:
-            listener = Listener(ask, mark, ear.heard)
-            await loop.create_connection(lambda made=listener: made, host, port)  # type: ignore[misc]  # bound now
-            part.append(listener)
-        await asyncio.gather(*(listener.opened for listener in part))
-        listeners += part
+    for start in range(0, len(requests), 32):
+        batch = []
+        for request in requests[start : start + 32]:
+            listener = Listener(request, mark, counter.record)
+            await loop.create_connection(lambda protocol=listener: protocol, host, port)  # type: ignore[misc]  # bound now
+            batch.append(listener)
+        await asyncio.gather(*(listener.opened for listener in batch))
+        listeners += batch
     return listeners
 
 
-def request(
+def build_request(
     method: str, url: str, path: str, *, token: str | None = None, body: bytes = b"", extra: Sequence[str] = ()
 ) -> bytes:
-    """The bytes of a request."""
+    """Return the bytes of a request."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(url).netloc}", *extra]
     if token:
         lines.append(f"Authorization: Bearer {token}")
@@ -116,27 +116,30 @@ def request(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def callers(url: str, count: int) -> list[Caller]:
-    """So many open connections."""
-    (host, port), loop = where(url), asyncio.get_running_loop()
+async def open_callers(url: str, count: int) -> list[Caller]:
+    """Open `count` connections."""
+    (host, port), loop = parse_address(url), asyncio.get_running_loop()
     return [(await loop.create_connection(Caller, host, port))[1] for _ in range(count)]
 
 
-def where(url: str) -> tuple[str, int]:
-    """Host and port of a URL that names both."""
+def parse_address(url: str) -> tuple[str, int]:
+    """Return the host and port of a URL."""
     parts = urlsplit(url)
     return parts.hostname or "127.0.0.1", parts.port or 80
 
 
-async def flat_out(
-    callers: Sequence[Caller], seconds: float, one: Callable[[Caller], Awaitable[bool]]
+async def run_callers(
+    callers: Sequence[Caller], seconds: float, action: Callable[[Caller], Awaitable[bool]]
 ) -> tuple[float, list[float]]:
-    """Each caller repeats `one` until the time is over or it says False: good ones a second, and their seconds."""
+    """Repeat `action` with each caller until the time is over or it returns False.
+
+    Returns the number of actions per second that returned True, and their durations in seconds.
+    """
     times: list[float] = []
-    until = time.perf_counter() + seconds
+    deadline = time.perf_counter() + seconds
 
     async def repeat(caller: Caller) -> None:
-        while (began := time.perf_counter()) < until and await one(caller):
+        while (began := time.perf_counter()) < deadline and await action(caller):
             times.append(time.perf_counter() - began)
 
     began = time.perf_counter()
@@ -144,48 +147,49 @@ async def flat_out(
     return len(times) / (time.perf_counter() - began), times
 
 
-def hammer(url: str, asks: Sequence[bytes], connections: int, seconds: float) -> tuple[float, list[float]]:
-    """Keep so many connections busy with these requests, in turn: answers (201) a second, and the seconds of each.
+def run_requests(url: str, requests: Sequence[bytes], connections: int, seconds: float) -> tuple[float, list[float]]:
+    """Send these requests in turn over several connections until the time is over.
 
-    Plain sockets and epoll: some 15 µs a request, so that the server is what is measured.
+    Returns responses (201) per second, and the duration of each in seconds. With plain sockets and epoll, the client
+    needs about 15 µs per request, so that the server limits the rate.
     """
-    turn, poller = itertools.cycle(asks), select.epoll()
+    next_requests, poller = itertools.cycle(requests), select.epoll()
     times: list[float] = []
-    open_: dict[int, socket.socket] = {}
-    parts: dict[int, bytes] = {}
+    sockets: dict[int, socket.socket] = {}
+    partial: dict[int, bytes] = {}
     for _ in range(connections):
-        one = socket.create_connection(where(url))
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        poller.register(one, select.EPOLLIN)
-        open_[one.fileno()] = one
-    began = {number: time.perf_counter() for number in open_}
+        connection = socket.create_connection(parse_address(url))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        poller.register(connection, select.EPOLLIN)
+        sockets[connection.fileno()] = connection
+    began = {number: time.perf_counter() for number in sockets}
     start = time.perf_counter()
-    for one in open_.values():
-        one.sendall(next(turn))
-    busy = len(open_)
-    while busy:
-        ready = poller.poll(PATIENCE_SECONDS)
+    for connection in sockets.values():
+        connection.sendall(next(next_requests))
+    active = len(sockets)
+    while active:
+        ready = poller.poll(TIMEOUT_SECONDS)
         if not ready:
-            raise TimeoutError("the server does not answer")
+            raise TimeoutError("the server does not respond")
         for number, _ in ready:
-            answer, now = parts.pop(number, b"") + open_[number].recv(65_536), time.perf_counter()
-            if not answer.startswith(b"HTTP/1.1 201"):
-                raise RuntimeError(answer[:500].decode("latin-1"))
-            if not answer.endswith(b"}"):
-                parts[number] = answer
+            response, now = partial.pop(number, b"") + sockets[number].recv(65_536), time.perf_counter()
+            if not response.startswith(b"HTTP/1.1 201"):
+                raise RuntimeError(response[:500].decode("latin-1"))
+            if not response.endswith(b"}"):
+                partial[number] = response
                 continue
             times.append(now - began[number])
             if now - start < seconds:
                 began[number] = now
-                open_[number].sendall(next(turn))
+                sockets[number].sendall(next(next_requests))
             else:
-                busy -= 1
-    for one in open_.values():
-        one.close()
+                active -= 1
+    for connection in sockets.values():
+        connection.close()
     return len(times) / (time.perf_counter() - start), times
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of all lie, in milliseconds."""
+    """Return the value below which `share` of the values (seconds) lie, in milliseconds."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1_000

@@ -1,8 +1,7 @@
-"""What lists and searches of jobs cost on a store of 100,000: each query's p50 and p99, in this process.
+"""Measures lists and searches on a store with 100,000 jobs: p50 and p99 of each query.
 
-They are read as the hub reads: through `Database.read`, where each statement is a hop to a reader's thread and back.
-
-`python -m bench.search` prints the table alone.
+The queries run in this process through `Database.read`, like those of the hub: each statement runs in a reader
+thread. `python -m bench.search` prints the figures.
 """
 
 import asyncio
@@ -30,8 +29,8 @@ from services.tables import jobs, users
 
 JOBS = 100_000
 OWNERS = 2_000
-TIMES = 200
-DEEP = 1_000  # pages of 20
+REPETITIONS = 200
+DEEP_PAGE = 1_000  # pages of 20
 
 _CATEGORIES = ("Design", "Software", "Writing", "Data", "Video", "Photography", "Operations", "Marketing")
 _STATES = ("open",) * 8 + ("cancelled", "expired")
@@ -50,7 +49,7 @@ _VERBS = (
     "Plan",
 )
 _THINGS = ("logo", "website", "shop", "app", "database", "report", "dashboard", "menu", "poster", "map", "film", "form")
-# A vocabulary of 8,000 words, a few of them in nearly every text, as words are.
+# For a vocabulary of about 8,000 words, some of which occur in nearly every text.
 _SYLLABLES = (
     "ka",
     "lo",
@@ -73,26 +72,26 @@ _SYLLABLES = (
 COMMON, RARE = "please", "quixotic"
 
 
-def rows(dice: random.Random, owners: list[str]) -> Iterator[dict[str, Any]]:
-    """Jobs whose words, skills, categories and budgets are as uneven as people make them."""
+def generate_jobs(dice: random.Random, owners: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield jobs with unevenly distributed words, skills, categories and budgets."""
     words = [COMMON, *dict.fromkeys("".join(dice.choices(_SYLLABLES, k=dice.randrange(2, 5))) for _ in range(9_000))]
     skills = [f"{word} {kind}" for kind in ("design", "writing", "coding") for word in words[1:80]]
     for number in range(JOBS):
         budget = max(500, round(dice.lognormvariate(11, 1.2)) // 500 * 500)
-        named = list({skills[_uneven(dice, len(skills))] for _ in range(3)})
+        job_skills = list({skills[_uneven(dice, len(skills))] for _ in range(3)})
         title = f"{dice.choice(_VERBS)} a {dice.choice(_THINGS)} for {words[_uneven(dice, len(words))]}"
         text = " ".join(words[_uneven(dice, len(words))] for _ in range(70))
-        few = number % 33_000 == 17
+        is_rare = number % 33_000 == 17
         status = dice.choice(_STATES)
         yield {
             "id": new_id(),
             "owner_id": dice.choice(owners),
             "title": title,
-            "description": f"{COMMON} {text}" + (f" {RARE}" if few else ""),
+            "description": f"{COMMON} {text}" + (f" {RARE}" if is_rare else ""),
             "budget": budget,
             "currency": "USD",
-            "category": "Rare" if few else dice.choice(_CATEGORIES),
-            "skills": msgspec.json.encode([*named, "Rare skill"] if few else named).decode(),
+            "category": "Rare" if is_rare else dice.choice(_CATEGORIES),
+            "skills": msgspec.json.encode([*job_skills, "Rare skill"] if is_rare else job_skills).decode(),
             "status": status,
             "bid_count": 0,
             "instant_accept": 0,
@@ -108,8 +107,8 @@ def _uneven(dice: random.Random, count: int) -> int:
 
 
 @asynccontextmanager
-async def store() -> AsyncIterator[tuple[Database, str]]:
-    """Such a store, and an owner in it."""
+async def open_store() -> AsyncIterator[tuple[Database, str]]:
+    """Open a store with these jobs; yields the database and the id of one owner."""
     dice = random.Random(7)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "hub.db"
@@ -117,12 +116,12 @@ async def store() -> AsyncIterator[tuple[Database, str]]:
         engine = sqlite_engine.writer_engine(path)
         owners = [new_id() for _ in range(OWNERS)]
         with engine.begin() as tx:
-            people = [{"id": owner, "name": "Ann", "role": "client", "created_at": 0} for owner in owners]
-            tx.execute(insert(users), people)
-        made = list(rows(dice, owners))
+            owner_rows = [{"id": owner, "name": "Ann", "role": "client", "created_at": 0} for owner in owners]
+            tx.execute(insert(users), owner_rows)
+        rows = list(generate_jobs(dice, owners))
         for start in range(0, JOBS, 1_000):
             with engine.begin() as tx:
-                tx.execute(insert(jobs), made[start : start + 1_000])
+                tx.execute(insert(jobs), rows[start : start + 1_000])
         engine.dispose()
         database = Database(path)
         await database.start()
@@ -131,12 +130,12 @@ async def store() -> AsyncIterator[tuple[Database, str]]:
 
 
 def queries(owner: str) -> dict[str, JobFilter]:
-    """Usual and unusual lists; the unusual ones find few jobs far apart, or none."""
+    """Return common and rare queries; the rare ones find jobs that are far apart, or none."""
     return {
         "all jobs": JobFilter(),
         "open": JobFilter(status="open"),
         "open, a category": JobFilter(status="open", category="Design"),
-        "one owner's": JobFilter(owner_id=owner),
+        "of one owner": JobFilter(owner_id=owner),
         "a skill 3 of 100,000 have": JobFilter(skills=["rare SKILL"]),
         "a word in all": JobFilter(text=COMMON),
         "a word 4 of 100,000 have": JobFilter(text=RARE),
@@ -146,8 +145,8 @@ def queries(owner: str) -> dict[str, JobFilter]:
         "four letters of many words": JobFilter(text="stak"),
         "a budget from, to": JobFilter(min_budget=50_000, max_budget=90_001),
         "a budget at least": JobFilter(min_budget=12_345),
-        "a budget nobody has": JobFilter(min_budget=50_001, max_budget=50_499),
-        "a budget nobody has, a word in all": JobFilter(min_budget=50_001, max_budget=50_499, text=COMMON),
+        "a budget of no job": JobFilter(min_budget=50_001, max_budget=50_499),
+        "a budget of no job, a word in all": JobFilter(min_budget=50_001, max_budget=50_499, text=COMMON),
         "everything, common": JobFilter(
             status="open", category="Data", min_budget=20_000, max_budget=900_000, text=f"{COMMON} des"
         ),
@@ -158,21 +157,23 @@ def queries(owner: str) -> dict[str, JobFilter]:
     }
 
 
-async def milliseconds(database: Database, wanted: JobFilter, after: str | None = None) -> tuple[float, float, int]:
-    """p50 and p99 of a page, and how many jobs are on it."""
+async def measure_query(
+    database: Database, job_filter: JobFilter, after: str | None = None
+) -> tuple[float, float, int]:
+    """Return p50 and p99 of a page in milliseconds, and the number of jobs on it."""
     times = []
-    for _ in range(TIMES):
+    for _ in range(REPETITIONS):
         began = time.perf_counter()
-        page = await database.read(listing.list_jobs, job_filter=wanted, after=after)
+        page = await database.read(listing.list_jobs, job_filter=job_filter, after=after)
         times.append(time.perf_counter() - began)
     return percentile(times, 0.5), percentile(times, 0.99), len(page.items)
 
 
-async def page_1000(database: Database, wanted: JobFilter) -> str | None:
-    """What `after` is for the thousandth page."""
+async def find_deep_cursor(database: Database, job_filter: JobFilter) -> str | None:
+    """Return the cursor of the thousandth page; None if there are fewer pages."""
     after = None
-    for _ in range(DEEP * pagination.DEFAULT_LIMIT // pagination.MAX_LIMIT):
-        page = await database.read(listing.list_jobs, job_filter=wanted, limit=pagination.MAX_LIMIT, after=after)
+    for _ in range(DEEP_PAGE * pagination.DEFAULT_LIMIT // pagination.MAX_LIMIT):
+        page = await database.read(listing.list_jobs, job_filter=job_filter, limit=pagination.MAX_LIMIT, after=after)
         after = page.next
         if after is None:
             return None
@@ -180,20 +181,22 @@ async def page_1000(database: Database, wanted: JobFilter) -> str | None:
 
 
 async def _measure() -> list[tuple[str, str, str, str]]:
-    found = []
-    async with store() as (database, owner):
-        for name, wanted in queries(owner).items():
-            p50, p99, count = await milliseconds(database, wanted)
-            deep = await page_1000(database, wanted)
-            far = "–"
+    rows = []
+    async with open_store() as (database, owner):
+        for name, job_filter in queries(owner).items():
+            p50, p99, count = await measure_query(database, job_filter)
+            deep = await find_deep_cursor(database, job_filter)
+            deep_figures = "–"
             if deep is not None:
-                far = "page 1,000: p50 {:.2f} ms, p99 {:.2f} ms".format(*await milliseconds(database, wanted, deep))
-            found.append((f"{name} ({count} of {JOBS:,} jobs)", f"p50 {p50:.2f} ms", f"p99 {p99:.2f} ms", far))
-    return found
+                deep_figures = "page 1,000: p50 {:.2f} ms, p99 {:.2f} ms".format(
+                    *await measure_query(database, job_filter, deep)
+                )
+            rows.append((f"{name} ({count} of {JOBS:,} jobs)", f"p50 {p50:.2f} ms", f"p99 {p99:.2f} ms", deep_figures))
+    return rows
 
 
 def measure() -> list[tuple[str, str, str, str]]:
-    """A row for each query: what, p50, p99, and the same of its thousandth page where it has one."""
+    """Return a row for each query: name, p50, p99, and the same for its thousandth page if there is one."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_measure())
 

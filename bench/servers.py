@@ -1,4 +1,4 @@
-"""Starts the servers that are measured: each a process of its own, on a free port, on its own processor."""
+"""Starts the measured servers, each in its own process, on a free port and on processor 0."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def rss_kb(self) -> int:
-        """Resident memory in KiB."""
+        """Return the resident memory in KiB."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
@@ -62,13 +62,13 @@ class Server:
         return Memory(sizes["Rss:"], sizes["Pss:"], sizes["Private_Clean:"] + sizes["Private_Dirty:"])
 
     def cpu_seconds(self) -> float:
-        """What all its threads have used until now, user and system."""
+        """Return the CPU time of all threads until now, user and system."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def hub(self, *arguments: str) -> str:
-        """Run a `hub` command on this server's folder; what it printed."""
-        made = subprocess.run(
+        """Run a `hub` command on the data directory of this server, and return its output."""
+        done = subprocess.run(
             [sys.executable, "-m", "api", *arguments],
             cwd=self.checkout,
             env=os.environ | self.settings,
@@ -76,7 +76,7 @@ class Server:
             capture_output=True,
             text=True,
         )
-        return made.stdout.strip()
+        return done.stdout.strip()
 
 
 @contextmanager
@@ -94,31 +94,31 @@ def hub(
     with TemporaryDirectory() as fresh:
         port, data = free_port(), folder or Path(fresh)
         env = {**load_settings, "HUB_DATA_DIR": str(data), "HUB_PORT": str(port), **settings}
-        with running([sys.executable, "-m", "api", "serve"], port, data, env, checkout) as process:
+        with run_server([sys.executable, "-m", "api", "serve"], port, data, env, checkout) as process:
             yield Server(f"http://127.0.0.1:{port}", process.pid, data, checkout, env)
 
 
 @contextmanager
 def naive() -> Iterator[Server]:
-    """The naive server of `bench.naive_server`."""
+    """Run the server of `bench.naive_server`."""
     with TemporaryDirectory() as folder:
         port = free_port()
         env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(port)}
-        with running([sys.executable, "-m", "bench.naive_server"], port, Path(folder), env) as process:
+        with run_server([sys.executable, "-m", "bench.naive_server"], port, Path(folder), env) as process:
             yield Server(f"http://127.0.0.1:{port}", process.pid, Path(folder))
 
 
 @contextmanager
-def running(
+def run_server(
     command: Sequence[str], port: int, folder: Path, env: Mapping[str, str], cwd: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server on processor 0 that answers on the port; stopped in the end, killed if it does not stop."""
+    """Run a server on processor 0 and wait for its port; stop it at the end, or kill it if it does not stop."""
     pinned = ["taskset", "-c", "0"] if (os.cpu_count() or 1) > 1 else []
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen([*pinned, *command], cwd=cwd, env=os.environ | env, stdout=output, stderr=output)
         try:
-            wait_for(process, port, log)
+            wait_until_ready(process, port, log)
             yield process
         finally:
             process.terminate()
@@ -129,10 +129,10 @@ def running(
                 process.wait(STOP_SECONDS)
 
 
-def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until somebody answers on the port."""
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until the port accepts connections. Raises RuntimeError with the log if the server does not start."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         try:
@@ -144,15 +144,15 @@ def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def decode(answer: tuple[int, bytes], status: int) -> dict[str, object]:
-    """The JSON of an answer that must have this status."""
-    if answer[0] != status:
-        raise RuntimeError(f"{answer[0]}: {answer[1][:500].decode()}")
-    decoded: dict[str, object] = json.loads(answer[1])
+def decode(response: tuple[int, bytes], status: int) -> dict[str, object]:
+    """Return the JSON of a response. Raises RuntimeError if it has another status."""
+    if response[0] != status:
+        raise RuntimeError(f"{response[0]}: {response[1][:500].decode()}")
+    decoded: dict[str, object] = json.loads(response[1])
     return decoded

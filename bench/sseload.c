@@ -1,7 +1,8 @@
-/* sseload - load client for hubs of Server-Sent Events on 127.0.0.1: one thread, epoll, every wait bounded.
- * Built and run by bench/streams.py; prints one line of JSON. A publish carries "~T<19 digits of CLOCK_MONOTONIC>~"; the hub
- * must deliver that text unchanged. It counts what is lost, and whether all streams saw the same order. Once something is
- * behind its time, nothing more is published, so that no figure holds what an earlier one asked for.
+/* sseload: a load client for servers of Server-Sent Events on 127.0.0.1, with one thread, epoll and a limit for each wait.
+ *
+ * bench/streams.py builds and runs it; it prints one line of JSON. A publish contains "~T<19 digits of CLOCK_MONOTONIC>~",
+ * which the server must deliver unchanged. The client counts lost events and checks that all streams received the same
+ * order. After a late event it publishes nothing more, so that no figure contains events of an earlier measurement.
  * --socketio: streams are socket.io v4 over WebSocket; the client opens the namespace ("40") and answers pings ("2") with "3".
  */
 #define _GNU_SOURCE
@@ -90,7 +91,7 @@ static void sub_start(int i) {
 }
 static void is_ready(Conn *c) { c->st = C_READY; ready++; clat[nclat++] = now() - c->t0; }
 
-static void scan(Conn *c, char *b, size_t n, int64_t t) {   /* b has CARRY bytes of room before it */
+static void scan(Conn *c, char *b, size_t n, int64_t t) {   /* b has CARRY free bytes before it */
   if (c->ncarry) { memcpy(b - c->ncarry, c->carry, c->ncarry); b -= c->ncarry; n += c->ncarry; c->ncarry = 0; }
   char *p = b, *end = b + n, *m;
   while ((m = memmem(p, end - p, "~T", 2))) {
@@ -103,12 +104,12 @@ static void scan(Conn *c, char *b, size_t n, int64_t t) {   /* b has CARRY bytes
   memcpy(c->carry, p, left); c->ncarry = left;
 }
 
-/* ---- socket.io: WebSocket frames of a server are not masked; what matters of each is its first two bytes ---- */
-static void ws_text(int fd, const char *s) {   /* a client's frame is masked: with zeros */
+/* ---- socket.io: the WebSocket frames of a server are not masked; only the first two bytes of a payload are used ---- */
+static void ws_text(int fd, const char *s) {   /* the frame of a client is masked, here with zeros */
   unsigned char b[64]; size_t n = strlen(s); b[0] = 0x81; b[1] = 0x80 | n; memset(b + 2, 0, 4); memcpy(b + 6, s, n);
   if (write(fd, b, n + 6) < 0) perror("write");
 }
-static size_t ws_length(const uint8_t *h, uint64_t *length) {   /* bytes of the head; of the payload behind it */
+static size_t ws_length(const uint8_t *h, uint64_t *length) {   /* returns the length of the header; sets the length of the payload */
   size_t more = (h[1] & 127) == 126 ? 2 : (h[1] & 127) == 127 ? 8 : 0; *length = more ? 0 : h[1] & 127;
   for (size_t i = 0; i < more; i++) *length = *length << 8 | h[2 + i];
   return 2 + more;
@@ -198,7 +199,7 @@ static int poll_once(int64_t timeout_ns) {
 static void settle(int ms) { int64_t e = now() + ms * 1000000LL, t; while ((t = now()) < e) poll_once(e - t); }
 
 static int want_each, behind;
-static void read_heads(const char *file) {   /* one line a stream: the headers it sends, with \r\n in them as ^ */
+static void read_heads(const char *file) {   /* one line per stream: its request headers, with ^ for \r\n */
   FILE *f = fopen(file, "r"); char l[1024]; if (!f) { perror(file); exit(1); }
   heads = malloc(MAXN * sizeof *heads);
   while (nheads < MAXN && fgets(l, sizeof l, f)) {
@@ -242,7 +243,7 @@ int main(int ac, char **av) {
   printf(",\"rss0_mb\":%.1f,\"rss_n_mb\":%.1f,\"kb_per_conn\":%.2f", rss0 / 1024., rss1 / 1024., (rss1 - rss0) / (double)N);
   for (int k = 0; k < npub; k++) pub_open(k);
 
-  /* (b) fan-out: one broadcast at a time, wait for all */
+  /* (b) fan-out: one broadcast at a time, until all streams have it */
   if (rounds) {
     double *ms = malloc(rounds * sizeof *ms); int64_t cpu = 0, cl = 0, tot = 0, wt = 0, wall = 0; int ok = 0; rec_lat = 1; nlat = 0;
     for (int r = 0; r < rounds + 2; r++) {
@@ -259,13 +260,13 @@ int main(int ac, char **av) {
     printf(",\"bcast_ok\":\"%d/%d\",\"bcast_ms_med\":%.2f,\"bcast_ms_min\":%.2f,\"bcast_ms_max\":%.2f,\"bcast_ev_s\":%.0f,\"bcast_lat_p50\":%.2f,\"bcast_lat_p99\":%.2f,\"bcast_cpu_us_per_ev\":%.2f,\"client_us_per_ev\":%.2f,\"bcast_wait_pct\":%.1f", ok, rounds, med, pct(m, rounds, 0), pct(m, rounds, 1), ready / (med / 1e3), pct(lat, nlat, .5), pct(lat, nlat, .99), cpu / 1e3 / tot, cl / 1e3 / tot, 100. * wt / (wall + 1));
     }
   }
-  /* sustained: `burst` broadcasts, next one posted as soon as the previous POST is answered */
+  /* (c) sustained: `burst` broadcasts, each posted when the previous POST has a response */
   if (burst && !behind) {
     rec_lat = 0; int64_t want = received + (int64_t)ready * burst, r0 = received; int64_t cc = cpu_ns(), w0 = wait_ns, ts = now(); int sent = 0;
     while ((received < want) && now() < ts + 60000000000LL) { if (sent < burst && !pubs[0].busy) { pub_send(0, pub_t, now()); sent++; } poll_once(50000000); }
     double s = (last_rx - ts) / 1e9; int64_t c2 = cpu_ns(); printf(",\"burst_ev_s\":%.0f,\"burst_lost\":%lld,\"burst_cpu_us_per_ev\":%.2f,\"burst_wait_pct\":%.1f", (received - r0) / s, (long long)(want - received), (c2 - cc) / 1e3 / (received - r0 + 1), (wait_ns - w0) / 1e7 / s); behind = received < want; settle(300);
   }
-  /* sustained, `par` publishers at once (a server may coalesce) */
+  /* (d) sustained, with `par` concurrent publishers (a server may coalesce) */
   if (burst && par && !behind) {
     if (par > npub) par = npub;
     int total = burst * par; rec_lat = 1; nlat = 0; int64_t want = received + (int64_t)ready * total, r0 = received; int64_t cc = cpu_ns(), b0 = bytes_rx, ts = now(); int sent = 0;
@@ -287,7 +288,7 @@ int main(int ac, char **av) {
     printf(",\"term_closed_ms\":%.0f,\"term_exit_ms\":%.0f,\"term_byes\":%d,\"term_whole\":%d", closed / 1e6, (now() - ts) / 1e6, byes, whole);
   }
     long rss2 = rss_kb(); int dead_end = dead;
-  /* close everything, let the server clean up */
+  /* close all streams and wait until the server has released them */
   int64_t cc = cpu_ns();
   for (int i = 0; i < started; i++) if (conns[i].st != C_DEAD) close(conns[i].fd);
   for (int i = 0; i < 40; i++) { int64_t a = cpu_ns(); usleep(100000); if (i > 4 && cpu_ns() - a < 3000000) break; }

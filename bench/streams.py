@@ -1,7 +1,7 @@
-"""Streams side by side: this hub both ways, and what others would take instead; ratios of one run.
+"""Compares streams of the hub, with both transports, and of third-party servers.
 
-`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--peers direct,nchan] [--out file.json]`. It needs gcc;
-a peer that cannot be built here is left out with a line (`bench.peers`).
+`python -m bench.streams [--rounds 3] [--streams 10000,1000] [--peers direct,nchan] [--out file.json]`. It needs gcc. A
+peer that cannot be built is left out, with a line that names the reason.
 """
 
 import argparse
@@ -20,26 +20,26 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from bench import peers, raw_client, report, servers
-from bench.peers import Foreign, Peer
+from bench.peers import Peer, ThirdPartyServer
 from bench.servers import Server, decode
 
-LOAD: Final = Path(__file__).with_name("sseload.c")
+LOAD_CLIENT_SOURCE: Final = Path(__file__).with_name("sseload.c")
 LOAD_SECONDS: Final = 420
 SETTLE_SECONDS: Final = 180
-# Each stream that comes back has missed so many.
-MISSED: Final = 20
+# Missed events of each reconnecting stream.
+MISSED_EVENTS: Final = 20
 HOLD_SECONDS: Final = 16
 OPEN_SECONDS: Final = 60
-MANY: Final = 1_000
-OURS: Final = ("direct", "asgi")
-# These take so long that they have fewer broadcasts.
-SLOW: Final = frozenset({"naive", "fastapi"})
+MAX_FULL_LOAD_STREAMS: Final = 1_000
+HUB_TRANSPORTS: Final = ("direct", "asgi")
+# These peers are slow, so they get fewer broadcasts.
+SLOW_PEERS: Final = frozenset({"naive", "fastapi"})
 
 Figures = dict[str, Any]
 
 
-class Hubs:
-    """Our hub on a folder with one user for each stream, made once."""
+class HubFactory:
+    """Starts hubs on a data directory with one user per stream."""
 
     def __init__(self, folder: Path, streams: int) -> None:
         self.folder = folder
@@ -48,33 +48,33 @@ class Hubs:
         self._streams = streams
 
     def prepare(self) -> None:
-        """Make the users."""
+        """Create the users and the API key."""
         with servers.hub(self.folder) as hub:
             self.key = hub.hub("keys", "create", "bench", "--scope", "broadcast")
             self.tokens = asyncio.run(_sign_up(hub.url, self._streams))
 
     @contextmanager
     def start(self, transport: str, streams: int) -> Iterator[Peer]:
-        """The hub, writing to its streams this way."""
+        """Run the hub with this stream transport."""
         with servers.hub(self.folder, HUB_STREAM_TRANSPORT=transport) as hub:
-            heads = self._heads(streams, "")
-            yield Peer(hub, ["--heads", heads, *self.publishing()])
+            heads = self._write_headers(streams, "")
+            yield Peer(hub, ["--heads", heads, *self.publish_options()])
 
-    def publishing(self) -> list[str]:
-        """How the load client broadcasts."""
+    def publish_options(self) -> list[str]:
+        """Return the load client options for paths and broadcasts."""
         auth = f"Authorization: Bearer {self.key}\r\n"
         body = ["--before", '{"type":"bench","data":', "--after", "}"]
         return ["--sub", "/api/realtime/connect", "--pub", "/api/realtime/broadcast", "--auth", auth, *body]
 
-    def storm(self, hub: Server, streams: int) -> list[str]:
-        """Publish what all of them have missed; they come back with the cursor from before."""
-        cursor = asyncio.run(_miss(hub.url, self.key))
-        heads = self._heads(streams, f"Last-Event-ID: {cursor}^")
-        return ["--heads", heads, "--want", str(MISSED), *self.publishing()]
+    def prepare_reconnects(self, hub: Server, streams: int) -> list[str]:
+        """Publish events, and return load client options that reconnect with the cursor before them."""
+        cursor = asyncio.run(_publish_missed(hub.url, self.key))
+        heads = self._write_headers(streams, f"Last-Event-ID: {cursor}^")
+        return ["--heads", heads, "--want", str(MISSED_EVENTS), *self.publish_options()]
 
-    def _heads(self, streams: int, more: str) -> str:
+    def _write_headers(self, streams: int, extra: str) -> str:
         file = self.folder / "heads"
-        file.write_text("".join(f"Authorization: Bearer {token}^{more}\n" for token in self.tokens[:streams]))
+        file.write_text("".join(f"Authorization: Bearer {token}^{extra}\n" for token in self.tokens[:streams]))
         return str(file)
 
 
@@ -82,116 +82,118 @@ async def _sign_up(url: str, count: int) -> list[str]:
     tokens: list[str] = []
     numbers = iter(range(count))
 
-    async def one(caller: raw_client.Caller) -> bool:
+    async def sign_up(caller: raw_client.Caller) -> bool:
         number = next(numbers, None)
         if number is None:
             return False
-        who = {"email": f"u{number}@example.org", "password": "correct horse", "name": "U", "role": "client"}
-        ask = raw_client.request("POST", url, "/api/auth/signup", body=json.dumps(who).encode())
-        tokens.append(str(decode(await caller.ask(ask), 201)["token"]))
+        account = {"email": f"u{number}@example.org", "password": "correct horse", "name": "U", "role": "client"}
+        request = raw_client.build_request("POST", url, "/api/auth/signup", body=json.dumps(account).encode())
+        tokens.append(str(decode(await caller.send(request), 201)["token"]))
         return True
 
-    await raw_client.flat_out(await raw_client.callers(url, 32), SETTLE_SECONDS, one)
+    await raw_client.run_callers(await raw_client.open_callers(url, 32), SETTLE_SECONDS, sign_up)
     return tokens
 
 
-async def _miss(url: str, key: str) -> str:
-    (caller,) = await raw_client.callers(url, 1)
+async def _publish_missed(url: str, key: str) -> str:
+    (caller,) = await raw_client.open_callers(url, 1)
     cursors = []
-    for _ in range(MISSED + 1):
-        said = {"type": "bench", "data": {"ts": f"~T{time.monotonic_ns():019d}~", "pad": "x" * 150}}
-        ask = raw_client.request("POST", url, "/api/realtime/broadcast", token=key, body=json.dumps(said).encode())
-        cursors.append(str(decode(await caller.ask(ask), 202)["cursor"]))
+    for _ in range(MISSED_EVENTS + 1):
+        body = {"type": "bench", "data": {"ts": f"~T{time.monotonic_ns():019d}~", "pad": "x" * 150}}
+        request = raw_client.build_request(
+            "POST", url, "/api/realtime/broadcast", token=key, body=json.dumps(body).encode()
+        )
+        cursors.append(str(decode(await caller.send(request), 202)["cursor"]))
     return cursors[0]
 
 
-def load(program: Path, peer: Peer, streams: int, *options: str) -> Figures:
-    """One run of the load client on the other processors."""
+def run_load_client(program: Path, peer: Peer, streams: int, *options: str) -> Figures:
+    """Run the load client on the other processors and return its figures."""
     pinned = ["taskset", "-c", f"1-{(os.cpu_count() or 2) - 1}"] if (os.cpu_count() or 1) > 1 else []
-    port, pid = str(raw_client.where(peer.server.url)[1]), str(peer.server.pid)
+    port, pid = str(raw_client.parse_address(peer.server.url)[1]), str(peer.server.pid)
     command = [*pinned, str(program), "--port", port, "--pids", pid, "-n", str(streams), *peer.arguments, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
     sys.stderr.write(done.stderr)
-    answer: Figures = json.loads(done.stdout)
-    answer["lost"] = sum(value for key, value in answer.items() if key.endswith("_lost"))
-    answer["unlike"] = int(not answer.get("same_order", True))
-    return answer
+    figures: Figures = json.loads(done.stdout)
+    figures["lost"] = sum(value for key, value in figures.items() if key.endswith("_lost"))
+    figures["order_differs"] = int(not figures.get("same_order", True))
+    return figures
 
 
-def sizes(streams: int, *, slow: bool = False) -> list[str]:
-    """How much is asked of so many streams."""
+def load_options(streams: int, *, slow: bool = False) -> list[str]:
+    """Return the options of the load client for this number of streams."""
     opening = ["--open", str(OPEN_SECONDS)]
-    if streams <= MANY:
+    if streams <= MAX_FULL_LOAD_STREAMS:
         return [*opening, "--rounds", "8", "--burst", "5" if slow else "20", "--par", "16"]
     rounds, burst = ("3", "2") if slow else ("8", "5")
     return [*opening, "--rounds", rounds, "--burst", burst, "--par", "4", "--hold", str(HOLD_SECONDS)]
 
 
-def measure_ours(program: Path, hubs: Hubs, transport: str, streams: int) -> Figures:
-    """The hub, its end by SIGTERM, and on a server of its own the storm of those who come back."""
+def measure_hub(program: Path, hubs: HubFactory, transport: str, streams: int) -> Figures:
+    """Measure the hub and its shutdown, and then reconnects on another hub process."""
     with hubs.start(transport, streams) as peer:
-        got = load(program, peer, streams, *sizes(streams), "--term", str(peer.server.pid))
+        figures = run_load_client(program, peer, streams, *load_options(streams), "--term", str(peer.server.pid))
     with hubs.start(transport, streams) as peer:
-        arguments = hubs.storm(peer.server, streams)
-        storm = load(program, Peer(peer.server, arguments), streams, "--rounds", "0", "--burst", "0")
-    return got | {f"storm_{key}": value for key, value in storm.items()}
+        arguments = hubs.prepare_reconnects(peer.server, streams)
+        reconnects = run_load_client(program, Peer(peer.server, arguments), streams, "--rounds", "0", "--burst", "0")
+    return figures | {f"storm_{key}": value for key, value in reconnects.items()}
 
 
 def measure(
-    program: Path, hubs: Hubs, foreign: Mapping[str, Foreign], streams: int, asked: list[str]
+    program: Path, hubs: HubFactory, third_party: Mapping[str, ThirdPartyServer], streams: int, names: list[str]
 ) -> Iterator[tuple[str, Figures]]:
-    """One round at one size: every peer in turn; what cannot hold so many streams is left out with a line."""
-    for transport in [transport for transport in OURS if transport in asked]:
-        yield transport, measure_ours(program, hubs, transport, streams)
-    for name, other in foreign.items():
+    """Yield the figures of every peer in turn; print a line for a peer that cannot hold so many streams."""
+    for transport in [transport for transport in HUB_TRANSPORTS if transport in names]:
+        yield transport, measure_hub(program, hubs, transport, streams)
+    for name, server in third_party.items():
         try:
-            with other.start() as peer:
-                got = load(program, peer, streams, *sizes(streams, slow=name in SLOW))
+            with server.start() as peer:
+                figures = run_load_client(program, peer, streams, *load_options(streams, slow=name in SLOW_PEERS))
         except (subprocess.SubprocessError, RuntimeError) as error:
             sys.stderr.write(f"{name} is left out of a round at {streams:,} streams: {error}\n")
             continue
-        if got["ready"] == streams:
-            yield name, got
+        if figures["ready"] == streams:
+            yield name, figures
         else:
-            said = f"it opened {got['ready']:,} in {OPEN_SECONDS} s"
-            sys.stderr.write(f"{name} is left out of a round at {streams:,} streams: {said}\n")
+            reason = f"it opened {figures['ready']:,} in {OPEN_SECONDS} s"
+            sys.stderr.write(f"{name} is left out of a round at {streams:,} streams: {reason}\n")
 
 
 def main() -> None:
-    """Build the load client and the peers, measure, print; `--out` keeps every figure of every round."""
+    """Build the load client and the peers, measure and print; `--out` saves every figure of every round."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--streams", default="10000,1000")
-    parser.add_argument("--peers", default=",".join([*OURS, *peers.PEERS]))
+    parser.add_argument("--peers", default=",".join([*HUB_TRANSPORTS, *peers.PEERS]))
     parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    names = asked.peers.split(",")
-    if unknown := set(names) - {*OURS, *peers.PEERS}:
+    arguments = parser.parse_args()
+    names = arguments.peers.split(",")
+    if unknown := set(names) - {*HUB_TRANSPORTS, *peers.PEERS}:
         parser.error(f"no such peers: {', '.join(unknown)}")
-    # What was started is stopped however this ends.
+    # SIGTERM must stop the servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # Each stream is a descriptor here and there.
+    # Each stream is an open file here and in the server.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    foreign = peers.available([name for name in names if name in peers.PEERS])
-    said = report.about(foreign)
-    report.show_about(said)
-    counts = [int(part) for part in asked.streams.split(",")]
-    kept: dict[int, list[dict[str, Figures]]] = {}
+    third_party = peers.find_available([name for name in names if name in peers.PEERS])
+    run = report.describe_run(third_party)
+    report.print_versions(run)
+    counts = [int(part) for part in arguments.streams.split(",")]
+    figures_by_size: dict[int, list[dict[str, Figures]]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         program = folder / "sseload"
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", program, LOAD], check=True)
-        hubs = Hubs(folder / "hub", max(counts))
+        subprocess.run(["gcc", "-O2", "-Wall", "-o", program, LOAD_CLIENT_SOURCE], check=True)
+        hubs = HubFactory(folder / "hub", max(counts))
         hubs.folder.mkdir()
-        if set(names) & set(OURS):
+        if set(names) & set(HUB_TRANSPORTS):
             hubs.prepare()
         for streams in counts:
-            for _ in range(asked.rounds):
-                one = dict(measure(program, hubs, foreign, streams, names))
-                kept.setdefault(streams, []).append(one)
-                if asked.out:
-                    asked.out.write_text(json.dumps({"about": said, "figures": kept}, indent=1))
-            report.show(streams, kept[streams])
+            for _ in range(arguments.rounds):
+                round_figures = dict(measure(program, hubs, third_party, streams, names))
+                figures_by_size.setdefault(streams, []).append(round_figures)
+                if arguments.out:
+                    arguments.out.write_text(json.dumps({"about": run, "figures": figures_by_size}, indent=1))
+            report.print_figures(streams, figures_by_size[streams])
 
 
 if __name__ == "__main__":

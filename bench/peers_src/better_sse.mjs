@@ -1,4 +1,4 @@
-// better-sse with one channel that all sessions are in.
+// A better-sse server with one channel for all streams.
 import { createServer } from "node:http";
 import { createChannel, createSession } from "better-sse";
 import { publish } from "./publish.mjs";
@@ -12,6 +12,6 @@ const server = createServer(async (request, response) => {
     channel.register(await createSession(request, response, { keepAlive: 15_000 }));
   }
 });
-// As long as the load client may pause between two publishes.
+// Longer than the longest pause of the load client between two publishes.
 server.keepAliveTimeout = 300_000;
 server.listen(Number(process.env.PORT), "127.0.0.1", 2_048);

@@ -1,4 +1,4 @@
-"""FastAPI's own EventSourceResponse with a queue for each stream; runs in a virtual environment of the benchmark's."""
+"""A FastAPI server with one queue per stream; runs in its own virtual environment."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request  # type: ignore[import-not-found]  # no dependency of the project
+from fastapi import FastAPI, Request  # type: ignore[import-not-found]  # not a dependency of the project
 from fastapi.sse import EventSourceResponse, ServerSentEvent  # type: ignore[import-not-found]
 
 app = FastAPI(openapi_url=None)
@@ -14,7 +14,7 @@ queues: set[asyncio.Queue[Any]] = set()
 
 
 async def stream() -> AsyncIterator[Any]:
-    """Each broadcast from now on."""
+    """Yield each broadcast from now on."""
     queue: asyncio.Queue[Any] = asyncio.Queue()
     queues.add(queue)
     try:
@@ -25,7 +25,7 @@ async def stream() -> AsyncIterator[Any]:
 
 
 async def broadcast(request: Request) -> dict[str, str]:
-    """The body to every stream, made an event once for all of them."""
+    """Send the body to every stream as one shared event."""
     event = ServerSentEvent(raw_data=(await request.body()).decode(), event="message")
     for queue in queues:
         queue.put_nowait(event)

@@ -1,7 +1,7 @@
-// What both servers in Node do with a publish: read its body as JSON, tell it, answer 202.
-export async function publish(request, response, tell) {
-  const parts = [];
-  for await (const part of request) parts.push(part);
-  tell(JSON.parse(Buffer.concat(parts)));
+// Reads the body of a publish request as JSON, sends it to all streams and responds with 202.
+export async function publish(request, response, send) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  send(JSON.parse(Buffer.concat(chunks)));
   response.writeHead(202, { "content-type": "application/json", "content-length": 2 }).end("{}");
 }
