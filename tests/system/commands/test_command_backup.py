@@ -1,4 +1,4 @@
-"""`hub backup` and `hub restore`: consistent copies, push keys, and resets of cursors from another history."""
+"""`hub backup` and `hub restore`: consistent copies, push keys, resets of cursors of other histories."""
 
 import json
 import os

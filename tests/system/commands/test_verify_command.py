@@ -1,4 +1,4 @@
-"""`hub verify`: a ledger that does not balance freezes payments and nothing else, until it balances again."""
+"""`hub verify`: a ledger that does not balance freezes payments and nothing else until corrected."""
 
 import json
 import sqlite3
