@@ -1,8 +1,8 @@
 """A process that hires with its own Database, for the test of concurrent hires.
 
 `python -m tests.support.processes.hires FILE OWNER HIRES` prints `ready` when the file is open. Each input line is
-a list of bid ids. For each line it starts HIRES concurrent hires, cycling through the bids, and prints one line of JSON: the
-result of each hire, `hired` or the error's name with its details. It exits when its input ends.
+a list of bid ids. For each line it starts HIRES concurrent hires, cycling through the bids, and prints one line of
+JSON: the result of each hire, `hired` or the error's name with its details. It exits when its input ends.
 """
 
 import asyncio
