@@ -43,7 +43,7 @@ class Commands(click.Group):
 def hub() -> None:
     """Gigwire, a self-hosted notification hub.
 
-    Settings are read from HUB_… variables; the reference in docs lists them.
+    Settings are HUB_… environment variables; docs/reference/settings.md lists them.
     """
     # Store, socket, keys and backups are readable by their owner only.
     os.umask(0o077)
