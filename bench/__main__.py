@@ -23,7 +23,7 @@ from bench.market import sign_up
 from bench.raw_client import MarkCounter, open_streams
 from bench.servers import Server, decode
 
-SECONDS = 4.0
+MEASUREMENT_SECONDS = 4.0
 ROUNDS = 3
 STREAMS = 1_000
 BROADCASTS = 10
@@ -54,9 +54,11 @@ def run_sends(server: Server, path: str, token: str | None, users: Sequence[str]
         raw_client.build_request("POST", server.url, path, token=token, body=json.dumps(notification).encode())
         for notification in notifications
     ]
-    before = server.cpu_seconds()
-    rate, times = raw_client.run_requests(server.url, requests, count, SECONDS)
-    return Load(rate, (server.cpu_seconds() - before) / len(times) * 1_000, raw_client.percentile(times, 0.5))
+    before = server.read_cpu_seconds()
+    rate, times = raw_client.run_requests(server.url, requests, count, MEASUREMENT_SECONDS)
+    return Load(
+        rate, (server.read_cpu_seconds() - before) / len(times) * 1_000, raw_client.get_percentile_ms(times, 0.5)
+    )
 
 
 def measure_fsync(folder: Path) -> float:
@@ -68,15 +70,15 @@ def measure_fsync(folder: Path) -> float:
             began = time.perf_counter()
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - began)
-    return raw_client.percentile(times, 0.5)
+    return raw_client.get_percentile_ms(times, 0.5)
 
 
 async def measure_stream_memory(server: Server, streams: Sequence[bytes]) -> float:
     """Return the KiB of memory per stream. The server must be fresh: it would reuse memory that was freed before."""
-    before = server.rss_kb()
+    before = server.read_rss_kb()
     listeners = await open_streams(server.url, streams, MARK, MarkCounter())
     await asyncio.sleep(1)
-    per_stream = (server.rss_kb() - before) / len(streams)
+    per_stream = (server.read_rss_kb() - before) / len(streams)
     for listener in listeners:
         listener.transport.abort()
     return per_stream
@@ -84,14 +86,14 @@ async def measure_stream_memory(server: Server, streams: Sequence[bytes]) -> flo
 
 async def measure_memory(users: int) -> Row:
     """Measure the memory per stream of the hub and of the naive server, on fresh servers."""
-    with servers.hub() as hub:
+    with servers.run_hub() as hub:
         tokens = [token for _, token in await sign_up(hub.url, "freelancer", users)]
         requests = [
             raw_client.build_request("GET", hub.url, "/api/realtime/connect", token=tokens[number % users])
             for number in range(STREAMS)
         ]
         hub_result = await measure_stream_memory(hub, requests)
-    with servers.naive() as naive:
+    with servers.run_naive() as naive:
         naive_result = await measure_stream_memory(
             naive, [raw_client.build_request("GET", naive.url, "/stream")] * STREAMS
         )
@@ -103,7 +105,7 @@ async def measure_memory(users: int) -> Row:
     )
 
 
-def idle_row() -> Row:
+def measure_idle() -> Row:
     """Return the memory of the idle hub as a table row, in MiB."""
     memory = idle.measure()
     parts = f"PSS {memory.pss_kb / 1_024:.1f}, private {memory.private_kb / 1_024:.1f}"
@@ -179,18 +181,18 @@ def measure_sends(hub: Server, naive: Server, key: str, ids: Sequence[str], coun
 async def measure(hub: Server, naive: Server) -> list[Row]:
     """Run all measurements except memory and search, one after the other."""
     rows: list[Row] = []
-    key = hub.hub("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
+    key = hub.run_command("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
     users = await sign_up(hub.url, "freelancer", 50)
     ids = [user for user, _ in users]
     for count in (1, 32, 256):
         rows += measure_sends(hub, naive, key, ids, count)
     hires = await market.measure_hires(hub, HIRES)
-    p50, p99 = raw_client.percentile(hires.seconds, 0.5), raw_client.percentile(hires.seconds, 0.99)
+    p50, p99 = raw_client.get_percentile_ms(hires.seconds, 0.5), raw_client.get_percentile_ms(hires.seconds, 0.99)
     rows.append(("hires/s, 32 callers", f"{hires.rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"))
     rows.append(("  server CPU µs each", f"{hires.cpu_us:,.0f}", "–", ""))
     rows.append(await market.measure_lifecycles(hub))
     seconds = await measure_delivery(hub, key, users[0])
-    p50, p99 = raw_client.percentile(seconds, 0.5), raw_client.percentile(seconds, 0.99)
+    p50, p99 = raw_client.get_percentile_ms(seconds, 0.5), raw_client.get_percentile_ms(seconds, 0.99)
     rows.append(("publish → stream, 100/s", f"p50 {p50:.1f} ms", "–", f"p99 {p99:.1f} ms"))
     streams = [
         raw_client.build_request("GET", hub.url, "/api/realtime/connect", token=users[number % len(users)][1])
@@ -217,10 +219,10 @@ def main() -> None:
     """Run the benchmark and print the table."""
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
-    with servers.hub() as hub, servers.naive() as naive:
+    with servers.run_hub() as hub, servers.run_naive() as naive:
         rows = uvloop.run(measure(hub, naive))
     rows.append(uvloop.run(measure_memory(50)))
-    rows.append(idle_row())
+    rows.append(measure_idle())
     rows += search.measure()
     table = Table(
         "figure",

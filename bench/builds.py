@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-SOURCES: Final = Path(__file__).with_name("peers_src")
+PEERS_SRC: Final = Path(__file__).with_name("peers_src")
 CACHE: Final = Path(__file__).parents[1] / ".bench"
-BUILD_SECONDS: Final = 1_200.0
+MAX_BUILD_SECONDS: Final = 1_200.0
 
 
 class Unavailable(Exception):
@@ -31,7 +31,7 @@ def run(*command: str, **env: str) -> str:
     """Run a program and return its output. Raises Unavailable with its last lines if it fails or takes too long."""
     try:
         done = subprocess.run(
-            command, env=os.environ | env, stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS
+            command, env=os.environ | env, stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=MAX_BUILD_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(str(error)) from error
@@ -43,7 +43,7 @@ def run(*command: str, **env: str) -> str:
 
 def build_python() -> tuple[str, str]:
     """Return the Python of a virtual environment with bench/peers_src/fastapi.lock, and the versions in it."""
-    lock = SOURCES / "fastapi.lock"
+    lock = PEERS_SRC / "fastapi.lock"
     pins = dict(line.split(" ")[0].split("==") for line in lock.read_text().splitlines() if line[0] != " ")
 
     def build(folder: Path) -> None:
@@ -59,7 +59,7 @@ def build_node(package: str) -> tuple[Path, str]:
     """Return the folder of the Node servers with the packages of package-lock.json, and the version of one package."""
     program = find_program("node")
     npm = find_program("npm")
-    files = sorted([*SOURCES.glob("*.mjs"), *SOURCES.glob("package*.json")])
+    files = sorted([*PEERS_SRC.glob("*.mjs"), *PEERS_SRC.glob("package*.json")])
 
     def build(folder: Path) -> None:
         for file in files:
@@ -67,7 +67,7 @@ def build_node(package: str) -> tuple[Path, str]:
         run(npm, "ci", "--prefix", str(folder), "--silent", "--no-audit", "--no-fund", "--ignore-scripts")
 
     folder = _cached("node", b"".join(file.read_bytes() for file in files), build)
-    required = json.loads((SOURCES / "package.json").read_text())["dependencies"][package]
+    required = json.loads((PEERS_SRC / "package.json").read_text())["dependencies"][package]
     return folder, f"{required} (Node {run(program, '--version').removeprefix('v')})"
 
 

@@ -21,7 +21,7 @@ ROW: Final = 17
 GAP: Final = 12
 # Pixels of the image for each unit of the drawing, so that the image is sharp on dense displays.
 PIXELS_PER_UNIT: Final = 2
-PEERS: Final = {
+COLORS: Final = {
     "direct": "#1b6ac9",
     "asgi": "#7fb2ea",
     "nchan": "#8a8a8a",
@@ -71,7 +71,7 @@ class Bar:
 def get_medians(rounds: Rounds, key: str) -> dict[str, float]:
     """Return the median of a figure for each peer that has it."""
     values_by_peer = {
-        peer: [figures[peer][key] for figures in rounds if key in figures.get(peer, {})] for peer in PEERS
+        peer: [figures[peer][key] for figures in rounds if key in figures.get(peer, {})] for peer in COLORS
     }
     return {peer: statistics.median(values) for peer, values in values_by_peer.items() if values}
 
@@ -110,7 +110,7 @@ def draw_svg(figures: dict[str, Rounds]) -> str:
         x, end = bar.x + LABEL, bar.x + LABEL + bar.pixels
         lines.append(f'<text x="{bar.x + 8}" y="{bar.y + 12}" font-size="12">{bar.peer}</text>')
         rect = f'y="{bar.y + 2}" height="{ROW - 4}"'
-        lines.append(f'<rect x="{x}" {rect} width="{bar.pixels}" fill="{PEERS[bar.peer]}"/>')
+        lines.append(f'<rect x="{x}" {rect} width="{bar.pixels}" fill="{COLORS[bar.peer]}"/>')
         if bar.is_cut:
             lines.append(f'<rect x="{end - 14}" {rect} width="5" fill="white"/>')
         lines.append(f'<text x="{end + 5}" y="{bar.y + 12}" font-size="12">{bar.text}</text>')
@@ -139,7 +139,7 @@ def draw_png(figures: dict[str, Rounds]) -> Image.Image:
         text(x, y, content)
     for bar in bars:
         text(bar.x + 8, bar.y, bar.peer)
-        box(bar.x + LABEL, bar.y, bar.pixels, PEERS[bar.peer])
+        box(bar.x + LABEL, bar.y, bar.pixels, COLORS[bar.peer])
         if bar.is_cut:
             box(bar.x + LABEL + bar.pixels - 14, bar.y, 5, "white")
         text(bar.x + LABEL + bar.pixels + 5, bar.y, bar.text)

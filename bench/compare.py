@@ -67,7 +67,7 @@ class Subject:
                 time.sleep(SETTLE_SECONDS)
                 yield server
 
-    def post(self, server: Server, path: str, body: Mapping[str, object]) -> bytes:
+    def build_post(self, server: Server, path: str, body: Mapping[str, object]) -> bytes:
         """Return the bytes of a POST request that uses the API key."""
         return raw_client.build_request("POST", server.url, path, token=self.key, body=json.dumps(body).encode())
 
@@ -75,7 +75,7 @@ class Subject:
 @contextmanager
 def start_hub(checkout: Path, folder: Path) -> Iterator[Server]:
     """Run the hub of a checkout with load settings that every checkout knows."""
-    with servers.hub(folder, checkout=checkout, load_settings=servers.SHARED_LOAD_SETTINGS) as server:
+    with servers.run_hub(folder, checkout=checkout, load_settings=servers.SHARED_LOAD_SETTINGS) as server:
         yield server
 
 
@@ -83,7 +83,7 @@ def prepare(checkout: Path, folder: Path) -> Subject:
     """Create the store of a checkout. This start also writes the bytecode of the hub's modules."""
     folder.mkdir()
     with start_hub(checkout, folder) as server:
-        key = server.hub("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
+        key = server.run_command("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
         users = uvloop.run(market.sign_up(server.url, "freelancer", USERS))
     return Subject(checkout, folder, key, users)
 
@@ -93,11 +93,11 @@ def measure_sends(subject: Subject) -> Figures:
     with subject.start() as server:
         note = {"type": "bench", "category": "system", "title": "A note", "body": "x" * 120}
         path = "/api/realtime/notifications/send"
-        requests = [subject.post(server, path, note | {"userId": user}) for user, _ in subject.users]
+        requests = [subject.build_post(server, path, note | {"userId": user}) for user, _ in subject.users]
         raw_client.run_requests(server.url, requests, SENDERS, WARM_UP_SECONDS)
-        before = server.cpu_seconds()
+        before = server.read_cpu_seconds()
         _, seconds = raw_client.run_requests(server.url, requests, SENDERS, SEND_SECONDS)
-        return {"send: CPU µs": (server.cpu_seconds() - before) / len(seconds) * 1_000_000}
+        return {"send: CPU µs": (server.read_cpu_seconds() - before) / len(seconds) * 1_000_000}
 
 
 def measure_hires(subject: Subject) -> Figures:
@@ -117,7 +117,7 @@ async def _connect_and_broadcast(subject: Subject, server: Server) -> Figures:
     tokens = [subject.users[number % USERS][1] for number in range(STREAMS)]
     requests = [raw_client.build_request("GET", server.url, "/api/realtime/connect", token=token) for token in tokens]
     content = {"type": "bench", "data": {"text": MARK.decode() + "x" * 180}}
-    broadcast = subject.post(server, "/api/realtime/broadcast", content)
+    broadcast = subject.build_post(server, "/api/realtime/broadcast", content)
     (caller,) = await raw_client.open_callers(server.url, 1)
     counter = raw_client.MarkCounter()
     connect = 0.0
@@ -126,16 +126,16 @@ async def _connect_and_broadcast(subject: Subject, server: Server) -> Figures:
         for listener in listeners:
             listener.transport.abort()
         await asyncio.sleep(SETTLE_SECONDS)
-        before = server.cpu_seconds()
+        before = server.read_cpu_seconds()
         listeners = await raw_client.open_streams(server.url, requests, MARK, counter)
-        connect += server.cpu_seconds() - before
+        connect += server.read_cpu_seconds() - before
     await asyncio.sleep(SETTLE_SECONDS)
     for number in range(WARM_UP_BROADCASTS + BROADCASTS):
         if number == WARM_UP_BROADCASTS:
-            before = server.cpu_seconds()
+            before = server.read_cpu_seconds()
         decode(await caller.send(broadcast), 202)
         await counter.wait_for(STREAMS)
-    fan_out = server.cpu_seconds() - before
+    fan_out = server.read_cpu_seconds() - before
     return {
         "connect: CPU µs": connect / (STREAMS * CONNECT_PASSES) * 1_000_000,
         f"broadcast to {STREAMS:,} streams: CPU µs": fan_out / BROADCASTS * 1_000_000,
@@ -162,12 +162,12 @@ MEASUREMENTS: Final[Sequence[Callable[[Subject], Figures]]] = (
 
 def run_round(base: Subject, this: Subject) -> tuple[Figures, Figures]:
     """Run every measurement on both hubs, one directly after the other, and return the figures of both."""
-    of_base: Figures = {}
-    of_this: Figures = {}
+    base_figures: Figures = {}
+    this_figures: Figures = {}
     for measurement in MEASUREMENTS:
-        of_base |= measurement(base)
-        of_this |= measurement(this)
-    return of_base, of_this
+        base_figures |= measurement(base)
+        this_figures |= measurement(this)
+    return base_figures, this_figures
 
 
 def summarize(values: Sequence[float], digits: int) -> str:
@@ -176,13 +176,13 @@ def summarize(values: Sequence[float], digits: int) -> str:
     return f"{statistics.median(values):,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
-def show(rounds: Sequence[tuple[Figures, Figures]]) -> None:
+def print_table(rounds: Sequence[tuple[Figures, Figures]]) -> None:
     """Print the medians of both hubs and of the ratios of each round."""
     table = Table("figure", "base", "this", "this ÷ base", title=f"median (lowest to highest) of {len(rounds)} rounds")
     for label in rounds[0][0]:
-        base = [of_base[label] for of_base, _ in rounds]
-        this = [of_this[label] for _, of_this in rounds]
-        ratios = [of_this / of_base for of_this, of_base in zip(this, base, strict=True)]
+        base = [base_figures[label] for base_figures, _ in rounds]
+        this = [this_figures[label] for _, this_figures in rounds]
+        ratios = [this_value / base_value for this_value, base_value in zip(this, base, strict=True)]
         digits = 1 if label.endswith("MiB") else 0
         table.add_row(label, summarize(base, digits), summarize(this, digits), summarize(ratios, 3))
     Console(width=140).print(table)
@@ -213,7 +213,7 @@ def main() -> None:
         for number in range(1, arguments.rounds + 1):
             sys.stderr.write(f"round {number} of {arguments.rounds}\n")
             rounds.append(run_round(*subjects))
-    show(rounds)
+    print_table(rounds)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ SEND_SECONDS: Final = 3.0
 SENDERS: Final = 32
 RECIPIENTS: Final = 50
 # An idle hub uses at most this share of a core. It must be idle this long after its start at the latest.
-IDLE_CPU_SHARE: Final = 0.03
-SETTLE_SECONDS: Final = 120.0
+MAX_IDLE_CPU_SHARE: Final = 0.03
+MAX_SETTLE_SECONDS: Final = 120.0
 # The number of events in the backlog in memory.
 BACKLOG_EVENTS: Final = RealtimeOptions(epoch="").backlog_events
 
@@ -61,8 +61,8 @@ class Store:
         folder.mkdir()
         self.events = events
         self.hubs = HubFactory(folder, 0)
-        with servers.hub(folder) as hub:
-            self.hubs.key = hub.hub("keys", "create", "bench", "--scope", "broadcast", "--scope", "notify")
+        with servers.run_hub(folder) as hub:
+            self.hubs.key = hub.run_command("keys", "create", "bench", "--scope", "broadcast", "--scope", "notify")
             users = uvloop.run(sign_up(hub.url, LISTENERS))
         self.users = [user for user, _ in users]
         self.hubs.tokens = [token for _, token in users]
@@ -73,14 +73,14 @@ class Store:
             )
             store.execute("UPDATE event_counter SET position = position + ?", (events,))
 
-    def reconnect_options(self, own: int) -> list[str]:
+    def build_reconnect_options(self, own: int) -> list[str]:
         """Return load client options that reconnect each user with a cursor `own` of their events in the past."""
         with self._open() as store:
             ((epoch, position),) = store.execute("SELECT epoch, position FROM event_counter")
         last_event_id = f"Last-Event-ID: {epoch}.{position - own * LISTENERS}^"
         heads = self.hubs.folder / "behind"
         heads.write_text("".join(f"Authorization: Bearer {token}^{last_event_id}\n" for token in self.hubs.tokens))
-        return ["--heads", str(heads), "--want", str(own), *self.hubs.publish_options()]
+        return ["--heads", str(heads), "--want", str(own), *self.hubs.build_publish_options()]
 
     def _open(self) -> closing[sqlite3.Connection]:
         return closing(sqlite3.connect(self.hubs.folder / "hub.db"))
@@ -93,11 +93,11 @@ class Store:
 
 def wait_until_idle(server: servers.Server) -> None:
     """Wait until the hub is idle: after each start it scans its log for events to delete."""
-    deadline, is_busy = time.monotonic() + SETTLE_SECONDS, True
+    deadline, is_busy = time.monotonic() + MAX_SETTLE_SECONDS, True
     while is_busy and time.monotonic() < deadline:
-        before = server.cpu_seconds()
+        before = server.read_cpu_seconds()
         time.sleep(1.0)
-        is_busy = server.cpu_seconds() - before > IDLE_CPU_SHARE
+        is_busy = server.read_cpu_seconds() - before > MAX_IDLE_CPU_SHARE
 
 
 def measure_event_log(program: Path, store: Store) -> Figures:
@@ -106,10 +106,10 @@ def measure_event_log(program: Path, store: Store) -> Figures:
     for own, source in ((MISSED_IN_MEMORY, "memory"), (MISSED_IN_LOG, "the log")):
         # A small log is completely in memory.
         if source == "memory" or store.events > BACKLOG_EVENTS:
-            with servers.hub(store.hubs.folder) as hub:
+            with servers.run_hub(store.hubs.folder) as hub:
                 wait_until_idle(hub)
                 result = run_load_client(
-                    program, Peer(hub, store.reconnect_options(own)), LISTENERS, "--rounds", "0", "--burst", "0"
+                    program, Peer(hub, store.build_reconnect_options(own)), LISTENERS, "--rounds", "0", "--burst", "0"
                 )
                 figures[f"connect, {own} behind, from {source}: µs per stream"] = result["connect_cpu_us"]
     with store.hubs.start("direct", LISTENERS) as peer:
@@ -118,7 +118,7 @@ def measure_event_log(program: Path, store: Store) -> Figures:
         figures["one broadcast: µs per event and stream"] = result["bcast_cpu_us_per_ev"]
         figures["without pauses: µs per event and stream"] = result["burst_cpu_us_per_ev"]
         figures["notification: µs"] = measure_sends(peer.server, store)
-        figures["MiB in total"] = peer.server.rss_kb() / 1_024
+        figures["MiB in total"] = peer.server.read_rss_kb() / 1_024
     return figures
 
 
@@ -138,9 +138,9 @@ def measure_sends(server: servers.Server, store: Store) -> float:
                 "POST", server.url, path, token=store.hubs.key, body=json.dumps(notification).encode()
             )
         )
-    before = server.cpu_seconds()
+    before = server.read_cpu_seconds()
     _, times = raw_client.run_requests(server.url, requests, SENDERS, SEND_SECONDS)
-    return (server.cpu_seconds() - before) / len(times) * 1_000_000
+    return (server.read_cpu_seconds() - before) / len(times) * 1_000_000
 
 
 def print_table(title: str, sizes: Sequence[int], rounds: Sequence[Mapping[int, Figures]]) -> None:

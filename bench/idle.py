@@ -12,6 +12,6 @@ SETTLE_SECONDS: Final = 4.0
 
 def measure(checkout: Path = servers.ROOT) -> servers.Memory:
     """Return the memory of an idle hub that runs with default settings, as `python -m api serve` starts it."""
-    with servers.hub(checkout=checkout, load_settings={}) as hub:
+    with servers.run_hub(checkout=checkout, load_settings={}) as hub:
         time.sleep(SETTLE_SECONDS)
-        return hub.memory()
+        return hub.read_memory()

@@ -29,7 +29,7 @@ ROUNDS: Final = 3
 BROADCASTS: Final = 20
 # Notifications per second to random users, and the duration of each measurement.
 RATES: Final = (50, 500)
-SECONDS: Final = 6.0
+MEASUREMENT_SECONDS: Final = 6.0
 # Concurrent requests, each on its own connection.
 CALLERS: Final = 64
 # After all streams are open, until the hub is idle.
@@ -83,18 +83,18 @@ class ConnectedUsers:
     arrivals: ArrivalTimes = field(default_factory=ArrivalTimes)
     last_number: int = 0
 
-    def connect_requests(self) -> list[bytes]:
+    def build_connect_requests(self) -> list[bytes]:
         """Return the request of each user for a stream."""
         return [
             raw_client.build_request("GET", self.server.url, "/api/realtime/connect", token=token)
             for _, token in self.users
         ]
 
-    def service_request(self, path: str, body: Mapping[str, object]) -> bytes:
+    def build_service_request(self, path: str, body: Mapping[str, object]) -> bytes:
         """Return a POST request with the API key."""
         return raw_client.build_request("POST", self.server.url, path, token=self.key, body=json.dumps(body).encode())
 
-    def next_numbers(self, count: int) -> range:
+    def reserve_numbers(self, count: int) -> range:
         """Return `count` unused event numbers."""
         self.last_number += count
         return range(self.last_number - count, self.last_number)
@@ -131,7 +131,7 @@ def measure_connects(server: Server, requests: list[bytes]) -> list[float]:
 async def open_streams(connected: ConnectedUsers) -> None:
     """Open a stream for each user, 32 at a time."""
     (host, port), loop = raw_client.parse_address(connected.server.url), asyncio.get_running_loop()
-    requests = connected.connect_requests()
+    requests = connected.build_connect_requests()
     for start in range(0, len(requests), 32):
         batch = [NumberedListener(request, connected.arrivals) for request in requests[start : start + 32]]
         for listener in batch:
@@ -143,9 +143,9 @@ async def measure_broadcasts(connected: ConnectedUsers) -> list[float]:
     """Return the seconds from each broadcast until the last user has received it."""
     (caller,), times = await raw_client.open_callers(connected.server.url, 1), []
     for _ in range(BROADCASTS):
-        (number,) = numbers = connected.next_numbers(1)
+        (number,) = numbers = connected.reserve_numbers(1)
         content = {"type": "bench", "data": {"text": f"~bench{number}~" + "x" * 180}}
-        request, began = connected.service_request("/api/realtime/broadcast", content), time.perf_counter()
+        request, began = connected.build_service_request("/api/realtime/broadcast", content), time.perf_counter()
         decode(await caller.send(request), 202)
         times += [last - began for last in await connected.arrivals.wait_for(numbers, USERS)]
     return times
@@ -156,7 +156,7 @@ async def measure_at_rate(connected: ConnectedUsers, rate: int) -> tuple[list[fl
 
     Open loop: a late response delays no other request, and a delay caused by earlier requests counts.
     """
-    numbers, random = connected.next_numbers(round(rate * SECONDS)), Random(7)
+    numbers, random = connected.reserve_numbers(round(rate * MEASUREMENT_SECONDS)), Random(7)
     idle = asyncio.Queue[raw_client.Caller]()
     for caller in await raw_client.open_callers(connected.server.url, CALLERS):
         idle.put_nowait(caller)
@@ -169,20 +169,20 @@ async def measure_at_rate(connected: ConnectedUsers, rate: int) -> tuple[list[fl
             "category": "system",
             "body": "x" * 120,
         }
-        request = connected.service_request(
+        request = connected.build_service_request(
             "/api/realtime/notifications/send", notification | {"title": f"~bench{number}~"}
         )
         decode(await caller.send(request), 201)
         idle.put_nowait(caller)
 
-    cpu_before, began = connected.server.cpu_seconds(), time.perf_counter()
+    cpu_before, began = connected.server.read_cpu_seconds(), time.perf_counter()
     due = {number: began + at / rate for at, number in enumerate(numbers)}
     async with asyncio.TaskGroup() as tasks:
         for number in numbers:
             await asyncio.sleep(max(0.0, due[number] - time.perf_counter()))
             tasks.create_task(send(number))
     last = await connected.arrivals.wait_for(numbers, 1)
-    share = (connected.server.cpu_seconds() - cpu_before) / (time.perf_counter() - began)
+    share = (connected.server.read_cpu_seconds() - cpu_before) / (time.perf_counter() - began)
     return [at - due[number] for number, at in zip(numbers, last, strict=True)], share
 
 
@@ -203,16 +203,17 @@ async def sign_up(url: str, count: int) -> list[tuple[str, str]]:
 
 
 def format_percentiles(seconds: list[float]) -> str:
-    """Median and 99th percentile."""
-    return f"p50 {raw_client.percentile(seconds, 0.5):.1f} ms, p99 {raw_client.percentile(seconds, 0.99):.1f} ms"
+    """Return the median and the 99th percentile as text."""
+    p50, p99 = raw_client.get_percentile_ms(seconds, 0.5), raw_client.get_percentile_ms(seconds, 0.99)
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
 async def measure(connected: ConnectedUsers) -> list[Row]:
     """Connect all users and run all measurements, one after the other."""
-    before = connected.server.rss_kb()
+    before = connected.server.read_rss_kb()
     await open_streams(connected)
     await asyncio.sleep(SETTLE_SECONDS)
-    total = connected.server.rss_kb()
+    total = connected.server.read_rss_kb()
     rows = [
         ("MiB in total", f"{total / 1_024:.1f}", "≤ 70"),
         ("  of it for the streams", f"{(total - before) / 1_024:.1f}", "≤ 5"),
@@ -232,11 +233,11 @@ def main() -> None:
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
     with TemporaryDirectory() as folder:
-        with servers.hub(Path(folder)) as server:
-            key = server.hub("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
+        with servers.run_hub(Path(folder)) as server:
+            key = server.run_command("keys", "create", "bench", "--scope", "notify", "--scope", "broadcast")
             connected = ConnectedUsers(server, key, uvloop.run(sign_up(server.url, USERS)))
-            rounds = [measure_connects(server, connected.connect_requests()) for _ in range(ROUNDS)]
-        with servers.hub(Path(folder)) as server:
+            rounds = [measure_connects(server, connected.build_connect_requests()) for _ in range(ROUNDS)]
+        with servers.run_hub(Path(folder)) as server:
             rows = uvloop.run(measure(ConnectedUsers(server, key, connected.users)))
     table = Table("figure", "hub", "goal", title=f"{USERS:,} users with one stream each")
     table.add_row(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench import raw_client
 from bench.servers import Server, decode
 
-SECONDS = 6.0
+MEASUREMENT_SECONDS = 6.0
 PAIRS = 32
 HIRE_CALLERS = 32
 MAX_PHASE_SECONDS = 60.0
@@ -70,9 +70,9 @@ async def measure_hires(server: Server, jobs: int) -> Hires:
         return True
 
     await raw_client.run_callers(connections, MAX_PHASE_SECONDS, prepare)
-    before = server.cpu_seconds()
+    before = server.read_cpu_seconds()
     rate, seconds = await raw_client.run_callers(connections, MAX_PHASE_SECONDS, hire)
-    cpu_us = (server.cpu_seconds() - before) / len(seconds) * 1_000_000
+    cpu_us = (server.read_cpu_seconds() - before) / len(seconds) * 1_000_000
     for connection in connections:
         connection.transport.close()
     return Hires(rate, seconds, cpu_us)
@@ -116,6 +116,8 @@ async def measure_lifecycles(server: Server) -> Row:
         caller: Pair(server.url, owner, freelancer)
         for caller, (_, owner), (_, freelancer) in zip(callers, owners, freelancers, strict=True)
     }
-    rate, times = await raw_client.run_callers(callers, SECONDS, lambda caller: pairs[caller].run_lifecycle(caller))
-    p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
+    rate, times = await raw_client.run_callers(
+        callers, MEASUREMENT_SECONDS, lambda caller: pairs[caller].run_lifecycle(caller)
+    )
+    p50, p99 = raw_client.get_percentile_ms(times, 0.5), raw_client.get_percentile_ms(times, 0.99)
     return f"job lifecycles/s (6 requests), {PAIRS} pairs", f"{rate:,.0f}", "–", f"p50 {p50:.0f} ms, p99 {p99:.0f} ms"

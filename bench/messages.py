@@ -26,7 +26,7 @@ from services.database.database import Database
 from services.messages import groups, history
 from services.store.migrate import upgrade
 
-SECONDS = 4.0
+MEASUREMENT_SECONDS = 4.0
 CALLERS = 32
 MESSAGE_COUNT = 100_000
 PAGES = 500
@@ -48,8 +48,8 @@ async def measure_rate(server: Server, members: int) -> tuple[float, float]:
         decode(await caller.send(requests[next(numbers) % len(requests)]), 201)
         return True
 
-    per_second, times = await raw_client.run_callers(connections, SECONDS, send)
-    return per_second, raw_client.percentile(times, 0.99)
+    per_second, times = await raw_client.run_callers(connections, MEASUREMENT_SECONDS, send)
+    return per_second, raw_client.get_percentile_ms(times, 0.99)
 
 
 async def create_conversation(server: Server, caller: raw_client.Caller, people: list[tuple[str, str]]) -> str:
@@ -127,10 +127,10 @@ async def measure(server: Server) -> None:
         per_second, p99 = await measure_rate(server, members)
         print(f"messages/s in a conversation of {members}, {CALLERS} callers: {per_second:,.0f} (p99 {p99:.0f} ms)")
     seconds = await measure_delivery(server)
-    p50, p99 = raw_client.percentile(seconds, 0.5), raw_client.percentile(seconds, 0.99)
+    p50, p99 = raw_client.get_percentile_ms(seconds, 0.5), raw_client.get_percentile_ms(seconds, 0.99)
     print(f"send → stream, 100/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     times = await measure_pages()
-    p50, p99 = raw_client.percentile(times, 0.5), raw_client.percentile(times, 0.99)
+    p50, p99 = raw_client.get_percentile_ms(times, 0.5), raw_client.get_percentile_ms(times, 0.99)
     print(f"page of 20 out of {MESSAGE_COUNT:,}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
@@ -138,7 +138,7 @@ def main() -> None:
     """Run the benchmark and print the figures."""
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)))
-    with servers.hub() as server:
+    with servers.run_hub() as server:
         uvloop.run(measure(server))
 
 

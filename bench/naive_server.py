@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 metadata = MetaData()
-notes = Table(
-    "notes",
+notifications = Table(
+    "notifications",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("user_id", String(36), index=True),
@@ -28,13 +28,13 @@ notes = Table(
 )
 
 
-def build(path: str) -> Starlette:
+def build_app(path: str) -> Starlette:
     """Build the application on a SQLite file with WAL and synchronous=FULL, as the hub uses."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     queues: set[asyncio.Queue[str]] = set()
 
     @event.listens_for(engine.sync_engine, "connect")
-    def pragmas(connection: object, _: object) -> None:
+    def set_pragmas(connection: object, _: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
@@ -43,7 +43,7 @@ def build(path: str) -> Starlette:
     async def notify(request: Request) -> Response:
         body = await request.json()
         async with engine.begin() as connection:
-            await connection.execute(insert(notes).values(user_id=body["userId"], body=json.dumps(body)))
+            await connection.execute(insert(notifications).values(user_id=body["userId"], body=json.dumps(body)))
         return JSONResponse({"id": "1"}, 201)
 
     async def broadcast(request: Request) -> Response:
@@ -83,7 +83,7 @@ def build(path: str) -> Starlette:
 
 if __name__ == "__main__":
     uvicorn.run(
-        build(os.environ["NAIVE_FILE"]),
+        build_app(os.environ["NAIVE_FILE"]),
         port=int(os.environ["NAIVE_PORT"]),
         access_log=False,
         log_level="warning",

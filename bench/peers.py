@@ -43,8 +43,8 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class ThirdPartyServer:
-    """How to start a third-party server, and the options of the load client; `{port}` and `{folder}` are filled in."""
+class PeerLauncher:
+    """How to start a peer, and the options of the load client for it; `{port}` and `{folder}` are filled in."""
 
     version: str
     command: Sequence[str]
@@ -56,7 +56,7 @@ class ThirdPartyServer:
     def start(self) -> Iterator[Peer]:
         """Run the server in a temporary folder that contains its configuration as `config`."""
         with TemporaryDirectory() as name:
-            folder, port = Path(name), servers.free_port()
+            folder, port = Path(name), servers.find_free_port()
             (folder / "config").write_text(self.config.format(port=port, folder=folder))
             command = [part.format(port=port, folder=folder) for part in self.command]
             env = {key: value.format(port=port, folder=folder) for key, value in self.env.items()}
@@ -64,15 +64,15 @@ class ThirdPartyServer:
                 yield Peer(Server(f"http://127.0.0.1:{port}", process.pid, folder), self.arguments)
 
 
-def naive() -> ThirdPartyServer:
+def prepare_naive() -> PeerLauncher:
     """One queue and one sse-starlette response per stream: in memory only; no users, log or replay."""
     env = {"NAIVE_FILE": "{folder}/naive.db", "NAIVE_PORT": "{port}"}
-    return ThirdPartyServer(
+    return PeerLauncher(
         f"sse-starlette {version('sse-starlette')}", [sys.executable, "-m", "bench.naive_server"], env=env
     )
 
 
-def nchan() -> ThirdPartyServer:
+def prepare_nchan() -> PeerLauncher:
     """A module of nginx in C, one process: in memory only; no users or checks; replays the last 20 events."""
     nginx = builds.find_program("nginx")
     if not _NCHAN.exists():
@@ -80,35 +80,33 @@ def nchan() -> ThirdPartyServer:
     module_version = builds.run("dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan").partition(":")[2]
     nginx_version = builds.run(nginx, "-v").rpartition("/")[2]
     command = [nginx, "-p", "{folder}", "-c", "{folder}/config"]
-    return ThirdPartyServer(
+    return PeerLauncher(
         f"{module_version} (nginx {nginx_version})", command, config=_NGINX.replace("MODULE", str(_NCHAN))
     )
 
 
-def fastapi() -> ThirdPartyServer:
+def prepare_fastapi() -> PeerLauncher:
     """EventSourceResponse of FastAPI with one queue per stream: in memory only; no users, log or replay."""
     python, version = builds.build_python()
-    return ThirdPartyServer(version, [python, str(builds.SOURCES / "fastapi_app.py")], env={"PORT": "{port}"})
+    return PeerLauncher(version, [python, str(builds.PEERS_SRC / "fastapi_app.py")], env={"PORT": "{port}"})
 
 
-def better_sse() -> ThirdPartyServer:
+def prepare_better_sse() -> PeerLauncher:
     """One better-sse channel for all streams: in memory only; no users, log or replay."""
     folder, version = builds.build_node("better-sse")
-    return ThirdPartyServer(
-        version, [builds.find_program("node"), str(folder / "better_sse.mjs")], env={"PORT": "{port}"}
-    )
+    return PeerLauncher(version, [builds.find_program("node"), str(folder / "better_sse.mjs")], env={"PORT": "{port}"})
 
 
-def socketio() -> ThirdPartyServer:
+def prepare_socketio() -> PeerLauncher:
     """socket.io over WebSocket, one namespace: in memory only; no users, log or replay."""
     folder, version = builds.build_node("socket.io")
     socket = ("--socketio", "--sub", "/socket.io/?EIO=4&transport=websocket", "--pub", "/broadcast")
-    return ThirdPartyServer(
+    return PeerLauncher(
         version, [builds.find_program("node"), str(folder / "socketio.mjs")], socket, {"PORT": "{port}"}
     )
 
 
-def mercure() -> ThirdPartyServer:
+def prepare_mercure() -> PeerLauncher:
     """Mercure without Caddy: in memory only; no users (publishers have a JWT), log, replay or global order.
 
     `go install` cannot build the variant with Caddy, because its module file replaces a dependency.
@@ -127,10 +125,10 @@ def mercure() -> ThirdPartyServer:
     auth = f"Authorization: Bearer {_publisher_token()}\r\n"
     form = ("--type", "application/x-www-form-urlencoded", "--before", "topic=all&data=", "--auth", auth)
     path = "/.well-known/mercure"
-    return ThirdPartyServer(version, [program], ("--sub", f"{path}?topic=all", "--pub", path, *form), env)
+    return PeerLauncher(version, [program], ("--sub", f"{path}?topic=all", "--pub", path, *form), env)
 
 
-def centrifugo() -> ThirdPartyServer:
+def prepare_centrifugo() -> PeerLauncher:
     """Unidirectional SSE of Centrifugo in `insecure` mode: in memory only; no users, log, history or presence."""
     program, version = builds.build_go("github.com/centrifugal/centrifugo/v6", "v6.9.1")
     # The load client uses its paths as printf formats.
@@ -146,7 +144,7 @@ def centrifugo() -> ThirdPartyServer:
         "CENTRIFUGO_USAGE_STATS_DISABLED": "true",
         "CENTRIFUGO_LOG_LEVEL": "error",
     }
-    return ThirdPartyServer(version, [program], ("--sub", connect, *publish), env)
+    return PeerLauncher(version, [program], ("--sub", connect, *publish), env)
 
 
 def _publisher_token() -> str:
@@ -157,28 +155,28 @@ def _publisher_token() -> str:
     return f"{content.decode()}.{signature.decode()}"
 
 
-PEERS: Final[Mapping[str, Callable[[], ThirdPartyServer]]] = {
-    "naive": naive,
-    "nchan": nchan,
-    "fastapi": fastapi,
-    "better-sse": better_sse,
-    "socket.io": socketio,
-    "mercure": mercure,
-    "centrifugo": centrifugo,
+PEERS: Final[Mapping[str, Callable[[], PeerLauncher]]] = {
+    "naive": prepare_naive,
+    "nchan": prepare_nchan,
+    "fastapi": prepare_fastapi,
+    "better-sse": prepare_better_sse,
+    "socket.io": prepare_socketio,
+    "mercure": prepare_mercure,
+    "centrifugo": prepare_centrifugo,
 }
 
 
-def limitations(name: str) -> str:
+def get_limitations(name: str) -> str:
     """Return what a peer is and which features it lacks."""
     return (PEERS[name].__doc__ or "").splitlines()[0]
 
 
-def find_available(names: Sequence[str]) -> dict[str, ThirdPartyServer]:
+def find_available(names: Sequence[str]) -> dict[str, PeerLauncher]:
     """Return the named peers that can be started here; print a line with the reason for each other one."""
-    servers_by_name = {}
+    launchers = {}
     for name in names:
         try:
-            servers_by_name[name] = PEERS[name]()
+            launchers[name] = PEERS[name]()
         except Unavailable as error:
             sys.stderr.write(f"{name} is left out: {error}\n")
-    return servers_by_name
+    return launchers

@@ -189,7 +189,7 @@ def run_requests(url: str, requests: Sequence[bytes], connections: int, seconds:
     return len(times) / (time.perf_counter() - start), times
 
 
-def percentile(values: Sequence[float], share: float) -> float:
+def get_percentile_ms(values: Sequence[float], share: float) -> float:
     """Return the value below which `share` of the values (seconds) lie, in milliseconds."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1_000

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import peers
-from bench.peers import ThirdPartyServer
+from bench.peers import PeerLauncher
 
 FIGURES: Final = {
     "bcast_ms_med": "one broadcast, ms until the last stream has it",
@@ -64,7 +64,7 @@ def print_figures(streams: int, rounds: Sequence[Mapping[str, Mapping[str, Any]]
     Console(width=170).print(table)
 
 
-def describe_run(third_party: Mapping[str, ThirdPartyServer]) -> dict[str, Any]:
+def describe_run(launchers: Mapping[str, PeerLauncher]) -> dict[str, Any]:
     """Return the versions of the peers, the machine and the date."""
     hub_versions = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "starlette"))
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -74,7 +74,7 @@ def describe_run(third_party: Mapping[str, ThirdPartyServer]) -> dict[str, Any]:
         "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "versions": {"direct, asgi": hub_versions} | {name: other.version for name, other in third_party.items()},
+        "versions": {"direct, asgi": hub_versions} | {name: launcher.version for name, launcher in launchers.items()},
     }
 
 
@@ -85,5 +85,5 @@ def print_versions(run: Mapping[str, Any]) -> None:
         "peer", "version", "what it is, and lacks", title=f"Python {run['python']}, SQLite {run['sqlite']}; {machine}"
     )
     for name, number in run["versions"].items():
-        table.add_row(name, number, peers.limitations(name) if name in peers.PEERS else "")
+        table.add_row(name, number, peers.get_limitations(name) if name in peers.PEERS else "")
     Console(width=170).print(table)

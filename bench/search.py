@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 from sqlalchemy import insert
 
-from bench.raw_client import percentile
+from bench.raw_client import get_percentile_ms
 from services import pagination
 from services.database.database import Database
 from services.database.sqlite import engine as sqlite_engine
@@ -78,9 +78,9 @@ def generate_jobs(dice: random.Random, owners: list[str]) -> Iterator[dict[str, 
     skills = [f"{word} {kind}" for kind in ("design", "writing", "coding") for word in words[1:80]]
     for number in range(JOBS):
         budget = max(500, round(dice.lognormvariate(11, 1.2)) // 500 * 500)
-        job_skills = list({skills[_uneven(dice, len(skills))] for _ in range(3)})
-        title = f"{dice.choice(_VERBS)} a {dice.choice(_THINGS)} for {words[_uneven(dice, len(words))]}"
-        text = " ".join(words[_uneven(dice, len(words))] for _ in range(70))
+        job_skills = list({skills[_choose_unevenly(dice, len(skills))] for _ in range(3)})
+        title = f"{dice.choice(_VERBS)} a {dice.choice(_THINGS)} for {words[_choose_unevenly(dice, len(words))]}"
+        text = " ".join(words[_choose_unevenly(dice, len(words))] for _ in range(70))
         is_rare = number % 33_000 == 17
         status = dice.choice(_STATES)
         yield {
@@ -102,7 +102,7 @@ def generate_jobs(dice: random.Random, owners: list[str]) -> Iterator[dict[str, 
         }
 
 
-def _uneven(dice: random.Random, count: int) -> int:
+def _choose_unevenly(dice: random.Random, count: int) -> int:
     return min(int(dice.paretovariate(0.5)) - 1, count - 1)
 
 
@@ -129,7 +129,7 @@ async def open_store() -> AsyncIterator[tuple[Database, str]]:
         await database.stop()
 
 
-def queries(owner: str) -> dict[str, JobFilter]:
+def build_queries(owner: str) -> dict[str, JobFilter]:
     """Return common and rare queries; the rare ones find jobs that are far apart, or none."""
     return {
         "all jobs": JobFilter(),
@@ -166,7 +166,7 @@ async def measure_query(
         began = time.perf_counter()
         page = await database.read(listing.list_jobs, job_filter=job_filter, after=after)
         times.append(time.perf_counter() - began)
-    return percentile(times, 0.5), percentile(times, 0.99), len(page.items)
+    return get_percentile_ms(times, 0.5), get_percentile_ms(times, 0.99), len(page.items)
 
 
 async def find_deep_cursor(database: Database, job_filter: JobFilter) -> str | None:
@@ -183,7 +183,7 @@ async def find_deep_cursor(database: Database, job_filter: JobFilter) -> str | N
 async def _measure() -> list[tuple[str, str, str, str]]:
     rows = []
     async with open_store() as (database, owner):
-        for name, job_filter in queries(owner).items():
+        for name, job_filter in build_queries(owner).items():
             p50, p99, count = await measure_query(database, job_filter)
             deep = await find_deep_cursor(database, job_filter)
             deep_figures = "–"

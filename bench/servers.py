@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+MAX_START_SECONDS = 60.0
+MAX_STOP_SECONDS = 30.0
 # No limit or empty wallet stops the load, and the hub writes no log lines, because the naive server writes none.
 # `bench.compare` gives these settings to other checkouts. Their names must not change.
 SHARED_LOAD_SETTINGS = {
@@ -40,7 +40,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its URL, process, data folder, and for a hub its checkout and settings."""
+    """A running server: its URL, process, data directory, and for a hub its checkout and settings."""
 
     url: str
     pid: int
@@ -48,25 +48,25 @@ class Server:
     checkout: Path = ROOT
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    def rss_kb(self) -> int:
+    def read_rss_kb(self) -> int:
         """Return the resident memory in KiB."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise RuntimeError("no VmRSS")
 
-    def memory(self) -> Memory:
+    def read_memory(self) -> Memory:
         """Return the memory of the process from `/proc/<pid>/smaps_rollup`."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
         sizes = {name: int(size) for name, size, *_ in map(str.split, lines)}
         return Memory(sizes["Rss:"], sizes["Pss:"], sizes["Private_Clean:"] + sizes["Private_Dirty:"])
 
-    def cpu_seconds(self) -> float:
+    def read_cpu_seconds(self) -> float:
         """Return the CPU time of all threads until now, user and system."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def hub(self, *arguments: str) -> str:
+    def run_command(self, *arguments: str) -> str:
         """Run a `hub` command on the data directory of this server, and return its output."""
         done = subprocess.run(
             [sys.executable, "-m", "api", *arguments],
@@ -80,7 +80,7 @@ class Server:
 
 
 @contextmanager
-def hub(
+def run_hub(
     folder: Path | None = None,
     *,
     checkout: Path = ROOT,
@@ -92,17 +92,17 @@ def hub(
     `settings` override `load_settings`. The modules of the hub come from the working directory of the process.
     """
     with TemporaryDirectory() as fresh:
-        port, data = free_port(), folder or Path(fresh)
+        port, data = find_free_port(), folder or Path(fresh)
         env = {**load_settings, "HUB_DATA_DIR": str(data), "HUB_PORT": str(port), **settings}
         with run_server([sys.executable, "-m", "api", "serve"], port, data, env, checkout) as process:
             yield Server(f"http://127.0.0.1:{port}", process.pid, data, checkout, env)
 
 
 @contextmanager
-def naive() -> Iterator[Server]:
+def run_naive() -> Iterator[Server]:
     """Run the server of `bench.naive_server`."""
     with TemporaryDirectory() as folder:
-        port = free_port()
+        port = find_free_port()
         env = {"NAIVE_FILE": f"{folder}/naive.db", "NAIVE_PORT": str(port)}
         with run_server([sys.executable, "-m", "bench.naive_server"], port, Path(folder), env) as process:
             yield Server(f"http://127.0.0.1:{port}", process.pid, Path(folder))
@@ -123,15 +123,15 @@ def run_server(
         finally:
             process.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(MAX_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(STOP_SECONDS)
+                process.wait(MAX_STOP_SECONDS)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Wait until the port accepts connections. Raises RuntimeError with the log if the server does not start."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + MAX_START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -143,7 +143,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
     raise RuntimeError(f"the server did not start: {log.read_text()[-2_000:]}")
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

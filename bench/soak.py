@@ -36,12 +36,12 @@ BROADCASTS: Final = 20
 PAD: Final = "x" * 3_000
 # Pools and caches fill during these cycles, so they are not compared.
 WARM_UP_CYCLES: Final = 5
-CLOSE_SECONDS: Final = 60.0
-FILL_SECONDS: Final = 120.0
+MAX_CLOSE_SECONDS: Final = 60.0
+MAX_FILL_SECONDS: Final = 120.0
 # Allowed growth from the first to the last fifth of the cycles, for periodic tasks and allocator noise.
 # A leak per stream would exceed it in a single cycle of 1,000 streams.
-NOISE_TASKS: Final = 3
-NOISE_MB: Final = 3.0
+MAX_TASK_GROWTH: Final = 3
+MAX_MB_GROWTH: Final = 3.0
 METRIC: Final = re.compile(rb"^hub_(streams|tasks) (\d+)", re.MULTILINE)
 
 
@@ -97,7 +97,7 @@ class Soak:
             decode(await caller.send(self._broadcast), 202)
             return True
 
-        await raw_client.run_callers(await raw_client.open_callers(self._server.url, 32), FILL_SECONDS, send)
+        await raw_client.run_callers(await raw_client.open_callers(self._server.url, 32), MAX_FILL_SECONDS, send)
 
     async def run_cycle(self) -> Remainder:
         """Open all streams, stall a fourth, broadcast, abort one half and close the other, and measure what remains."""
@@ -107,8 +107,8 @@ class Soak:
             decode(await caller.send(self._broadcast), 202)
         for number, reader in enumerate(readers):
             reader.transport.abort() if number % 2 else reader.transport.close()
-        tasks = await self._tasks(caller)
-        remainder = Remainder(tasks, self._files(), self._server.rss_kb() / 1_024)
+        tasks = await self._count_tasks(caller)
+        remainder = Remainder(tasks, self._count_files(), self._server.read_rss_kb() / 1_024)
         caller.transport.close()
         return remainder
 
@@ -127,16 +127,16 @@ class Soak:
             readers += batch
         return readers
 
-    async def _tasks(self, caller: raw_client.Caller) -> int:
+    async def _count_tasks(self, caller: raw_client.Caller) -> int:
         """Return the number of tasks after all streams have closed."""
-        async with asyncio.timeout(CLOSE_SECONDS):
+        async with asyncio.timeout(MAX_CLOSE_SECONDS):
             while True:
                 metrics = dict(METRIC.findall((await caller.send(self._metrics))[1]))
                 if metrics[b"streams"] == b"0":
                     return int(metrics[b"tasks"])
                 await asyncio.sleep(0.05)
 
-    def _files(self) -> int:
+    def _count_files(self) -> int:
         """Return the number of open files without those of the database, which its reader pool opens on demand."""
         links = []
         for entry in Path(f"/proc/{self._server.pid}/fd").iterdir():
@@ -147,7 +147,7 @@ class Soak:
 
 async def run_soak(server: Server, minutes: float) -> list[Remainder]:
     """Run cycles until the time is over, at least ten after the warm-up."""
-    key = server.hub("keys", "create", "bench", "--scope", "broadcast")
+    key = server.run_command("keys", "create", "bench", "--scope", "broadcast")
     soak = Soak(server, key, [token for _, token in await sign_up(server.url, USERS)])
     await soak.fill()
     remainders, deadline = list[Remainder](), time.monotonic() + minutes * 60
@@ -161,7 +161,9 @@ def summarize(remainders: Sequence[Remainder]) -> tuple[Remainder, Remainder, bo
     warm = remainders[WARM_UP_CYCLES:]
     fifth = max(1, len(warm) // 5)
     first, last = _median(warm[:fifth]), _median(warm[-fifth:])
-    is_flat = last.files <= first.files and last.tasks - first.tasks <= NOISE_TASKS and last.mb - first.mb < NOISE_MB
+    is_flat = (
+        last.files <= first.files and last.tasks - first.tasks <= MAX_TASK_GROWTH and last.mb - first.mb < MAX_MB_GROWTH
+    )
     return first, last, is_flat
 
 
@@ -183,18 +185,18 @@ def main() -> None:
     table = Table(
         "transport", "cycles", "streams", "tasks", "open files", "MiB", "", title=f"soak of {minutes:g} minutes"
     )
-    grown = False
+    has_grown = False
     for transport in ("direct", "asgi"):
-        with servers.hub(HUB_STREAM_TRANSPORT=transport) as server:
+        with servers.run_hub(HUB_STREAM_TRANSPORT=transport) as server:
             remainders = uvloop.run(run_soak(server, minutes / 2))
         first, last, is_flat = summarize(remainders)
         pairs = (f"{first.tasks} → {last.tasks}", f"{first.files} → {last.files}", f"{first.mb:.1f} → {last.mb:.1f}")
         table.add_row(
             transport, f"{len(remainders):,}", f"{len(remainders) * STREAMS:,}", *pairs, "flat" if is_flat else "GROWN"
         )
-        grown = grown or not is_flat
+        has_grown = has_grown or not is_flat
     Console().print(table)
-    sys.exit(grown)
+    sys.exit(has_grown)
 
 
 if __name__ == "__main__":

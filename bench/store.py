@@ -30,7 +30,7 @@ from services.notifications.draft import NotificationDraft
 from services.store.migrate import upgrade
 from services.tables import announcements
 
-SECONDS = 1.5
+MEASUREMENT_SECONDS = 1.5
 ROUNDS = 3
 RECIPIENTS = 1_000
 NOTIFICATION_ROUNDS = 15
@@ -62,7 +62,7 @@ async def measure_writer(database: Database, callers: int, unit: Unit) -> tuple[
     began = time.perf_counter()
 
     async def caller() -> None:
-        while (began_unit := time.perf_counter()) < began + SECONDS:
+        while (began_unit := time.perf_counter()) < began + MEASUREMENT_SECONDS:
             with suppress(Conflict):
                 await database.write(unit)
             times.append(time.perf_counter() - began_unit)
@@ -78,7 +78,7 @@ def measure_sqlite(path: Path, batch: int) -> float:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")
         done, began = 0, time.perf_counter()
-        while time.perf_counter() < began + SECONDS:
+        while time.perf_counter() < began + MEASUREMENT_SECONDS:
             ids = [f"plain-{next(_numbers)}" for _ in range(batch)]
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
@@ -138,7 +138,7 @@ def _insert(store: sqlite3.Connection, tables: Mapping[str, Sequence[Sequence[ob
 async def main() -> None:
     """Measure every kind once per round, and print the medians."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        path, other = Path(folder, "hub.db"), Path(folder, "bare.db")
+        path, other = Path(folder, "hub.db"), Path(folder, "sqlite.db")
         upgrade(path)
         upgrade(other)
         database = Database(path)
