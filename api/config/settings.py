@@ -48,7 +48,7 @@ class Settings:
         parsers.directory, "./data", "folder of the store, keys and attachments; created if it does not exist"
     )
     database_url: str = setting(
-        parsers.text, "", "SQLite file as `sqlite:////path/hub.db`; default: `hub.db` in the data folder", secret=True
+        parsers.text, "", "SQLite file as `sqlite:////path/hub.db`; default: `hub.db` in HUB_DATA_DIR", secret=True
     )
     broker_url: str = setting(parsers.text, "", "reserved for a later release; must not be set", secret=True)
     secret_keys: tuple[str, ...] = setting(

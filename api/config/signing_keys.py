@@ -43,7 +43,7 @@ def _is_sequential(key: str) -> bool:
 
 
 def load_signing_keys(configured: Sequence[str], data_dir: Path) -> tuple[str, ...]:
-    """Return the configured keys, or else one generated key that is stored in the data folder; the last one signs.
+    """Return the configured keys, or else one generated key that is stored in the data directory; the last one signs.
 
     Concurrent starts agree on the generated key. Raises OSError if the folder cannot be written.
     """

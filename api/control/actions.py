@@ -229,7 +229,7 @@ async def _local_address(context: ActionContext, _arguments: NoArguments) -> str
 
 
 async def _issue_ticket(context: ActionContext, owner: StreamOwner) -> str:
-    """Return a ticket for one stream. A command that can read the data folder may follow any stream."""
+    """Return a ticket for one stream. A command that can read the data directory may follow any stream."""
     hub = _running_hub(context)
     user_id = await context.database.read(find_stream_owner, user=owner.user)
     return hub.authenticator.issue_ticket(user_id, Caller("service", service="hub tail"))
@@ -249,7 +249,7 @@ async def _run_demo_steps(context: ActionContext, received: DemoSteps) -> dict[s
 
 def _running_hub(context: ActionContext) -> Hub:
     if context.hub is None:
-        raise Conflict("No hub is running in this data folder.")
+        raise Conflict("No hub is running in this data directory.")
     return context.hub
 
 

@@ -1,8 +1,8 @@
 """Unix socket through which commands reach the running hub.
 
 Each connection carries one request and one response, each a line of JSON: `{"action": …, "arguments": …}`, then
-`{"result": …}` or `{"code", "message"}`. The data folder belongs to its owner alone, the kernel names the peer's user,
-and only the actions of a fixed table can be requested.
+`{"result": …}` or `{"code", "message"}`. The data directory belongs to its owner alone, the kernel names the peer's
+user, and only the actions of a fixed table can be requested.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ _BUSY: Final = ControlResponse(code=Overloaded.code, message="Too many commands 
 
 
 class NoHubRunning(OSError):
-    """No hub listens in this data folder; the message is one sentence."""
+    """No hub listens in this data directory; the message is one sentence."""
 
 
 class NoResponse(OSError):
@@ -63,7 +63,7 @@ class NoResponse(OSError):
 
 
 class ControlSocket:
-    """The hub's end of the socket. Its owner must hold the lock of the data folder."""
+    """The hub's end of the socket. Its owner must hold the lock of the data directory."""
 
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._folder = settings.database_file.parent

@@ -1,6 +1,6 @@
 """Demo users, in development only.
 
-`hub demo` stores them with their passwords in the data folder; the sign-in page lists them.
+`hub demo` stores them with their passwords in the data directory; the sign-in page lists them.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Status changes requested by users: accept, accept instantly, submit, request changes, complete, cancel."""
+"""Status changes that users request: accept, submit, request changes, complete and cancel."""
 
 from dataclasses import replace
 

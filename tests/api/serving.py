@@ -1,4 +1,4 @@
-"""A hub that runs on the event loop of the test, for tests that count calls or inject faults in its process."""
+"""A hub on the event loop of the test, for tests that count calls or inject faults."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The web build: web/dist is what web/ builds to, stays small, works offline; and the unit tests of its modules."""
+"""The web build: web/dist is current, small and works offline; the unit tests of its modules."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""Crash safety: a process killed at any statement of a hire, payment or refund leaves all of it or nothing."""
+"""Crash safety: a kill at any statement of a hire, payment or refund leaves all of it or nothing."""
 
 import subprocess
 import sys

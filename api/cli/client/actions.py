@@ -61,7 +61,7 @@ def execute_on_hub(settings: Settings, action: str, arguments: Arguments = _NO_A
 
 
 def _execute_locally(settings: Settings, action: str, arguments: Arguments, result: type[T]) -> T:
-    """Open the store, execute the action and close the store. The caller holds the lock of the data folder."""
+    """Open the store, execute the action and close the store. The caller holds the lock of the data directory."""
     prepare(settings.database_file)
     return msgspec.json.decode(asyncio.run(_execute_on_store(settings, action, arguments)), type=result)
 

@@ -34,7 +34,7 @@ RETRY_STATUSES: Final = frozenset({429, 502, 503, 504})
 
 
 def store_sender(settings: Settings) -> Sender:
-    """Return a sender that uses the store in the data folder, through the running hub if there is one."""
+    """Return a sender that uses the store in the data directory, through the running hub if there is one."""
 
     def send(notification: NotificationToSend) -> list[str]:
         with exit_on_refusal():

@@ -1,4 +1,4 @@
-"""A model of the published marketplace rules in plain Python: permissions, balances, events and notifications."""
+"""A model of the marketplace rules in plain Python: permissions, balances, events, notifications."""
 
 from collections import Counter
 from dataclasses import dataclass, field

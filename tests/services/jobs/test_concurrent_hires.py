@@ -1,6 +1,6 @@
-"""Concurrent hires from multiple processes: the constraints of the store alone ensure that one hire succeeds.
+"""Concurrent hires from many processes: the constraints of the store let one of them succeed.
 
-In the product a lock on the data folder allows one writing process. `Database` itself does not take that lock.
+In the product a lock on the data directory allows one writing process. `Database` itself does not take that lock.
 """
 
 import json

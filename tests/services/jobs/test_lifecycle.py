@@ -1,4 +1,4 @@
-"""The job state machine: every status, target and actor either has a transition or the documented error."""
+"""The job state machine: every status, target and actor has a transition or a documented error."""
 
 from itertools import product
 from typing import get_args

@@ -1,4 +1,4 @@
-"""The marketplace against its model: after each random action, ledger, jobs, events and notifications agree."""
+"""The marketplace compared with its model after each random action."""
 
 import shutil
 from collections import Counter

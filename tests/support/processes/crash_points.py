@@ -1,4 +1,4 @@
-"""A process that runs one request on copies of a store and is killed at each statement of the request in turn.
+"""A process that runs one request on copies of a store and is killed at each statement in turn.
 
 `python -m tests.support.processes.crash_points STORE FOLDER REQUEST` (the request as JSON) prints a line for each run:
 `killed N STATEMENT`, then `committed N` (killed after COMMIT, before the response), then `finished N`. The store that

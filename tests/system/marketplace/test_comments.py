@@ -1,4 +1,4 @@
-"""Comments, profiles and statistics over HTTP: permissions, errors, stream events and idempotency keys."""
+"""Comments, profiles and statistics over HTTP: permissions, errors, events and idempotency keys."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The job lifecycle over HTTP: status changes, instant acceptance, deadlines, idempotency keys and edits."""
+"""The job lifecycle over HTTP: status changes, instant acceptance, deadlines and edits."""
 
 import asyncio
 from typing import Any
