@@ -12,8 +12,10 @@ from typing import Any, Final
 import anyio.to_thread
 import httpx2
 
+from tests.support.hub_logs import record_use
 from tests.support.server import Server, json_lines
-from tests.support.stream_client import TIMEOUT_SECONDS, StreamClient
+from tests.support.stream_client import StreamClient
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 PASSWORD: Final = "a long enough passphrase"
 # Accepts every certificate. Creating a context takes longer than creating a client, so all clients share one.
@@ -47,6 +49,8 @@ class Hub:
         self._clients: list[httpx2.AsyncClient] = []
         self._streams: list[StreamClient] = []
         self._lines_before = server.log_line_count
+        # Other tests use the server, too, and only one of them started it.
+        record_use(server)
 
     @property
     def url(self) -> str:
@@ -75,9 +79,9 @@ class Hub:
         """Send SIGKILL and wait for the end of the process."""
         await anyio.to_thread.run_sync(self.server.kill)
 
-    async def stop(self, seconds: float = 20.0) -> int:
+    async def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
-        return await anyio.to_thread.run_sync(self.server.stop, seconds)
+        return await anyio.to_thread.run_sync(self.server.stop)
 
     async def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `hub …` with the settings of this hub."""
@@ -95,7 +99,7 @@ class Hub:
             headers=headers,
             trust_env=False,
             verify=_TLS,
-            timeout=options.pop("timeout", 30.0),
+            timeout=options.pop("timeout", TIMEOUT_SECONDS),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             **options,
         )

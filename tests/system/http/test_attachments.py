@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.support.hub import Hub, Person
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 from tests.system.marketplace.test_messages import SEND, create_group, get_json, problem_fields, send_message
 
@@ -440,7 +441,7 @@ async def test_message_type_must_match_its_attachments(shared_hub: Hub) -> None:
 
 
 async def _wait_until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110  # a folder has no event to wait for
             await asyncio.sleep(0.02)
 

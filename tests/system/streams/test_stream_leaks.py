@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hub import Hub
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 
 pytestmark = pytest.mark.fresh_process
@@ -57,7 +58,7 @@ async def test_closed_streams_leave_no_open_files_and_no_memory(start_hub: Start
             assert await count_streams() == STREAMS
             for number, (_, writer) in enumerate(connections):
                 writer.transport.abort() if number % 2 else writer.close()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while await count_streams():  # noqa: ASYNC110  # the hub is another process
                     await asyncio.sleep(0.02)
             usage.append((count_open_files(hub), get_rss_kb(hub)))
