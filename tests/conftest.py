@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.hub_logs import pytest_runtest_makereport, pytest_runtest_setup
+
+__all__ = ["pytest_runtest_makereport", "pytest_runtest_setup"]
+
 # No test has a limit by the wall clock: a busy machine must not fail a correct product.
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")

@@ -58,7 +58,7 @@ def run_statements(tx: Connection) -> list[int]:
 async def ended(threads: Iterable[threading.Thread]) -> None:
     """Fail unless all threads end."""
     for thread in threads:
-        await asyncio.to_thread(thread.join, 20)
+        await asyncio.to_thread(thread.join, TIMEOUT_SECONDS)
         assert not thread.is_alive()
 
 

@@ -189,7 +189,7 @@ async def test_deleted_job_is_not_found_by_any_route(shared_hub: Hub) -> None:
 
 
 async def test_job_changes_are_rate_limited_per_user(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_RATE_LIMIT="4/minute")
+    hub = await start_hub(HUB_RATE_LIMIT="4/hour")
     posted = await create_job(hub, "in_progress")
     owner_client, freelancer_client = hub.client(posted.owner), hub.client(posted.freelancer)
     # The acceptance counts as one of four changes.
