@@ -1,6 +1,6 @@
 # `make` lists the targets. Longer commands are in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run web test test-quick check bench reference lock install clean
+.PHONY: help run web test test-deep test-quick check bench reference lock install clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -23,8 +23,12 @@ test: install ## Run every test, with real servers and a real browser; installs 
 	@scripts/test-needs
 	@scripts/test $(ARGS)
 
-test-quick: install ## Run the tests that need no server and no browser
-	$(PY) -m pytest --ignore tests/system --ignore tests/browser $(ARGS)
+test-deep: install ## Run every test at full depth: more examples, all kill points, 200 kills of a hub
+	@scripts/test-needs
+	@scripts/test --deep $(ARGS)
+
+test-quick: install ## Run the tests that need no server and no browser, in two processes
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/system --ignore tests/browser $(ARGS)
 
 check: install ## Check style, types and imports: ruff, mypy --strict and import-linter
 	$(PY) -m ruff check

@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from tests.support.hub import Hub, Person
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import hub, mail, push, start_hub, store, stream_transport
 
 __all__ = ["hub", "mail", "push", "start_hub", "store", "stream_transport"]
@@ -25,8 +26,7 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Timeout of every expectation; long, so that a busy machine fails no test.
-TIMEOUT_MS: Final = 30_000
+TIMEOUT_MS: Final = TIMEOUT_SECONDS * 1_000
 # Each page records its toasts, one per line, because a toast closes after five seconds.
 TOASTED: Final = """customElements.whenDefined("toast-region").then(() => {
     const { dataset } = document.documentElement;
@@ -93,7 +93,7 @@ async def browser() -> AsyncIterator[Browser]:
     """One browser for all tests; each page has its own profile."""
     expect.set_options(timeout=TIMEOUT_MS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=TIMEOUT_MS)
         yield browser
         await browser.close()
 
@@ -118,6 +118,7 @@ async def open_page(hub: Hub, browser: Browser, noise: Noise) -> AsyncIterator[O
             viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
         )
         contexts.append(context)
+        context.set_default_timeout(TIMEOUT_MS)
         context.on("console", noise.record)
         context.on("weberror", lambda error: noise.messages.append(f"uncaught: {error.error}"))
         await context.add_init_script(TOASTED)

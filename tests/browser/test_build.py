@@ -11,6 +11,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Noise, OpenPage, is_live
 from tests.support.hub import Hub
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 ROOT: Final = Path(__file__).parents[2]
 WEB: Final = ROOT / "web"
@@ -38,7 +39,7 @@ def test_modules_of_the_client_pass_their_unit_tests() -> None:
         cwd=ROOT / "tests/js",
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=TIMEOUT_SECONDS,
     )
     assert done.returncode == 0, done.stdout[-4_000:]
     assert re.search(r"^# pass [3-9]\d$", done.stdout, re.MULTILINE), done.stdout[-400:]
@@ -46,7 +47,10 @@ def test_modules_of_the_client_pass_their_unit_tests() -> None:
 
 def test_committed_files_equal_a_new_build_byte_for_byte(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["node", WEB / "build.mjs", tmp_path / "elsewhere" / "dist"], capture_output=True, text=True, timeout=60
+        ["node", WEB / "build.mjs", tmp_path / "elsewhere" / "dist"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     built, committed = contents(tmp_path / "elsewhere" / "dist"), contents(DIST)

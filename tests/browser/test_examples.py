@@ -11,10 +11,11 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import Noise
+from tests.browser.conftest import TIMEOUT_MS, Noise
 from tests.browser.inbox_page import item, toasts
 from tests.browser.market_page import notify, post_job
 from tests.support.hub import Hub
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 
 ROOT: Final = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cwd=JS,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=TIMEOUT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
@@ -74,6 +75,7 @@ async def hub_for(elsewhere: str, start_hub: StartHub) -> Hub:
 async def page(browser: Browser, noise: Noise) -> AsyncIterator[Page]:
     """An empty page."""
     context = await browser.new_context()
+    context.set_default_timeout(TIMEOUT_MS)
     context.on("console", noise.record)
     context.on("weberror", lambda error: noise.messages.append(f"uncaught: {error.error}"))
     yield await context.new_page()

@@ -1,5 +1,6 @@
 """Push in the browser: the offer, the permission, the service worker and clicks."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.browser.inbox_page import expect_unread, item, open_center
 from tests.browser.market_page import notify
 from tests.support.hub import Hub
 from tests.support.push_service import Browser, LocalPushService
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 
 # Without a push service: fake permission and subscription, and a record of the requests.
@@ -121,15 +123,11 @@ async def test_push_is_shown_and_replaced_by_the_next_with_its_tag(hub: Hub, ope
     await deliver(declarative_message("One message", "message/1"))
     await deliver(declarative_message("Two messages", "message/1"))
     await deliver(declarative_message("You are hired", "hire/1"))
+    await shown_on(page, "You are hired")
     shown = await page.evaluate("""async () => {
         const registration = await navigator.serviceWorker.ready;
-        for (let tries = 0; tries < 100; tries += 1) {
-            const all = await registration.getNotifications();
-            const list = all.map(({ title, tag, data }) => [title, tag, data.navigate]);
-            if (list.some(([title]) => title === "You are hired")) return list.sort();
-            await new Promise((resolve) => setTimeout(resolve, 50));
-        }
-        return [];
+        const all = await registration.getNotifications();
+        return all.map(({ title, tag, data }) => [title, tag, data.navigate]).sort();
     }""")
     assert shown == [["Two messages", "message/1", "/wallet"], ["You are hired", "hire/1", "/wallet"]]
 
@@ -246,15 +244,13 @@ async def click(worker: Worker, title: str, *, gone: bool = False) -> list[str]:
 async def shown_on(page: Page, title: str) -> None:
     """Wait until the device shows the notification."""
     shown: list[str] = []
-    for _ in range(100):
-        shown = await page.evaluate(
-            "navigator.serviceWorker.ready.then((one) => one.getNotifications())"
-            ".then((all) => all.map((each) => each.title))"
-        )
-        if title in shown:
-            return
-        await page.wait_for_timeout(50)
-    raise AssertionError(shown)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while title not in shown:
+            shown = await page.evaluate(
+                "navigator.serviceWorker.ready.then((one) => one.getNotifications())"
+                ".then((all) => all.map((each) => each.title))"
+            )
+            await page.wait_for_timeout(50)
 
 
 async def pusher(page: Page, origin: str) -> Any:

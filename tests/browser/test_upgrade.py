@@ -9,6 +9,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import Noise, OpenPage, is_live
 from tests.support.hub import Hub
 from tests.support.server import ROOT
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 def another_release(folder: Path) -> Path:
@@ -21,7 +22,7 @@ def another_release(folder: Path) -> Path:
     find.write_text(
         find.read_text().replace('h("h1", { textContent: "Find work" })', 'h("h1", { textContent: "New here" })')
     )
-    subprocess.run(["node", folder / "web" / "build.mjs"], check=True, timeout=60)
+    subprocess.run(["node", folder / "web" / "build.mjs"], check=True, timeout=TIMEOUT_SECONDS)
     return folder
 
 
@@ -41,7 +42,7 @@ async def test_open_page_works_after_an_upgrade_and_then_loads_the_new_one(
     hub.server.source_root = another_release(tmp_path / "release")
     await hub.restart()
     await page.mouse.move(300, 300)
-    await expect(page.locator("body")).to_have_attribute("data-news", "here", timeout=40_000)
+    await expect(page.locator("body")).to_have_attribute("data-news", "here")
     # The page that was open is unchanged.
     await expect(page.get_by_role("heading", name="Wallet", level=1)).to_be_visible()
     await page.get_by_role("link", name="Find work").click()

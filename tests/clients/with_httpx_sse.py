@@ -13,7 +13,7 @@ while True:
     headers = {"authorization": f"Bearer {token}"} | ({"last-event-id": last_event_id} if last_event_id else {})
     try:
         with (
-            httpx.Client(timeout=httpx.Timeout(20, read=None), trust_env=False) as client,
+            httpx.Client(timeout=None, trust_env=False) as client,
             connect_sse(client, "GET", url, headers=headers) as source,
         ):
             for event in source.iter_sse():

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from realtime.cursor import Cursor
 from realtime.event import Event
@@ -344,5 +351,7 @@ class Delivery(RuleBasedStateMachine):
         assert set(expected) - received <= self.forgotten
 
 
-TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+def test_every_client_receives_exactly_its_events_or_a_justified_reset(deep: bool) -> None:
+    run_state_machine_as_test(
+        Delivery, settings=settings(max_examples=100 if deep else 20, stateful_step_count=60, deadline=None)
+    )

@@ -12,6 +12,7 @@ from tests.realtime.conftest import MakeDriver
 from tests.realtime.driver import Client, Driver
 from tests.realtime.fake_ports import FakeSink
 from tests.support.sse_parser import parse
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 def pass_time(driver: Driver, seconds: float) -> None:
@@ -225,7 +226,7 @@ async def test_housekeeping_task_sends_heartbeats(make_driver: MakeDriver) -> No
 
     client = driver.open(sink=HeartbeatSink())
     driver.now += 1
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await HeartbeatSink.heartbeat.wait()
     assert client.types[-1] == "heartbeat"
 

@@ -16,6 +16,7 @@ from services.database.database import Database
 from services.database.sqlite import engine as sqlite_engine
 from services.database.units import Batch, CoalescedUnit
 from services.store.migrate import upgrade
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 Together = Callable[..., Awaitable[list[Any]]]
 
@@ -64,10 +65,10 @@ def together(database: Database) -> Together:
 
         def occupy(tx: Connection) -> None:
             entered.set()
-            assert leave.wait(20)
+            assert leave.wait(TIMEOUT_SECONDS)
 
         occupied = asyncio.create_task(database.write(occupy))
-        await asyncio.to_thread(entered.wait, 20)
+        await asyncio.to_thread(entered.wait, TIMEOUT_SECONDS)
         answers = [
             asyncio.create_task(
                 database.write_coalesced(unit.each, unit.item)
@@ -80,7 +81,7 @@ def together(database: Database) -> Together:
             await asyncio.sleep(0)
         leave.set()
         # A unit without a result must fail the test, not hang it.
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await occupied
             return await asyncio.gather(*answers, return_exceptions=True)
 

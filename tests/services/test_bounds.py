@@ -24,6 +24,7 @@ from services.errors import InvalidField, Overloaded
 from services.presence import acknowledgements
 from services.presence.acknowledgements import Acknowledgements
 from tests.support.mail_server import LocalMailServer
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 async def test_upload_slots_are_bounded_per_user_and_in_total(
@@ -71,7 +72,7 @@ async def test_upload_without_data_times_out(draft: TemporaryFile, monkeypatch: 
         yield b"--x\r\n"
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         with pytest.raises(InvalidField, match="too slowly"):
             await multipart.receive_file(request(empty_body), draft, 10_000_000)
 
@@ -85,7 +86,7 @@ async def test_slow_upload_times_out(draft: TemporaryFile, monkeypatch: pytest.M
             await asyncio.sleep(0.001)
             yield b"."
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         with pytest.raises(InvalidField, match="too slowly"):
             await multipart.receive_file(request(slow_body), draft, 10_000_000)
 
@@ -116,16 +117,16 @@ async def test_image_inspection_queue_is_bounded(monkeypatch: pytest.MonkeyPatch
         running += 1
         most = max(most, running)
         begun.set()
-        go_on.wait(20)
+        go_on.wait(TIMEOUT_SECONDS)
         running -= 1
         return ImageInfo(1, 1, b"", None)
 
     monkeypatch.setattr(thumbnails, "inspect", inspect)
     inspecting = Thumbnails()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(inspecting.inspect(Path("a"), "image/png"))
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, TIMEOUT_SECONDS)
         with pytest.raises(Overloaded):
             await inspecting.inspect(Path("a"), "image/png")
         go_on.set()

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.operations.policy import Policy
 from services.accounts.api_keys import SCOPES
-from tests.support.hub import PASSWORD, Hub, Person
+from tests.support.hub import PASSWORD, HubClients, Person
 from tests.support.server import Server
 
 CALLER_KINDS: Final = ("anonymous", "client", "freelancer", "admin", "service")
@@ -22,7 +22,7 @@ class Callers:
     service: str
 
     def credentials(self, kind: str) -> Person | str | None:
-        """Return what `Hub.client` takes as the caller: a Person, an API key, or None for `anonymous`."""
+        """Return what `HubClients.client` takes as the caller: a Person, an API key, or None for `anonymous`."""
         by_kind: dict[str, Person | str] = {
             "client": self.client,
             "freelancer": self.freelancer,
@@ -48,7 +48,7 @@ def create_staff(server: Server) -> Staff:
     return Staff(email, server.api_key(email, SCOPES))
 
 
-async def create_callers(hub: Hub, staff: Staff) -> Callers:
+async def create_callers(hub: HubClients, staff: Staff) -> Callers:
     """Create new users and a new admin session, so that a test can revoke them without effect on other tests."""
     return Callers(
         client=await hub.signup("client"),

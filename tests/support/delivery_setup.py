@@ -23,6 +23,7 @@ from services.delivery.worker import DeliveryWorker
 from services.notifications import inbox
 from services.tables import verified_emails
 from tests.support.push_service import Browser, LocalPushService
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 NOON = 1_768_478_400_000  # 2026-01-15T12:00:00Z
 
@@ -75,7 +76,7 @@ class DeliverySetup:
         """Advance the clock, send all due deliveries and return the number of requests to the push service so far."""
         self.now += after_ms
         await self.worker.run_once()
-        await self.worker.finish(30)
+        await self.worker.finish(TIMEOUT_SECONDS)
         return len(self.push_service.requests)
 
     async def create_user(self, *browsers: Browser) -> str:

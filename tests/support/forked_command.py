@@ -20,6 +20,7 @@ from typing import IO, Final
 import msgspec
 
 from tests.support.fork_server import StartRequest
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 _ROOT: Final = Path(__file__).parents[2]
 # Tests start commands from several threads, but the fork server is started once.
@@ -83,16 +84,14 @@ class ForkedCommand:
         return self.returncode
 
 
-def run(
-    arguments: list[str], environment: Mapping[str, str], *, stdin: str, seconds: float
-) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], environment: Mapping[str, str], *, stdin: str) -> subprocess.CompletedProcess[str]:
     """Run `hub …` and return its exit code and both outputs. Raises subprocess.TimeoutExpired."""
     with TemporaryFile() as stdin_file, TemporaryFile() as stdout_file, TemporaryFile() as stderr_file:
         stdin_file.write(stdin.encode())
         stdin_file.seek(0)
         process = ForkedCommand(arguments, environment, stdin_file, stdout_file, stderr_file)
         try:
-            code = process.wait(seconds)
+            code = process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -12,8 +12,10 @@ from typing import Any, Final
 import anyio.to_thread
 import httpx2
 
+from tests.support.hub_logs import record_use
 from tests.support.server import Server, json_lines
-from tests.support.stream_client import TIMEOUT_SECONDS, StreamClient
+from tests.support.stream_client import StreamClient
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 PASSWORD: Final = "a long enough passphrase"
 # Accepts every certificate. Creating a context takes longer than creating a client, so all clients share one.
@@ -34,19 +36,79 @@ class Person:
     password: str = PASSWORD
 
 
-class Hub:
+class HubClients:
+    """A hub as its HTTP clients see it. Clients created here are closed when the test ends.
+
+    `caller` is a Person, a session token, an API key, or None for an anonymous caller. Without `transport`, clients
+    connect to the host of `url`.
+    """
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self._transport = transport
+        self._clients: list[httpx2.AsyncClient] = []
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a trailing slash."""
+        raise NotImplementedError
+
+    def client(self, caller: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
+        """Return a client with its own cookies and connections. `options` are passed to httpx2.AsyncClient."""
+        headers = _authorization(caller) | dict(options.pop("headers", {}))
+        client = httpx2.AsyncClient(
+            base_url=self.url,
+            headers=headers,
+            trust_env=False,
+            verify=_TLS,
+            timeout=options.pop("timeout", TIMEOUT_SECONDS),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+            transport=options.pop("transport", self._transport),
+            **options,
+        )
+        self._clients.append(client)
+        return client
+
+    async def signup(
+        self, role: str = "client", *, name: str | None = None, skills: Sequence[str] = (), email: str | None = None
+    ) -> Person:
+        """Create a user and sign in."""
+        suffix = secrets.token_hex(4)
+        body = {
+            "email": email or f"{role}-{suffix}@example.org",
+            "password": PASSWORD,
+            "name": name or f"{role.capitalize()} {suffix}",
+            "role": role,
+            "skills": list(skills),
+        }
+        async with self.client() as client:
+            return _to_person(await client.post("/api/auth/signup", json=body), 201, PASSWORD)
+
+    async def login(self, email: str, password: str = PASSWORD) -> Person:
+        """Sign in as an existing user."""
+        async with self.client() as client:
+            response = await client.post("/api/auth/login", json={"email": email, "password": password})
+            return _to_person(response, 200, password)
+
+    async def close(self) -> None:
+        """Close the clients of this test. The hub continues to run."""
+        for client in self._clients:
+            await client.aclose()
+
+
+class Hub(HubClients):
     """A running hub as one test sees it. Clients and streams created here are closed when the test ends.
 
-    `caller` is a Person, a session token, an API key, or None for an anonymous caller. Set `expects_errors` in a test
-    that expects stack traces in the log.
+    Set `expects_errors` in a test that expects stack traces in the log.
     """
 
     def __init__(self, server: Server) -> None:
+        super().__init__()
         self.server = server
         self.expects_errors = False
-        self._clients: list[httpx2.AsyncClient] = []
         self._streams: list[StreamClient] = []
         self._lines_before = server.log_line_count
+        # Other tests use the server, too, and only one of them started it.
+        record_use(server)
 
     @property
     def url(self) -> str:
@@ -75,9 +137,9 @@ class Hub:
         """Send SIGKILL and wait for the end of the process."""
         await anyio.to_thread.run_sync(self.server.kill)
 
-    async def stop(self, seconds: float = 20.0) -> int:
+    async def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
-        return await anyio.to_thread.run_sync(self.server.stop, seconds)
+        return await anyio.to_thread.run_sync(self.server.stop)
 
     async def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `hub …` with the settings of this hub."""
@@ -86,42 +148,6 @@ class Hub:
     async def cli_in_fresh_process(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `python -m api …` in a new interpreter, with the settings of this hub."""
         return await anyio.to_thread.run_sync(partial(self.server.cli_in_fresh_process, *arguments, stdin=stdin))
-
-    def client(self, caller: Person | str | None = None, **options: Any) -> httpx2.AsyncClient:
-        """Return a client with its own cookies and connections. `options` are passed to httpx2.AsyncClient."""
-        headers = _authorization(caller) | dict(options.pop("headers", {}))
-        client = httpx2.AsyncClient(
-            base_url=self.url,
-            headers=headers,
-            trust_env=False,
-            verify=_TLS,
-            timeout=options.pop("timeout", 30.0),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-            **options,
-        )
-        self._clients.append(client)
-        return client
-
-    async def signup(
-        self, role: str = "client", *, name: str | None = None, skills: Sequence[str] = (), email: str | None = None
-    ) -> Person:
-        """Create a user and sign in."""
-        suffix = secrets.token_hex(4)
-        body = {
-            "email": email or f"{role}-{suffix}@example.org",
-            "password": PASSWORD,
-            "name": name or f"{role.capitalize()} {suffix}",
-            "role": role,
-            "skills": list(skills),
-        }
-        async with self.client() as client:
-            return _to_person(await client.post("/api/auth/signup", json=body), 201, PASSWORD)
-
-    async def login(self, email: str, password: str = PASSWORD) -> Person:
-        """Sign in as an existing user."""
-        async with self.client() as client:
-            response = await client.post("/api/auth/login", json={"email": email, "password": password})
-            return _to_person(response, 200, password)
 
     async def api_key(self, *scopes: str, name: str | None = None) -> str:
         """Create an API key with these scopes through the control socket, as `hub keys create` does."""
@@ -152,8 +178,7 @@ class Hub:
         """Close the streams and clients of this test. The hub continues to run."""
         for stream in self._streams:
             await stream.close()
-        for client in self._clients:
-            await client.aclose()
+        await super().close()
 
     def check_log(self) -> None:
         """Fail if the hub logged a stack trace that the test did not expect."""

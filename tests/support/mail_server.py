@@ -8,8 +8,9 @@ from typing import Any, Final, Self
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.support.timeouts import TIMEOUT_SECONDS
+
 OK: Final = "250 OK"
-TIMEOUT_SECONDS: Final = 20
 
 
 class LocalMailServer:

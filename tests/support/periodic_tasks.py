@@ -11,9 +11,9 @@ from services.database import outbox
 from services.database.database import Database
 from services.scheduling.scheduler import PeriodicTask, Scheduler
 from services.times import DAY_MS
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 NOW: Final = 400 * DAY_MS
-TIMEOUT_SECONDS: Final = 60
 
 
 def fill(tx: Connection, *, channel: str, count: int, now: int) -> None:

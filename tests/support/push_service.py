@@ -5,14 +5,14 @@ import base64
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-TIMEOUT_SECONDS: Final = 20.0
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 def base64url_encode(data: bytes) -> str:

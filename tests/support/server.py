@@ -21,11 +21,10 @@ from api.control.actions import NewKey
 from api.control.socket import send_request
 from services.accounts import api_keys
 from tests.support.forked_command import ForkedCommand, run
+from tests.support.hub_logs import record_use
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 ROOT: Final = Path(__file__).parents[2]
-# A start can include a migration in a child process, which took up to 6 s on two busy cores.
-START_SECONDS: Final = 40.0
-STOP_SECONDS: Final = 20.0
 
 # Settings that make tests fast. A test whose subject is one of these sets it itself.
 FAST_SETTINGS: Final = {"HUB_ENV": "development", "HUB_PASSWORD_MEMORY_MB": "1", "HUB_SIGNUP_RATE_LIMIT": "0"}
@@ -109,12 +108,13 @@ class Server:
         """Start the hub and wait until it is ready."""
         starts = len(self.lines("ready"))
         self.spawn()
-        self.wait_for_log(lambda: len(self.lines("ready")) > starts, START_SECONDS)
+        self.wait_for_log(lambda: len(self.lines("ready")) > starts)
         self.url = str(self.lines("ready")[-1]["url"]).rstrip("/")
 
     def spawn(self) -> None:
         """Start the hub without waiting, for starts that fail."""
         assert not self.running
+        record_use(self)
         read_fd, write_fd = os.pipe()
         with open(os.devnull, "rb") as stdin, open(write_fd, "wb") as out:
             if self.fresh_process or self.source_root != ROOT:
@@ -128,28 +128,28 @@ class Server:
         self._reader = Thread(target=self._read, args=(self._output,), daemon=True)
         self._reader.start()
 
-    def wait_for_log(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    def wait_for_log(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the log holds; fail with the log when the process ends or the time is over."""
         with self._lines_changed:
-            in_time = self._lines_changed.wait_for(lambda: condition() or not self._is_reading(), seconds)
+            in_time = self._lines_changed.wait_for(lambda: condition() or not self._is_reading(), TIMEOUT_SECONDS)
         reason = "the hub ended" if in_time else "timeout"
         assert condition(), f"the log line did not appear: {reason}; the log:\n{self.log}"
 
-    def wait(self, seconds: float = STOP_SECONDS) -> int:
+    def wait(self) -> int:
         """Wait until the process ends by itself, and return its exit code."""
-        code = self.process.wait(seconds)
+        code = self.process.wait(TIMEOUT_SECONDS)
         if self._reader is not None:
-            self._reader.join(seconds)
+            self._reader.join(TIMEOUT_SECONDS)
         return code
 
-    def stop(self, seconds: float = STOP_SECONDS) -> int:
+    def stop(self) -> int:
         """Send SIGTERM and return the exit code; kill the process and fail if it does not end in time."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.wait(seconds)
+            return self.wait()
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"the hub did not stop in {seconds} s; its log:\n{self.log}") from None
+            raise AssertionError(f"the hub did not stop in {TIMEOUT_SECONDS} s; its log:\n{self.log}") from None
 
     def kill(self) -> None:
         """Send SIGKILL and wait for the end of the process."""
@@ -163,15 +163,13 @@ class Server:
             assert self.stop() == 0, self.log
         self.start()
 
-    def cli(self, *arguments: str, stdin: str | None = None, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `hub …` with the same settings and return the exit code and both outputs, unchecked."""
         if self.fresh_process:
-            return self.cli_in_fresh_process(*arguments, stdin=stdin, seconds=seconds)
-        return run(list(arguments), self.environment, stdin=stdin or "", seconds=seconds)
+            return self.cli_in_fresh_process(*arguments, stdin=stdin)
+        return run(list(arguments), self.environment, stdin=stdin or "")
 
-    def cli_in_fresh_process(
-        self, *arguments: str, stdin: str | None = None, seconds: float = 60.0
-    ) -> subprocess.CompletedProcess[str]:
+    def cli_in_fresh_process(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `python -m api …` in a new interpreter; otherwise like `cli`."""
         return subprocess.run(
             [sys.executable, "-m", "api", *arguments],
@@ -180,7 +178,7 @@ class Server:
             input=stdin or "",
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
 

@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import httpx2
 
 from tests.support.sse_parser import Parser, ServerEvent
-
-# Much longer than any expected wait; only a failing test waits this long.
-TIMEOUT_SECONDS: Final = 10.0
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 class StreamClient:
@@ -56,7 +54,7 @@ class StreamClient:
     async def open(self) -> Self:
         """Connect and wait for the response head. The body of a response other than 200 is read into `body`."""
         self._task = asyncio.create_task(self._run())
-        await self._wait(lambda: self.status != 0, TIMEOUT_SECONDS, "the response")
+        await self._wait(lambda: self.status != 0, "the response")
         return self
 
     async def close(self) -> None:
@@ -66,19 +64,16 @@ class StreamClient:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def next_event(self, type: str | None = None, timeout: float = TIMEOUT_SECONDS) -> ServerEvent:
+    async def next_event(self, type: str | None = None) -> ServerEvent:
         """Return the next event. With a `type`, skip the events before the next one of that type."""
 
         def matches(event: ServerEvent) -> bool:
             return event.type == type if type is not None else event.type != "heartbeat"
 
-        return (await self.read_until(matches, timeout, description=type or "any event"))[-1]
+        return (await self.read_until(matches, description=type or "any event"))[-1]
 
     async def read_until(
-        self,
-        predicate: Callable[[ServerEvent], bool],
-        timeout: float = TIMEOUT_SECONDS,
-        description: str = "the matching event",
+        self, predicate: Callable[[ServerEvent], bool], description: str = "the matching event"
     ) -> list[ServerEvent]:
         """Return the next events up to and including the first that matches the predicate."""
         start = self._returned
@@ -90,12 +85,12 @@ class StreamClient:
                     return True
             return False
 
-        await self._wait(find_match, timeout, description)
+        await self._wait(find_match, description)
         return self.events[start : self._returned]
 
-    async def wait_closed(self, timeout: float = TIMEOUT_SECONDS) -> None:
+    async def wait_closed(self) -> None:
         """Wait until the server closes the stream."""
-        await self._wait(lambda: self.is_closed, timeout, "the end")
+        await self._wait(lambda: self.is_closed, "the end")
 
     def pause(self) -> None:
         """Stop reading, as a stalled browser does."""
@@ -128,10 +123,10 @@ class StreamClient:
         finally:
             asyncio.get_running_loop().call_soon(self._changed.set)
 
-    async def _wait(self, condition: Callable[[], bool], timeout: float, description: str) -> None:
+    async def _wait(self, condition: Callable[[], bool], description: str) -> None:
         """Wait until the condition is true. It may have side effects, so it is not evaluated again afterwards."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not condition():
                     if self.is_closed:
                         break
@@ -139,7 +134,7 @@ class StreamClient:
                     await self._changed.wait()
                 else:
                     return
-        reason = "the stream ended first" if self.is_closed else f"nothing in {timeout} s"
+        reason = "the stream ended first" if self.is_closed else f"nothing in {TIMEOUT_SECONDS} s"
         received = f"status {self.status}, received {self._last_events()} {self.body!r}"
         raise AssertionError(f"waited for {description}: {reason}; {received}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio.to_thread
 import pytest
@@ -12,6 +12,18 @@ from tests.support.hub import Hub
 from tests.support.mail_server import LocalMailServer
 from tests.support.push_service import LocalPushService
 from tests.support.server import Server
+
+# Settings without rate limits. E-mail and push are enabled; no server listens on that port.
+UNLIMITED: Final = {
+    "HUB_RATE_LIMIT": "0",
+    "HUB_LOGIN_RATE_LIMIT": "0",
+    "HUB_LOGIN_ADDRESS_RATE_LIMIT": "0",
+    "HUB_CONNECT_RATE_LIMIT": "0",
+    "HUB_MAX_STREAMS_PER_USER": "0",
+    "HUB_MAX_STREAMS_PER_ADDRESS": "0",
+    "HUB_SMTP_URL": "smtp://127.0.0.1:9",
+    "HUB_PUSH_TEST_ORIGIN": "http://127.0.0.1:9",
+}
 
 
 class StartHub(Protocol):
@@ -55,12 +67,7 @@ async def shared_hub(server: Server) -> AsyncIterator[Hub]:
 @pytest.fixture(scope="session")
 def unlimited_server(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Server]:
     """The process of `unlimited_hub`."""
-    limit_names = ("RATE_LIMIT", "LOGIN_RATE_LIMIT", "LOGIN_ADDRESS_RATE_LIMIT", "CONNECT_RATE_LIMIT",
-                   "MAX_STREAMS_PER_USER", "MAX_STREAMS_PER_ADDRESS")  # fmt: skip
-    # E-mail and push are enabled; no server listens on that port.
-    methods = {"HUB_SMTP_URL": "smtp://127.0.0.1:9", "HUB_PUSH_TEST_ORIGIN": "http://127.0.0.1:9"}
-    unlimited = {f"HUB_{name}": "0" for name in limit_names}
-    server = Server(tmp_path_factory.mktemp("unlimited") / "data", unlimited | methods, store=store, fresh_process=True)
+    server = Server(tmp_path_factory.mktemp("unlimited") / "data", UNLIMITED, store=store, fresh_process=True)
     server.start()
     yield server
     code = server.stop()

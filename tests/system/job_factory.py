@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from tests.support.hub import Hub, Person
+from tests.support.hub import HubClients, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,12 @@ async def change_status(
 
 
 async def create_job(
-    hub: Hub, status: str = "open", *, owner: Person | None = None, freelancer: Person | None = None, **fields: Any
+    hub: HubClients,
+    status: str = "open",
+    *,
+    owner: Person | None = None,
+    freelancer: Person | None = None,
+    **fields: Any,
 ) -> PostedJob:
     """Create a job with a bid: open, assigned, in_progress, submitted, completed, cancelled or deleted.
 

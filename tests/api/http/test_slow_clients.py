@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from api.http.protocol import BoundedProtocol
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 class Transport:
@@ -52,7 +53,7 @@ def connection(*, complete: bool) -> tuple[ShortTimeoutProtocol, Transport]:
 
 async def test_connection_is_aborted_when_the_rest_of_a_response_is_not_read() -> None:
     _, transport = connection(complete=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await transport.aborted.wait()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.serving import create_sessions, quiet_log, serve_app
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 __all__ = ["quiet_log"]
 
@@ -39,7 +40,7 @@ class CallCounter:
 
 def send_requests(port: int, tokens: list[str]) -> list[socket.socket]:
     """Send one request per token before the next loop iteration. The kernel queues the connections until then."""
-    connections = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in tokens]
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) for _ in tokens]
     for connection, token in zip(connections, tokens, strict=True):
         request = f"GET /api/realtime/connect HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
         connection.sendall(request.encode())

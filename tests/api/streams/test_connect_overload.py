@@ -7,6 +7,7 @@ import pytest
 
 from services.database import database
 from tests.api.serving import create_sessions, quiet_log, serve_app
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 __all__ = ["quiet_log"]
 
@@ -18,7 +19,7 @@ async def test_connect_sends_a_bye_frame_when_too_many_reads_wait(
 ) -> None:
     async with (
         serve_app(data_dir, "auto") as (app, port),
-        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_SECONDS) as client,
     ):
         (session_id,) = await app.hub.database.write(create_sessions, count=1, now=app.hub.clock())
         client.headers["authorization"] = f"Bearer {app.hub.tokens.sign_session(session_id)}"

@@ -20,6 +20,7 @@ from services.database.database import Database
 from services.database.sqlite import engine, writer
 from services.database.units import Batch
 from services.errors import StorageFull, StorageUnavailable
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 # These tests check how units end a batch, so a slow machine must not end it by time.
 pytestmark = pytest.mark.usefixtures("unhurried")
@@ -448,10 +449,10 @@ async def test_failed_checkpoint_stops_writing_and_is_reported_while_idle(
     database = Database(store, wal_bytes=0, on_storage_failure=doubted.set)
     await database.start()
     answered = threading.Event()
-    monkeypatch.setattr(database._writer, "_truncate_wal", lambda: not answered.wait(20))
+    monkeypatch.setattr(database._writer, "_truncate_wal", lambda: not answered.wait(TIMEOUT_SECONDS))
     assert await database.write(add, "a") == "a"
     answered.set()
-    await asyncio.wait_for(doubted.wait(), 10)
+    await asyncio.wait_for(doubted.wait(), TIMEOUT_SECONDS)
     with pytest.raises(StorageUnavailable):
         await database.write(add, "b")
     assert await database.read(names) == ["a"]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.database.batch_loader import MAX_KEYS, BatchLoader
 from services.database.database import Database
 from services.errors import StorageUnavailable
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 class RecordingQuery:
@@ -22,7 +23,7 @@ class RecordingQuery:
 
     def __call__(self, tx: Connection, *, ids: Sequence[str]) -> Mapping[str, str]:
         self.batches.append(list(ids))
-        assert self.may_return.wait(60)
+        assert self.may_return.wait(TIMEOUT_SECONDS)
         if "broken" in ids:
             raise StorageUnavailable
         return {id: id.upper() for id in ids if id != "nobody"}

@@ -26,6 +26,7 @@ from services.database.sqlite import batch
 from services.database.sqlite.writer import MAX_BATCH_UNITS, MAX_QUEUED_UNITS
 from services.database.units import Batch
 from services.errors import Overloaded
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 Together = Callable[..., Awaitable[list[Any]]]
 
@@ -214,7 +215,7 @@ async def test_failing_on_commit_still_completes_the_writes(store: Path) -> None
     await database.start()
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["exception"]))
-    assert await asyncio.wait_for(database.write(add, "one"), 20) == "one"
+    assert await asyncio.wait_for(database.write(add, "one"), TIMEOUT_SECONDS) == "one"
     assert [type(error) for error in complaints] == [ZeroDivisionError]
     await database.stop()
 
@@ -224,10 +225,10 @@ async def test_full_queue_rejects_a_write_and_stores_nothing(database: Database)
 
     def occupy(tx: Connection) -> None:
         entered.set()
-        assert leave.wait(20)
+        assert leave.wait(TIMEOUT_SECONDS)
 
     occupied = asyncio.create_task(database.write(occupy))
-    await asyncio.to_thread(entered.wait, 20)
+    await asyncio.to_thread(entered.wait, TIMEOUT_SECONDS)
     accepted = [asyncio.create_task(database.write(add, str(n))) for n in range(MAX_QUEUED_UNITS)]
     while database.queued_writes < MAX_QUEUED_UNITS:  # noqa: ASYNC110 (the queue has no event to wait on)
         await asyncio.sleep(0)
@@ -360,7 +361,11 @@ def test_unreadable_store_is_rejected_with_one_sentence(store: Path, mode_of_fol
         path.chmod(0o400)
         path.parent.chmod(mode_of_folder)
         done = subprocess.run(
-            [sys.executable, "-c", OPEN_UNPRIVILEGED, path], cwd=ROOT, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", OPEN_UNPRIVILEGED, path],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
         )
         path.parent.chmod(0o700)
     assert done.returncode == 1

@@ -216,12 +216,15 @@ class Log(RuleBasedStateMachine):
             assert outbox.head(self.tx)[0] == self.model.head
 
 
-def test_event_log_matches_the_model(template: Path, tmp_path: Path) -> None:
+def test_event_log_matches_the_model(template: Path, tmp_path: Path, deep: bool) -> None:
     Log.template, Log.folder = template, tmp_path
     run_state_machine_as_test(
         Log,
         settings=settings(
-            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30 if deep else 20,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
 

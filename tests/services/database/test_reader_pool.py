@@ -20,6 +20,7 @@ from services.database.sqlite import engine
 from services.database.sqlite.readers import ReaderPool
 from services.database.statements import Statement
 from services.errors import StorageUnavailable
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 REFERENCES: Select[Any] = select(column("place")).select_from(table("things"))
 PREPARED = Statement(REFERENCES)
@@ -57,7 +58,7 @@ def run_statements(tx: Connection) -> list[int]:
 async def ended(threads: Iterable[threading.Thread]) -> None:
     """Fail unless all threads end."""
     for thread in threads:
-        await asyncio.to_thread(thread.join, 20)
+        await asyncio.to_thread(thread.join, TIMEOUT_SECONDS)
         assert not thread.is_alive()
 
 
@@ -128,7 +129,7 @@ async def test_waiting_reads_get_a_reader_in_order(database: Database) -> None:
 
     def hold(tx: Connection, until: threading.Event) -> None:
         entered.release()
-        assert until.wait(20)
+        assert until.wait(TIMEOUT_SECONDS)
 
     async def read(number: int) -> None:
         await database.read(count)
@@ -292,7 +293,7 @@ async def test_stop_completes_waiting_reads_and_ends_every_thread(
     def hold(tx: Connection) -> int:
         threads.add(threading.current_thread())
         entered.release()
-        assert leave.wait(20)
+        assert leave.wait(TIMEOUT_SECONDS)
         return count(tx)
 
     reads = [asyncio.create_task(database.read(hold)) for _ in range(4 * engine.MAX_READERS)]

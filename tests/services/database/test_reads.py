@@ -21,6 +21,7 @@ from services.database.open_errors import CannotOpenStore
 from services.database.sqlite import engine as sqlite_engine
 from services.database.statements import Statement
 from services.errors import Overloaded
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 Together = Callable[..., Awaitable[list[Any]]]
 
@@ -95,7 +96,7 @@ class BusyReaders:
 
     def _wait(self) -> int:
         self._entered.release()
-        assert self._leave.wait(20)
+        assert self._leave.wait(TIMEOUT_SECONDS)
         return 0
 
     def block(self, tx: Connection) -> None:
@@ -125,12 +126,13 @@ async def test_write_does_not_wait_for_readers(database: Database) -> None:
 
 
 async def test_read_without_a_free_reader_is_rejected(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_engine, "MAX_READER_WAIT_SECONDS", 0.05)
     database = Database(store)
     await database.start()
     async with BusyReaders(database, sqlite_engine.MAX_READERS):
-        with pytest.raises(Overloaded):
-            await database.read(names)
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite_engine, "MAX_READER_WAIT_SECONDS", 0.05)
+            with pytest.raises(Overloaded):
+                await database.read(names)
     assert await database.read(names) == []
     await database.stop()
 
@@ -177,7 +179,7 @@ async def test_cancelled_reads_leave_every_reader_usable(database: Database) -> 
     async with BusyReaders(database, sqlite_engine.MAX_READERS - 1):
         assert await database.read(names) == []
     # A cancelled read may still be returning its reader.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await asyncio.gather(*database._reads, return_exceptions=True)
     assert not database._reads
     # No reader was discarded.

@@ -17,6 +17,7 @@ from services.delivery.push_endpoints import (
     PushEndpoints,
 )
 from services.errors import InvalidField, Overloaded
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 SPECIAL_ADDRESSES = (
     *("0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.9.9.9"),
@@ -148,12 +149,12 @@ class HangingHosts:
 
     def allow_slow_lookups(self) -> None:
         """Restore a long timeout for the lookups that do not hang."""
-        self._monkeypatch.setattr(dns_resolver, "TIMEOUT_SECONDS", 60.0)
+        self._monkeypatch.setattr(dns_resolver, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
 
     def __call__(self, host: str, port: int) -> Sequence[str]:
         self.lookups.append(host)
         if host.startswith("hole"):
-            assert self.end.wait(60)
+            assert self.end.wait(TIMEOUT_SECONDS)
         return ["8.8.8.8"]
 
 
@@ -205,13 +206,14 @@ async def test_slow_host_is_not_looked_up_again_for_a_minute(hanging_hosts: Hang
 
 async def wait_until_free(resolver: dns_resolver.DnsResolver | PushEndpoints) -> None:
     """Wait until a hanging lookup has finished."""
-    while True:
-        try:
-            await resolver.resolve("push.example", 443)
-        except ResolverBusy:
-            await asyncio.sleep(0)
-        else:
-            return
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while True:
+            try:
+                await resolver.resolve("push.example", 443)
+            except ResolverBusy:
+                await asyncio.sleep(0)
+            else:
+                return
 
 
 async def test_number_of_remembered_slow_hosts_is_limited(

@@ -45,6 +45,7 @@ from tests.services.jobs.job_factory import (
     person,
     post,
 )
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 DEADLINE_TASK = next(
     task for task in all_tasks(RetentionPolicy(log_events=0, log_ms=0, inbox_ms=0)) if task.name == "job deadlines"
@@ -95,7 +96,7 @@ async def running_task(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110  # the condition has no event to wait for
             await asyncio.sleep(0.001)
 

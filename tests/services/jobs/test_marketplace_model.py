@@ -446,7 +446,7 @@ REQUIRED = (
 )
 
 
-def test_marketplace_equals_its_model_after_any_actions(template: Path, tmp_path: Path) -> None:
+def test_marketplace_equals_its_model_after_any_actions(template: Path, tmp_path: Path, deep: bool) -> None:
     created, seen = 0, Counter[str]()
 
     def create_machine() -> Marketplace:
@@ -457,7 +457,7 @@ def test_marketplace_equals_its_model_after_any_actions(template: Path, tmp_path
     run_state_machine_as_test(
         create_machine,  # type: ignore[arg-type]  # a factory is called like the class
         settings=settings(
-            max_examples=60,
+            max_examples=60 if deep else 20,
             stateful_step_count=80,
             deadline=None,
             # The same examples on each run; otherwise one of `REQUIRED` would be missing now and then.

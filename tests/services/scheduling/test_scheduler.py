@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 from services.database.database import Database
 from services.scheduling.background import BackgroundTask
 from services.scheduling.scheduler import MAX_STEP_ROWS, PeriodicTask, Scheduler
-from tests.support.periodic_tasks import NOW, TIMEOUT_SECONDS, run_tasks
+from tests.support.periodic_tasks import NOW, run_tasks
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 async def test_step_processes_a_bounded_number_of_rows(database: Database) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from services.database.sqlite import engine as sqlite_engine
 from services.store.lock import DataDirLock, DataDirLocked
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -48,7 +49,7 @@ def test_waiting_process_gets_the_lock_when_it_is_released(tmp_path: Path) -> No
         assert first.stdin is not None
         first.stdin.close()
         lock = DataDirLock(tmp_path)
-        lock.acquire(timeout=30)
+        lock.acquire(timeout=TIMEOUT_SECONDS)
         lock.release()
 
 
@@ -86,7 +87,7 @@ def test_lock_is_not_inherited_by_child_processes(tmp_path: Path) -> None:
         # held as long as the child lives.
         second_lock = DataDirLock(tmp_path)
         try:
-            second_lock.acquire(timeout=5)
+            second_lock.acquire(timeout=TIMEOUT_SECONDS)
         finally:
             child.kill()
         second_lock.release()

@@ -22,6 +22,7 @@ from services.database.database import Database
 from services.database.open_errors import CannotOpenStore
 from services.store import backup, migrate, preparation
 from services.tables import metadata
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -230,19 +231,19 @@ def test_migrate_process_reports_an_error_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     path.write_bytes(b"something else entirely\n" * 500)
     process = start_migrate_process(path)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 1
     assert errors.decode() == f"{path} cannot be opened: file is not a database.\n"
 
 
-LOCKED_MIGRATION = """
+LOCKED_MIGRATION = f"""
 import sys
 from pathlib import Path
 from services.store.lock import DataDirLock
 from services.store.migrate import upgrade
 path = Path(sys.argv[1])
 lock = DataDirLock(path.parent)
-lock.acquire(timeout=30)
+lock.acquire(timeout={TIMEOUT_SECONDS})
 print("locked", flush=True)
 upgrade(path)
 lock.release()
@@ -258,7 +259,7 @@ def test_concurrent_starts_migrate_one_after_another(tmp_path: Path) -> None:
         for _ in range(3)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
         assert process.returncode == 0, errors.decode()
     assert query(path, "SELECT count(*) FROM event_counter") == [(1,)]
     asyncio.run(start_and_stop(path))

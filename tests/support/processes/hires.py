@@ -1,8 +1,8 @@
 """A process that hires with its own Database, for the test of concurrent hires.
 
-`python -m tests.support.processes.hires FILE OWNER HIRES` prints `ready` when the file is open. Each input line is
-a list of bid ids. For each line it starts HIRES concurrent hires, cycling through the bids, and prints one line of
-JSON: the result of each hire, `hired` or the error's name with its details. It exits when its input ends.
+`python -m tests.support.processes.hires FILE OWNER` prints `ready` when the file is open. Each input line is a number
+and a list of bid ids. For each line it starts that number of concurrent hires, cycling through the bids, and prints
+one line of JSON: the result of each hire, `hired` or the error's name with its details. It exits when its input ends.
 """
 
 import asyncio
@@ -29,16 +29,17 @@ async def hire(database: Database, bid_id: str, owner_id: str) -> dict[str, Any]
     return {"hired": result.response.bid_id}
 
 
-async def main(path: Path, owner_id: str, hires: int) -> None:
+async def main(path: Path, owner_id: str) -> None:
     """Process every input line."""
     database = Database(path)
     await database.start()
     print("ready", flush=True)
     for line in sys.stdin:
-        bids = itertools.islice(itertools.cycle(line.split()), hires)
+        hires, *ids = line.split()
+        bids = itertools.islice(itertools.cycle(ids), int(hires))
         print(json.dumps(await asyncio.gather(*(hire(database, bid, owner_id) for bid in bids))), flush=True)
     await database.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.hub import Hub
 from tests.support.server import ROOT, Server
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_ready_line_contains_the_port_chosen_by_the_kernel(server: Server) -> No
     server.start()
     try:
         (ready,) = server.lines("ready")
-        assert httpx2.get(f"{ready['url']}/api/ready", trust_env=False).status_code == 200
+        assert httpx2.get(f"{ready['url']}/api/ready", trust_env=False, timeout=TIMEOUT_SECONDS).status_code == 200
         assert len(server.log.splitlines()) == 1
     finally:
         assert server.stop() == 0

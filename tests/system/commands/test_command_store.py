@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.hub import PASSWORD, Hub
 from tests.support.server import Server
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 StartHub = Callable[..., Awaitable[Hub]]
 
@@ -126,7 +127,7 @@ async def test_users_list_prints_all_users_as_json_or_table(hub: Hub, stopped: S
 async def test_socket_executes_only_known_actions_with_valid_arguments(hub: Hub) -> None:
     def request(line: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(20)
+            connection.settimeout(TIMEOUT_SECONDS)
             connection.connect(str(hub.data_dir / "hub.sock"))
             try:
                 connection.sendall(line)

@@ -10,9 +10,7 @@ from urllib.parse import quote
 
 from tests.support.hub import Hub
 from tests.support.server import ROOT
-
-# Without a hub, the random waits of `hub tail` grow with each attempt.
-TIMEOUT_SECONDS = 60.0
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 
 class Tail:

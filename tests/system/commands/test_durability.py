@@ -21,6 +21,7 @@ from anyio import create_task_group, open_process, to_thread
 from services.store.migrate import upgrade
 from tests.support.hub import Hub, Person
 from tests.support.server import ROOT
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 SYSCALLS = "trace=pwrite64,fdatasync,fsync,ftruncate,unlink,write,writev,sendto,sendmsg"
 # A response or an event in the output of the writer process.
@@ -119,7 +120,7 @@ def run(store: Path, mode: str, *options: str, unsafe: bool = False) -> tuple[li
         env=os.environ | ({"HUB_TEST_UNSAFE": "1"} if unsafe else {}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     lines = [line.split() for line in done.stdout.splitlines()]

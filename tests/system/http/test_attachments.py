@@ -7,6 +7,7 @@ import shutil
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.support.hub import Hub, Person
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 from tests.system.marketplace.test_messages import SEND, create_group, get_json, problem_fields, send_message
 
@@ -126,18 +128,22 @@ def _decode(content: bytes) -> tuple[int, bytes]:
         return image.getexif()[0x0112], image.tobytes()
 
 
+# Contents are created in the test, because every process collects this file.
 @pytest.mark.parametrize(
-    ("content", "name", "type"),
+    ("create_content", "name", "type"),
     [
-        (PDF, "a.pdf", "application/pdf"),
-        (create_zip(), "a.zip", "application/zip"),
+        (lambda: PDF, "a.pdf", "application/pdf"),
+        (lambda: create_zip(), "a.zip", "application/zip"),
         # 300 MB of zeros in 300 KB. The hub stores the archive and never unpacks it.
-        (create_zip(bytes(300_000_000)), "bomb.zip", "application/zip"),
-        ("Größe,Preis\n1,2\n".encode(), "liste.csv", "text/plain"),
+        (lambda: create_zip(bytes(300_000_000)), "bomb.zip", "application/zip"),
+        (lambda: "Größe,Preis\n1,2\n".encode(), "liste.csv", "text/plain"),
     ],
     ids=["pdf", "zip", "zip_bomb", "csv"],
 )
-async def test_other_files_are_served_only_as_downloads(shared_hub: Hub, content: bytes, name: str, type: str) -> None:
+async def test_other_files_are_served_only_as_downloads(
+    shared_hub: Hub, create_content: Callable[[], bytes], name: str, type: str
+) -> None:
+    content = create_content()
     ann = await shared_hub.signup()
     file = await upload(shared_hub, ann, content, name)
     assert (file["type"], file["size"], file["thumbnail"]) == (type, len(content), False)
@@ -149,21 +155,21 @@ async def test_other_files_are_served_only_as_downloads(shared_hub: Hub, content
 
 
 @pytest.mark.parametrize(
-    ("content", "name"),
+    ("create_content", "name"),
     [
-        (b"<!doctype html><script>alert(1)</script>", "a.png"),
-        (b"\n\n <svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "a.svg"),
-        (b"\xef\xbb\xbf<?xml version='1.0'?><x/>", "a.txt"),
-        (b"\x89PNG\r\n\x1a\n<script>alert(1)</script>", "a.png"),
-        (b"GIF89a<script>alert(1)</script>" + b"x" * 100, "a.gif"),
-        (create_image("JPEG")[:2_000], "cut.jpg"),
-        (create_image("PNG")[:-20], "cut.png"),
-        (create_incomplete_png(50_000, 50_000), "bomb.png"),
-        (create_large_image(), "large.png"),
-        (b"MZ\x90\x00" + b"\x00" * 100, "a.exe"),
-        (b"\x7fELF" + b"\x00" * 100, "a.out"),
-        (create_image("TIFF"), "a.tiff"),
-        (b"\x00\x01\x02\x03", "a.txt"),
+        (lambda: b"<!doctype html><script>alert(1)</script>", "a.png"),
+        (lambda: b"\n\n <svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "a.svg"),
+        (lambda: b"\xef\xbb\xbf<?xml version='1.0'?><x/>", "a.txt"),
+        (lambda: b"\x89PNG\r\n\x1a\n<script>alert(1)</script>", "a.png"),
+        (lambda: b"GIF89a<script>alert(1)</script>" + b"x" * 100, "a.gif"),
+        (lambda: create_image("JPEG")[:2_000], "cut.jpg"),
+        (lambda: create_image("PNG")[:-20], "cut.png"),
+        (lambda: create_incomplete_png(50_000, 50_000), "bomb.png"),
+        (lambda: create_large_image(), "large.png"),
+        (lambda: b"MZ\x90\x00" + b"\x00" * 100, "a.exe"),
+        (lambda: b"\x7fELF" + b"\x00" * 100, "a.out"),
+        (lambda: create_image("TIFF"), "a.tiff"),
+        (lambda: b"\x00\x01\x02\x03", "a.txt"),
     ],
     ids=[
         "html_as_png",
@@ -182,11 +188,11 @@ async def test_other_files_are_served_only_as_downloads(shared_hub: Hub, content
     ],
 )
 async def test_upload_with_unsupported_content_is_rejected_and_leaves_no_file(
-    shared_hub: Hub, content: bytes, name: str
+    shared_hub: Hub, create_content: Callable[[], bytes], name: str
 ) -> None:
     ann = await shared_hub.signup()
     before = list_files(shared_hub)
-    rejected = await post_file(shared_hub, ann, content, name)
+    rejected = await post_file(shared_hub, ann, create_content(), name)
     assert problem_fields(rejected)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
     assert list_files(shared_hub) == before
 
@@ -440,7 +446,7 @@ async def test_message_type_must_match_its_attachments(shared_hub: Hub) -> None:
 
 
 async def _wait_until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110  # a folder has no event to wait for
             await asyncio.sleep(0.02)
 

@@ -1,8 +1,12 @@
-"""Invalid input to every route: rejected with a documented code, never with an internal error."""
+"""Invalid input to every route: rejected with a documented code, never with an internal error.
+
+The operations in OVER_SOCKETS are called over sockets, all others in this process, where a request takes less time.
+"""
 
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, get_args
 
 import httpx2
@@ -12,9 +16,21 @@ import pytest
 from api.http.problems import STATUS_BY_CODE
 from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
-from tests.support.callers import Callers, allowed_kind
-from tests.support.hub import PASSWORD, Hub
+from tests.support.callers import Callers, Staff, allowed_kind, create_callers
+from tests.support.hub import PASSWORD, Hub, HubClients
+from tests.support.in_process_hub import InProcessHub
+from tests.support.server import Server
 
+# At least one operation for each test below. A stream must be here, because it never ends.
+OVER_SOCKETS: Final = (
+    "GET /api/realtime/connect",
+    "GET /api/notifications",
+    "PUT /api/users/by-external-id/{externalId}",
+    "POST /api/attachments",
+    "PATCH /api/jobs/{id}",
+)
+# Its caller is signed out, so it has a user of its own.
+SIGNS_OUT: Final = "POST /api/auth/logout"
 # A valid body for each operation, so that a test can replace one field with an invalid value.
 _NOTIFICATION: Final = {
     "userId": "USER",
@@ -163,7 +179,7 @@ WITH_PATH: Final = [op for op in OPERATIONS if "{" in op.path]
 class Prober:
     """Sends requests to one operation as an allowed caller and checks each response."""
 
-    def __init__(self, hub: Hub, op: Operation, callers: Callers) -> None:
+    def __init__(self, hub: HubClients, op: Operation, callers: Callers) -> None:
         self.op = op
         self.job_id = "x"
         self._user = json.dumps(callers.freelancer.id).encode()
@@ -210,14 +226,37 @@ def _fill_path(path: str, segment: str) -> str:
     return path
 
 
+@pytest.fixture(scope="module")
+async def server_callers(unlimited_server: Server, staff: Staff) -> Callers:
+    """One caller of each kind for `unlimited_hub`, for all tests of this module."""
+    hub = Hub(unlimited_server)
+    callers = await create_callers(hub, staff)
+    await hub.close()
+    return callers
+
+
 @pytest.fixture
-async def prober(unlimited_hub: Hub, callers: Callers, op: Operation) -> AsyncIterator[Prober]:
-    prober = Prober(unlimited_hub, op, callers)
-    job = await unlimited_hub.client(callers.client).post("/api/jobs", json=VALID_BODIES["POST /api/jobs"])
-    prober.job_id = job.json()["id"]
+async def prober(
+    in_process_hub: InProcessHub,
+    in_process_callers: Callers,
+    unlimited_hub: Hub,
+    server_callers: Callers,
+    op: Operation,
+) -> AsyncIterator[Prober]:
+    hub: HubClients
+    hub, callers = in_process_hub, in_process_callers
+    if name(op) in OVER_SOCKETS:
+        hub, callers = unlimited_hub, server_callers
+    if name(op) == SIGNS_OUT:
+        callers = replace(callers, client=await hub.signup("client"))
+    prober = Prober(hub, op, callers)
+    if op in WITH_PATH:
+        job = await hub.client(callers.client).post("/api/jobs", json=VALID_BODIES["POST /api/jobs"])
+        prober.job_id = job.json()["id"]
     yield prober
-    response = await unlimited_hub.client().get("/api/ready")
+    response = await hub.client().get("/api/ready")
     assert response.status_code == 200, "the hub does not serve requests any more"
+    in_process_hub.check_log()
 
 
 def bodies_with_placeholder(op: Operation) -> Iterator[tuple[Any, str]]:
@@ -232,6 +271,13 @@ def bodies_with_placeholder(op: Operation) -> Iterator[tuple[Any, str]]:
 
 def test_every_operation_with_a_body_has_a_valid_body_here() -> None:
     assert set(VALID_BODIES) == {name(op) for op in WITH_BODY}
+
+
+def test_each_kind_of_operation_is_called_over_sockets() -> None:
+    over_sockets = [op for op in OPERATIONS if name(op) in OVER_SOCKETS]
+    assert len(over_sockets) == len(OVER_SOCKETS)
+    for kind in (WITH_BODY, WITH_PATH, [op for op in OPERATIONS if op.query is not None]):
+        assert any(op in over_sockets for op in kind)
 
 
 @pytest.mark.parametrize("op", WITH_BODY, ids=name)
@@ -323,9 +369,13 @@ async def test_any_header_is_handled_without_internal_error(prober: Prober) -> N
         await prober.send(valid, headers=_JSON | headers)
 
 
-async def test_unsupported_methods_are_rejected_with_the_allow_header(unlimited_hub: Hub) -> None:
-    client = unlimited_hub.client()
+async def test_unsupported_methods_are_rejected_with_the_allow_header(
+    in_process_hub: InProcessHub, unlimited_hub: Hub
+) -> None:
+    paths_over_sockets = {op.path for op in OPERATIONS if name(op) in OVER_SOCKETS}
+    in_process_client, server_client = in_process_hub.client(), unlimited_hub.client()
     for path in sorted({op.path for op in OPERATIONS}):
+        client = server_client if path in paths_over_sockets else in_process_client
         allowed = {op.method for op in OPERATIONS if op.path == path}
         allowed |= {"HEAD"} if "GET" in allowed else set()
         # For other methods, the path of `suggest` matches a path with an id, too.

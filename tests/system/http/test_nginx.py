@@ -15,12 +15,12 @@ import pytest
 
 from tests.support.hub import PASSWORD, Hub
 from tests.support.server import free_port
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 
 # Loopback addresses: nginx connects to the hub from PROXY, and the browser connects to nginx from BROWSER.
 PROXY, BROWSER = "127.0.0.1", "127.0.0.2"
 FORGED = "198.51.100.7"
-START_SECONDS = 10.0
 
 CONFIGURATION = """
 daemon off;
@@ -72,7 +72,7 @@ class Nginx:
         program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
         assert program, "install nginx (scripts/test-needs)"
         self._process = subprocess.Popen([program, "-c", str(path), "-e", str(self._folder / "error.log")])
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             try:
                 socket.create_connection((PROXY, self.port)).close()
@@ -86,7 +86,7 @@ class Nginx:
         """Stop nginx and wait for its end."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(START_SECONDS)
+            self._process.wait(TIMEOUT_SECONDS)
 
 
 @pytest.fixture

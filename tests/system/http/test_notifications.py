@@ -182,7 +182,7 @@ async def test_expired_notification_is_retracted_within_seconds(shared_hub: Hub,
     async with shared_hub.stream(ann) as stream:
         await stream.next_event("connection_confirmed")
         notification_id = await send_expiring(service, ann)
-        event_data = (await stream.next_event("notification_state", timeout=20)).data
+        event_data = (await stream.next_event("notification_state")).data
     assert event_data == {"ids": [notification_id], "state": "retracted", "unread": 0, "unseen": 0}
     assert (await shared_hub.client(ann).get("/api/notifications")).json()["items"] == []
 

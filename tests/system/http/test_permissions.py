@@ -1,18 +1,19 @@
 """Permissions: every marketplace route for every actor in every job state."""
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
+import anyio
 import httpx2
 import pytest
 
 from api.operations.operation import Operation
 from api.routes.table import OPERATIONS
 from services.jobs.schemas import JobStatus
-from tests.support.hub import PASSWORD, Hub, Person
-from tests.support.server import Server
+from tests.support.callers import Staff
+from tests.support.hub import Hub, HubClients, Person
+from tests.support.in_process_hub import InProcessHub
 from tests.system.job_factory import PostedJob, create_job, expire_soon, place_bid, post_job
 
 PREFIXES: Final = ("/api/jobs", "/api/bids", "/api/wallet", "/api/stats", "/api/users/{id}")
@@ -186,7 +187,7 @@ CASES: Final = [
 class Marketplace:
     """A hub with a client for each actor, and a job in each state, created on demand and again after a change."""
 
-    def __init__(self, hub: Hub, callers: Mapping[str, Person | str | None]) -> None:
+    def __init__(self, hub: HubClients, callers: Mapping[str, Person | str | None]) -> None:
         self.hub = hub
         self.callers = callers
         self.clients = {actor: hub.client(person) for actor, person in callers.items()}
@@ -212,12 +213,11 @@ class Marketplace:
             return PostedJob("nothing", owner, freelancer, "nothing")
         fields: dict[str, Any] = {"instantAccept": True} if state == "instant" else {}
         if state == "expired":
-            async with self.hub.stream(owner) as stream:
-                job_id = await post_job(self.clients["owner"])
-                bid_id = await place_bid(self.clients["hired"], job_id)
-                await expire_soon(self.clients["owner"], job_id)
-                await stream.read_until(lambda event: event.type == "job_refunded" and event.data["id"] == job_id)
-                return PostedJob(job_id, owner, freelancer, bid_id)
+            job_id = await post_job(self.clients["owner"])
+            bid_id = await place_bid(self.clients["hired"], job_id)
+            await expire_soon(self.clients["owner"], job_id, seconds=0.1)
+            await self._wait_until_expired(job_id)
+            return PostedJob(job_id, owner, freelancer, bid_id)
         job = await create_job(
             self.hub, "open" if state in OPEN else state, owner=owner, freelancer=freelancer, **fields
         )
@@ -225,28 +225,32 @@ class Marketplace:
             await place_bid(self.clients["bidder"], job.id)
         return job
 
+    async def _wait_until_expired(self, job_id: str) -> None:
+        while True:
+            job = (await self.clients["anonymous"].get(f"/api/jobs/{job_id}")).json()
+            if job["status"] == "expired":
+                return
+            await anyio.sleep(0.02)
+
+
+async def create_marketplace(hub: HubClients, service_key: str, admin_email: str) -> Marketplace:
+    callers: dict[str, Person | str | None] = {"anonymous": None, "service": service_key}
+    callers["admin"] = await hub.login(admin_email)
+    for actor in ACTORS[3:]:
+        callers[actor] = await hub.signup("client" if actor in ("client", "owner") else "freelancer")
+    return Marketplace(hub, callers)
+
 
 @pytest.fixture(scope="module")
-def service_key(server: Server) -> str:
-    return server.api_key(f"permissions-{secrets.token_hex(4)}", ("notify", "jobs"))
-
-
-@pytest.fixture(scope="module")
-def admin_email(server: Server) -> str:
-    email = f"permissions-{secrets.token_hex(4)}@example.org"
-    create = ("users", "create", email, "--role", "admin", "--password-stdin")
-    result = server.cli(*create, stdin=f"{PASSWORD}\n")
-    assert result.returncode == 0, result.stderr
-    return email
+async def module_marketplace(in_process_hub: InProcessHub) -> Marketplace:
+    staff = await in_process_hub.create_staff()
+    return await create_marketplace(in_process_hub, await in_process_hub.api_key("notify", "jobs"), staff.admin_email)
 
 
 @pytest.fixture
-async def marketplace(shared_hub: Hub, service_key: str, admin_email: str) -> Marketplace:
-    callers: dict[str, Person | str | None] = {"anonymous": None, "service": service_key}
-    callers["admin"] = await shared_hub.login(admin_email)
-    for actor in ACTORS[3:]:
-        callers[actor] = await shared_hub.signup("client" if actor in ("client", "owner") else "freelancer")
-    return Marketplace(shared_hub, callers)
+def marketplace(in_process_hub: InProcessHub, module_marketplace: Marketplace) -> Iterator[Marketplace]:
+    yield module_marketplace
+    in_process_hub.check_log()
 
 
 def test_every_marketplace_route_has_expected_responses() -> None:
@@ -258,13 +262,26 @@ def test_every_marketplace_route_has_expected_responses() -> None:
 async def test_route_returns_the_documented_result_for_every_actor_and_state(
     marketplace: Marketplace, op: Operation, case: RouteCase | None
 ) -> None:
+    await check_every_actor_and_state(marketplace, op, case)
+
+
+async def test_hire_over_sockets_returns_the_documented_result(unlimited_hub: Hub, staff: Staff) -> None:
+    service_key = await unlimited_hub.api_key("notify", "jobs")
+    marketplace = await create_marketplace(unlimited_hub, service_key, staff.admin_email)
+    (hire,) = (op for op in ROUTES if op.path == "/api/bids/{bidId}/hire")
+    await check_every_actor_and_state(marketplace, hire, CASES_BY_ROUTE["PATCH /api/bids/{bidId}/hire"][0])
+
+
+async def check_every_actor_and_state(marketplace: Marketplace, op: Operation, case: RouteCase | None) -> None:
     assert case is not None, "add the expected responses of this route to CASES_BY_ROUTE"
     differences = []
     for state in STATES:
         for actor in ACTORS:
             job = await marketplace.get_job(state)
-            response = await marketplace.clients[actor].request(op.method, case.path(job), json=case.body)
-            if op.method != "GET" and response.status_code < 400:
+            path = case.path(job)
+            response = await marketplace.clients[actor].request(op.method, path, json=case.body)
+            can_change_job = op.method != "GET" and (job.id in path or job.bid_id in path)
+            if can_change_job and response.status_code < 400:
                 marketplace.discard_job(state)
             if difference := find_difference(response, case.expected(actor, state), state):
                 differences.append((state, actor, difference))
@@ -276,6 +293,7 @@ async def test_instantly_accepted_job_is_not_available_to_other_actors(marketpla
     job = await marketplace.get_job("instant")
     taken = await marketplace.clients["hired"].patch(f"/api/jobs/{job.id}/status", json={"status": "in_progress"})
     assert taken.status_code == 200, taken.text
+    marketplace.discard_job("instant")
     for actor in (actor for actor in ACTORS if actor != "hired"):
         response = await marketplace.clients[actor].patch(f"/api/jobs/{job.id}/status", json={"status": target})
         expected = taken_rule(actor, target) if target == "in_progress" else status_rule(target)(actor, "in_progress")

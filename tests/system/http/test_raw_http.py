@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.protocol import MAX_HEAD_BYTES, MAX_PIPELINED, BoundedProtocol
 from tests.support.hub import Hub
+from tests.support.timeouts import TIMEOUT_SECONDS
 
-TIMEOUT_SECONDS = 10.0
 GET = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 # More than the socket buffers can hold.
@@ -234,13 +234,13 @@ class ShortTimeoutProtocol(BoundedProtocol):
     timeout = 0.05
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
+async def app(may_respond: asyncio.Event, scope: Scope, receive: Receive, send: Send) -> None:
     """Respond when the whole body has arrived or the client has closed the connection.
 
-    `/slow` responds late; `/large/SIZE/PIECES` sends SIZE bytes in PIECES pieces.
+    `/slow` waits for `may_respond`; `/large/SIZE/PIECES` sends SIZE bytes in PIECES pieces.
     """
     if scope["path"] == "/slow":
-        await asyncio.sleep(5 * ShortTimeoutProtocol.timeout)
+        await may_respond.wait()
     if scope["path"].startswith("/large"):
         size, pieces = scope["path"].removeprefix("/large/").split("/")
         await send_large(int(size), int(pieces), send)
@@ -262,10 +262,13 @@ async def send_large(size: int, pieces: int, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serve(protocol: type[BoundedProtocol]) -> AsyncIterator[uvicorn.Server]:
+async def serve(
+    protocol: type[BoundedProtocol], may_respond: asyncio.Event | None = None
+) -> AsyncIterator[uvicorn.Server]:
     """Serve `app` with this protocol on a free port."""
     config = uvicorn.Config(
-        app,
+        partial(app, may_respond or asyncio.Event()),
+        interface="asgi3",
         http=protocol,
         ws="none",
         lifespan="off",
@@ -286,13 +289,6 @@ async def serve(protocol: type[BoundedProtocol]) -> AsyncIterator[uvicorn.Server
 
 def get_port(server: uvicorn.Server) -> int:
     return int(server.servers[0].sockets[0].getsockname()[1])
-
-
-@pytest.fixture
-async def short_timeout_port() -> Any:
-    """The port of a server that closes idle connections after 50 ms."""
-    async with serve(ShortTimeoutProtocol) as server:
-        yield get_port(server)
 
 
 @pytest.mark.parametrize("headers", [b"", b"Connection: close\r\n"], ids=["keep_alive", "close"])
@@ -370,8 +366,25 @@ class FakeTimeProtocol(BoundedProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.received_bytes = 0
         self.fake_loop = FakeTimeLoop(self.loop)
         self.loop = cast(asyncio.AbstractEventLoop, self.fake_loop)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.received_bytes += len(data)
+
+
+async def receive_request(server: uvicorn.Server, size: int) -> FakeTimeProtocol:
+    """Wait until the server has received this number of bytes on its only connection, and return the connection."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not server.server_state.connections:  # noqa: ASYNC110  # uvicorn has no event for it
+            await asyncio.sleep(0)
+        (connection,) = server.server_state.connections
+        assert isinstance(connection, FakeTimeProtocol)
+        while connection.received_bytes < size:  # noqa: ASYNC110  # uvicorn has no event for it
+            await asyncio.sleep(0)
+    return connection
 
 
 @pytest.mark.parametrize("pieces", [1, 512], ids=["at_once", "in_pieces"])
@@ -396,40 +409,54 @@ async def test_slow_reader_receives_the_whole_response(pieces: int) -> None:
     [b"\r\n", b"GET / HT", GET, POST + b"Content-Length: 9\r\n\r\n{", CHUNKED + b"2\r\n{}\r\n"],
     ids=["blank_line", "request_line", "head", "body", "chunks"],
 )
-async def test_connection_is_closed_when_a_request_is_not_completed(
-    short_timeout_port: int, raw_request: bytes, previous_requests: int
-) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", short_timeout_port)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+async def test_connection_is_closed_when_a_request_is_not_completed(raw_request: bytes, previous_requests: int) -> None:
+    async with serve(FakeTimeProtocol) as server, asyncio.timeout(TIMEOUT_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", get_port(server))
         for _ in range(previous_requests):
             writer.write(GET + b"\r\n")
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
         writer.write(raw_request)
-        # The server closes the connection; otherwise the timeout of this test fails it.
+        connection = await receive_request(server, previous_requests * len(GET + b"\r\n") + len(raw_request))
+        connection.fake_loop.advance(FakeTimeProtocol.timeout - 0.1)
+        assert not connection.transport.is_closing()
+        connection.fake_loop.advance(0.1)
         with suppress(ConnectionError):
             assert await reader.read() == b""
-    writer.close()
+        writer.close()
 
 
 @pytest.mark.parametrize("trailing", [b"GET / HT\0\0\r\n\r\n", CHUNKED + b"zz\r\n"], ids=["head", "body"])
 async def test_response_is_completed_when_invalid_http_arrives_during_it(trailing: bytes) -> None:
-    async with serve(ShortTimeoutProtocol) as server:
+    may_respond, slow = asyncio.Event(), b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with serve(FakeTimeProtocol, may_respond) as server, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", get_port(server))
-        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" + trailing)
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            while not server.server_state.connections:  # noqa: ASYNC110  # uvicorn has no event for it
-                await asyncio.sleep(0)
-            (connection,) = server.server_state.connections
-            while not connection._ignores_input:  # type: ignore[union-attr]  # noqa: ASYNC110  # the hub has no event for it
-                await asyncio.sleep(0)
-            writer.write(b"more" + GET + b"\r\n")
-            received = await reader.read()
+        writer.write(slow + trailing)
+        connection = await receive_request(server, len(slow + trailing))
+        assert connection._ignores_input
+        more = b"more" + GET + b"\r\n"
+        writer.write(more)
+        await receive_request(server, len(slow + trailing + more))
+        may_respond.set()
+        received = await reader.read()
         assert received.startswith(b"HTTP/1.1 200 OK")
         assert received.count(b"HTTP/1.1 ") == 1
         writer.close()
 
 
-async def test_idle_connection_is_closed_and_a_slow_response_is_not(short_timeout_port: int) -> None:
-    assert await send_raw(short_timeout_port) == b""
-    slow = b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    assert b"200 OK" in await send_raw(short_timeout_port, slow)
+async def test_idle_connection_is_closed() -> None:
+    async with serve(FakeTimeProtocol) as server, asyncio.timeout(TIMEOUT_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", get_port(server))
+        (await receive_request(server, 0)).fake_loop.advance(FakeTimeProtocol.timeout)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_connection_stays_open_during_a_slow_response() -> None:
+    may_respond, slow = asyncio.Event(), b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with serve(FakeTimeProtocol, may_respond) as server, asyncio.timeout(TIMEOUT_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", get_port(server))
+        writer.write(slow)
+        (await receive_request(server, len(slow))).fake_loop.advance(5 * FakeTimeProtocol.timeout)
+        may_respond.set()
+        assert b"200 OK" in await reader.read()
+        writer.close()

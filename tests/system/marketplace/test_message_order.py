@@ -5,6 +5,7 @@ import asyncio
 import httpx2
 
 from tests.support.hub import Hub
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 from tests.system.marketplace.test_messages import SEND, create_group, get_json, send_message
 
@@ -77,7 +78,7 @@ async def test_acknowledged_messages_survive_a_kill_without_duplicates(start_hub
 
     client_ids = [f"m{n}" for n in range(200)]
     sending = asyncio.gather(*(send(client_id) for client_id in client_ids))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(acknowledged) < 20:  # noqa: ASYNC110 (responses have no event to wait on)
             await asyncio.sleep(0.005)
     await hub.kill()

@@ -288,7 +288,7 @@ async def test_repeated_requests_count_for_the_rate_limit(start_hub: StartHub) -
 
 
 async def test_sender_has_a_total_limit_and_one_per_recipient(start_hub: StartHub) -> None:
-    hub = await start_hub(HUB_RATE_LIMIT="5/minute", HUB_DIRECT_MESSAGE_RATE_LIMIT="3/hour")
+    hub = await start_hub(HUB_RATE_LIMIT="5/hour", HUB_DIRECT_MESSAGE_RATE_LIMIT="3/hour")
     ann, bob, eve = [await hub.signup() for _ in range(3)]
     conversation_id = (await send_message(hub, ann, recipientId=bob.id))["conversationId"]
     await send_message(hub, ann, conversationId=conversation_id)

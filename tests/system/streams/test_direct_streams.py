@@ -9,6 +9,7 @@ import pytest
 
 from api.streams.uvicorn_internals import REQUIRED_NAMES, find_missing_names
 from tests.support.hub import Hub, Person
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.conftest import StartHub
 
 # Together these events of 15 KB exceed the socket buffers of a client that does not read.
@@ -41,7 +42,7 @@ async def open_raw(hub: Hub, user: Person, version: str = "1.1", *, trailing: by
 
 async def wait_for_streams(hub: Hub, count: int) -> None:
     """Wait until the hub reports this number of open streams."""
-    async with hub.client() as client, asyncio.timeout(30):
+    async with hub.client() as client, asyncio.timeout(TIMEOUT_SECONDS):
         while (await client.get("/api/realtime/status")).json()["connections"] != count:  # noqa: ASYNC110  # the hub is another process
             await asyncio.sleep(0.01)
 

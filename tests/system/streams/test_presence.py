@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.support.hub import Hub, Person
 from tests.support.sse_parser import ServerEvent
+from tests.support.timeouts import TIMEOUT_SECONDS
 from tests.system.job_factory import create_job
 from tests.system.marketplace.test_messages import create_group, get_json, problem_fields, send_message
 
@@ -151,7 +152,7 @@ async def test_message_is_delivered_when_the_browser_acknowledges_it(shared_hub:
     # A stream that is opened with a cursor acknowledges all events before it.
     async with shared_hub.stream(ann) as ann_stream, shared_hub.stream(bob, cursor=cursor_of_second) as bob_stream:
         await bob_stream.next_event("connection_confirmed")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while await get_delivered_id(shared_hub, ann, first, bob) != second["id"]:
                 await ann_stream.next_event("message_state")
     for cursor in ("nonsense", "1"):

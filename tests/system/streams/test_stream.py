@@ -4,12 +4,13 @@ import httpx2
 import pytest
 
 from tests.support.hub import Hub
+from tests.support.timeouts import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.parametrize("stream_transport", ["direct", "asgi"])
 
 
 async def send(hub: Hub, key: str, user_id: str, title: str) -> str:
-    async with httpx2.AsyncClient(base_url=hub.url) as client:
+    async with httpx2.AsyncClient(base_url=hub.url, timeout=TIMEOUT_SECONDS) as client:
         response = await client.post(
             "/api/realtime/notifications/send",
             headers={"authorization": f"Bearer {key}"},

@@ -12,9 +12,8 @@ import pytest
 from tests.support.hub import Hub
 from tests.support.server import ROOT
 from tests.support.tcp_proxy import TcpProxy
+from tests.support.timeouts import TIMEOUT_SECONDS
 
-# The clients wait some seconds before they reconnect. Only a failing test waits this long.
-TIMEOUT_SECONDS: Final = 40.0
 CLIENTS: Final = {
     "httpx-sse": (sys.executable, "tests/clients/with_httpx_sse.py"),
     "launchdarkly-eventsource": (sys.executable, "tests/clients/with_ld_eventsource.py"),
