@@ -7,6 +7,7 @@ unchanged, at the same position. I4: a key has one effect, and every repetition 
 
 import json
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -34,11 +35,11 @@ StartHub = Callable[..., Awaitable[Hub]]
 
 DEEP_CYCLES: Final = 200
 STORE_CYCLES: Final = 8
-HUB_CYCLES: Final = 5
+HUB_CYCLES: Final = 10
 # A cycle first waits for this many new responses, so that a slow machine makes no cycle empty.
 STORE_RESPONSES: Final = 20
 HUB_RESPONSES: Final = 5
-# The kill comes at a random moment within this time after them.
+# The kill comes at a random moment within this time after them, in the hub also at once.
 KILL_SECONDS: Final = 0.2
 
 
@@ -147,9 +148,11 @@ async def test_killed_hub_keeps_all_acknowledged_notifications(start_hub: StartH
             await stream.next_event("connection_confirmed")
             async with anyio.create_task_group() as group:
                 repeated = iter(oracle.unanswered)
+                enough = len(oracle.responses) + dice.randint(HUB_RESPONSES, 2 * CALLER_COUNT)
+                # Each second kill comes with a response, before its caller can send the next request.
+                kill_at = None if cycle % 2 else enough
                 for caller in range(CALLER_COUNT):
-                    group.start_soon(send, hub, key, reader, oracle, repeated, f"{cycle}-{caller}")
-                enough = len(oracle.responses) + HUB_RESPONSES
+                    group.start_soon(send, hub, key, reader, oracle, repeated, f"{cycle}-{caller}", kill_at)
                 with anyio.fail_after(TIMEOUT_SECONDS):
                     while len(oracle.responses) < enough:  # noqa: ASYNC110 (sixteen callers wait for responses)
                         await anyio.sleep(0.005)
@@ -169,8 +172,13 @@ async def test_killed_hub_keeps_all_acknowledged_notifications(start_hub: StartH
     check_disk(hub, reader, oracle)
 
 
-async def send(hub: Hub, key: str, reader: Person, oracle: Oracle, repeated: Iterator[str], prefix: str) -> None:
-    """Send until the hub is killed: first the unanswered notifications, then new ones."""
+async def send(
+    hub: Hub, key: str, reader: Person, oracle: Oracle, repeated: Iterator[str], prefix: str, kill_at: int | None
+) -> None:
+    """Send until the hub is killed: first the unanswered notifications, then new ones.
+
+    Response number `kill_at` kills the hub.
+    """
     client, numbers = hub.client(key), count()
     while True:
         name = next(repeated, None) or f"{prefix}-{next(numbers)}"
@@ -184,6 +192,8 @@ async def send(hub: Hub, key: str, reader: Person, oracle: Oracle, repeated: Ite
             return
         assert response.status_code == 201, response.text
         oracle.record_response(name, response.json()["id"])
+        if len(oracle.responses) == kill_at:
+            hub.server.process.send_signal(signal.SIGKILL)
 
 
 def record_events(stream: StreamClient, oracle: Oracle) -> str:
