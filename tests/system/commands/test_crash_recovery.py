@@ -146,13 +146,17 @@ async def test_killed_hub_keeps_all_acknowledged_notifications(start_hub: StartH
         stream = hub.stream(reader, cursor=cursor or None)
         async with stream:
             await stream.next_event("connection_confirmed")
+            clients = [hub.client(key) for _ in range(CALLER_COUNT)]
+            for client in clients:
+                # Connect before the load: a kill during a connect is an AttributeError in the HTTP client.
+                assert (await client.get("/api/health")).status_code == 200
             async with anyio.create_task_group() as group:
                 repeated = iter(oracle.unanswered)
                 enough = len(oracle.responses) + dice.randint(HUB_RESPONSES, 2 * CALLER_COUNT)
                 # Each second kill comes with a response, before its caller can send the next request.
                 kill_at = None if cycle % 2 else enough
-                for caller in range(CALLER_COUNT):
-                    group.start_soon(send, hub, key, reader, oracle, repeated, f"{cycle}-{caller}", kill_at)
+                for caller, client in enumerate(clients):
+                    group.start_soon(send, hub, client, reader, oracle, repeated, f"{cycle}-{caller}", kill_at)
                 with anyio.fail_after(TIMEOUT_SECONDS):
                     while len(oracle.responses) < enough:  # noqa: ASYNC110 (sixteen callers wait for responses)
                         await anyio.sleep(0.005)
@@ -173,13 +177,19 @@ async def test_killed_hub_keeps_all_acknowledged_notifications(start_hub: StartH
 
 
 async def send(
-    hub: Hub, key: str, reader: Person, oracle: Oracle, repeated: Iterator[str], prefix: str, kill_at: int | None
+    hub: Hub,
+    client: httpx2.AsyncClient,
+    reader: Person,
+    oracle: Oracle,
+    repeated: Iterator[str],
+    prefix: str,
+    kill_at: int | None,
 ) -> None:
     """Send until the hub is killed: first the unanswered notifications, then new ones.
 
     Response number `kill_at` kills the hub.
     """
-    client, numbers = hub.client(key), count()
+    numbers = count()
     while True:
         name = next(repeated, None) or f"{prefix}-{next(numbers)}"
         oracle.sent.add(name)
